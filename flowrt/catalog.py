@@ -1,0 +1,291 @@
+"""The catalogue of node types: where they come from, and what their annotations say about ports.
+
+A node type is a module with one `Node` subclass in it; the module's path below its package is the type's name in YAML
+(`flowrt_nodes/violation/red_light.py` is `violation.red_light`). Packages come from the entry-point group `flowrt.nodes`;
+a `nodes/` folder beside a flow file adds its own. Listing names imports nothing; a type's module is imported when it is used.
+Modules whose name begins with `_` are helpers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from flowrt.messages import Message
+from flowrt.node import Inference, Node, Outbox, Source, Transform
+
+GROUP = "flowrt.nodes"
+
+
+class NodeTypeError(Exception):
+    """A node type that can't be used: its module fails to import, or its class breaks the rules. `line` where known."""
+
+    def __init__(self, message: str, file: str = "", line: int = 0) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """Message types by direction.
+
+    inputs: accepted by `from`; empty for sources. outputs: what the node makes. passes: what arrives goes out again.
+    feeds: setting name to the message types of `on_<setting>`.
+    """
+
+    inputs: tuple[type[Message], ...] = ()
+    outputs: tuple[type[Message], ...] = ()
+    passes: bool = False
+    feeds: dict[str, tuple[type[Message], ...]] = {}
+
+
+class NodeType(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the catalogue. code: a fingerprint of the module's source; a new one means a new node."""
+
+    name: str
+    cls: type[Node]
+    ports: Ports
+    origin: str
+    file: str
+    code: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the class's docstring."""
+        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+
+    @property
+    def role(self) -> str:
+        """source, inference, sink or transform."""
+        for base, role in ((Source, "source"), (Inference, "inference"), (Outbox, "sink")):
+            if issubclass(self.cls, base):
+                return role
+        return "transform"
+
+    def restart_fields(self) -> frozenset[str]:
+        """Settings whose change needs a new node."""
+        return frozenset(name for name, extra in setting_extras(self.cls).items() if extra.get("restart"))
+
+
+class Catalog:
+    """Node types by name, imported when first asked for."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """folder: the flow file's folder, whose `nodes/` is looked at as well."""
+        self._where: dict[str, tuple[str, str]] = {}  # type name -> (origin, module name or file)
+        self._types: dict[str, NodeType] = {}
+        self.folder = folder / "nodes" if folder else None
+        for entry in importlib.metadata.entry_points(group=GROUP):
+            for name, module in _modules(entry.value):
+                self._where.setdefault(name, (entry.name, module))
+        if self.folder and self.folder.is_dir():
+            for file in sorted(self.folder.rglob("*.py")):
+                name = _type_name(file.relative_to(self.folder))
+                if name:
+                    self._where[name] = ("folder", str(file))
+
+    def names(self) -> list[str]:
+        """Every type name, sorted."""
+        return sorted(self._where)
+
+    def files(self) -> list[Path]:
+        """The files of the `nodes/` folder, which a watcher looks at."""
+        return [Path(where) for origin, where in self._where.values() if origin == "folder"]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._where
+
+    def get(self, name: str) -> NodeType:
+        """The type of that name. Raises KeyError, or NodeTypeError where its module is no good."""
+        known = self._types.get(name)
+        if known is None:
+            origin, where = self._where[name]
+            module = _import_file(Path(where)) if origin == "folder" else _import(where)
+            known = self._types[name] = _describe(name, origin, module)
+        return known
+
+    def __iter__(self) -> Iterator[NodeType]:
+        return map(self.get, self.names())
+
+
+def _type_name(file: Path) -> str:
+    parts = [*file.parts[:-1], file.stem]
+    if any(part.startswith("_") and part != "__init__" for part in parts):
+        return ""
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def _modules(package: str) -> Iterator[tuple[str, str]]:
+    """(type name, module name) for every module of a package, without importing them."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        yield package.rpartition(".")[2], package
+        return
+    for place in spec.submodule_search_locations:
+        for file in sorted(Path(place).rglob("*.py")):
+            name = _type_name(file.relative_to(place))
+            if name and (file.stem != "__init__" or _defines_node(file)):
+                yield name, f"{package}.{name}"
+
+
+def _defines_node(file: Path) -> bool:
+    return "(Transform)" in (text := file.read_text("utf-8")) or "(Source)" in text or "(Outbox)" in text
+
+
+def _import(module: str) -> types.ModuleType:
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        raise _import_error(module, error) from error
+
+
+def _import_file(file: Path) -> types.ModuleType:
+    """Import a file of a `nodes/` folder under a name made from its content, so that an edit gives a new module."""
+    try:
+        source = file.read_bytes()
+        name = f"flowrt_local_{hashlib.sha256(str(file).encode() + source).hexdigest()[:16]}"
+        if name in sys.modules:
+            return sys.modules[name]
+        module = types.ModuleType(name)
+        module.__file__ = str(file)
+        code = compile(source, str(file), "exec")
+        sys.modules[name] = module
+        try:
+            exec(code, module.__dict__)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+    except Exception as error:
+        raise _import_error(str(file), error) from error
+
+
+def _import_error(where: str, error: Exception) -> NodeTypeError:
+    file, line = "", 0
+    if isinstance(error, SyntaxError):
+        file, line = error.filename or "", error.lineno or 0
+    else:
+        trace = error.__traceback__
+        while trace is not None:
+            file, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+            trace = trace.tb_next
+    return NodeTypeError(f"{where} can't be imported: {type(error).__name__}: {error}", file, line)
+
+
+def _describe(name: str, origin: str, module: types.ModuleType) -> NodeType:
+    file = module.__file__ or ""
+    found = [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type)
+        and issubclass(item, Node)
+        and item.__module__ == module.__name__
+        and not item.__name__.startswith("_")
+    ]
+    if len(found) != 1:
+        raise NodeTypeError(f"{file}: a node module has one public node class, found {len(found)}", file)
+    cls = found[0]
+    if not inspect.getdoc(cls):
+        raise NodeTypeError(f"{file}: {cls.__name__} has no docstring; its first line is the type's summary", file)
+    code = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if origin == "folder" else ""
+    return NodeType(name=name, cls=cls, ports=ports_of(cls), origin=origin, file=file, code=code)
+
+
+def setting_extras(cls: type[Node]) -> dict[str, dict[str, Any]]:
+    """Setting name to what `setting(...)` and the marked types said about it (restart, secret, kind)."""
+    info = msgspec.inspect.type_info(cls)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return {field.name: _extra(field.type) for field in info.fields}
+
+
+def _extra(kind: msgspec.inspect.Type) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    while isinstance(kind, msgspec.inspect.Metadata):
+        extra |= kind.extra or {}
+        kind = kind.type
+    if isinstance(kind, msgspec.inspect.ListType):
+        extra = {**_extra(kind.item_type), **extra}
+    return extra
+
+
+def ports_of(cls: type[Node]) -> Ports:
+    """Read the ports from the annotations. Raises NodeTypeError where they are missing or no message types."""
+    if issubclass(cls, Source):
+        return Ports(outputs=_messages(cls, "produce", "return"), feeds=_feeds(cls))
+    if issubclass(cls, Inference):
+        return Ports(
+            inputs=_messages(cls, "submit", ""), outputs=_messages(cls, "collect", "return"), feeds=_feeds(cls)
+        )
+    if issubclass(cls, Outbox):
+        return Ports(inputs=_messages(cls, "encode", ""), feeds=_feeds(cls))
+    hints = _hints(cls, "process")
+    generic = any(isinstance(hint, TypeVar) for hint in _flat(hints.get("return")))
+    return Ports(
+        inputs=_messages(cls, "process", ""),
+        outputs=_messages(cls, "process", "return"),
+        passes=generic,
+        feeds=_feeds(cls),
+    )
+
+
+def _feeds(cls: type[Node]) -> dict[str, tuple[type[Message], ...]]:
+    feeds = (name for name, extra in setting_extras(cls).items() if extra.get("kind") == "feed")
+    return {name: _messages(cls, f"on_{name}", "") for name in feeds}
+
+
+def _hints(cls: type[Node], method: str) -> dict[str, Any]:
+    function = getattr(cls, method, None)
+    if not callable(function):
+        raise NodeTypeError(f"{cls.__name__} has no method {method}", inspect.getfile(cls))
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise NodeTypeError(f"{cls.__name__}.{method}: annotation {error}", inspect.getfile(cls)) from error
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    first = hints.get(names[0]) if names else None
+    if names and first is None:
+        raise NodeTypeError(
+            f"{cls.__name__}.{method}: the parameter '{names[0]}' needs a message type, which is its port",
+            inspect.getfile(cls),
+        )
+    return {"": first, "return": hints.get("return")}
+
+
+def _messages(cls: type[Node], method: str, which: str) -> tuple[type[Message], ...]:
+    found = []
+    for hint in _flat(_hints(cls, method)[which]):
+        if isinstance(hint, TypeVar):
+            if which == "":
+                found.append(hint.__bound__ or Message)
+        elif isinstance(hint, type) and issubclass(hint, Message):
+            found.append(hint)
+        elif hint is not type(None) and which == "":
+            raise NodeTypeError(f"{cls.__name__}.{method}: {hint!r} is no message type", inspect.getfile(cls))
+    return tuple(dict.fromkeys(found))
+
+
+def _flat(hint: Any) -> Iterable[Any]:
+    """The members of unions, and of iterables of unions."""
+    origin = typing.get_origin(hint)
+    if origin is None:
+        return [] if hint is None else [hint]
+    arguments = typing.get_args(hint)
+    if origin not in (typing.Union, types.UnionType):
+        arguments = arguments[:1]
+    return [leaf for argument in arguments for leaf in _flat(argument)]
+
+
+__all__ = ["Catalog", "NodeType", "NodeTypeError", "Ports", "Transform", "ports_of", "setting_extras"]

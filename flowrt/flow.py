@@ -1,0 +1,115 @@
+"""A flow: the checked, frozen graph that a flow file describes. Nothing here runs.
+
+Equality is by meaning: two files that differ only in comments, order or formatting give equal flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import networkx as nx
+
+from flowrt.catalog import NodeType
+from flowrt.messages import Message
+from flowrt.node import Node
+from flowrt.scene import Scene
+
+FROM = "from"
+
+
+class Edge(msgspec.Struct, frozen=True, order=True):
+    """source's messages go to target; `field` is `from` or the name of a feed setting.
+
+    port: only messages of this port (`name.port` in the file); empty for all that the target accepts.
+    """
+
+    source: str
+    target: str
+    field: str = FROM
+    port: str = ""
+
+
+class Restart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a source that failed for good is started again: at most `max` times within `window_s`."""
+
+    max: int = 5
+    window_s: float = 60.0
+    backoff_s: float = 1.0
+
+
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of a flow.
+
+    settings: an unopened node that holds the settings. types: for each incoming edge, the message types that travel on it.
+    was: the node's former name, for a rename that keeps its state.
+    """
+
+    name: str
+    type: NodeType
+    settings: Node
+    edges: tuple[Edge, ...] = ()
+    was: str = ""
+    restart: Restart = Restart()
+
+    def instance(self) -> Node:
+        """A new node with these settings and no memory."""
+        return msgspec.structs.replace(self.settings)
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole flow. arriving: per edge, the message types that travel on it.
+
+    files: everything the flow was read from (flow file, includes, `${file:…}`, models, `nodes/`), for the watcher.
+    secrets: resolved secret values, to be masked wherever text leaves the program.
+    """
+
+    name: str
+    site: str
+    path: Path
+    nodes: dict[str, NodeSpec]
+    arriving: dict[Edge, tuple[type[Message], ...]]
+    scenes: dict[str, Scene] = {}
+    services: dict[str, Any] = {}
+    files: tuple[Path, ...] = ()
+    secrets: frozenset[str] = frozenset()
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self.path.parent
+
+    @property
+    def edges(self) -> list[Edge]:
+        """Every edge."""
+        return [edge for node in self.nodes.values() for edge in node.edges]
+
+    def graph(self) -> nx.DiGraph[str]:
+        """The nodes and edges as a networkx graph; each edge carries its `Edge`s as `edges`."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.nodes)
+        for edge in self.edges:
+            if graph.has_edge(edge.source, edge.target):
+                graph.edges[edge.source, edge.target]["edges"].append(edge)
+            else:
+                graph.add_edge(edge.source, edge.target, edges=[edge])
+        return graph
+
+    def order(self) -> list[str]:
+        """Node names, each after everything that feeds it; ties as in the file."""
+        position = {name: i for i, name in enumerate(self.nodes)}
+        return list(nx.lexicographical_topological_sort(self.graph(), key=position.__getitem__))
+
+    def scene_of(self, name: str) -> Scene | None:
+        """The scene that a node's `scene` setting names."""
+        return self.scenes.get(getattr(self.nodes[name].settings, "scene", ""))
+
+
+def meeting(
+    outputs: Iterable[type[Message]], accepted: Iterable[type[Message]], port: str = ""
+) -> tuple[type[Message], ...]:
+    """The output types that an input accepts (an input takes subtypes as well), filtered by port name."""
+    wanted = tuple(accepted)
+    return tuple(out for out in outputs if issubclass(out, wanted) and (not port or out.port == port))

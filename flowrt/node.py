@@ -1,0 +1,350 @@
+"""Nodes: what a flow is made of, and what the author of one has to know.
+
+A node is a class whose fields are its settings and whose `process` annotations are its ports:
+
+    class SpeedGate(Transform):
+        \"\"\"Pass on only the vehicles faster than a limit.\"\"\"
+
+        faster_than_kmh: float = 50.0
+
+        def process(self, tracks: Tracks) -> Tracks:
+            return tracks[tracks.speed_kmh > self.faster_than_kmh]
+
+Invariants the runtime keeps for the author
+- `open` is called once before the first message, `close` once after the last; nothing else is called outside of that.
+- `process`, `finish`, `reconfigured`, `export_state` and `import_state` of one node never run at the same time.
+- Messages of one camera arrive in capture order, also across a reload.
+- An edit of the flow file sets the changed fields on the living node and calls `reconfigured`; a field declared with
+  `restart=True` makes a new node instead. Memory belongs in private attributes (`self._open_tracks`), set in `open`.
+- An author raises `Retry` or `Reject`, from a sink. Whatever else is raised is contained, counted and reported.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+import msgspec
+
+from flowrt.clock import Clock
+from flowrt.messages import Message
+from flowrt.problem import Complaint
+from flowrt.scene import Scene
+
+M = TypeVar("M", bound=Message)
+"""For nodes that pass on whatever they get: `def process(self, message: M) -> M | None`."""
+
+
+class Retry(Exception):
+    """The outside can't take it now. The record stays in the journal and is sent again after `after_s`."""
+
+    def __init__(self, reason: str, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+class Reject(Exception):
+    """The outside will never take this. The record goes to the dead letters with this reason."""
+
+
+def setting(
+    description: str,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    pattern: str | None = None,
+    min_length: int | None = None,
+    examples: list[Any] | None = None,
+    restart: bool = False,
+    secret: bool = False,
+) -> msgspec.Meta:
+    """Describe a setting: `limit_kmh: Annotated[float, setting("Speed limit.", gt=0)] = 50.0`.
+
+    restart: a change needs a new node (a connection, a model); without it the change is made in place.
+    secret: the value must come from `${env:…}` or `${file:…}` and is shown as `***` everywhere.
+    The unit is the end of the name: _s, _ms, _px, _m, _kmh, _deg, _mb.
+    """
+    limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "pattern": pattern, "min_length": min_length}
+    given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
+    extra = {"restart": restart, "secret": secret}
+    return msgspec.Meta(description=description, examples=examples, extra=extra, **given)
+
+
+def _kind(name: str) -> msgspec.Meta:
+    return msgspec.Meta(extra={"kind": name})
+
+
+# Settings whose value names something else in the file; the loader checks that it exists and editors complete it.
+SceneName = Annotated[str, _kind("scene")]
+ZoneName = Annotated[str, _kind("zone")]
+LineName = Annotated[str, _kind("line")]
+SignalName = Annotated[str, _kind("signal")]
+ServiceName = Annotated[str, _kind("service")]
+FilePath = Annotated[str, _kind("file")]
+"""A file that must exist; relative to the flow file's folder."""
+NodeName = Annotated[str, _kind("node")]
+"""The name of a node that this one speaks of, without an edge."""
+Feed = Annotated[str, _kind("feed")]
+"""The name of a node whose messages arrive at `on_<field>(self, message: T) -> None`: a second input with its own type."""
+
+
+class RuntimeView(Protocol):
+    """What a node may know about the runtime it lives in (health probes, debuggers)."""
+
+    def status(self) -> dict[str, Any]:
+        """The content of `/api/status`."""
+        ...
+
+
+T = TypeVar("T")
+
+
+class Shared:
+    """Things several nodes use together (a compiled model, a broker), counted; the last one to let go closes it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: dict[object, tuple[Any, int]] = {}
+        self._making: dict[object, threading.Lock] = {}
+
+    def acquire(self, key: object, make: Callable[[], T]) -> T:
+        """The thing under `key`, made where there is none yet. What `make` raises is raised here."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:  # one maker per key; others with the same key wait, other keys do not
+            with self._lock:
+                if key in self._items:
+                    item, users = self._items[key]
+                    self._items[key] = item, users + 1
+                    return item  # type: ignore[no-any-return]
+            made = make()
+            with self._lock:
+                self._items[key] = made, 1
+            return made
+
+    def release(self, key: object) -> None:
+        """Let go. The last user's release calls the thing's `close()`, where it has one."""
+        with self._lock:
+            item, users = self._items[key]
+            if users > 1:
+                self._items[key] = item, users - 1
+                return
+            del self._items[key]
+        close = getattr(item, "close", None)
+        if close is not None:
+            close()
+
+
+class Context(msgspec.Struct, kw_only=True):
+    """What a node is given when it opens.
+
+    scene: the scene that the node's `scene` setting names; exchanged before `reconfigured` when it was edited.
+    services: the flow's `services` block, secrets resolved.
+    folder: the flow file's folder. data: where the flow's journal, snapshots and model cache live.
+    stopping: set when the node shall come to an end; sources look at it.
+    """
+
+    node: str
+    flow: str
+    site: str
+    folder: Path
+    data: Path
+    clock: Clock
+    log: logging.Logger | logging.LoggerAdapter[logging.Logger]
+    shared: Shared
+    runtime: RuntimeView
+    scene: Scene | None = None
+    services: Mapping[str, Any] = {}
+    stopping: threading.Event = msgspec.field(default_factory=threading.Event)
+
+    def path(self, name: str) -> Path:
+        """A path of the flow file, made absolute."""
+        return (self.folder / name).resolve()
+
+
+class CheckView(Protocol):
+    """What a node's `check` may look at before anything runs."""
+
+    folder: Path
+    services: Mapping[str, Any]
+
+    def scene(self, name: str) -> Scene | None:
+        """The scene of that name."""
+        ...
+
+    def signals(self) -> frozenset[str]:
+        """Signal groups that the flow's signal sources declare."""
+        ...
+
+
+class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
+    """What every node has. Derive from `Source`, `Transform`, `Inference` or `Outbox`, not from this.
+
+    requires, provides: columns or facts that must be filled upstream ("speed", "zones"), or that this node fills.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+    example: ClassVar[str] = ""
+    guarantee: ClassVar[str] = ""
+
+    @property
+    def context(self) -> Context:
+        """Given by the runtime before `open`."""
+        return self.__dict__["context"]  # type: ignore[no-any-return]
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        """What is wrong with the settings beyond their types. Pure, quick, and without imports of heavy packages."""
+        return ()
+
+    def signals(self) -> Iterable[str]:
+        """Signal groups that this node publishes, known before it runs."""
+        return ()
+
+    def open(self, context: Context) -> None:
+        """Get ready. What is raised here refuses the start or rolls the reload back."""
+
+    def reconfigured(self, changed: frozenset[str]) -> None:
+        """Settings (or "scene") were changed in place. What is raised here rolls the reload back."""
+
+    def finish(self) -> Iterable[Message]:
+        """Messages still owed when the flow ends or the node is removed."""
+        return ()
+
+    def close(self) -> None:
+        """Let go of everything `open` took. Called once, also after a failed `open`."""
+
+    def export_state(self) -> Any:
+        """Memory that a successor of the same type can take over; None where there is none."""
+        return None
+
+    def import_state(self, state: Any) -> None:
+        """Take over what a predecessor of the same type exported."""
+
+    def status(self) -> dict[str, Any]:
+        """Facts for `/api/status`; called from other threads, so it only reads."""
+        return {}
+
+
+class Source(Node):
+    """Makes messages on a thread of its own.
+
+    live: the outside does not wait. The runtime then puts a channel behind the source that keeps only the newest frame
+    (each drop counted); every other message waits for its turn.
+    endless: goes on for ever by itself (timers); a run ends when every other source has ended.
+    """
+
+    endless: ClassVar[bool] = False
+
+    @property
+    def live(self) -> bool:
+        """Whether frames may be dropped when the flow is too slow."""
+        return False
+
+    def produce(self) -> Iterator[Message]:
+        """Yield messages until the end or until `self.context.stopping` is set.
+
+        With a virtual clock, yield as fast as possible: the runtime merges all sources by `time_s`.
+        """
+        raise NotImplementedError
+
+
+class Transform(Node):
+    """Turns a message into none, one or several, on the thread that brought it.
+
+    Subclasses define `process`, whose annotations are the ports: `def process(self, tracks: Tracks) -> Tracks | ZoneEvent`.
+    It returns None, one message, or an iterable of messages.
+    """
+
+    process: ClassVar[Callable[..., Any]]
+
+
+Pending = TypeVar("Pending")
+
+
+class Inference(Node, Generic[Pending]):
+    """Work that runs elsewhere (an inference queue): begun by `submit`, fetched by `collect`, in order.
+
+    in_flight: how many submitted messages may wait for `collect`; a full pipe blocks the sender.
+    Annotate `submit`'s message and `collect`'s result: they are the ports. A submitted message is collected exactly once.
+    """
+
+    @property
+    def in_flight(self) -> int:
+        """The depth of the pipe."""
+        return 2
+
+    submit: ClassVar[Callable[..., Any]]
+    """`def submit(self, frame: Frame) -> Pending | None`: begin; None says that the message is skipped."""
+    collect: ClassVar[Callable[..., Any]]
+    """`def collect(self, pending: Pending) -> Detections`: wait for the result."""
+
+
+Urgency = Literal["telemetry", "state", "event", "violation"]
+"""What goes first when a journal is full: telemetry first, violations last."""
+
+
+class Letter(msgspec.Struct, kw_only=True, frozen=True):
+    """One thing to be delivered, as it lies in the journal.
+
+    address: topic or measurement. body: what is sent. headers: protocol properties (qos, retain, expiry_s, …).
+    number: the journal's sequence number, 0 before it is accepted. attempts: how often delivery was begun before.
+    """
+
+    id: str
+    time_s: float
+    address: str
+    body: bytes
+    urgency: Urgency = "event"
+    headers: dict[str, Any] = {}
+    number: int = 0
+    attempts: int = 0
+
+
+class Receipt(Protocol):
+    """How an outbox says what became of each letter; callable from any thread."""
+
+    def delivered(self, letter: Letter) -> None:
+        """Acknowledged by the outside: the journal may forget it."""
+        ...
+
+    def rejected(self, letter: Letter, reason: str) -> None:
+        """The outside will never take it: it becomes a dead letter."""
+        ...
+
+
+class Outbox(Node):
+    """A sink that loses nothing: letters are journalled, then delivered, at least once, in order of acceptance.
+
+    `encode` runs on the lane's thread and must be quick; `deliver` runs on the outbox's own thread, so one dead service
+    never holds up another. `window` is how many letters may be under way.
+    """
+
+    durability: Annotated[
+        Literal["batch", "commit"],
+        setting("`commit` waits until each letter is on disk; `batch` goes on and counts it as accepted once it is."),
+    ] = "batch"
+
+    @property
+    def window(self) -> int:
+        """Letters under way at most."""
+        return 1000
+
+    encode: ClassVar[Callable[..., Any]]
+    """`def encode(self, message: Message) -> Iterable[Letter]`"""
+
+    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+        """Send, and say of each letter what became of it, now or later, from any thread.
+
+        Raise Retry where the outside is away: letters without a receipt are sent again, in order.
+        """
+        raise NotImplementedError
+
+    def ready(self) -> bool:
+        """Whether there is an outside to deliver to; without one, letters stay in the journal."""
+        return True
