@@ -1,0 +1,113 @@
+"""A small harness: open one node with a real context, feed it, collect what it makes.
+
+For tests of single nodes, without loader or runtime. What the runtime promises to a node's author is kept here too: one
+`open`, one `close`, and `collect` in the order of `submit`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import pytest
+
+from flowrt.clock import Clock, VirtualClock
+from flowrt.messages import Message
+from flowrt.node import Context, Inference, Node, Shared, Transform
+from flowrt.scene import Scene
+
+if TYPE_CHECKING:
+    from flowrt.contract import Contract
+
+N = TypeVar("N", bound=Node)
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+class StandAlone:
+    """The runtime's view of a node that lives alone."""
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+
+def context(
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    name: str = "node",
+    scene: Scene | None = None,
+    services: Mapping[str, Any] | None = None,
+    shared: Shared | None = None,
+    contract: Contract | None = None,
+    site: str = "main-and-5th",
+) -> Context:
+    """A context whose flow file lies in `folder`; virtual time unless a clock is given."""
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    return Context(
+        node=name,
+        flow="test",
+        site=site,
+        folder=folder,
+        data=data,
+        clock=clock or VirtualClock(),
+        log=logging.getLogger(f"flowrt.{name}"),
+        shared=shared or Shared(),
+        runtime=StandAlone(),
+        contract=cast("Contract", contract),
+        scene=scene,
+        services=services or {},
+    )
+
+
+@contextmanager
+def opened(node: N, where: Context) -> Iterator[N]:
+    """The node, open; closed at the end, also where `open` failed."""
+    node.__dict__["context"] = where
+    try:
+        node.open(where)
+        yield node
+    finally:
+        where.stopping.set()
+        node.close()
+
+
+def messages(result: Any) -> list[Message]:
+    """What a node returned (None, one message or several) as a list."""
+    if result is None:
+        return []
+    return [result] if isinstance(result, Message) else list(result)
+
+
+def feed(node: Node, arriving: Iterable[Message]) -> Iterator[Message]:
+    """Everything that a transform or an inference node makes of the messages, in order, as it is asked for."""
+    if isinstance(node, Inference):
+        waiting: list[Any] = []
+        for message in arriving:
+            pending = node.submit(message)
+            if pending is not None:
+                waiting.append(pending)
+            if len(waiting) >= node.in_flight:
+                yield from messages(node.collect(waiting.pop(0)))
+        for pending in waiting:
+            yield from messages(node.collect(pending))
+        return
+    assert isinstance(node, Transform)
+    for message in arriving:
+        yield from messages(node.process(message))
+
+
+def data_file(name: str) -> Path:
+    """A file of the shared test data; without it the test is skipped, or fails where the data is required."""
+    folder = Path(os.environ.get("FLOWRT_TEST_DATA") or PROJECT.parent / "shared" / "data")
+    file = folder / name
+    if not file.exists():
+        reason = f"{name} is not in {folder}; set FLOWRT_TEST_DATA to the folder with the test data"
+        if os.environ.get("FLOWRT_REQUIRE_TEST_DATA") == "1" or os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return file
