@@ -63,8 +63,8 @@ def make_light(light: str = "day", weather: str = "clear", rng: np.random.Genera
         "day": Light("day", _sun(azimuth, high), (0.50, 0.56, 0.60), (0.58, 0.53, 0.49), (235, 190, 140), grey, 0.52, 900, 2.2),
         "dusk": Light("dusk", _sun(azimuth, 9.0), (0.12, 0.20, 0.30), (0.44, 0.36, 0.35), (150, 105, 95), (150, 150, 190),
                       0.22, 600, 3.6, True, 0.25),
-        "night": Light("night", _sun(azimuth, 50), (0.03, 0.03, 0.03), (0.16, 0.14, 0.14), (40, 26, 20), (34, 28, 26),
-                       0.10, 500, 5.0, True, 0.85),
+        "night": Light("night", _sun(azimuth, 50), (0.03, 0.03, 0.03), (0.25, 0.24, 0.24), (46, 32, 26), (40, 34, 32),
+                       0.10, 500, 4.5, True, 0.75),
     }[light]  # fmt: skip
     if weather == "overcast":
         direct = tuple(0.25 * d for d in base.direct)

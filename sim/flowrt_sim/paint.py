@@ -112,8 +112,7 @@ def paint_figures(picture: Picture, camera: Camera, figures: Sequence[Figure], l
             _beam(picture, camera, item, light)
     for item in casts:
         _faces(picture, camera, item, light)
-    if light.lamps_on:
-        for item in casts:
+        if light.lamps_on:
             _glow(picture, camera, item, light)
     return _seen(casts, camera)
 
