@@ -12,7 +12,7 @@ A port is a message type. Its name in a flow file (`from: zones.zone_events`) is
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 import numpy as np
@@ -28,6 +28,17 @@ PEDESTRIANS = frozenset({"person", "pedestrian"})
 
 Severity = Literal["low", "medium", "high", "critical"]
 Phase = Literal["new", "update", "end"]
+Position = Literal["", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"]
+"""The approach a camera watches; empty where nobody said so."""
+RoiType = Literal[
+    "lane", "crosswalk", "sidewalk", "carriageway", "box", "conflict", "no_stopping", "intersection", "other", "line"
+]
+"""What a zone is, as in scenes, or a line."""
+
+# Bounds that the contract proves a payload to keep; declared here, checked on the way out.
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -49,12 +60,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Frame(Message, frozen=True, kw_only=True, eq=False):
-    """One picture. image: u8, shape (height, width, 3), BGR, not to be written to."""
+    """One picture. image: u8, shape (height, width, 3), BGR, not to be written to. position: what the camera watches."""
 
     port: ClassVar[str] = "frames"
 
     image: Image
     number: int = 0
+    position: Position = ""
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -93,6 +105,11 @@ class Objects(Message, frozen=True, kw_only=True, eq=False):
         """(N, 2): bottom centre of each box, where wheels or feet touch the ground."""
         boxes = self.boxes_px
         return np.column_stack(((boxes[:, 0] + boxes[:, 2]) * 0.5, boxes[:, 3]))
+
+    @property
+    def camera_position(self) -> Position:
+        """The approach that the camera watches; empty where it is unknown, as in replayed runs."""
+        return self.frame.position if self.frame else ""
 
     @property
     def label(self) -> list[str]:
@@ -239,24 +256,27 @@ class RoadUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     track_id: int
     label: str
-    confidence: float
+    confidence: Fraction
     box_px: tuple[float, float, float, float]
-    speed_kmh: float | None = None
+    speed_kmh: NonNegative | None = None
 
 
 class ZoneEvent(Event, frozen=True, kw_only=True, eq=False):
-    """Somebody entered, left or stayed in a zone, or crossed a line (roi_type `line`)."""
+    """Somebody entered, left or stayed in a zone, or crossed a line (roi_type `line`).
+
+    dwell_time: seconds in the zone so far. object_count: objects in the zone at that moment.
+    """
 
     port: ClassVar[str] = "zone_events"
 
     roi_id: str
-    roi_type: str
+    roi_type: RoiType
     event_type: Literal["entry", "exit", "dwell", "crossing", "violation"]
     object: RoadUser
     location: Location
-    dwell_time: float = 0.0
+    dwell_time: NonNegative = 0.0
     direction: str = ""
-    object_count: int = 0
+    object_count: Count = 0
 
 
 class Violation(Event, frozen=True, kw_only=True, eq=False):
@@ -273,7 +293,7 @@ class Violation(Event, frozen=True, kw_only=True, eq=False):
     started_s: float
     roi_id: str = ""
     ended_s: float | None = None
-    confidence: float = 1.0
+    confidence: Fraction = 1.0
     description: str = ""
 
 
@@ -287,32 +307,36 @@ class PedestrianEvent(Event, frozen=True, kw_only=True, eq=False):
     risk_level: Severity
     location: Location
     roi_id: str = ""
-    ttc_s: float | None = None
-    pet_s: float | None = None
+    ttc_s: NonNegative | None = None
+    pet_s: NonNegative | None = None
     vehicle_id: int | None = None
 
 
 class LaneInterval(Event, frozen=True, kw_only=True, eq=False):
-    """Traffic of one lane over one interval that ended at `time_s`. Speeds in km/h, flow in vehicles per hour."""
+    """Traffic of one lane over one interval that ended at `time_s`. Speeds in km/h, flow in vehicles per hour.
+
+    lane_occupancy: share of the interval during which the lane was occupied, 0 to 1.
+    """
 
     port: ClassVar[str] = "traffic_flow"
 
     lane_id: str
     direction: str
-    interval_s: float
-    vehicle_count: int
-    average_speed: float | None
-    lane_occupancy: float
+    interval_s: NonNegative
+    vehicle_count: Count
+    average_speed: NonNegative | None
+    lane_occupancy: Fraction
     congestion_level: Literal["low", "medium", "high"]
-    flow_veh_h: float
-    speed_p85_kmh: float | None = None
-    speed_n: int = 0
-    headway_s: float | None = None
-    queue_vehicles: int = 0
-    queue_m: float | None = None
-    class_counts: dict[str, int] = {}
-    turning_movements: dict[str, int] = {}
-    density_veh_km: float | None = None
+    flow_veh_h: NonNegative
+    speed_p85_kmh: NonNegative | None = None
+    speed_n: Count = 0
+    headway_s: NonNegative | None = None
+    queue_vehicles: Count = 0
+    queue_m: NonNegative | None = None
+    class_counts: dict[str, Count] = {}
+    turning_movements: dict[str, Count] = {}
+    density_veh_km: NonNegative | None = None
+    camera_position: Position = ""
 
 
 class CameraStatus(Message, frozen=True, kw_only=True, eq=False):
@@ -321,35 +345,35 @@ class CameraStatus(Message, frozen=True, kw_only=True, eq=False):
     port: ClassVar[str] = "camera_status"
 
     status: Literal["online", "offline", "error"]
-    position: str = ""
-    fps: float = 0.0
+    position: Position = ""
+    fps: NonNegative = 0.0
     resolution: str = ""
     detail: str = ""
-    reconnects: int = 0
+    reconnects: Count = 0
 
 
 class ServiceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a health probe found of one service."""
 
     status: Literal["up", "down", "unknown", "disabled"]
-    latency_ms: float | None = None
+    latency_ms: NonNegative | None = None
     error: str = ""
 
 
 class Health(Message, frozen=True, kw_only=True, eq=False):
-    """State of the whole runtime. `reasons` says why it is not healthy."""
+    """State of the whole runtime. `reasons` says why it is not healthy. CPU and disk in percent, memory in MB."""
 
     port: ClassVar[str] = "health"
 
     status: Literal["healthy", "degraded", "critical"]
-    active_cameras: int
+    active_cameras: Count
     services: dict[str, ServiceState]
-    uptime_seconds: float
+    uptime_seconds: NonNegative
     host: str
     reasons: list[str] = []
-    cpu_usage: float = 0.0
-    memory_usage: float = 0.0
-    disk_usage: float = 0.0
+    cpu_usage: NonNegative = 0.0
+    memory_usage: NonNegative = 0.0
+    disk_usage: NonNegative = 0.0
 
 
 class Performance(Message, frozen=True, kw_only=True, eq=False):
@@ -357,19 +381,19 @@ class Performance(Message, frozen=True, kw_only=True, eq=False):
 
     port: ClassVar[str] = "performance"
 
-    fps: float
-    processing_time_ms: float
-    cpu_usage: float
-    memory_usage: float
-    gpu_usage: float | None = None
+    fps: NonNegative
+    processing_time_ms: NonNegative
+    cpu_usage: NonNegative
+    memory_usage: NonNegative
+    gpu_usage: NonNegative | None = None
     service: str = "flowrt"
-    camera_count: int = 0
-    active_objects: int = 0
-    frames_dropped: int = 0
-    queue_depths: dict[str, int] = {}
-    latency_p50_ms: float | None = None
-    latency_p99_ms: float | None = None
-    outbox_pending: int = 0
+    camera_count: Count = 0
+    active_objects: Count = 0
+    frames_dropped: Count = 0
+    queue_depths: dict[str, Count] = {}
+    latency_p50_ms: NonNegative | None = None
+    latency_p99_ms: NonNegative | None = None
+    outbox_pending: Count = 0
 
 
 class Fault(Message, frozen=True, kw_only=True, eq=False):
