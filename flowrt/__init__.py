@@ -1,10 +1,14 @@
 """flowrt: a dataflow runtime for smart traffic intersections, configured in YAML."""
 
 from flowrt.messages import (
+    PEDESTRIANS,
+    VEHICLES,
+    Aggregate,
     CameraStatus,
     Detections,
     Event,
     Fault,
+    FpsMinute,
     Frame,
     Health,
     LaneInterval,
@@ -15,10 +19,13 @@ from flowrt.messages import (
     Performance,
     Record,
     RoadUser,
+    Severity,
     SignalState,
     Tick,
     Tracks,
+    VehicleCount,
     Violation,
+    ViolationCount,
     ZoneEvent,
 )
 from flowrt.node import (
@@ -48,6 +55,9 @@ from flowrt.scene import Homography, Lamp, Line, Scene, Zone
 __version__ = "0.1.0"
 
 __all__ = [
+    "PEDESTRIANS",
+    "VEHICLES",
+    "Aggregate",
     "CameraStatus",
     "Complaint",
     "Context",
@@ -57,6 +67,7 @@ __all__ = [
     "Feed",
     "FilePath",
     "FlowError",
+    "FpsMinute",
     "Frame",
     "Health",
     "Homography",
@@ -83,13 +94,16 @@ __all__ = [
     "Scene",
     "SceneName",
     "ServiceName",
+    "Severity",
     "SignalName",
     "SignalState",
     "Source",
     "Tick",
     "Tracks",
     "Transform",
+    "VehicleCount",
     "Violation",
+    "ViolationCount",
     "Zone",
     "ZoneEvent",
     "ZoneName",

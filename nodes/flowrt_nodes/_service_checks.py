@@ -1,0 +1,180 @@
+"""Whether a service answers: one question per kind of service, each with a time limit, none that changes anything.
+
+`health_probe` asks them while a flow runs, `flowrt services status` asks them from the command line. A check never raises: what
+is wrong is in `ServiceState.error`, in words that say what to do.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from flowrt.messages import ServiceState
+from flowrt.services import Grafana, Influx, Mqtt
+
+PORTS = {"mqtt": 1883, "mqtts": 8883, "tcp": 1883, "ssl": 8883, "http": 80, "https": 443}
+_WHAT = {"mqtt": "broker", "influxdb": "database", "grafana": "Grafana"}
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A service to ask. kind: `mqtt`, `influxdb`, `grafana`, or empty for any other HTTP address."""
+
+    name: str
+    kind: str
+    url: str
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    ca_file: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check found. version: what the service says of itself; empty where it does not say."""
+
+    state: ServiceState
+    version: str = ""
+
+
+def targets(services: Mapping[str, Any]) -> list[Target]:
+    """Broker, database and dashboards of a flow's `services` block; those without an address are left out."""
+    found = []
+    for service in services.values():
+        if isinstance(service, Mqtt) and service.url:
+            found.append(
+                Target(
+                    name="mqtt",
+                    kind="mqtt",
+                    url=service.url,
+                    user=service.username,
+                    password=service.password,
+                    ca_file=str(service.ca_file or ""),
+                )
+            )
+        elif isinstance(service, Influx) and service.url:
+            ca_file = str(service.ca_file or "")
+            found.append(
+                Target(name="influxdb", kind="influxdb", url=service.url, token=service.token, ca_file=ca_file)
+            )
+        elif isinstance(service, Grafana) and service.url:
+            found.append(Target(name="grafana", kind="grafana", url=service.url))
+    return found
+
+
+def check(target: Target, timeout_s: float) -> Finding:
+    """Ask the service; at most `timeout_s` and a little."""
+    begun_s = time.monotonic()
+    try:
+        if target.kind == "mqtt":
+            version = _mqtt(target, timeout_s)
+        else:
+            version = _http(target, timeout_s)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return Finding(state=ServiceState(status="down", error=explain(target, error)))
+    latency_ms = round((time.monotonic() - begun_s) * 1000.0, 2)
+    return Finding(state=ServiceState(status="up", latency_ms=latency_ms), version=version)
+
+
+def explain(target: Target, error: Exception) -> str:
+    """What went wrong and what to do, without a secret in it."""
+    what = _WHAT.get(target.kind, "service")
+    host, port, _ = _address(target.url)
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens on {host}:{port}: start the {what} (flowrt services up)"
+    if isinstance(error, TimeoutError):
+        return f"no answer from {host}:{port}: look at the firewall and at the {what}'s log"
+    if isinstance(error, socket.gaierror):
+        return f"the host name {host} is unknown: correct the address of the {what}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with {host}:{port} failed: {error.reason or error}: check the CA file and the host name"
+    return f"{host}:{port}: {error}"
+
+
+def _address(url: str) -> tuple[str, int, bool]:
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    scheme = parts.scheme or "mqtt"
+    return parts.hostname or "localhost", parts.port or PORTS.get(scheme, 80), scheme in ("mqtts", "ssl", "https")
+
+
+def _tls(target: Target) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=target.ca_file or None)
+
+
+def _mqtt(target: Target, timeout_s: float) -> str:
+    """Connect as a client does, so that wrong credentials are found too."""
+    host, port, tls = _address(target.url)
+    parts = urlsplit(target.url)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"flowrt-probe-{os.getpid()}-{threading.get_ident()}")
+    user, password = target.user or parts.username or "", target.password or parts.password or ""
+    if user:
+        client.username_pw_set(user, password or None)
+    if tls:
+        client.tls_set_context(_tls(target))
+    answered = threading.Event()
+    refusal: list[str] = []
+
+    def connected(_client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            refusal.append(str(reason))
+        answered.set()
+
+    client.on_connect = connected
+    client.connect_timeout = timeout_s
+    client.connect(host, port, keepalive=max(int(timeout_s), 1) + 5)
+    client.loop_start()
+    try:
+        if not answered.wait(timeout_s):
+            raise TimeoutError
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    if refusal:
+        raise ValueError(f"the broker refuses the connection ({refusal[0]}): check user and password")
+    return ""
+
+
+def _http(target: Target, timeout_s: float) -> str:
+    """Ask the address that answers without a login: `/ping` of InfluxDB 1, 2 and 3, `/api/health` of Grafana."""
+    host, port, tls = _address(target.url)
+    connection: http.client.HTTPConnection
+    if tls:
+        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=_tls(target))
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    path = {"influxdb": "/ping", "grafana": "/api/health"}.get(target.kind, "/")
+    prefix = urlsplit(target.url).path.rstrip("/")
+    try:
+        headers = {"Authorization": f"Token {target.token}"} if target.token else {}
+        connection.request("GET", prefix + path, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read(65536)
+    finally:
+        connection.close()
+    if answer.status in (401, 403):
+        raise ValueError(f"the answer is {answer.status}: check the token")
+    if answer.status >= 400:
+        raise ValueError(f"the answer to {prefix + path} is {answer.status} {answer.reason}")
+    if target.kind == "grafana":
+        try:
+            facts = json.loads(body)
+        except ValueError:
+            raise ValueError(
+                "something else than Grafana answers here: is the port taken by another program?"
+            ) from None
+        if facts.get("database") != "ok":
+            raise ValueError(f"Grafana's own database is {facts.get('database')}: read Grafana's log")
+        return str(facts.get("version", ""))
+    if target.kind == "influxdb":
+        return answer.headers.get("X-Influxdb-Version", "")
+    return ""

@@ -1,0 +1,183 @@
+"""`aggregate`: the totals that are kept long, made in the flow, so that they work with every version of the database.
+
+- FpsMinute: mean pictures per second of each camera, per minute (from Performance).
+- VehicleCount: vehicles of each lane, per 5 minutes (from LaneInterval, by the interval's end).
+- ViolationCount: violations by type and severity, per hour (from Violation, phase `new`).
+
+Windows are cut by event time and aligned to the hour. A window is sent when a message of a later one arrives; what belongs to
+the window before (a late event) corrects its total, which is sent again and overwrites. `finish` sends what is open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from flowrt import (
+    Aggregate,
+    FpsMinute,
+    LaneInterval,
+    Performance,
+    Transform,
+    VehicleCount,
+    Violation,
+    ViolationCount,
+    setting,
+)
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Total(msgspec.Struct):
+    """A running total. weight: what `value` was weighted by. first_s: time of the first message in it."""
+
+    first_s: float
+    n: int = 0
+    count: int = 0
+    value: float = 0.0
+    weight: float = 0.0
+
+
+class Window(msgspec.Struct):
+    """Totals by key of one window that began at `start_s`."""
+
+    start_s: float
+    joined_late: bool
+    totals: dict[tuple[str, ...], Total] = {}
+
+
+class Series(Generic[A]):
+    """One kind of aggregate: the window that is open, and the one before it."""
+
+    def __init__(self, window_s: float, make: Callable[[float, float, tuple[str, ...], Total], A]) -> None:
+        self.window_s = window_s
+        self.open: Window | None = None
+        self.before: Window | None = None
+        self._make = make
+
+    def add(self, time_s: float, key: tuple[str, ...], *, count: int, value: float, weight: float) -> list[A]:
+        """Count one message; returns what is complete now, or corrected."""
+        start_s = math.floor(time_s / self.window_s) * self.window_s
+        done: list[A] = []
+        if self.open is None or start_s > self.open.start_s:
+            done = self.totals()
+            self.before, self.open = self.open, Window(start_s=start_s, joined_late=self.open is None)
+        late = start_s < self.open.start_s
+        window = self.before if late else self.open
+        if window is None or start_s != window.start_s:
+            return done  # older than the window before: its total went out long ago
+        total = window.totals.setdefault(key, Total(first_s=time_s))
+        total.n += 1
+        total.count += count
+        total.value += value * weight
+        total.weight += weight
+        return [*done, self._made(window, key, total)] if late else done
+
+    def totals(self) -> list[A]:
+        """Everything in the open window."""
+        if self.open is None:
+            return []
+        return [self._made(self.open, key, total) for key, total in self.open.totals.items()]
+
+    @property
+    def state(self) -> tuple[Window | None, Window | None]:
+        """Memory that a successor can take over."""
+        return self.open, self.before
+
+    @state.setter
+    def state(self, windows: tuple[Window | None, Window | None]) -> None:
+        self.open, self.before = windows
+
+    def _made(self, window: Window, key: tuple[str, ...], total: Total) -> A:
+        return self._make(total.first_s if window.joined_late else window.start_s, self.window_s, key, total)
+
+
+def _fps(time_s: float, window_s: float, key: tuple[str, ...], total: Total) -> FpsMinute:
+    return FpsMinute(
+        time_s=time_s,
+        camera_id=key[0],
+        window_s=window_s,
+        fps=round(total.value / total.weight, 3),
+        frames_dropped=total.count,
+        n=total.n,
+    )
+
+
+def _vehicles(time_s: float, window_s: float, key: tuple[str, ...], total: Total) -> VehicleCount:
+    return VehicleCount(
+        time_s=time_s,
+        camera_id=key[0],
+        window_s=window_s,
+        lane_id=key[1],
+        direction=key[2],
+        vehicle_count=total.count,
+        average_speed=round(total.value / total.weight, 2) if total.weight else None,
+    )
+
+
+def _violations(time_s: float, window_s: float, key: tuple[str, ...], total: Total) -> ViolationCount:
+    return ViolationCount(
+        time_s=time_s,
+        camera_id=key[0],
+        window_s=window_s,
+        violation_type=key[1],
+        severity=key[2],  # type: ignore[arg-type]  # the key was made from a Violation's severity
+        count=total.count,
+    )
+
+
+class Aggregates(Transform):
+    """Totals worth keeping for 30 days: frame rate per minute, vehicles per 5 minutes, violations per hour."""
+
+    example: ClassVar[str] = "{type: aggregate, from: [health, flow_of_lanes, red_light]}"
+
+    fps_window_s: Annotated[float, setting("Length of a window of frame rates.", ge=1.0, restart=True)] = 60.0
+    vehicle_window_s: Annotated[float, setting("Length of a window of vehicle counts.", ge=1.0, restart=True)] = 300.0
+    violation_window_s: Annotated[float, setting("Length of a window of violations.", ge=1.0, restart=True)] = 3600.0
+
+    def open(self, context: Any) -> None:
+        self._fps = Series(self.fps_window_s, _fps)
+        self._vehicles = Series(self.vehicle_window_s, _vehicles)
+        self._violations = Series(self.violation_window_s, _violations)
+
+    def process(
+        self, message: Performance | LaneInterval | Violation
+    ) -> Iterable[FpsMinute | VehicleCount | ViolationCount]:
+        camera = message.camera_id
+        if isinstance(message, Performance):
+            if not camera:
+                return ()  # the runtime's own report is the mean of the cameras' and would count them twice
+            dropped, fps = message.frames_dropped, message.fps
+            return self._fps.add(message.time_s, (camera,), count=dropped, value=fps, weight=1.0)
+        if isinstance(message, LaneInterval):
+            key = (camera, message.lane_id, message.direction)
+            speed = message.average_speed
+            # An interval that ends with the window belongs to it, so its last instant counts, not the one after.
+            return self._vehicles.add(
+                message.time_s - min(message.interval_s, 1.0) / 2.0,
+                key,
+                count=message.vehicle_count,
+                value=speed or 0.0,
+                weight=float(message.vehicle_count) if speed is not None else 0.0,
+            )
+        if message.phase != "new":
+            return ()
+        key = (camera, message.violation_type, message.severity)
+        return self._violations.add(message.started_s, key, count=1, value=0.0, weight=0.0)
+
+    def finish(self) -> Iterable[Aggregate]:
+        return [*self._fps.totals(), *self._vehicles.totals(), *self._violations.totals()]
+
+    def export_state(self) -> Any:
+        return [series.state for series in self._series]
+
+    def import_state(self, state: Any) -> None:
+        for series, windows in zip(self._series, state, strict=True):
+            series.state = windows
+
+    @property
+    def _series(self) -> tuple[Series[Any], ...]:
+        return self._fps, self._vehicles, self._violations

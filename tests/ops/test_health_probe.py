@@ -1,0 +1,247 @@
+"""The probe against real services, and its verdict on what a runtime says of itself."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flowrt_nodes._service_checks import Target, check, targets
+from flowrt_nodes.health_probe import HealthProbe
+from harness import context, opened
+
+from flowrt import Health, Performance
+from flowrt.clock import SystemClock, VirtualClock
+from flowrt.services import Grafana, Influx, Mqtt
+
+
+class Said:
+    """A runtime that answers `status` with what the test lays down, one answer after the other."""
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self.answers = list(answers)
+
+    def status(self) -> dict[str, Any]:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def camera(frames: int, *, status: str = "online", dropped: int = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "camera",
+        "in": frames,
+        "out": frames - dropped,
+        "dropped": dropped,
+        "status": {"status": status},
+        **more,
+    }
+
+
+def reports(folder: Path, *answers: dict[str, Any], n: int, **settings: Any) -> list[Health | Performance]:
+    """The first `n` messages of a probe in virtual time that moves by `every_s`."""
+    clock = VirtualClock(1000.0)
+    where = context(folder, clock=clock)
+    where.runtime = Said(*answers)
+    with opened(HealthProbe(min_disk_free_mb=0.0, max_cpu=100.0, max_memory=100.0, **settings), where) as probe:
+        return list(islice(probe.produce(), n))
+
+
+def health(folder: Path, *answers: dict[str, Any], **settings: Any) -> Health:
+    """The newest of as many reports as there are answers."""
+    per_report = 2 + sum(facts["type"] == "camera" for facts in answers[0].get("nodes", {}).values())
+    found = reports(folder, *answers, n=per_report * (len(answers) - 1) + 1, **settings)[-1]
+    assert isinstance(found, Health)
+    return found
+
+
+def test_all_well_is_healthy(tmp_path: Path) -> None:
+    found = health(tmp_path, {"nodes": {"north": camera(10)}})
+    assert (found.status, found.reasons, found.active_cameras) == ("healthy", [], 1)
+
+
+def test_one_camera_away_degrades_and_all_away_is_critical(tmp_path: Path) -> None:
+    one = {"nodes": {"north": camera(10), "east": camera(0, status="offline")}}
+    assert health(tmp_path, one).status == "degraded"
+    assert health(tmp_path, one).reasons == ["east: offline"]
+    none = {"nodes": {"north": camera(9, status="error"), "east": camera(0, status="offline")}}
+    assert health(tmp_path, none).status == "critical"
+    assert health(tmp_path, none).reasons[0] == "no camera is online"
+
+
+def test_frame_rate_and_drops_are_of_the_interval(tmp_path: Path) -> None:
+    first, second = {"nodes": {"north": camera(100, dropped=7)}}, {"nodes": {"north": camera(150, dropped=10)}}
+    messages = reports(tmp_path, first, second, n=6, every_s=5.0)
+    newest = messages[-1]
+    assert isinstance(newest, Performance)
+    assert (newest.camera_id, newest.service, newest.fps, newest.frames_dropped) == ("north", "camera", 10.0, 3)
+    assert [message.time_s for message in messages] == [1000.0] * 3 + [1005.0] * 3
+
+
+def test_a_counter_that_began_anew_gives_no_negative_rate(tmp_path: Path) -> None:
+    messages = reports(tmp_path, {"nodes": {"north": camera(100, dropped=9)}}, {"nodes": {"north": camera(3)}}, n=6)
+    newest = messages[-1]
+    assert isinstance(newest, Performance)
+    assert (newest.fps, newest.frames_dropped) == (0.0, 0)
+
+
+def test_too_few_pictures_degrade(tmp_path: Path) -> None:
+    found = health(tmp_path, {"nodes": {"north": camera(0)}}, {"nodes": {"north": camera(10)}}, min_fps=5.0)
+    assert found.reasons == ["north: 2 pictures a second, expected 5"]
+
+
+def test_a_node_that_stands_still_with_input_waiting_is_critical(tmp_path: Path) -> None:
+    stuck = {"nodes": {"north": camera(10), "objects": {"type": "detect", "in": 5, "out": 3, "held": 2}}}
+    found = health(tmp_path, stuck, stuck, stuck, every_s=20.0, stall_s=30.0)
+    assert found.status == "critical"
+    assert found.reasons[0].startswith("objects: stalled for 40 s")
+
+
+def test_a_node_that_is_merely_idle_has_not_stalled(tmp_path: Path) -> None:
+    idle = {"nodes": {"north": camera(10), "objects": {"type": "detect", "in": 5, "out": 5, "held": 0}}}
+    assert health(tmp_path, idle, idle, idle, every_s=20.0, stall_s=30.0).status == "healthy"
+
+
+def test_a_model_that_only_fails_is_critical_and_another_nodes_error_degrades(tmp_path: Path) -> None:
+    def status(errors: int) -> dict[str, Any]:
+        model = {"type": "detect", "in": errors, "errors": errors, "last_error": "RuntimeError: no device"}
+        return {"nodes": {"north": camera(10), "objects": model}}
+
+    assert health(tmp_path, status(0), status(4)).status == "critical"
+    other = {
+        "nodes": {"north": camera(10), "map": {"type": "map", "out": 9, "errors": 1, "last_error": "KeyError: 'x'"}}
+    }
+    found = health(tmp_path, {"nodes": {"north": camera(10)}}, other)
+    assert found.status == "degraded"
+    assert "KeyError" in found.reasons[0]
+
+
+def test_a_growing_outbox_and_dead_letters_degrade(tmp_path: Path) -> None:
+    before = {"nodes": {}, "sinks": {"to_broker": {"pending": 90, "dead_letters": 0}}}
+    after = {"nodes": {}, "sinks": {"to_broker": {"pending": 120, "dead_letters": 2}}}
+    found = health(tmp_path, before, after, max_outbox=100)
+    assert found.status == "degraded"
+    assert found.reasons[0] == "to_broker: 120 letters wait and their number grows"
+    assert "2 dead letters" in found.reasons[1]
+
+
+def test_a_full_disk_is_critical(tmp_path: Path) -> None:
+    where = context(tmp_path, clock=VirtualClock(1000.0))
+    with opened(HealthProbe(min_disk_free_mb=1e12), where) as probe:
+        found = next(iter(probe.produce()))
+    assert isinstance(found, Health)
+    assert found.status == "critical"
+    assert any("are free for the journal" in reason for reason in found.reasons)
+
+
+# -- services ---------------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"nothing came up on port {port}")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    """A real mosquitto that wants a password."""
+    binary = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
+    if binary is None:
+        pytest.skip("mosquitto is not installed")
+    port = free_port()
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(tmp_path / "passwords"), "probe", "right"], check=True)
+    (tmp_path / "passwords").chmod(0o600)
+    text = f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {tmp_path}/passwords\nuser root\n"
+    (tmp_path / "mosquitto.conf").write_text(text)
+    process = subprocess.Popen([binary, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+    wait_for(port)
+    yield port
+    process.terminate()
+    process.wait()
+
+
+def test_a_broker_that_answers_is_up_and_a_wrong_password_is_named(broker: int) -> None:
+    url = f"mqtt://127.0.0.1:{broker}"
+    right = check(Target(name="mqtt", kind="mqtt", url=url, user="probe", password="right"), 5.0).state
+    assert right.status == "up"
+    assert right.latency_ms is not None
+    wrong = check(Target(name="mqtt", kind="mqtt", url=url, user="probe", password="wr0ng"), 5.0).state
+    assert wrong.status == "down"
+    assert "check user and password" in wrong.error
+    assert "wr0ng" not in wrong.error
+
+
+def test_an_empty_port_says_what_to_do() -> None:
+    port = free_port()
+    for kind in ("mqtt", "influxdb", "grafana"):
+        scheme = "mqtt" if kind == "mqtt" else "http"
+        found = check(Target(name=kind, kind=kind, url=f"{scheme}://127.0.0.1:{port}"), 2.0).state
+        assert found.status == "down"
+        assert found.error.startswith(f"nothing listens on 127.0.0.1:{port}: start the ")
+
+
+def test_a_service_that_accepts_and_says_nothing_is_down_in_time() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        found = check(
+            Target(name="influxdb", kind="influxdb", url=f"http://127.0.0.1:{listener.getsockname()[1]}"), 0.3
+        )
+    assert found.state.status == "down"
+    assert "no answer" in found.state.error
+
+
+class Other(BaseHTTPRequestHandler):
+    """A program that is no Grafana."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
+
+
+def test_another_program_on_grafanas_port_is_recognised() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = check(Target(name="grafana", kind="grafana", url=f"http://127.0.0.1:{server.server_port}"), 2.0).state
+        server.shutdown()
+    assert found.status == "down"
+    assert "is the port taken by another program" in found.error
+
+
+def test_the_services_of_a_flow_are_asked_and_those_without_address_are_not() -> None:
+    services = {
+        "mqtt": Mqtt(url="mqtts://broker:8883", username="u", password="p"),
+        "influx": Influx(),
+        "grafana": Grafana(url="http://localhost:3000"),
+    }
+    assert [target.name for target in targets(services)] == ["mqtt", "grafana"]
+
+
+def test_a_dead_service_degrades_the_report(tmp_path: Path) -> None:
+    url = f"mqtt://127.0.0.1:{free_port()}"
+    where = context(tmp_path, clock=SystemClock(), services={"mqtt": Mqtt(url=url)})
+    with opened(HealthProbe(timeout_s=2.0), where) as probe:
+        found = next(iter(probe.produce()))
+    assert isinstance(found, Health)
+    assert found.services["mqtt"].status == "down"
+    assert any(reason.startswith("mqtt: nothing listens on") for reason in found.reasons)
