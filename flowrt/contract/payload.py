@@ -1,0 +1,164 @@
+"""Payloads: what goes out on a topic, made from a message.
+
+Invariants
+- The message's fields are the payload's fields; `id`, `time`, `site` and `camera_id` stand before them, `time_s` is left out.
+- What is not known is not there: None, empty strings and non-finite numbers are left out of structs.
+- The same message gives the same payload, id included, so that a repeated delivery is harmless.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flowrt.messages import PEDESTRIANS, VEHICLES, Count, Event, Fraction, Message, NonNegative, Objects, Record, Tracks
+
+_NOT_SENT = frozenset({"time_s", "id", "camera_id"})  # part of the envelope, or said by it
+
+
+class DetectedObject(msgspec.Struct, frozen=True, kw_only=True, rename={"label": "class"}):
+    """One object of a `detection` payload. Boxes are x_min, y_min, x_max, y_max."""
+
+    label: str
+    confidence: Fraction
+    box_px: tuple[float, float, float, float]
+    ground_px: tuple[float, float]
+    track_id: int | None = None
+    ground_m: tuple[float, float] | None = None
+    speed_kmh: NonNegative | None = None
+    heading_deg: float | None = None
+    zones: list[str] | None = None
+
+
+class DetectionPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `detection` payload has besides the envelope: the types from which the contract is proved for `Objects`."""
+
+    frame_number: Count
+    processing_time_ms: NonNegative
+    model: str = ""
+    object_count: Count
+    vehicle_count: Count
+    pedestrian_count: Count
+    confidence_avg: Fraction | None = None
+    objects: list[DetectedObject]
+
+
+def time_us(time_s: float) -> int:
+    """Microseconds since the epoch."""
+    return round(time_s * 1e6)
+
+
+def rfc3339(microseconds: int) -> str:
+    """UTC, with microseconds and Z: 2026-05-04T10:00:00.250000Z."""
+    second, rest = divmod(microseconds, 1_000_000)
+    return f"{_second(second)}.{rest:06d}Z"
+
+
+@functools.lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def message_id(message: Message, site: str) -> str:
+    """An event's own id; for others one made of what tells them apart and the time, which a second run does not repeat."""
+    if isinstance(message, Event):
+        return message.id
+    at = time_us(message.time_s)
+    if isinstance(message, Objects):
+        return f"{message.camera_id}-{message.frame_number}-{at}"
+    own = getattr(message, "service", "") or getattr(message, "node", "")
+    return "-".join(part for part in (message.camera_id or site, message.port, own, str(at)) if part)
+
+
+def payload_of(message: Message, site: str) -> dict[str, Any]:
+    """The payload, ready for JSON. Raises TypeError where a field holds something JSON has no form for."""
+    payload: dict[str, Any] = {
+        "id": message_id(message, site),
+        "time": rfc3339(time_us(message.time_s)),
+        "site": site,
+    }
+    if message.camera_id:
+        payload["camera_id"] = message.camera_id
+    if isinstance(message, Objects):
+        payload |= _detection(message)
+    elif isinstance(message, Record):
+        payload |= _plain(message.data)
+    else:
+        payload |= {
+            name: value
+            for name in message.__struct_fields__
+            if name not in _NOT_SENT and (value := _plain(getattr(message, name))) is not None and value != ""
+        }
+    return payload
+
+
+def detection_facts(seen: Objects) -> dict[str, Any]:
+    """The counts and means of one picture: a `detection` payload without its objects."""
+    n = len(seen)
+    return {
+        "frame_number": seen.frame_number,
+        "processing_time_ms": round(float(seen.processing_time_ms), 3),
+        "model": getattr(seen, "model", ""),
+        "object_count": n,
+        "vehicle_count": int(seen.of_class(VEHICLES).sum()),
+        "pedestrian_count": int(seen.of_class(PEDESTRIANS).sum()),
+        "confidence_avg": round(float(seen.confidence.mean()), 4) if n else None,
+    }
+
+
+def _detection(seen: Objects) -> dict[str, Any]:
+    facts = {name: value for name, value in detection_facts(seen).items() if value is not None and value != ""}
+    columns: dict[str, list[Any]] = {
+        "class": seen.label,
+        "confidence": _rounded(seen.confidence, 4),
+        "box_px": _rounded(seen.boxes_px, 1),
+        "ground_px": _rounded(seen.ground_px, 1),
+    }
+    if isinstance(seen, Tracks):
+        columns["track_id"] = seen.track_id.tolist()
+        columns["ground_m"] = [None if math.isnan(x + y) else [x, y] for x, y in _rounded(seen.ground_m, 3)]
+        columns["speed_kmh"] = [_finite(value) for value in _rounded(seen.speed_kmh, 2)]
+        columns["heading_deg"] = [_finite(value) for value in _rounded(seen.heading_deg, 1)]
+        columns["zones"] = [[seen.zones[z] for z in np.flatnonzero(row)] or None for row in seen.in_zone]
+    names = tuple(columns)
+    rows = zip(*columns.values(), strict=True)
+    facts["objects"] = [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows
+    ]
+    return facts
+
+
+def _rounded(column: Any, digits: int) -> list[Any]:
+    """A float32 column as numbers of that many decimals: 0.9, not 0.8999999761581421."""
+    return np.round(np.asarray(column, np.float64), digits).tolist()  # type: ignore[no-any-return]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    """Structs, numpy values and sequences as JSON knows them; None for a number that is not finite."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None  # float(): also for numpy's own subclass
+    if isinstance(value, msgspec.Struct):
+        fields = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+        items = ((sent_as, _plain(getattr(value, name))) for name, sent_as in fields)
+        return {name: item for name, item in items if item is not None and item != ""}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(value.tolist())
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item) for item in value)
+    raise TypeError(f"a payload can't hold a {type(value).__name__}: {value!r}")

@@ -1,0 +1,196 @@
+"""Reading `schemas/`: one topic or one measurement per file, with all that is wrong with the files said at once.
+
+A topic's schema carries `x-mqtt`: topic (below the prefix), qos, retain, expiry_s, urgency, message. A measurement's carries
+`x-influx`: measurement, message, tags (tag: path), fields (field: {from: path, type}). `message` is the name of a message type;
+its subclasses are meant as well. Paths are dotted names of the message's fields (`object.speed_kmh`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from flowrt.line_protocol import FieldType
+from flowrt.node import Urgency
+from flowrt.problem import FlowError, Problem
+
+SUFFIX = ".schema.json"
+
+
+class NotInContract(KeyError):
+    """No topic or no measurement speaks of this message type."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic, below the prefix that an out-node sets. expiry_s: None where a message keeps for ever.
+
+    message: the name of the message type; empty where no message is sent there (`availability`).
+    schema: the payload's JSON Schema; file: where it was read from.
+    """
+
+    topic: str
+    qos: Literal[0, 1, 2] = 1
+    retain: bool = False
+    expiry_s: int | None = None
+    urgency: Urgency = "event"
+    message: str = ""
+    schema: dict[str, Any] = {}
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The topic."""
+        return self.topic
+
+
+class FieldSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a field's value comes from: a path, a constant, or the level that a path's number reaches.
+
+    levels: (lower bound, name), ascending: [[0, "low"], [3, "medium"]] makes "medium" of 5.
+    """
+
+    type: FieldType
+    path: str = msgspec.field(default="", name="from")
+    const: int | float | str | bool | None = None
+    levels: tuple[tuple[float, str], ...] = ()
+
+
+class Each(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Besides the message's own point, one for each entry of the mapping at `path`.
+
+    name: the path under which tags find the entry's key; whole: what stands there in the message's own point.
+    """
+
+    path: str
+    name: str
+    whole: str
+
+
+class MeasurementSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement. time: path of the point's time (UTC seconds).
+
+    distinct: path of an id that moves the point's time by less than 1 ms, always by the same, so that two events of one series
+    at one instant stay two points, and the same event stays one.
+    """
+
+    measurement: str
+    message: str
+    tags: dict[str, str]
+    fields: dict[str, FieldSpec]
+    time: str = "time_s"
+    distinct: str = ""
+    each: Each | None = None
+    schema: dict[str, Any] = {}
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The measurement."""
+        return self.measurement
+
+
+Spec = TypeVar("Spec", TopicSpec, MeasurementSpec)
+
+
+def read_folders(folders: Iterable[Path]) -> tuple[dict[str, TopicSpec], dict[str, MeasurementSpec]]:
+    """Topics and measurements by name; a later folder's take the place of an earlier's.
+
+    Raises FlowError with everything that is wrong with the files.
+    """
+    topics: dict[str, TopicSpec] = {}
+    measurements: dict[str, MeasurementSpec] = {}
+    problems: list[Problem] = []
+    for folder in folders:
+        seen: dict[str, Path] = {}
+        for file in schema_files(folder):
+            try:
+                spec = _read(file)
+            except _BadSchema as bad:
+                problems.append(bad.problem(file))
+                continue
+            if spec is None:
+                continue
+            if spec.name in seen:
+                problems.append(
+                    _BadSchema(f"'{spec.name}' is described by {seen[spec.name].name} already").problem(file)
+                )
+            seen[spec.name] = file
+            if isinstance(spec, TopicSpec):
+                topics[spec.name] = spec
+            else:
+                measurements[spec.name] = spec
+    if problems:
+        raise FlowError(problems)
+    return topics, measurements
+
+
+def schema_files(folder: Path) -> Iterator[Path]:
+    """The schema files of a folder, sorted; none where there is no such folder."""
+    return iter(sorted(folder.rglob(f"*{SUFFIX}")))
+
+
+class _BadSchema(Exception):
+    def __init__(self, message: str, path: str = "", hint: str = "", line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.path, self.hint, self.line, self.column = path, hint, line, column
+
+    def problem(self, file: Path) -> Problem:
+        return Problem(
+            file=str(file), line=self.line, column=self.column, path=self.path, message=str(self), hint=self.hint
+        )
+
+
+def _read(file: Path) -> TopicSpec | MeasurementSpec | None:
+    """The file's spec; None for schemas that describe neither (the schema of flow files)."""
+    try:
+        schema = json.loads(file.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise _BadSchema(f"no JSON: {error.msg}", line=error.lineno, column=error.colno) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _BadSchema(f"can't be read: {error}") from error
+    if not isinstance(schema, dict):
+        raise _BadSchema("a schema is a JSON object")
+    if "x-mqtt" in schema:
+        return _convert(schema, "x-mqtt", TopicSpec, file)
+    if "x-influx" in schema:
+        return _lint(_convert(schema, "x-influx", MeasurementSpec, file))
+    return None
+
+
+def _convert(schema: dict[str, Any], key: str, kind: type[Spec], file: Path) -> Spec:
+    given = schema[key]
+    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {"schema", "file"}
+    unknown = sorted(set(given) - known) if isinstance(given, dict) else []
+    if unknown:
+        raise _BadSchema(f"unknown key {unknown[0]}", key, f"known: {', '.join(sorted(known))}")
+    try:
+        return msgspec.structs.replace(msgspec.convert(given, kind), schema=schema, file=file.name)
+    except msgspec.ValidationError as error:
+        raise _BadSchema(str(error), key) from error
+
+
+def _lint(spec: MeasurementSpec) -> MeasurementSpec:
+    both = sorted(set(spec.tags) & set(spec.fields))
+    if both:
+        raise _BadSchema(
+            f"{', '.join(both)} is both a tag and a field", "x-influx", "InfluxDB 3 refuses that: rename one"
+        )
+    if not spec.fields:
+        raise _BadSchema("a point needs at least one field", "x-influx.fields")
+    for name, field in spec.fields.items():
+        if (field.const is None) == (field.path == ""):
+            raise _BadSchema("a field has either `from` or `const`", f"x-influx.fields.{name}")
+        if [bound for bound, _ in field.levels] != sorted(bound for bound, _ in field.levels):
+            raise _BadSchema("levels must ascend", f"x-influx.fields.{name}.levels")
+    described = set(spec.schema.get("properties", {}))
+    missing = sorted((set(spec.tags) | set(spec.fields)) - described)
+    if missing:
+        raise _BadSchema(f"no description of {', '.join(missing)}", "properties", "describe each tag and field there")
+    return spec
