@@ -112,7 +112,12 @@ class Catalog:
         if known is None:
             origin, where = self._where[name]
             module = _import_file(Path(where)) if origin == "folder" else _import(where)
-            known = self._types[name] = _describe(name, origin, module)
+            try:
+                known = self._types[name] = _describe(name, origin, module)
+            except NodeTypeError:
+                raise
+            except Exception as error:  # annotations that msgspec can't make sense of
+                raise _import_error(module.__file__ or where, error) from error
         return known
 
     def __iter__(self) -> Iterator[NodeType]:

@@ -1,0 +1,218 @@
+"""The `nodes` block: each entry becomes a draft, which holds whatever of it could be read.
+
+A draft keeps its places in the file, so that everything found later is reported where it was written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as ReadOnly
+from typing import Any
+
+import msgspec
+
+from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
+from flowrt.document import Mapping, Mark, Scalar, Sequence, Yaml, describe, join, shorten
+from flowrt.flow import FROM, Restart
+from flowrt.load.report import Report
+from flowrt.load.substitute import UNKNOWN
+from flowrt.load.values import INVALID, Reference, Values
+from flowrt.node import Node, Source
+from flowrt.problem import did_you_mean
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+COMMON = frozenset({"type", FROM, "was", "restart"})
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """One name after `from`, or in a feed setting, and where it stands."""
+
+    source: str
+    port: str
+    field: str
+    mark: Mark
+    path: str
+
+
+class Draft(msgspec.Struct, kw_only=True):
+    """A node as far as it could be read. settings is None where something in it is wrong; references: names it uses."""
+
+    name: str
+    mark: Mark
+    path: str
+    node: Yaml
+    type: NodeType | None = None
+    settings: Node | None = None
+    wires: list[Wire] = []
+    references: list[Reference] = []
+    secrets: set[str] = set()
+    was: str = ""
+    restart: Restart = Restart()
+
+
+class DraftReader:
+    """Reads the entries of `nodes`. scenes: the names of the flow's scenes."""
+
+    def __init__(self, catalog: Catalog, scenes: ReadOnly[str, Any], report: Report) -> None:
+        self.catalog = catalog
+        self.scenes = scenes
+        self.report = report
+        self._broken: dict[str, NodeTypeError] = {}
+        self._extras: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def read(self, name: str, node: Yaml, mark: Mark) -> Draft:
+        """The draft of one entry."""
+        draft = Draft(name=name, mark=mark, path=join("nodes", name), node=node)
+        if not NAME.fullmatch(name):
+            hint = f"names are small letters, digits and _: {_tidy(name)}"
+            self.report.add(mark, draft.path, f"'{shorten(name)}' is no name for a node", hint)
+        if not isinstance(node, Mapping):
+            if not (isinstance(node, Scalar) and node.value is UNKNOWN):
+                message = f"expected a mapping, found {describe(node)}"
+                self.report.add(node.mark if node.mark.line else mark, draft.path, message, "write {type: …, from: …}")
+            return draft
+        draft.type = self._type(node, draft)
+        draft.wires = self._wires(node.items.get(FROM), FROM, join(draft.path, FROM))
+        draft.was = self._was(node, draft)
+        if draft.type is not None:
+            self._settings(node, draft, draft.type)
+        return draft
+
+    def extras(self, kind: NodeType) -> dict[str, dict[str, Any]]:
+        """What the settings of a type say beyond their types, looked up once."""
+        if kind.name not in self._extras:
+            self._extras[kind.name] = setting_extras(kind.cls)
+        return self._extras[kind.name]
+
+    def _type(self, node: Mapping, draft: Draft) -> NodeType | None:
+        written = node.items.get("type")
+        path = join(draft.path, "type")
+        if written is None:
+            self.report.add(
+                draft.mark, draft.path, f"node '{draft.name}' has no type", "add `type: …`; `flowrt nodes` lists them"
+            )
+            return None
+        if not isinstance(written, Scalar) or not isinstance(written.value, str):
+            if not (isinstance(written, Scalar) and written.value is UNKNOWN):
+                self.report.add(written.mark, path, f"expected the name of a node type, found {describe(written)}")
+            return None
+        name = written.value
+        if name not in self.catalog:
+            near = did_you_mean(name, self.catalog.names())
+            hint = near if near.startswith("did") else f"{near}; `flowrt nodes` lists them"
+            self.report.add(written.mark, path, f"unknown node type '{shorten(name)}'", hint)
+            return None
+        try:
+            if name in self._broken:
+                raise self._broken[name]
+            return self.catalog.get(name)
+        except NodeTypeError as error:
+            self._broken[name] = error
+            hint = f"see {error.file}:{error.line}" if error.line else "mend the module"
+            self.report.add(written.mark, path, f"node type '{name}' can't be used: {shorten(str(error), 200)}", hint)
+            return None
+
+    def _wires(self, node: Yaml | None, field: str, path: str) -> list[Wire]:
+        """The names in `from` or a feed: one, or a list."""
+        if node is None:
+            return []
+        if isinstance(node, Sequence):
+            wires = [w for i, item in enumerate(node.items) for w in self._wire(item, field, join(path, i))]
+        else:
+            wires = self._wire(node, field, path)
+        seen: set[tuple[str, str]] = set()
+        for wire in wires:
+            if (wire.source, wire.port) in seen:
+                self.report.add(wire.mark, wire.path, f"'{wire.source}' appears twice", "remove one")
+            seen.add((wire.source, wire.port))
+        return wires
+
+    def _wire(self, node: Yaml, field: str, path: str) -> list[Wire]:
+        if isinstance(node, Scalar) and node.value is UNKNOWN:
+            return []
+        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
+            message = f"expected the name of a node, found {describe(node)}"
+            self.report.add(node.mark, path, message, "write a name, a list of names, or name.port")
+            return []
+        source, _, port = node.value.partition(".")
+        return [Wire(source=source, port=port, field=field, mark=node.mark, path=path)]
+
+    def _was(self, node: Mapping, draft: Draft) -> str:
+        written = node.items.get("was")
+        if written is None:
+            return ""
+        if not isinstance(written, Scalar) or not isinstance(written.value, str) or not NAME.fullmatch(written.value):
+            message = f"expected the node's former name, found {describe(written)}"
+            self.report.add(
+                written.mark, join(draft.path, "was"), message, "`was: old_name` keeps its state over a rename"
+            )
+            return ""
+        return written.value
+
+    def _settings(self, node: Mapping, draft: Draft, kind: NodeType) -> None:
+        values = Values(self.report)
+        before = len(self.report.problems)
+        if (restart := node.items.get("restart")) is not None:
+            draft.restart = self._restart(restart, node, draft, kind)
+        self._only_scene(node, kind)
+        given = values.fields(node, kind.cls, draft.path, f"'{kind.name}'", draft.mark, COMMON)
+        draft.references, draft.secrets = values.references, values.secrets
+        for reference in values.references:
+            if reference.kind == "feed":
+                source, _, port = reference.name.partition(".")
+                draft.wires.append(
+                    Wire(source=source, port=port, field=reference.field, mark=reference.mark, path=reference.path)
+                )
+        if given is INVALID or len(self.report.problems) > before:
+            return
+        try:
+            draft.settings = msgspec.convert(given, kind.cls)
+        except Exception as error:  # a type's own __post_init__ may raise anything
+            self.report.add(draft.mark, draft.path, f"'{kind.name}': {shorten(str(error), 200)}")
+            return
+        self._defaults(draft, kind, given)
+
+    def _restart(self, written: Yaml, node: Mapping, draft: Draft, kind: NodeType) -> Restart:
+        path = join(draft.path, "restart")
+        if not issubclass(kind.cls, Source):
+            message = f"'{kind.name}' is no source, and only sources are restarted"
+            self.report.add(node.key("restart"), path, message, "remove it")
+            return Restart()
+        restart: Any = Values(self.report).struct(written, Restart, path, "'restart'", node.key("restart"))
+        if not isinstance(restart, Restart):
+            return Restart()
+        for field in ("max", "window_s", "backoff_s"):
+            if getattr(restart, field) < 0:
+                mark = written.items[field].mark if isinstance(written, Mapping) else written.mark
+                self.report.add(
+                    mark, join(path, field), f"expected a number at least 0, found {getattr(restart, field):g}"
+                )
+        return restart
+
+    def _only_scene(self, node: Mapping, kind: NodeType) -> None:
+        """A node that wants a scene gets the flow's only one."""
+        if (
+            "scene" not in node.items
+            and len(self.scenes) == 1
+            and self.extras(kind).get("scene", {}).get("kind") == "scene"
+        ):
+            scene = Scalar(next(iter(self.scenes)), node.mark)
+            node.items["scene"] = scene
+            node.keys["scene"] = node.mark
+
+    def _defaults(self, draft: Draft, kind: NodeType, given: dict[str, Any]) -> None:
+        """Names in defaults are references too; they are reported at the node's name."""
+        for field, extra in self.extras(kind).items():
+            value = getattr(draft.settings, field)
+            if extra.get("kind") and field not in given and isinstance(value, str) and value:
+                path = join(draft.path, field)
+                draft.references.append(Reference(extra["kind"], value, draft.mark, path, field))
+                if extra["kind"] == "feed":
+                    source, _, port = value.partition(".")
+                    draft.wires.append(Wire(source=source, port=port, field=field, mark=draft.mark, path=path))
+
+
+def _tidy(name: str) -> str:
+    """A legal name made of an illegal one."""
+    tidy = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return tidy if NAME.fullmatch(tidy) else f"node_{tidy}".rstrip("_")

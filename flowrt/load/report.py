@@ -1,0 +1,70 @@
+"""Where the loader collects what it finds, and how it names a place in the file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flowrt.document import Mapping, Mark, Scalar, Sequence, Yaml
+from flowrt.problem import Problem
+
+
+class Report:
+    """The problems found so far."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def add(
+        self, mark: Mark, path: str, message: str, hint: str = "", severity: Literal["error", "warning"] = "error"
+    ) -> None:
+        """One more finding at `mark`."""
+        self.problems.append(
+            Problem(
+                file=mark.file,
+                line=mark.line,
+                column=mark.column,
+                end_column=mark.end_column,
+                path=path,
+                message=message,
+                hint=hint,
+                severity=severity,
+            )
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error among them."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def sorted(self) -> list[Problem]:
+        """By place, each finding once."""
+        unique = dict.fromkeys(self.problems)
+        return sorted(unique, key=lambda p: (p.file, p.line, p.column, p.severity, p.message))
+
+
+def place(node: Yaml, steps: tuple[str | int, ...], otherwise: Mark) -> Mark:
+    """The place of what lies `steps` below a node; the last place on the way where it is not in the file."""
+    mark = otherwise
+    for step in steps:
+        below = _child(node, step)
+        if below is None:
+            return mark
+        node, mark = below, below.mark
+    return mark
+
+
+def _child(node: Yaml, step: str | int) -> Yaml | None:
+    if isinstance(node, Mapping):
+        return node.items.get(str(step))
+    if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+        return node.items[step]
+    return None
+
+
+def plain(node: Yaml) -> object:
+    """A node tree as Python values."""
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    return {key: plain(item) for key, item in node.items.items()}

@@ -1,0 +1,89 @@
+"""The `services` block: where the broker, the database and the dashboards are, said once for all nodes.
+
+An empty `url` means that there is none: then an embedded broker serves MQTT, and the journal alone is the store.
+Secrets come from `${env:…}` or `${file:…}`. The defaults of topics and buckets are those of the contract.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from flowrt.node import FilePath, setting
+
+
+class Mqtt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An MQTT broker."""
+
+    url: Annotated[
+        str,
+        setting(
+            "Address; `mqtts` is TLS. Empty: an embedded broker on loopback.",
+            pattern=r"^$|^(mqtt|mqtts|tcp|ssl)://[^\s/]+/?$",
+            examples=["mqtt://localhost:1883", "mqtts://broker.example:8883"],
+        ),
+    ] = ""
+    username: Annotated[str, setting("User name.")] = ""
+    password: Annotated[str, setting("Password.", secret=True)] = ""
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    version: Annotated[Literal[5, "3.1.1"], setting("Protocol version.")] = 5
+    prefix: Annotated[
+        str,
+        setting(
+            "What every topic begins with; `{site}` is replaced by the site.",
+            pattern=r"^[^+#/\s][^+#\s]*[^+#/\s]$|^[^+#/\s]$",
+            examples=["smartintersection", "smartintersection/{site}"],
+        ),
+    ] = "smartintersection"
+    client_id: Annotated[str, setting("Client id; empty: made from flow and node.")] = ""
+    keepalive_s: Annotated[int, setting("Longest silence before the broker is asked.", ge=1, le=65535)] = 60
+
+
+class Influx(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An InfluxDB 2 or 3 server, or one that takes the same writes."""
+
+    url: Annotated[
+        str,
+        setting(
+            "Address. Empty: the journal is the only store.",
+            pattern=r"^$|^https?://[^\s/]+(/\S*)?$",
+            examples=["http://localhost:8086"],
+        ),
+    ] = ""
+    token: Annotated[str, setting("Access token.", secret=True)] = ""
+    org: Annotated[str, setting("Organisation.", min_length=1)] = "smart-intersection"
+    bucket: Annotated[str, setting("Bucket of raw points.", pattern=r"^[^/\s]+$", examples=["traffic_monitoring"])] = (
+        "traffic_monitoring"
+    )
+    analytics_bucket: Annotated[
+        str, setting("Bucket of aggregates.", pattern=r"^[^/\s]+$", examples=["traffic_analytics"])
+    ] = "traffic_analytics"
+    ca_file: FilePath | None = None
+
+
+class Grafana(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Grafana server, looked at by health probes."""
+
+    url: Annotated[
+        str,
+        setting(
+            "Address. Empty: there is none.",
+            pattern=r"^$|^https?://[^\s/]+(/\S*)?$",
+            examples=["http://localhost:3000"],
+        ),
+    ] = ""
+
+
+Service = Mqtt | Influx | Grafana
+
+KINDS: dict[str, type[Mqtt] | type[Influx] | type[Grafana]] = {"mqtt": Mqtt, "influx": Influx, "grafana": Grafana}
+
+FROM_ENVIRONMENT: dict[str, dict[str, str]] = {
+    "mqtt": {"url": "MQTT_URL", "username": "MQTT_USERNAME", "password": "MQTT_PASSWORD"},
+    "influx": {"url": "INFLUX_URL", "token": "INFLUX_TOKEN"},
+    "grafana": {"url": "GRAFANA_URL"},
+}
+"""Service to setting to the environment variable that fills it where the flow file says nothing."""
