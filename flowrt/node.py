@@ -25,7 +25,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -33,6 +33,9 @@ from flowrt.clock import Clock
 from flowrt.messages import Message
 from flowrt.problem import Complaint
 from flowrt.scene import Scene
+
+if TYPE_CHECKING:
+    from flowrt.contract import Contract
 
 M = TypeVar("M", bound=Message)
 """For nodes that pass on whatever they get: `def process(self, message: M) -> M | None`."""
@@ -144,7 +147,7 @@ class Context(msgspec.Struct, kw_only=True):
     """What a node is given when it opens.
 
     scene: the scene that the node's `scene` setting names; exchanged before `reconfigured` when it was edited.
-    services: the flow's `services` block, secrets resolved.
+    services: the flow's `services` block, secrets resolved. contract: the schemas of topics and measurements.
     folder: the flow file's folder. data: where the flow's journal, snapshots and model cache live.
     stopping: set when the node shall come to an end; sources look at it.
     """
@@ -158,6 +161,7 @@ class Context(msgspec.Struct, kw_only=True):
     log: logging.Logger | logging.LoggerAdapter[logging.Logger]
     shared: Shared
     runtime: RuntimeView
+    contract: Contract
     scene: Scene | None = None
     services: Mapping[str, Any] = {}
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
@@ -186,10 +190,13 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
     """What every node has. Derive from `Source`, `Transform`, `Inference` or `Outbox`, not from this.
 
     requires, provides: columns or facts that must be filled upstream ("speed", "zones"), or that this node fills.
+    uses: entries of the flow's `services` that the node connects to; when one changes, the node is replaced.
+    example: a flow-file snippet, run by a test. guarantee: what a sink promises, or what a source drops.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
     provides: ClassVar[frozenset[str]] = frozenset()
+    uses: ClassVar[frozenset[str]] = frozenset()
     example: ClassVar[str] = ""
     guarantee: ClassVar[str] = ""
 

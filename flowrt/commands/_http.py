@@ -1,0 +1,202 @@
+"""The HTTP side of a run: health, readiness, metrics, status, reload. Loopback unless told otherwise.
+
+Bound to another address, every request but `/healthz` needs `Authorization: Bearer $FLOWRT_HTTP_TOKEN`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from flowrt.runtime import Runtime
+from flowrt.watch import Reloader
+
+
+class BadAddress(Exception):
+    """The address can't be served on; the message says why and what to do."""
+
+
+class HttpServer:
+    """Serves one runtime on a thread of its own."""
+
+    def __init__(self, runtime: Runtime, reloader: Reloader, address: str, mask: Callable[[str], str]) -> None:
+        host, port = _parse(address)
+        self._token = os.environ.get("FLOWRT_HTTP_TOKEN", "")
+        self._open = not _loopback(host)
+        if self._open and not self._token:
+            raise BadAddress(
+                f"--http {address} is reachable from other machines: set FLOWRT_HTTP_TOKEN, or bind to 127.0.0.1"
+            )
+        self._socket = _bind(host, port)
+        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            _application(runtime, reloader, self._allowed, mask), log_config=None, access_log=False, lifespan="off"
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
+
+    def start(self) -> None:
+        """Serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.should_exit = True
+        self._thread.join(3)
+        self._socket.close()
+
+    def _allowed(self, request: Request) -> bool:
+        if not self._open or request.url.path == "/healthz":
+            return True
+        given = request.headers.get("authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+
+
+def _parse(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise BadAddress(f"--http {address}: expected HOST:PORT, for example 127.0.0.1:8480, or off")
+    return host.strip("[]"), int(port)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    if os.name != "nt":
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise BadAddress(
+            f"--http {host}:{port}: {error.strerror or error}; choose another port, 0 for any, or off"
+        ) from error
+    return listening
+
+
+def _application(
+    runtime: Runtime, reloader: Reloader, allowed: Callable[[Request], bool], mask: Callable[[str], str]
+) -> Starlette:
+    registry = CollectorRegistry()
+    registry.register(_Metrics(runtime))
+
+    def json(content: Any, status: int = 200) -> Response:
+        return Response(mask(msgspec.json.encode(content).decode()), status, media_type="application/json")
+
+    def guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def guard(request: Request) -> Response:
+            if not allowed(request):
+                return JSONResponse({"error": "a bearer token is needed"}, 401)
+            return await answer(request)
+
+        return guard
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        facts = _readiness(runtime)
+        return json(facts, 200 if facts["ready"] else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def status(_: Request) -> Response:
+        return json(runtime.status())
+
+    async def reloads(_: Request) -> Response:
+        return json({"reloads": runtime.reloads, "problems": runtime.problems})
+
+    async def reload(_: Request) -> Response:
+        outcome = await run_in_threadpool(reloader.reload, "POST /api/reload")
+        return json(outcome, 200 if outcome.ok else 409)
+
+    async def graph(_: Request) -> Response:
+        edges = [msgspec.to_builtins(edge) for edge in runtime.flow.edges]
+        return json({"nodes": list(runtime.flow.nodes), "edges": edges})
+
+    pages = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/api/status": status,
+             "/api/reloads": reloads, "/api/graph": graph}  # fmt: skip
+    routes = [Route(path, guarded(answer)) for path, answer in pages.items()]
+    routes.append(Route("/api/reload", guarded(reload), methods=["POST"]))
+    return Starlette(routes=routes)
+
+
+def _readiness(runtime: Runtime) -> dict[str, Any]:
+    """Ready: running, and no source given up. A service that is away makes nothing unready: its letters wait on disk."""
+    status = runtime.status()
+    nodes = {
+        name: {"ready": not row.get("failed", False), "error": row["last_error"] if row.get("failed") else ""}
+        for name, row in status["nodes"].items()
+    }
+    sinks = {name: {"state": row.state, "error": row.last_error} for name, row in status["sinks"].items()}
+    ready = status["state"] == "running" and all(row["ready"] for row in nodes.values())
+    return {"ready": ready, "state": status["state"], "nodes": nodes, "services": sinks}
+
+
+class _Metrics:
+    """The status as Prometheus metrics, read at each scrape."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterable[Metric]:
+        """One family a counter."""
+        status = self._runtime.status()
+        counters = {
+            "in": "Messages received", "out": "Messages processed", "emitted": "Messages sent on",
+            "dropped": "Messages dropped by a queue", "errors": "Messages that made the node fail",
+        }  # fmt: skip
+        for key, text in counters.items():
+            family = CounterMetricFamily(f"flowrt_node_{key}", text, labels=["node", "type"])
+            for name, row in status["nodes"].items():
+                family.add_metric([name, row["type"]], row[key])
+            yield family
+        process = GaugeMetricFamily(
+            "flowrt_node_process_seconds", "Time to process a message", labels=["node", "quantile"]
+        )
+        for name, row in status["nodes"].items():
+            for quantile, value in row["process_ms"].items():
+                if value is not None:
+                    process.add_metric([name, quantile], value / 1e3)
+        yield process
+        depth = GaugeMetricFamily("flowrt_queue_depth", "Messages waiting", labels=["node"])
+        for name, row in status["queues"].items():
+            depth.add_metric([name], row["depth"])
+        yield depth
+        for key in ("accepted", "delivered", "dead_letters"):
+            family = CounterMetricFamily(f"flowrt_outbox_{key}", f"Letters {key}".replace("_", " "), labels=["node"])
+            for name, row in status["sinks"].items():
+                family.add_metric([name], getattr(row, key))
+            yield family
+        pending = GaugeMetricFamily("flowrt_outbox_pending", "Letters waiting in the journal", labels=["node"])
+        for name, row in status["sinks"].items():
+            pending.add_metric([name], row.pending)
+        yield pending
+        yield GaugeMetricFamily("flowrt_uptime_seconds", "Since the start", value=status["uptime_s"])
+        yield CounterMetricFamily("flowrt_reloads", "Reloads tried", value=status["reloads"])
+        yield GaugeMetricFamily(
+            "flowrt_problems", "Problems of the flow file as it is now", value=len(status["problems"])
+        )

@@ -1,0 +1,245 @@
+"""Run a flow, and follow every edit of its file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from flowrt.commands.check import print_problems
+
+from flowrt.clock import SystemClock
+from flowrt.commands._logs import Mask, set_up
+from flowrt.contract import Contract
+from flowrt.delivery import Delivery
+from flowrt.flow import Flow
+from flowrt.journal import Journal, JournalBusy, data_folder, journal_path
+from flowrt.load import load
+from flowrt.problem import FlowError, Problem
+from flowrt.runtime import Runtime, StartFailed
+
+log = logging.getLogger("flowrt")
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a busy Python thread may keep the others waiting; the default of 5 ms shows in the latency of every hop."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `flowrt run`."""
+    parser.add_argument("flow", metavar="FLOW", help="the flow file")
+    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON report at the end")
+    parser.add_argument("--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="override a setting")
+    parser.add_argument(
+        "--log-format", choices=["text", "json"], default="text", help="log lines for people or machines"
+    )
+    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    parser.add_argument(
+        "--http", default="127.0.0.1:8480", metavar="HOST:PORT", help="status, metrics and reload, or off"
+    )
+    parser.add_argument("--watch", choices=["auto", "poll", "off"], default="auto", help="how edits are noticed")
+    parser.add_argument("--strict", action="store_true", help="refuse a reload that would park a sink's backlog")
+    parser.add_argument("--plain", action="store_true", help="log lines instead of the live view on a terminal")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until the sources end, the time is up or a signal comes."""
+    overrides = _overrides(args.set)
+    if isinstance(overrides, str):
+        print(overrides, file=sys.stderr)
+        return 2
+    try:
+        flow = load(args.flow, overrides=overrides)
+    except FlowError as error:
+        print_problems(error.problems)
+        return 1
+    mask = Mask()
+    mask.learn(flow.secrets)
+    set_up(args.log_format, getattr(logging, args.log_level.upper()), mask)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        return _Run(args, flow, overrides, mask).run()
+    except JournalBusy as error:
+        log.error("%s", error)
+        return 3
+
+
+class _Run:
+    def __init__(self, args: argparse.Namespace, flow: Flow, overrides: dict[str, str], mask: Mask) -> None:
+        self.args, self.flow, self.overrides, self.mask = args, flow, overrides, mask
+        self.stopping = threading.Event()
+        self.hangups = 0
+
+    def run(self) -> int:
+        from flowrt.commands._http import BadAddress, HttpServer
+        from flowrt.commands._report import report
+        from flowrt.watch import Reloader, Watcher
+
+        args, flow, clock = self.args, self.flow, SystemClock()
+        folder = data_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            journal = Journal(journal_path(flow.name), clock=clock, log=log)
+        except OSError as error:
+            log.error(
+                "the data folder %s can't be used: %s; set FLOWRT_DATA to a folder that can be written",
+                folder,
+                error.strerror,
+            )
+            return 3
+        contract = Contract.load(extra=[extra for extra in [flow.folder / "schemas"] if _own_schemas(extra)])
+        runtime = Runtime(flow, delivery=Delivery(journal, clock, log), contract=contract, clock=clock, data=folder)
+        reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_reload=self._learn)
+        server = None
+        started = time.monotonic()
+        try:
+            if args.http != "off":
+                server = HttpServer(runtime, reloader, args.http, self.mask.text)
+            with self._signals():
+                runtime.start()
+                if server:
+                    server.start()
+                watcher = Watcher(reloader, args.watch) if args.watch != "off" else None
+                if watcher:
+                    watcher.start()
+                try:
+                    self._until_the_end(runtime, reloader.reload, server.url if server else "")
+                finally:
+                    if watcher:
+                        watcher.stop()
+                    _notify("STOPPING=1")
+                    runtime.stop()
+        except BadAddress as error:
+            log.error("%s", error)
+            return 2
+        except StartFailed as error:
+            print_problems([_start_problem(flow, error)])
+            return 1
+        finally:
+            if server:
+                server.stop()
+            journal.close()
+        code = 3 if runtime.failed_sources else 0
+        facts = report(runtime, wall_s=time.monotonic() - started, exit_code=code)
+        _say_goodbye(facts)
+        if args.report:
+            try:
+                args.report.write_text(self.mask.text(json.dumps(facts, indent=2)) + "\n")
+            except OSError as error:
+                log.error("the report can't be written to %s: %s", args.report, error.strerror)
+                return 3
+        return code
+
+    def _until_the_end(self, runtime: Runtime, reload: Callable[[str], object], url: str) -> None:
+        """Wait for the sources to end, the time to be up, or a signal; serve SIGHUP and the systemd watchdog meanwhile."""
+        args = self.args
+        about = "edit the flow file to change it while it runs; Ctrl-C stops" + (
+            f"; status at {url}/api/status" if url else ""
+        )
+        view = None
+        if sys.stderr.isatty() and not args.plain and args.log_format == "text":
+            from rich.console import Console
+
+            from flowrt.commands._live import LiveView
+
+            view = LiveView(runtime, Console(stderr=True), about)
+            set_up("text", logging.getLogger("flowrt").level, self.mask, view)
+        log.info("%s runs: %d nodes; %s", self.flow.name, len(self.flow.nodes), about)
+        _notify("READY=1")
+        end = time.monotonic() + args.duration if args.duration else None
+        hangups = 0
+        try:
+            if view:
+                view.start()
+            while not self.stopping.is_set() and not runtime.done.is_set():
+                left = 0.2 if end is None else min(0.2, end - time.monotonic())
+                if left <= 0:
+                    break
+                runtime.done.wait(left)
+                _notify("WATCHDOG=1")
+                if self.hangups != hangups:
+                    hangups = self.hangups
+                    reload("SIGHUP")
+        finally:
+            if view:
+                view.stop()
+                set_up(args.log_format, logging.getLogger("flowrt").level, self.mask)
+
+    def _learn(self, _: object) -> None:
+        """A reload may have brought new secrets."""
+        self.mask.learn(self.flow.secrets)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the run, a second one at once; SIGHUP reloads."""
+
+        def end(number: int, _: FrameType | None) -> None:
+            if self.stopping.is_set():
+                raise KeyboardInterrupt
+            self.stopping.set()
+
+        def hang_up(_: int, __: FrameType | None) -> None:
+            self.hangups += 1
+
+        wanted = {signal.SIGINT: end, signal.SIGTERM: end}
+        if hasattr(signal, "SIGHUP"):
+            wanted[signal.SIGHUP] = hang_up
+        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _overrides(given: list[str]) -> dict[str, str] | str:
+    """`NODE.SETTING=VALUE` pairs, or what is wrong with them."""
+    overrides = {}
+    for text in given:
+        target, equals, value = text.partition("=")
+        if not equals or "." not in target:
+            return f"--set {text}: expected NODE.SETTING=VALUE, for example --set objects.min_confidence=0.4"
+        overrides[target] = value
+    return overrides
+
+
+def _own_schemas(folder: Path) -> bool:
+    return folder.is_dir() and (folder / "topics").is_dir() | (folder / "measurements").is_dir()
+
+
+def _start_problem(flow: Flow, error: StartFailed) -> Problem:
+    return Problem(
+        file=str(flow.path),
+        line=0,
+        column=0,
+        path=f"nodes.{error.node}",
+        message=f"{error.node} can't start: {error.reason or type(error.reason).__name__}",
+        hint="nothing was started; FLOWRT_DEBUG=1 shows where it was raised",
+    )
+
+
+def _say_goodbye(facts: dict[str, object]) -> None:
+    delivery = facts["delivery"]
+    assert isinstance(delivery, dict)
+    log.info("stopped after %.1f s: %s frames, %.1f per second", facts["wall_s"], facts["frames"], facts["fps"])
+    for name, row in delivery.items():
+        log.info("  %s: %d accepted, %d delivered, %d pending, %d dead letters", name, *row.values())
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, where it listens (sd_notify's protocol: one datagram to $NOTIFY_SOCKET)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or not hasattr(socket, "AF_UNIX"):
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)

@@ -1,0 +1,205 @@
+"""Plans: what a reload will keep, rewire, reconfigure, replace, add and remove, said before anything is touched.
+
+`Plan.between(old, new)` is pure. Comments, order and formatting of the file never reach it, since it compares flows.
+
+- kept: nothing about the node changes.
+- rewired: the same node, fed by other nodes. Nothing restarts.
+- reconfigured: settings or the scene change in place; the node keeps its memory.
+- replaced: a new node takes the old one's place, because its type, its code or a setting that can't change in place did.
+- added, removed: as they say. A node that names its former self with `was:` is not removed and added but carried over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from flowrt.catalog import setting_extras
+from flowrt.flow import Flow, NodeSpec
+from flowrt.node import Inference, Outbox, Source
+
+Kind = Literal["kept", "rewired", "reconfigured", "replaced", "added", "removed"]
+KINDS: tuple[Kind, ...] = ("kept", "rewired", "reconfigured", "replaced", "added", "removed")
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens to one node.
+
+    was: its name in the old flow. changed: settings (or `scene`, `site`) that differ. why: in words. forgets: what memory is lost.
+    queue: what becomes of the messages waiting in front of it.
+    """
+
+    name: str
+    kind: Kind
+    was: str = ""
+    changed: tuple[str, ...] = ()
+    why: str = ""
+    forgets: str = ""
+    queue: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The difference between two flows, node by node, in the new flow's order, removed nodes last."""
+
+    old: Flow
+    new: Flow
+    changes: tuple[Change, ...]
+
+    @classmethod
+    def between(cls, old: Flow, new: Flow) -> Plan:
+        """Compare two flows. Both must have been loaded without problems."""
+        origin = _origins(old, new)
+        changes = [_change(old, new, origin, spec) for spec in new.nodes.values()]
+        survivors = set(origin.values())
+        changes += [
+            Change(name=name, kind="removed", was=name, forgets=_memory(spec), queue=_parting(spec))
+            for name, spec in old.nodes.items()
+            if name not in survivors
+        ]
+        return cls(old=old, new=new, changes=tuple(changes))
+
+    def of(self, kind: Kind) -> list[Change]:
+        """The changes of one kind."""
+        return [change for change in self.changes if change.kind == kind]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing changes at all."""
+        return all(change.kind == "kept" and change.was == change.name for change in self.changes)
+
+    def names(self) -> dict[str, list[str]]:
+        """The JSON form: kind to node names."""
+        return {kind: [change.name for change in self.of(kind)] for kind in KINDS}
+
+    def lines(self) -> list[str]:
+        """The plan in words, one line a node that is not simply kept."""
+        sign = {"added": "+", "removed": "-", "replaced": "±", "reconfigured": "~", "rewired": "→", "kept": "="}
+        lines = []
+        for change in self.changes:
+            if change.kind == "kept" and change.was == change.name:
+                continue
+            parts = [f"{sign[change.kind]} {change.name}: {change.kind}"]
+            if change.was and change.was != change.name:
+                parts.append(f"was {change.was}")
+            parts += [
+                part for part in (change.why, change.forgets and f"forgets {change.forgets}", change.queue) if part
+            ]
+            lines.append("; ".join(parts))
+        kept = sum(change.kind == "kept" for change in self.changes)
+        if kept:
+            lines.append(f"= {kept} kept")
+        return lines
+
+
+def _origins(old: Flow, new: Flow) -> dict[str, str]:
+    """New name to old name, for every node that has a former self."""
+    origin = {name: spec.was for name, spec in new.nodes.items() if spec.was in old.nodes and spec.was not in new.nodes}
+    taken = set(origin.values())
+    origin |= {name: name for name in new.nodes if name in old.nodes and name not in origin and name not in taken}
+    return origin
+
+
+def _change(old: Flow, new: Flow, origin: dict[str, str], spec: NodeSpec) -> Change:
+    was = origin.get(spec.name, "")
+    if not was:
+        return Change(name=spec.name, kind="added")
+    before = old.nodes[was]
+    memory = _memory(before)
+    replaced = _why_replaced(old, new, before, spec)
+    if replaced:
+        why, changed = replaced
+        carried = before.type.name == spec.type.name
+        return Change(
+            name=spec.name,
+            kind="replaced",
+            was=was,
+            why=why,
+            changed=changed,
+            forgets="" if carried and type(before.settings).export_state is not _base_export() else memory,
+            queue=_handover(before),
+        )
+    changed = tuple(
+        field
+        for field in spec.settings.__struct_fields__
+        if getattr(before.settings, field) != getattr(spec.settings, field)
+    )
+    if old.scene_of(was) != new.scene_of(spec.name):
+        changed += ("scene",) if "scene" not in changed else ()
+    if old.site != new.site:
+        changed += ("site",)
+    if changed:
+        values = ", ".join(
+            f"{field} {_shown(before, field)} → {_shown(spec, field)}"
+            for field in changed
+            if field in spec.settings.__struct_fields__
+        )
+        why = ", ".join(
+            filter(None, (values, *(f"the {x}'s geometry" for x in changed if x == "scene" and "scene" not in values)))
+        )
+        return Change(name=spec.name, kind="reconfigured", was=was, changed=changed, why=why)
+    renamed = {(origin.get(edge.source, edge.source), edge.field, edge.port) for edge in spec.edges}
+    if renamed != {(edge.source, edge.field, edge.port) for edge in before.edges}:
+        sources = ", ".join(edge.source for edge in spec.edges) or "nothing"
+        return Change(name=spec.name, kind="rewired", was=was, why=f"now fed by {sources}")
+    return Change(name=spec.name, kind="kept", was=was)
+
+
+def _why_replaced(old: Flow, new: Flow, before: NodeSpec, spec: NodeSpec) -> tuple[str, tuple[str, ...]] | None:
+    if before.type.name != spec.type.name:
+        return f"its type is now {spec.type.name}", ("type",)
+    if before.type.code != spec.type.code:
+        return "its code changed", ("code",)
+    fields = tuple(
+        sorted(
+            field
+            for field in spec.type.restart_fields()
+            if getattr(before.settings, field) != getattr(spec.settings, field)
+        )
+    )
+    if fields:
+        values = ", ".join(f"{field} {_shown(before, field)} → {_shown(spec, field)}" for field in fields)
+        return f"{values} can't change in place", fields
+    for service in sorted(spec.type.cls.uses):
+        if old.services.get(service) != new.services.get(service):
+            return f"the service {service} changed", ("services",)
+    return None
+
+
+def _shown(spec: NodeSpec, field: str) -> str:
+    if setting_extras(type(spec.settings)).get(field, {}).get("secret"):
+        return "***"
+    text = repr(getattr(spec.settings, field))
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def _base_export() -> Any:
+    from flowrt.node import Node
+
+    return Node.export_state
+
+
+def _memory(spec: NodeSpec) -> str:
+    if isinstance(spec.settings, Source):
+        return "its connection and position"
+    if isinstance(spec.settings, Inference):
+        return "its compiled model"
+    if isinstance(spec.settings, Outbox):
+        return "its connection"
+    return "its memory" if type(spec.settings).export_state is not _base_export() else ""
+
+
+def _handover(spec: NodeSpec) -> str:
+    if isinstance(spec.settings, Outbox):
+        return "its journal goes on with the new node"
+    if isinstance(spec.settings, Inference):
+        return "what is in flight is finished first"
+    if isinstance(spec.settings, Source):
+        return "what it has read is carried through first"
+    return ""
+
+
+def _parting(spec: NodeSpec) -> str:
+    if isinstance(spec.settings, Outbox):
+        return "its journal is delivered, the rest parked"
+    return _handover(spec)

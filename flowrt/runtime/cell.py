@@ -1,0 +1,323 @@
+"""Cells: one node in its place in the running graph, with its counters and its way on."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterable
+from time import monotonic, perf_counter_ns
+from typing import Any
+
+from flowrt.flow import FROM, Edge, NodeSpec
+from flowrt.journal import EventRow
+from flowrt.messages import Event, Fault, Frame, Message
+from flowrt.node import Context, Inference, Node, Outbox
+from flowrt.runtime.channel import Channel
+from flowrt.runtime.statistics import Histogram
+
+Push = Callable[[Message], None]
+
+current = threading.local()
+"""`current.origin_ns`: when the message that this thread carries was captured (time.monotonic_ns)."""
+
+_QUICK_NS = 20_000
+_LEARNING = 256
+
+
+class Cell:
+    """One node at work. `install` puts another node into the same place; counters go on."""
+
+    def __init__(self, spec: NodeSpec, node: Node, context: Context, on_fault: Callable[[Cell, Fault], None]) -> None:
+        self.on_fault = on_fault
+        self.n_in = self.n_out = self.emitted = self.sent = self.dropped = self.errors = 0
+        self.times = Histogram()
+        self.last_error = ""
+        self.lock: threading.Lock | None = None
+        self._mask = 0
+        self._ways: tuple[tuple[Edge, tuple[type[Message], ...], Push], ...] = ()
+        self._table: dict[type, tuple[Push, ...]] = {}
+        self._rate = (monotonic(), 0, 0.0)
+        self.install(spec, node, context)
+
+    def install(self, spec: NodeSpec, node: Node, context: Context) -> None:
+        """Put a node to work in this place."""
+        self.spec, self.node, self.context = spec, node, context
+        self.name = spec.name
+        process = getattr(node, "process", None)
+        if process is not None and inspect.isgeneratorfunction(process):
+            generate = process
+            process = lambda message: list(generate(message))  # noqa: E731
+        self._process: Callable[[Any], Any] | None = process
+
+    # -- wiring ---------------------------------------------------------------------------------------------------
+
+    def connect(self, ways: Iterable[tuple[Edge, tuple[type[Message], ...], Push]]) -> None:
+        """Where messages go from now on: edge, the types that travel on it, and the target's entrance."""
+        self._ways = tuple(ways)
+        self._table = {}
+
+    @property
+    def edges(self) -> list[Edge]:
+        """The edges that leave here, as wired."""
+        return [edge for edge, _, _ in self._ways]
+
+    def entrance(self, field: str, shared: bool) -> Push:
+        """The function that takes messages of an edge into this cell."""
+        if field != FROM:
+            return self._feed(field)
+        return self.push_shared if shared else self.push
+
+    def _pushes(self, kind: type) -> tuple[Push, ...]:
+        pushes = self._table.get(kind)
+        if pushes is None:
+            pushes = tuple(push for _, types, push in self._ways if issubclass(kind, types))
+            self._table = {**self._table, kind: pushes}
+        return pushes
+
+    # -- hot path -------------------------------------------------------------------------------------------------
+
+    def push(self, message: Message) -> None:
+        """Take a message in, process it, and carry the results on."""
+        n = self.n_in = self.n_in + 1
+        try:
+            if n & self._mask:
+                result = self._process(message)  # type: ignore[misc]
+            else:
+                start_ns = perf_counter_ns()
+                result = self._process(message)  # type: ignore[misc]
+                self._timed(perf_counter_ns() - start_ns)
+        except Exception as error:
+            self.fail(error, message)
+            return
+        self.n_out += 1
+        if result is None:
+            return
+        pushes = self._table.get(type(result))
+        if pushes is None:
+            self.emit(result)
+            return
+        self.emitted += 1
+        self.sent += len(pushes)
+        for push in pushes:
+            push(result)
+
+    def push_shared(self, message: Message) -> None:
+        """As `push`, for a cell that several drivers reach: processing is exclusive, sending is not."""
+        assert self.lock is not None
+        with self.lock:
+            self.n_in += 1
+            try:
+                start_ns = perf_counter_ns()
+                result = self._process(message)  # type: ignore[misc]
+                self._timed(perf_counter_ns() - start_ns)
+            except Exception as error:
+                failure: Exception | None = error
+            else:
+                failure = None
+                self.n_out += 1
+                outgoing = self._outgoing(result)
+        if failure is not None:
+            self.fail(failure, message)
+            return
+        for pushes, out in outgoing:
+            for push in pushes:
+                push(out)
+
+    def emit(self, result: Message | Iterable[Message] | None) -> None:
+        """Carry one message, several, or none on to everybody who takes them."""
+        for pushes, message in self._outgoing(result):
+            for push in pushes:
+                push(message)
+
+    def _outgoing(self, result: Message | Iterable[Message] | None) -> list[tuple[tuple[Push, ...], Message]]:
+        if result is None:
+            return []
+        messages = [result] if isinstance(result, Message) else result
+        outgoing = [(self._pushes(type(message)), message) for message in messages]
+        self.emitted += len(outgoing)
+        self.sent += sum(len(pushes) for pushes, _ in outgoing)
+        return outgoing
+
+    def _feed(self, field: str) -> Push:
+        def push(message: Message) -> None:
+            lock = self.lock
+            if lock is not None:
+                lock.acquire()
+            try:
+                self.n_in += 1
+                getattr(self.node, f"on_{field}")(message)
+                self.n_out += 1
+            except Exception as error:
+                failure: Exception | None = error
+            else:
+                failure = None
+            finally:
+                if lock is not None:
+                    lock.release()
+            if failure is not None:
+                self.fail(failure, message)
+
+        return push
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> int:
+        """Messages that are in, and neither out nor dropped nor failed."""
+        return 0
+
+    def _timed(self, duration_ns: int) -> None:
+        """Count a duration; nodes that prove to be quick are timed once in 64 messages."""
+        self.times.add(duration_ns)
+        if self.times.count == _LEARNING and (self.times.quantile_ms(0.5) or 0) * 1e6 < _QUICK_NS:
+            self._mask = 63
+
+    def fail(self, error: Exception, message: Message | None) -> None:
+        """Contain what the node raised: count it, tell the log and whoever catches faults."""
+        self.errors += 1
+        self.last_error = f"{type(error).__name__}: {error}"
+        self.on_fault(
+            self,
+            Fault(
+                time_s=message.time_s if message is not None else self.context.clock.now_s(),
+                camera_id=message.camera_id if message is not None else "",
+                node=self.name,
+                error=str(error),
+                error_type=type(error).__name__,
+                message_type=type(message).__name__ if message is not None else "",
+            ),
+        )
+
+    def statistics(self) -> dict[str, Any]:
+        """What `/api/status` and the report say of this node."""
+        then, count, rate = self._rate
+        now, done = monotonic(), self.n_out
+        if now - then >= 1.0:
+            rate = (done - count) / (now - then)
+            self._rate = (now, done, rate)
+        return {
+            "type": self.spec.type.name,
+            "in": self.n_in,
+            "out": self.n_out,
+            "emitted": self.emitted,
+            "dropped": self.dropped,
+            "errors": self.errors,
+            "held": self.held,
+            "rate_per_s": round(rate, 2),
+            "process_ms": self.times.summary(),
+            "last_error": self.last_error,
+        }
+
+
+class SourceCell(Cell):
+    """A source: what comes in is what the source made, what goes out is what was carried on."""
+
+    frames = 0
+    waiting: Channel | None = None
+    taken = 0  # how many the driver has taken out of the channel and carried on
+
+    def emit(self, result: Message | Iterable[Message] | None) -> None:
+        self.frames += isinstance(result, Frame)
+        super().emit(result)
+
+    @property
+    def held(self) -> int:
+        return self.waiting.accepted - self.waiting.dropped - self.taken if self.waiting is not None else 0
+
+
+class OutboxCell(Cell):
+    """A sink that journals: what goes out was handed to the journal."""
+
+    def __init__(self, *args: Any, accept: Callable[..., None], remember: Callable[[EventRow], None]) -> None:
+        self._accept = accept
+        self._remember = remember
+        super().__init__(*args)
+
+    def install(self, spec: NodeSpec, node: Node, context: Context) -> None:
+        super().install(spec, node, context)
+        assert isinstance(node, Outbox)
+        self._encode = node.encode
+        self._process = self._encode_and_accept
+
+    def _encode_and_accept(self, message: Message) -> None:
+        letters = list(self._encode(message))
+        events: tuple[EventRow, ...] = ()
+        if isinstance(message, Event):
+            payload = self.context.contract.encode_payload(message, self.context.site)
+            row = EventRow(id=message.id, time_s=message.time_s, type=message.port, node=self.name, payload=payload)
+            self._remember(row)
+            events = (row,)
+        if letters or events:
+            self._accept(self.name, letters, events=events, origin_ns=getattr(current, "origin_ns", 0))
+
+
+class InferenceCell(Cell):
+    """A node whose work runs elsewhere. Submitted messages wait in `pipe`, in order, for the collector to fetch them."""
+
+    def __init__(self, *args: Any) -> None:
+        self.pipe = Channel("block", 1)
+        self.begun = self.ended = 0
+        self.collecting = threading.Lock()
+        self.threaded = True
+        super().__init__(*args)
+
+    def install(self, spec: NodeSpec, node: Node, context: Context) -> None:
+        super().install(spec, node, context)
+        assert isinstance(node, Inference)
+        self.pipe.size = max(1, node.in_flight)
+        self._submit = node.submit
+
+    @property
+    def held(self) -> int:
+        return self.begun - self.ended
+
+    def push(self, message: Message) -> None:
+        self.n_in += 1
+        node: Any = self.node
+        try:
+            pending = self._submit(message)
+        except Exception as error:
+            self.fail(error, message)
+            return
+        if pending is None:
+            self.n_out += 1
+            return
+        self.begun += 1
+        if not self.threaded and len(self.pipe) >= self.pipe.size:
+            self.collect_now()
+        self.pipe.put((node, pending, message, getattr(current, "origin_ns", 0)))
+
+    def push_shared(self, message: Message) -> None:
+        assert self.lock is not None
+        with self.lock:
+            self.push(message)
+
+    def collect(self, item: Any) -> tuple[Any, Exception | None]:
+        """Wait for one result; to be followed by `settle`."""
+        node, pending, _, _ = item
+        start_ns = perf_counter_ns()
+        try:
+            with self.collecting:
+                return node.collect(pending), None
+        except Exception as error:
+            return None, error
+        finally:
+            self.times.add(perf_counter_ns() - start_ns)
+
+    def settle(self, item: Any, result: Any, error: Exception | None) -> None:
+        """Count one result and carry it on, under the collector's lock."""
+        self.ended += 1
+        current.origin_ns = item[3]
+        if error is not None:
+            self.fail(error, item[2])
+            return
+        self.n_out += 1
+        self.emit(result)
+
+    def collect_now(self) -> bool:
+        """Fetch and carry on the oldest result on this thread; False where there is none."""
+        item = self.pipe.get_now()
+        if item is None:
+            return False
+        self.settle(item, *self.collect(item))
+        return True

@@ -1,0 +1,416 @@
+"""The running graph: built from a flow, changed by plans, counted all the time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+import networkx as nx
+
+from flowrt.clock import Clock
+from flowrt.contract import Contract
+from flowrt.flow import Edge, Flow, NodeSpec
+from flowrt.journal import EventRow
+from flowrt.messages import Fault, Message
+from flowrt.node import Context, Inference, Node, Outbox, Shared, Source
+from flowrt.plan import Plan
+from flowrt.runtime.cell import Cell, InferenceCell, OutboxCell, SourceCell
+from flowrt.runtime.driver import Collector, Driver, SourceDriver
+
+log = logging.getLogger("flowrt")
+
+
+class StartFailed(Exception):
+    """A node could not be opened. `node` names it."""
+
+    def __init__(self, node: str, reason: BaseException) -> None:
+        super().__init__(f"{node} can't start: {reason or type(reason).__name__}")
+        self.node = node
+        self.reason = reason
+
+
+class ReloadFailed(Exception):
+    """A reload was rolled back; the old flow goes on as it was."""
+
+
+class Outboxes(Protocol):
+    """Where letters go: `flowrt.delivery.Delivery`, or a recorder in flow tests."""
+
+    def add(self, name: str, node: Outbox) -> None: ...
+    def swap(self, name: str, node: Outbox) -> None: ...
+    def remove(self, name: str, *, timeout_s: float) -> int: ...
+    def accept(self, name: str, letters: Any, *, events: Any = (), origin_ns: int = 0) -> None: ...
+    def statistics(self) -> dict[str, Any]: ...
+    def close(self, timeout_s: float) -> None: ...
+
+
+class Runtime:
+    """One flow at work.
+
+    threads: without them nothing runs by itself; `flowrt.runtime.virtual` then steps through the sources in time order.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        *,
+        delivery: Outboxes,
+        contract: Contract,
+        clock: Clock,
+        data: Path,
+        threads: bool = True,
+    ) -> None:
+        self.flow = flow
+        self.delivery = delivery
+        self.contract = contract
+        self.clock = clock
+        self.data = data
+        self.threads = threads
+        self.shared = Shared()
+        self.cells: dict[str, Cell] = {}
+        self.drivers: dict[str, Driver] = {}
+        self.done = threading.Event()
+        self.problems: list[dict[str, Any]] = []
+        self.reloads: list[dict[str, Any]] = []
+        self._started_s = monotonic()
+        self.leaving: list[Cell] = []  # removed, but still carrying what is under way
+        self.outboxes: set[str] = set()
+        self.events: dict[str, int] = {}
+        self.last_events: deque[EventRow] = deque(maxlen=50)
+        self._known_events: OrderedDict[str, None] = OrderedDict()
+        self._gone_in = self._gone_sent = 0
+        self.structure = threading.Lock()  # who changes cells and drivers
+        self._state = "new"
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open every node, upstream last, then let the sources run. Raises StartFailed; nothing then stays open."""
+        order = self.flow.order()
+        opened: list[Cell] = []
+        try:
+            for name in reversed(order):
+                opened.append(self.new_cell(self.flow.nodes[name], self.open_node(self.flow, self.flow.nodes[name])))
+        except StartFailed:
+            for cell in opened:
+                self.close_node(cell.node)
+            raise
+        self.cells = {cell.name: cell for cell in reversed(opened)}
+        self._wire(self.flow, drivers_reaching(self.flow))
+        for cell in self.cells.values():
+            if isinstance(cell.node, Outbox):
+                self.delivery.add(cell.name, cell.node)
+                self.outboxes.add(cell.name)
+        self._state = "running"
+        self._started_s = monotonic()
+        for name in order:
+            self.drive(self.cells[name])
+        self.check_done()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until every source that has an end came to it; False after `timeout_s`."""
+        return self.done.wait(timeout_s)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop the sources, carry what is under way to its end, let nodes finish, hand over what is owed, close all."""
+        with self.structure:
+            if self._state != "running":
+                return
+            self._state = "stopping"
+            end = monotonic() + timeout_s
+            sources = [driver for driver in self.drivers.values() if isinstance(driver, SourceDriver)]
+            for source in sources:
+                source.stop()
+            for source in sources:
+                if not source.join(max(0.1, (end - monotonic()) * 0.6)):
+                    log.warning("%s did not stop in time", source.name)
+            for name in self.flow.order():  # upstream first, so that a finished pipe feeds only open ones
+                driver = self.drivers.get(name)
+                if isinstance(driver, Collector):
+                    driver.cell.pipe.close()
+                    driver.join(max(0.5, end - monotonic()))
+            self.finish()
+            self.delivery.close(max(0.5, end - monotonic()))
+            for cell in self.cells.values():
+                self.close_node(cell.node)
+            self._state = "stopped"
+            self.done.set()
+
+    def finish(self) -> None:
+        """Let every node send what it still owes, upstream first."""
+        for name in self.flow.order():
+            cell = self.cells[name]
+            self.finish_cell(cell)
+            while isinstance(cell, InferenceCell) and not self.threads and cell.collect_now():
+                pass
+
+    def finish_cell(self, cell: Cell) -> None:
+        try:
+            cell.emit(list(cell.node.finish()))
+        except Exception as error:
+            self._came_from_nowhere(cell)
+            cell.fail(error, None)
+
+    def _came_from_nowhere(self, cell: Cell) -> None:
+        """Count an input that no edge brought, so that the ledger still balances."""
+        cell.n_in += 1
+        if not isinstance(cell, SourceCell):
+            self._gone_in -= 1
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    def _context(self, flow: Flow, spec: NodeSpec) -> Context:
+        return Context(
+            node=spec.name,
+            flow=flow.name,
+            site=flow.site,
+            folder=flow.folder,
+            data=self.data,
+            clock=self.clock,
+            log=logging.LoggerAdapter(log.getChild(spec.type.name), {"node": spec.name}),
+            shared=self.shared,
+            runtime=self,
+            contract=self.contract,
+            scene=flow.scene_of(spec.name),
+            services=flow.services,
+        )
+
+    def open_node(self, flow: Flow, spec: NodeSpec) -> Node:
+        node = spec.instance()
+        node.__dict__["context"] = context = self._context(flow, spec)
+        try:
+            node.open(context)
+        except Exception as error:
+            log.debug("%s can't start", spec.name, exc_info=True)
+            self.close_node(node)
+            raise StartFailed(spec.name, error) from error
+        return node
+
+    def _revive(self, spec: NodeSpec, context: Context) -> Node:
+        """A fresh node in the place of a source that failed."""
+        self.close_node(self.cells[context.node].node)
+        node = spec.instance()
+        node.__dict__["context"] = context
+        node.open(context)
+        return node
+
+    def close_node(self, node: Node) -> None:
+        try:
+            node.close()
+        except Exception as error:
+            log.error("%s: close failed: %s: %s", node.context.node, type(error).__name__, error)
+
+    def new_cell(self, spec: NodeSpec, node: Node) -> Cell:
+        context = node.context
+        if isinstance(node, Source):
+            return SourceCell(spec, node, context, self._on_fault)
+        if isinstance(node, Inference):
+            cell = InferenceCell(spec, node, context, self._on_fault)
+            cell.threaded = self.threads
+            return cell
+        if isinstance(node, Outbox):
+            return OutboxCell(spec, node, context, self._on_fault, accept=self.delivery.accept, remember=self._remember)
+        return Cell(spec, node, context, self._on_fault)
+
+    def _wire(self, flow: Flow, reached: dict[str, frozenset[str]]) -> None:
+        """Give every cell its ways on, and a lock where several drivers meet. The graph must be at rest."""
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 4 * len(flow.nodes)))
+        for name, cell in self.cells.items():
+            several = len(reached[name]) > 1
+            if several != (cell.lock is not None):
+                cell.lock = threading.Lock() if several else None
+        ways: dict[str, list[tuple[Edge, tuple[type[Message], ...], Any]]] = {name: [] for name in self.cells}
+        for edge in flow.edges:
+            entrance = self.cells[edge.target].entrance(edge.field, len(reached[edge.target]) > 1)
+            ways[edge.source].append((edge, flow.arriving[edge], entrance))
+        for name, cell in self.cells.items():
+            cell.connect(ways[name])
+
+    def rewire(self, plan: Plan, cells: dict[str, Cell], leaving: list[Cell]) -> None:
+        """Put the plan's new graph in force. The graph must be at rest.
+
+        Leaving cells may still have messages under way: they keep their old ways, into cells that now have a lock.
+        """
+        before, after = drivers_reaching(plan.old), drivers_reaching(plan.new)
+        old_cells, self.cells, self.flow = self.cells, cells, plan.new
+        gone = {id(cell) for cell in leaving}
+        reached = {}
+        for change in plan.changes:
+            if change.kind != "removed":
+                leavers = {
+                    f"{name} (leaving)" for name in before.get(change.was, frozenset()) if id(old_cells[name]) in gone
+                }
+                reached[change.name] = after[change.name] | leavers
+        self._wire(plan.new, reached)
+        for cell in leaving:
+            for name in before:
+                if old_cells[name] is cell and len(before[name]) > 1 and cell.lock is None:
+                    cell.lock = threading.Lock()
+            ways = []
+            for edge in plan.old.edges:
+                if old_cells[edge.source] is cell:
+                    target = old_cells[edge.target]
+                    entrance = target.entrance(edge.field, target.lock is not None)
+                    ways.append((edge, plan.old.arriving[edge], entrance))
+            cell.connect(ways)
+
+    def forget(self, cell: Cell) -> None:
+        """A cell that left has nothing under way any more: keep only its sums."""
+        self.leaving.remove(cell)
+        self._gone_sent += cell.sent
+        if not isinstance(cell, SourceCell):
+            self._gone_in += cell.n_in
+
+    def drive(self, cell: Cell) -> None:
+        """Start the driver of a cell that needs one."""
+        if not self.threads:
+            return
+        if isinstance(cell, SourceCell):
+            self.drivers[cell.name] = SourceDriver(cell, self._revive, self.check_done)
+        elif isinstance(cell, InferenceCell):
+            self.drivers[cell.name] = Collector(cell)
+        else:
+            return
+        self.drivers[cell.name].start()
+
+    def check_done(self) -> None:
+        """The run is done when every source that has an end came to it."""
+        if not self.threads or self._state != "running":
+            return
+        drivers = [driver for driver in list(self.drivers.values()) if isinstance(driver, SourceDriver)]
+        finite = [driver for driver in drivers if not driver.node.endless]
+        all_started = len(drivers) == sum(isinstance(cell, SourceCell) for cell in self.cells.values())
+        if all_started and finite and all(driver.ended for driver in finite):
+            self.done.set()
+
+    def _on_fault(self, cell: Cell, fault: Fault) -> None:
+        log.error("%s: %s: %s", cell.name, fault.error_type, fault.error, extra={"node": cell.name})
+        cell.emit(fault)
+
+    # -- rest -----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def at_rest(self, timeout_s: float = 10.0) -> Iterator[None]:
+        """Hold every driver between two messages, upstream first. Raises ReloadFailed where one does not come to rest."""
+        end = monotonic() + timeout_s
+        held: list[Driver] = []
+        try:
+            for name in [name for name in self.flow.order() if name in self.drivers]:
+                driver = self.drivers[name]
+                if not driver.hold(end - monotonic()):
+                    raise ReloadFailed(
+                        f"{name} has been busy with one message for {timeout_s:g} s; nothing was changed"
+                    )
+                held.append(driver)
+            yield
+        finally:
+            for driver in held:
+                driver.let_go()
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    def ledger(self) -> dict[str, Any]:
+        """in = out + dropped + errors + held per node, and sent = received over all edges. Exact only at rest.
+
+        `balanced` says whether both hold.
+        """
+        nodes = {}
+        balanced = True
+        sent, received = self._gone_sent, self._gone_in
+        for cell in [*self.cells.values(), *self.leaving]:
+            row = {
+                "in": cell.n_in,
+                "out": cell.n_out,
+                "dropped": cell.dropped,
+                "errors": cell.errors,
+                "held": cell.held,
+            }
+            balanced &= row["in"] == row["out"] + row["dropped"] + row["errors"] + row["held"]
+            nodes[cell.name] = row
+            sent += cell.sent
+            received += 0 if isinstance(cell, SourceCell) else cell.n_in
+        return {"nodes": nodes, "sent": sent, "received": received, "balanced": balanced and sent == received}
+
+    def status(self) -> dict[str, Any]:
+        """What `/api/status`, the live view and health probes show."""
+        nodes = {}
+        queues = {}
+        now = monotonic()
+        for name, cell in list(self.cells.items()):
+            nodes[name] = row = cell.statistics()
+            driver = self.drivers.get(name)
+            if driver is not None and driver.busy_since:
+                row["busy_s"] = round(now - driver.busy_since, 3)
+            if isinstance(driver, SourceDriver):
+                row["ended"], row["failed"] = driver.ended, driver.failed
+            with contextlib.suppress(Exception):  # a node's own status must not break everybody's
+                row["status"] = cell.node.status()
+            channel = cell.waiting if isinstance(cell, SourceCell) else getattr(cell, "pipe", None)
+            if channel is not None:
+                queues[name] = channel.statistics()
+        return {
+            "flow": self.flow.name,
+            "site": self.flow.site,
+            "file": str(self.flow.path),
+            "state": self._state,
+            "uptime_s": round(now - self._started_s, 3),
+            "nodes": nodes,
+            "queues": queues,
+            "sinks": self.delivery.statistics(),
+            "events": dict(self.events),
+            "frames": self.frames,
+            "reloads": len(self.reloads),
+            "problems": self.problems,
+        }
+
+    def _remember(self, row: EventRow) -> None:
+        """Count an event once, however many sinks it reaches and however often it is updated."""
+        known = self._known_events
+        if row.id in known:
+            return
+        known[row.id] = None
+        if len(known) > 10_000:
+            known.popitem(last=False)
+        self.events[row.type] = self.events.get(row.type, 0) + 1
+        self.last_events.append(row)
+
+    @property
+    def frames(self) -> int:
+        """Pictures that sources carried into the graph."""
+        return sum(cell.frames for cell in self.cells.values() if isinstance(cell, SourceCell))
+
+    @property
+    def failed_sources(self) -> list[str]:
+        """Sources that were given up."""
+        return [name for name, driver in self.drivers.items() if isinstance(driver, SourceDriver) and driver.failed]
+
+    def graph(self) -> nx.DiGraph[str]:
+        """The graph as it is wired now."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.cells)
+        for cell in self.cells.values():
+            for edge in cell.edges:
+                if graph.has_edge(edge.source, edge.target):
+                    graph.edges[edge.source, edge.target]["edges"].append(edge)
+                else:
+                    graph.add_edge(edge.source, edge.target, edges=[edge])
+        return graph
+
+
+def drivers_reaching(flow: Flow) -> dict[str, frozenset[str]]:
+    """Node name to the drivers that bring it messages: sources, and inference nodes for what lies behind them."""
+    reached: dict[str, frozenset[str]] = {}
+    own: dict[str, frozenset[str]] = {}
+    for name in flow.order():
+        spec = flow.nodes[name]
+        reached[name] = frozenset().union(*(own[edge.source] for edge in spec.edges)) if spec.edges else frozenset()
+        drives = isinstance(spec.settings, Source | Inference)
+        own[name] = frozenset({name}) if drives else reached[name]
+    return reached

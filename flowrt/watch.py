@@ -1,0 +1,246 @@
+"""Reloading: the flow file and everything it uses, watched; an edit checked, planned and applied, or refused and said so.
+
+Invariants
+- Folders are watched, not inodes, so that editors that save by rename and symlink swaps (Kubernetes ConfigMaps) are seen.
+- What counts is content: a save that changes no byte of any file does nothing.
+- A file with problems leaves the running flow untouched; its problems stand in the status until they are mended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.polling import PollingObserver
+
+from flowrt.flow import Flow
+from flowrt.load import load
+from flowrt.plan import Plan
+from flowrt.problem import FlowError, Problem
+from flowrt.runtime import ReloadFailed, Runtime
+from flowrt.runtime.reload import apply
+
+log = logging.getLogger("flowrt")
+
+WatchMode = Literal["auto", "poll", "off"]
+QUIET_S = 0.02
+"""An edit is over when its folder has been quiet for so long."""
+
+
+class Reload(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one reload. plan: kind to node names; lines: the plan in words; took_ms: by stage."""
+
+    number: int
+    time_s: float
+    reason: str
+    ok: bool
+    message: str
+    plan: dict[str, list[str]] = {}
+    lines: list[str] = []
+    took_ms: dict[str, float] = {}
+    parked: dict[str, int] = {}
+    ledger: dict[str, Any] = {}
+    problems: list[Problem] = []
+
+
+class Reloader:
+    """Turns edits of the flow file into changes of the running graph. Safe to call from any thread."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        overrides: Mapping[str, str] | None = None,
+        strict: bool = False,
+        on_reload: Callable[[Reload], None] | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.strict = strict
+        self.history: list[Reload] = []
+        self.on_reload = on_reload
+        self._overrides = dict(overrides or {})
+        self._busy = threading.Lock()
+        self._number = 0
+        self._suspects: frozenset[Path] = frozenset()
+        self._seen = fingerprint(runtime.flow.files)
+
+    @property
+    def path(self) -> Path:
+        """The flow file."""
+        return self.runtime.flow.path
+
+    def changed(self) -> bool:
+        """Whether any file that the flow was read from has another content than when it was last looked at."""
+        return fingerprint(self.files()) != self._seen
+
+    def files(self) -> tuple[Path, ...]:
+        """What is watched: the running flow's files and those that the last refused edit named."""
+        return tuple({*self.runtime.flow.files, *self._suspects})
+
+    def reload(self, reason: str, since: float | None = None) -> Reload:
+        """Read the flow file and bring the running graph to it.
+
+        since: when the edit was noticed (time.perf_counter), for the timings.
+        """
+        with self._busy:
+            started = since if since is not None else time.perf_counter()
+            self._seen = fingerprint(self.files())
+            self._number += 1
+            report = self._attempt(reason, started)
+            self.history.append(report)
+            del self.history[:-100]
+            self.runtime.reloads = [msgspec.to_builtins(entry) for entry in self.history]
+            self._tell(report)
+            return report
+
+    def _attempt(self, reason: str, started: float) -> Reload:
+        def report(ok: bool, message: str, **facts: Any) -> Reload:
+            return Reload(number=self._number, time_s=time.time(), reason=reason, ok=ok, message=message, **facts)
+
+        if not self.path.exists():
+            problem = Problem(
+                file=str(self.path), line=0, column=0, path="", severity="warning",
+                message="the flow file is gone; the flow goes on as it was", hint="put the file back to go on editing",
+            )  # fmt: skip
+            self.runtime.problems = [msgspec.to_builtins(problem)]
+            return report(False, problem.message, problems=[problem])
+        try:
+            new = load(self.path, overrides=self._overrides)
+        except FlowError as error:
+            self._suspects = frozenset(Path(problem.file).absolute() for problem in error.problems)
+            self.runtime.problems = [msgspec.to_builtins(problem) for problem in error.problems]
+            count = len(error.problems)
+            message = f"{count} problem{'s' if count > 1 else ''}; the flow goes on as it was"
+            return report(False, message, problems=list(error.problems))
+        loaded = time.perf_counter()
+        self._suspects = frozenset()
+        plan = Plan.between(self.runtime.flow, new)
+        if plan.empty:
+            self._adopt(new)
+            return report(True, "nothing changes", plan=plan.names(), lines=plan.lines())
+        planned = time.perf_counter()
+        try:
+            facts = apply(self.runtime, plan, strict=self.strict)
+        except ReloadFailed as error:
+            problem = Problem(file=str(self.path), line=0, column=0, path="", message=str(error))
+            self.runtime.problems = [msgspec.to_builtins(problem)]
+            return report(False, str(error), plan=plan.names(), lines=plan.lines(), problems=[problem])
+        self.runtime.problems = []
+        took = {
+            "load": round((loaded - started) * 1e3, 2),
+            "plan": round((planned - loaded) * 1e3, 2),
+            "open": facts["open_ms"],
+            "rest": facts["rest_ms"],
+            "total": round((planned - started) * 1e3 + facts["in_force_ms"], 2),
+        }
+        return report(
+            True, "in force", plan=plan.names(), lines=plan.lines(), took_ms=took,
+            parked=facts["parked"], ledger=facts["ledger"],
+        )  # fmt: skip
+
+    def _adopt(self, new: Flow) -> None:
+        """The same graph from another text: keep the new marks and files, touch no node."""
+        with self.runtime.structure:
+            self.runtime.flow = new
+            self.runtime.problems = []
+
+    def _tell(self, report: Reload) -> None:
+        if report.ok:
+            took = f" in {report.took_ms['total']:.0f} ms" if report.took_ms else ""
+            log.info("reload %d (%s): %s%s", report.number, report.reason, report.message, took)
+            for line in report.lines:
+                log.info("  %s", line)
+        else:
+            log.warning("reload %d (%s) refused: %s", report.number, report.reason, report.message)
+            for problem in report.problems:
+                log.warning("  %s", problem)
+        if self.on_reload is not None:
+            self.on_reload(report)
+
+
+def fingerprint(files: Iterable[Path]) -> dict[Path, str]:
+    """Content hash by file; an empty hash where the file can't be read."""
+    prints = {}
+    for file in files:
+        try:
+            prints[file] = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError:
+            prints[file] = ""
+    return prints
+
+
+class Watcher(FileSystemEventHandler):
+    """Watches the folders of a flow's files and reloads after each edit, once the folder is quiet."""
+
+    def __init__(self, reloader: Reloader, mode: WatchMode = "auto", poll_s: float = 0.5) -> None:
+        self._reloader = reloader
+        self._observer = PollingObserver(timeout=poll_s) if mode == "poll" else Observer()
+        self._folders: dict[Path, Any] = {}
+        self._wake = threading.Condition()
+        self._last = 0.0
+        self._first = 0.0
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._observe()
+        self._observer.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a reload under way is finished first."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        self._thread.join(10)
+        self._observer.stop()
+        self._observer.join(5)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Something happened in one of the folders; what, the content hash will tell."""
+        if event.event_type in ("opened", "closed_no_write"):
+            return
+        with self._wake:
+            self._last = time.perf_counter()
+            self._first = self._first or self._last
+            self._wake.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._stopping and not self._first:
+                    self._wake.wait()
+                if self._stopping:
+                    return
+                quiet_s = time.perf_counter() - self._last
+                if quiet_s < QUIET_S:
+                    self._wake.wait(QUIET_S - quiet_s)
+                    continue
+                since, self._first = self._first, 0.0
+            if self._reloader.changed():
+                self._reloader.reload("file changed", since)
+                self._observe()
+
+    def _observe(self) -> None:
+        """Watch the folder of each file, and of each link on the way to it."""
+        wanted: set[Path] = set()
+        for file in self._reloader.files():
+            wanted.add(file.parent.absolute())
+            wanted.add(file.resolve().parent)
+            local = file.parent / "nodes"
+            if file == self._reloader.path and local.is_dir():
+                wanted.add(local)
+        for folder in wanted - self._folders.keys():
+            if folder.is_dir():
+                self._folders[folder] = self._observer.schedule(self, str(folder))
+        for folder in self._folders.keys() - wanted:
+            self._observer.unschedule(self._folders.pop(folder))
