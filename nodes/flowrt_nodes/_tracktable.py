@@ -1,0 +1,113 @@
+"""Memory about tracks as columns, bounded by time: what most traffic nodes keep between pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowrt import Tracks
+
+Column = tuple[Any, tuple[int, ...], Any]
+"""dtype, shape of one entry, and the value that a new track starts with."""
+Key = tuple[str, int]
+"""camera_id, track_id: track ids are unique only within a camera."""
+
+
+class TrackTable:
+    """One row of memory per track: columns are numpy arrays, indexed by the rows that `rows` gives.
+
+    Invariant: a track has one row from its first sight until `forget_after_s` after its last; rows are used again.
+    """
+
+    def __init__(self, forget_after_s: float, **columns: Column) -> None:
+        self.forget_after_s = forget_after_s
+        self._spec = columns
+        self._row: dict[Key, int] = {}
+        self._free: list[int] = []
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._seen_s = np.zeros(0)
+        self._next_clean_s = -np.inf
+        self._grow(64)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """The whole column (capacity, ...): index it with the rows of `rows`."""
+        return self._columns[column]
+
+    def cameras(self) -> list[str]:
+        """The cameras whose tracks are remembered."""
+        return sorted({camera for camera, _ in self._row})
+
+    def rows(self, tracks: Tracks) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(N,) the row of each track, and (N,) whether it is new; forgets who has been away too long."""
+        time_s, camera = tracks.time_s, tracks.camera_id
+        if time_s >= self._next_clean_s:
+            self._clean(time_s)
+        known = self._row
+        found = [known.get((camera, track), -1) for track in tracks.track_id.tolist()]
+        rows = np.array(found, np.int64)
+        new = rows < 0
+        if new.any():
+            for i in np.flatnonzero(new).tolist():
+                rows[i] = known[camera, int(tracks.track_id[i])] = self._take()
+        self._seen_s[rows] = time_s
+        return rows, new
+
+    def row_of(self, key: Key) -> int | None:
+        """The row of one track, None where it is not remembered."""
+        return self._row.get(key)
+
+    def unseen(self, camera: str, since_s: float) -> list[tuple[Key, int, float]]:
+        """Tracks of a camera last seen before `since_s`: key, row, and when they were last seen."""
+        return [
+            (key, row, float(self._seen_s[row]))
+            for key, row in self._row.items()
+            if key[0] == camera and self._seen_s[row] < since_s
+        ]
+
+    def _take(self) -> int:
+        if not self._free:
+            self._grow(2 * len(self._seen_s))
+        row = self._free.pop()
+        for name, (_, _, start) in self._spec.items():
+            self._columns[name][row] = start
+        return row
+
+    def _grow(self, capacity: int) -> None:
+        before = len(self._seen_s)
+        for name, (dtype, shape, start) in self._spec.items():
+            column = np.full((capacity, *shape), start, dtype)
+            if before:
+                column[:before] = self._columns[name]
+            self._columns[name] = column
+        seen = np.full(capacity, -np.inf)
+        seen[:before] = self._seen_s
+        self._seen_s = seen
+        self._free.extend(range(capacity - 1, before - 1, -1))
+
+    def _clean(self, time_s: float) -> None:
+        self._next_clean_s = time_s + self.forget_after_s / 2
+        limit = time_s - self.forget_after_s
+        for key in [key for key, row in self._row.items() if self._seen_s[row] < limit]:
+            self._free.append(self._row.pop(key))
+
+    def export(self) -> dict[str, Any]:
+        """Everything remembered, for a successor with the same columns."""
+        rows = np.array(list(self._row.values()), np.int64)
+        columns = {name: column[rows] for name, column in self._columns.items()}
+        return {"keys": list(self._row), "seen_s": self._seen_s[rows], "columns": columns}
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Add what a predecessor exported; columns it did not have start fresh."""
+        for i, key in enumerate(state["keys"]):
+            row = self._row.setdefault(key, -1)
+            if row < 0:
+                row = self._row[key] = self._take()
+            self._seen_s[row] = state["seen_s"][i]
+            for name, column in state["columns"].items():
+                if name in self._columns and column.shape[1:] == self._columns[name].shape[1:]:
+                    self._columns[name][row] = column[i]

@@ -1,0 +1,131 @@
+"""A scene as one camera's pictures show it: scaled to their size, with everything that several nodes derive from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import numpy as np
+
+from flowrt import Complaint, Objects, Scene, Tracks, Zone
+from flowrt_nodes._footprint import Viewpoint, sizes_m
+from flowrt_nodes._geometry import Array, Mask, PolygonSet, mapped
+
+CheckPath = tuple[str | int, ...]
+
+
+class View:
+    """Scene geometry in the pixels of `picture_px`, and in metres where the scene has a homography."""
+
+    def __init__(self, scene: Scene, picture_px: tuple[int, int]) -> None:
+        self.scene = scene.scaled(picture_px)
+        self.picture_px = picture_px
+
+    @cached_property
+    def viewpoint(self) -> Viewpoint | None:
+        """None without a homography."""
+        to_ground = self.scene.to_ground
+        return None if to_ground is None else Viewpoint(to_ground, self.picture_px)
+
+    @property
+    def metric(self) -> bool:
+        """Whether distances can be told in metres."""
+        return self.viewpoint is not None
+
+    def standing_px(self, tracks: Tracks) -> Array:
+        """(N, 2): where each object stands: the middle of its footprint where `speed` found it, else its bottom centre."""
+        bottom = tracks.ground_px
+        if self.viewpoint is None:
+            return np.asarray(bottom, np.float64)
+        middle = self.viewpoint.picture(tracks.ground_m)
+        return np.where(np.isfinite(middle), middle, bottom)
+
+    def ground_m(self, tracks: Tracks) -> Array:
+        """(N, 2): the same in metres; NaN without a homography."""
+        if self.viewpoint is None:
+            return np.full((len(tracks), 2), np.nan)
+        known = np.asarray(tracks.ground_m, np.float64)
+        missing = np.isnan(known[:, 0])
+        if missing.any():
+            known = np.where(missing[:, None], self.viewpoint.ground(tracks.ground_px), known)
+        return known
+
+    def metres(self, points_px: Iterable[tuple[float, float]]) -> Array:
+        """(K, 2): ground points of picture points. Needs a homography."""
+        assert self.viewpoint is not None
+        return mapped(self.viewpoint.to_ground, list(points_px))
+
+    def polygons(self, names: Iterable[str]) -> PolygonSet:
+        """The named zones, in pixels."""
+        return PolygonSet([self.scene.zones[name].points for name in names])
+
+    def ground_polygons(self, names: Iterable[str]) -> PolygonSet:
+        """The named zones, in metres. Needs a homography."""
+        return PolygonSet([self.metres(self.scene.zones[name].points) for name in names])
+
+    def heading_px(self, zone: Zone) -> Array:
+        """(2,): unit vector of a lane's lawful direction in the picture. The zone must have a heading."""
+        assert zone.heading is not None
+        heading = np.asarray(zone.heading, float)
+        return heading / max(float(np.hypot(*heading)), 1e-9)
+
+    def heading_m(self, zone: Zone) -> Array:
+        """(2,): unit vector of a lane's lawful direction on the ground, taken at the middle of the zone."""
+        middle = zone.polygon.mean(axis=0).astype(float)
+        ahead = middle + self.heading_px(zone)
+        a, b = self.metres([tuple(middle), tuple(ahead)])
+        return np.asarray((b - a) / max(float(np.hypot(*(b - a))), 1e-12), np.float64)
+
+    def in_zones(self, tracks: Tracks, names: list[str], polygons: PolygonSet) -> Mask:
+        """(N, Z): who stands in the named zones; as `roi` upstream says where it looked at them, else by `polygons`."""
+        if names and all(name in tracks.zones for name in names):
+            return tracks.in_zone[:, [tracks.zones.index(name) for name in names]]
+        return polygons.contains(self.standing_px(tracks))
+
+    def front_px(self, tracks: Tracks, heading_m: Array) -> Array:
+        """(N, 2): the middle of each object's front on the ground, seen in the picture. Needs a homography.
+
+        heading_m: (N, 2) unit vectors on the ground; where unknown, the bottom centre is given.
+        """
+        assert self.viewpoint is not None
+        front = self.front_m(tracks, heading_m)
+        seen = self.viewpoint.picture(front)
+        return np.where(np.isfinite(seen), seen, tracks.ground_px)
+
+    def front_m(self, tracks: Tracks, heading_m: Array) -> Array:
+        """(N, 2): the middle of each object's front on the ground: half a usual length ahead of its middle."""
+        return np.asarray(self.ground_m(tracks) + 0.5 * sizes_m(tracks)[:, :1] * heading_m)
+
+
+class Views:
+    """The view that fits the picture at hand, made anew when the picture size or the scene changes."""
+
+    def __init__(self, scene: Scene | None) -> None:
+        self.scene = scene
+        self._view: View | None = None
+
+    def fit(self, objects: Objects) -> tuple[View, bool]:
+        """The view for the picture of these objects, and whether it is a new one."""
+        if self._view is not None and self._view.picture_px == objects.picture_px:
+            return self._view, False
+        scene = self.scene or Scene(name="", picture_px=objects.picture_px)
+        self._view = View(scene, objects.picture_px)
+        return self._view, True
+
+
+def heading_vectors(tracks: Tracks) -> Array:
+    """(N, 2): unit vectors of `heading_deg`; NaN where unknown."""
+    angle = np.radians(np.asarray(tracks.heading_deg, np.float64))
+    return np.column_stack((np.cos(angle), np.sin(angle)))
+
+
+def homography_complaints(scene: Scene | None) -> Iterable[Complaint]:
+    """What to say of a scene without a usable homography, to nodes that need metres."""
+    if scene is None:
+        return
+    if scene.homography is None:
+        yield Complaint(
+            ("scene",),
+            f"scene '{scene.name}' has no homography, so there are no metres",
+            "add `homography: {image_px: [4 points], ground_m: [the same points in metres]}` to the scene",
+        )

@@ -1,0 +1,262 @@
+"""roi: who is in which zone, and who crossed which line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+
+from flowrt import Context, LineName, Location, RoadUser, SceneName, Tracks, Transform, ZoneEvent, ZoneName, setting
+from flowrt_nodes._crossing import LineWatch
+from flowrt_nodes._events import event_id, known, location, ms, road_user
+from flowrt_nodes._geometry import Array, LineSet, Mask
+from flowrt_nodes._tracktable import TrackTable
+from flowrt_nodes._view import View, Views
+
+
+class Roi(Transform):
+    """Fill in the zones that tracks are in, and report entries, exits, long stays and line crossings.
+
+    Tracks go on with `zones`, `in_zone` and `zone_since_s` filled, beside what an earlier `roi` filled. Membership changes
+    when it has lasted `debounce_s` of capture time; its time is that of the first picture that showed the change.
+    """
+
+    scene: SceneName
+    zones: Annotated[list[ZoneName], setting("Zones to look at; all of the scene when empty.")] = []
+    lines: Annotated[list[LineName], setting("Lines to look at; all of the scene when empty.")] = []
+    anchor: Annotated[
+        Literal["ground", "centre", "overlap"],
+        setting(
+            "What must be inside: where the object stands (the middle of its footprint behind a `speed` node, else its "
+            "box's bottom centre), its box's centre, or a part of its box."
+        ),
+    ] = "ground"
+    min_overlap: Annotated[
+        float, setting("Part of the box that must be inside, with `anchor: overlap`.", gt=0, le=1)
+    ] = 0.3
+    keep: Annotated[Literal["inside", "all"], setting("Which tracks go on: those in some zone, or all.")] = "inside"
+    dwell_s: Annotated[float, setting("A stay this long is reported as `dwell`; 0 for never.", ge=0)] = 0.0
+    debounce_s: Annotated[float, setting("How long a change must last before it counts.", ge=0, le=10)] = 0.2
+    lost_s: Annotated[float, setting("A track unseen for this long has left its zones.", gt=0, le=60)] = 2.0
+
+    provides: ClassVar[frozenset[str]] = frozenset({"zones"})
+    example: ClassVar[str] = """\
+at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk], dwell_s: 30}
+"""
+
+    def open(self, context: Context) -> None:
+        self._views = Views(context.scene)
+        self._table: TrackTable | None = None
+        self._names: list[str] = []
+
+    def reconfigured(self, changed: frozenset[str]) -> None:
+        if changed & {"scene", "zones", "lines", "lost_s"}:
+            self._views = Views(self.context.scene)
+
+    def process(self, tracks: Tracks) -> Iterator[Tracks | ZoneEvent]:
+        view, fresh = self._views.fit(tracks)
+        if fresh:
+            self._prepare(view)
+        table = self._table
+        assert table is not None
+        yield from self._leavers(tracks.camera_id, tracks.time_s - self.lost_s)
+        rows, _ = table.rows(tracks)
+        points = view.standing_px(tracks)
+        raw = self._inside(tracks, points)
+        inside, since_s, flipped = self._debounce(table, rows, raw, tracks.time_s)
+        result = self._filled(tracks, inside, since_s)
+        yield result if self.keep == "all" else result[np.any(inside | raw, axis=1)]
+        table["box"][rows] = tracks.boxes_px
+        table["about"][rows, 0], table["about"][rows, 1] = tracks.confidence, tracks.speed_kmh
+        table["ground_m"][rows] = tracks.ground_m
+        table["label"][rows] = np.array(tracks.labels or ("",), object)[tracks.class_id]
+        if flipped.any():
+            yield from self._changes(tracks, rows, inside, flipped)
+        if self.dwell_s:
+            yield from self._dwellers(tracks, rows, inside)
+        yield from self._crossers(tracks, rows, points)
+
+    def finish(self) -> Iterable[ZoneEvent]:
+        """Whoever is still inside leaves where it was last seen."""
+        if self._table is not None and self._names:
+            for camera in self._table.cameras():
+                yield from self._leavers(camera, np.inf)
+
+    def export_state(self) -> Any:
+        return None if self._table is None else {"names": self._names, "table": self._table.export()}
+
+    def import_state(self, state: Any) -> None:
+        self._inherited = state
+
+    def _prepare(self, view: View) -> None:
+        """Lay out the geometry for this picture size. Memory about zones that stay is kept."""
+        scene = view.scene
+        before, names = self._names, self.zones or list(scene.zones)
+        inherited = self.__dict__.pop("_inherited", None)
+        old = self._table.export() if self._table is not None else None
+        if inherited is not None:
+            before, old = inherited["names"], inherited["table"]
+        self._names, self._polygons = names, view.polygons(names)
+        self._line_names = self.lines or list(scene.lines)
+        self._scene = scene
+        self._watch = LineWatch(LineSet([scene.lines[name].points for name in self._line_names]))
+        count = (len(names),)
+        self._table = TrackTable(
+            max(self.lost_s * 2, 5.0),
+            inside=(bool, count, False),
+            since_s=(np.float64, count, np.nan),
+            changing_s=(np.float64, count, np.nan),
+            told=(bool, count, False),
+            box=(np.float32, (4,), 0),
+            about=(np.float32, (2,), np.nan),
+            ground_m=(np.float32, (2,), np.nan),
+            label=(object, (), ""),
+            **self._watch.columns(),
+        )
+        if old is not None:
+            for column in ("inside", "since_s", "changing_s", "told"):
+                moved = np.array(self._table[column][: len(old["keys"])])
+                for z, name in enumerate(names):
+                    if name in before and len(moved) == len(old["keys"]):
+                        moved[:, z] = old["columns"][column][:, before.index(name)]
+                old["columns"][column] = moved
+            self._table.take_over(old)
+
+    def _inside(self, tracks: Tracks, points: Array) -> Mask:
+        boxes = tracks.boxes_px
+        if self.anchor == "ground":
+            return self._polygons.contains(points)
+        if self.anchor == "centre":
+            return self._polygons.contains((boxes[:, :2] + boxes[:, 2:]) / 2)
+        return np.asarray(self._polygons.share(boxes) >= self.min_overlap)
+
+    def _debounce(self, table: TrackTable, rows: Any, raw: Mask, time_s: float) -> tuple[Mask, Array, Mask]:
+        """(N, Z) each: who is inside, since when, and whose membership changed with this picture."""
+        inside, since_s, changing_s = table["inside"][rows], table["since_s"][rows], table["changing_s"][rows]
+        differs = raw != inside
+        changing_s = np.where(differs, np.where(np.isnan(changing_s), time_s, changing_s), np.nan)
+        flipped = differs & (time_s - changing_s >= self.debounce_s - 1e-6)
+        inside = inside ^ flipped
+        self._left_s = np.where(flipped & ~inside, changing_s - since_s, np.nan)
+        since_s = np.where(flipped, changing_s, since_s)
+        table["inside"][rows], table["since_s"][rows] = inside, since_s
+        table["changing_s"][rows] = np.where(flipped, np.nan, changing_s)
+        table["told"][rows] &= ~flipped
+        return inside, np.where(inside, since_s, np.nan), flipped
+
+    def _filled(self, tracks: Tracks, inside: Mask, since_s: Array) -> Tracks:
+        if not tracks.zones:
+            return tracks.replace(zones=tuple(self._names), in_zone=inside, zone_since_s=since_s)
+        others = [i for i, name in enumerate(tracks.zones) if name not in self._names]
+        return tracks.replace(
+            zones=(*(tracks.zones[i] for i in others), *self._names),
+            in_zone=np.hstack((tracks.in_zone[:, others], inside)),
+            zone_since_s=np.hstack((tracks.zone_since_s[:, others], since_s)),
+        )
+
+    def _changes(self, tracks: Tracks, rows: Any, inside: Mask, flipped: Mask) -> Iterator[ZoneEvent]:
+        assert self._table is not None
+        for i, z in np.argwhere(flipped).tolist():
+            entered = bool(inside[i, z])
+            yield self._event(
+                "entry" if entered else "exit",
+                zone=z,
+                time_s=float(self._table["since_s"][rows[i], z]),
+                camera=tracks.camera_id,
+                who=road_user(tracks, i),
+                where=location(tracks, i),
+                dwell_s=0.0 if entered else float(self._left_s[i, z]),
+                count=int(inside[:, z].sum()),
+            )
+
+    def _dwellers(self, tracks: Tracks, rows: Any, inside: Mask) -> Iterator[ZoneEvent]:
+        assert self._table is not None
+        since_s, told = self._table["since_s"][rows], self._table["told"][rows]
+        due = inside & ~told & (tracks.time_s - since_s >= self.dwell_s - 1e-6)
+        if not due.any():
+            return
+        self._table["told"][rows] = told | due
+        for i, z in np.argwhere(due).tolist():
+            yield self._event(
+                "dwell",
+                zone=z,
+                time_s=tracks.time_s,
+                camera=tracks.camera_id,
+                who=road_user(tracks, i),
+                where=location(tracks, i),
+                dwell_s=float(tracks.time_s - since_s[i, z]),
+                count=int(inside[:, z].sum()),
+            )
+
+    def _crossers(self, tracks: Tracks, rows: Any, points: Array) -> Iterator[ZoneEvent]:
+        assert self._table is not None
+        clear = np.maximum(0.04 * (tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1]), 1.0).astype(float)
+        for found in self._watch.update(self._table, rows, points, tracks.time_s, clear):
+            name = self._line_names[found.line]
+            user = road_user(tracks, found.row)
+            direction = "forward" if found.forward else "backward"
+            parts = ("crossing", name, user.track_id, ms(found.time_s), direction)
+            yield ZoneEvent(
+                time_s=found.time_s,
+                camera_id=tracks.camera_id,
+                id=event_id(self.context.site, tracks.camera_id, *parts),
+                roi_id=name,
+                roi_type="line",
+                event_type="crossing",
+                object=user,
+                location=location(tracks, found.row),
+                direction=direction,
+            )
+
+    def _leavers(self, camera: str, unseen_since_s: float) -> Iterator[ZoneEvent]:
+        """Exits of those that were not seen since, at the time they were last seen."""
+        table = self._table
+        assert table is not None
+        for key, row, seen_s in table.unseen(camera, unseen_since_s):
+            inside = table["inside"][row]
+            if not inside.any():
+                continue
+            box = tuple(round(float(edge), 1) for edge in table["box"][row])
+            who = RoadUser(
+                track_id=key[1],
+                label=str(table["label"][row]),
+                confidence=round(float(table["about"][row, 0]), 3),
+                box_px=(box[0], box[1], box[2], box[3]),
+                speed_kmh=known(table["about"][row, 1]),
+            )
+            x_m, y_m = (known(metre) for metre in table["ground_m"][row])
+            where = Location(x_px=round((box[0] + box[2]) / 2, 1), y_px=box[3], x_m=x_m, y_m=y_m)
+            for z in np.flatnonzero(inside).tolist():
+                inside[z] = False
+                stay_s = seen_s - float(table["since_s"][row, z])
+                yield self._event(
+                    "exit", zone=z, time_s=seen_s, camera=camera, who=who, where=where, dwell_s=stay_s, count=0
+                )
+
+    def _event(
+        self,
+        kind: Literal["entry", "exit", "dwell"],
+        *,
+        zone: int,
+        time_s: float,
+        camera: str,
+        who: RoadUser,
+        where: Location,
+        dwell_s: float,
+        count: int,
+    ) -> ZoneEvent:
+        declared = self._scene.zones[self._names[zone]]
+        return ZoneEvent(
+            time_s=time_s,
+            camera_id=camera,
+            id=event_id(self.context.site, camera, kind, declared.name, who.track_id, ms(time_s)),
+            roi_id=declared.name,
+            roi_type=declared.kind,
+            event_type=kind,
+            object=who,
+            location=where,
+            dwell_time=round(max(dwell_s, 0.0), 3),
+            direction=declared.direction,
+            object_count=count,
+        )
