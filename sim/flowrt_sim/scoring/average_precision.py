@@ -45,7 +45,7 @@ def pairwise_iou(a_px: npt.ArrayLike, b_px: npt.ArrayLike) -> Floats:
     size = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
     shared = size[..., 0] * size[..., 1]
     union = _area(a) + _area(b) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def average_precision(hits: npt.ArrayLike, objects: int) -> float:

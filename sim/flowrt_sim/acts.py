@@ -1,0 +1,303 @@
+"""The director: makes drivers and walkers do what rules look for, and the innocent things that only look like it.
+
+Each act comes due at random times with a set mean interval and then waits for a situation in which it can happen without
+a crash. A scenario chooses the acts and their intervals. The truth never reads anything from here.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowrt_sim.actors import Vehicle
+from flowrt_sim.layout import LEGS
+from flowrt_sim.people import spawn_walker
+from flowrt_sim.route import route
+from flowrt_sim.signals import AMBER, CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
+
+if TYPE_CHECKING:
+    from flowrt_sim.world import World
+
+VIOLATIONS = (
+    "red_light", "red_light_creep", "wrong_way", "speeding", "illegal_turn", "stopped", "stopped_on_crosswalk",
+    "amber_acceleration", "jaywalking", "jaywalking_midblock", "failure_to_yield", "near_miss",
+)  # fmt: skip
+LOOKALIKES = ("right_on_red", "past_line_at_red", "spill_back", "waiting_pedestrian", "hard_stop", "short_stop")
+EVERY_S = 140.0
+"""Mean interval of each violation in mixed traffic, over all four legs."""
+ALONE_S = 14.0
+"""Mean interval of an act in a scenario of its own."""
+
+SCENARIOS: dict[str, dict[str, float]] = {
+    "mixed": {**dict.fromkeys(VIOLATIONS, EVERY_S), **dict.fromkeys(LOOKALIKES, EVERY_S)},
+    "calm": dict.fromkeys(("past_line_at_red", "waiting_pedestrian"), EVERY_S),
+    "innocent": dict.fromkeys(LOOKALIKES, 25.0),
+    **{name: {name: ALONE_S} for name in (*VIOLATIONS, *LOOKALIKES)},
+}
+"""Scenario names, each with its acts and their mean interval in seconds."""
+
+AT_AMBER = ("red_light", "past_line_at_red", "amber_acceleration", "stopped_on_crosswalk", "hard_stop")
+
+
+class Director:
+    """Decides in every step which pending acts can begin. Raises KeyError for an unknown scenario."""
+
+    def __init__(self, world: World, rng: np.random.Generator) -> None:
+        self.world, self.rng = world, rng
+        self.every_s = SCENARIOS[world.scenario]
+        self.due_s = {act: float(rng.exponential(every)) for act, every in self.every_s.items()}
+        self._amber = dict.fromkeys(LEGS, False)
+        self._careless: list[tuple[Vehicle, float]] = []
+
+    def step(self) -> None:
+        """Begin what is due and possible."""
+        world, now = self.world, self.world.time_s
+        self._careless = [(v, until) for v, until in self._careless if self._still(v, until)]
+        for leg in LEGS:
+            amber = world.plan.state(VEHICLE_GROUPS[leg], now)[0] == AMBER
+            if amber and not self._amber[leg]:
+                self._at_amber(leg)
+            self._amber[leg] = amber
+        if world.steps % 5:
+            return
+        for act, due in self.due_s.items():
+            if now >= due and act not in AT_AMBER and getattr(self, "_" + act)():
+                self._done(act)
+
+    def _done(self, act: str) -> None:
+        self.due_s[act] = self.world.time_s + float(self.rng.exponential(self.every_s[act]))
+
+    def _due(self, act: str) -> bool:
+        return self.world.time_s >= self.due_s.get(act, float("inf"))
+
+    def _still(self, v: Vehicle, until_s: float) -> bool:
+        if v.s < until_s:
+            return True
+        v.careless = False
+        return False
+
+    def _pick(self) -> list[str]:
+        """The legs in a random order."""
+        return [LEGS[int(i)] for i in self.rng.permutation(4)]
+
+    def _at_amber(self, leg: str) -> None:
+        """Give the first driver of each lane who would stop something else to do."""
+        traffic, amber = self.world.traffic, self.world.plan.amber_s
+        for lane in (1, 2):
+            queue = [v for v in traffic.inbound.get((leg, lane), ()) if v.to_line > 0]
+            for v in queue:
+                if v.speed**2 >= 2 * 3.2 * max(v.to_line - 0.4, 0.01):
+                    continue
+                self._tempt(v, amber)
+                break
+
+    def _tempt(self, v: Vehicle, amber: float) -> None:
+        line, speed = v.to_line, max(v.speed, 0.1)
+        if v.kind == "bicycle" or v.route.kind != "through" or v.mode or speed < 5:
+            return
+        late = line / speed - amber
+        if self._due("red_light") and 0.75 < late < 1.9 and speed > 8:
+            v.mode = "run_red"
+            self._done("red_light")
+        elif self._due("past_line_at_red") and -0.9 < late < -0.25:
+            v.mode = "run_red"
+            self._done("past_line_at_red")
+        elif self._due("amber_acceleration") and 20 < line < 42 and 6.0 < speed < 10.2 and v.kind in ("car", "motorcycle", "van"):
+            if line / (speed * 1.22) < amber - 0.15:
+                v.mode, v.speed_wish = "amber_acceleration", speed * 1.55
+                self._done("amber_acceleration")
+        elif self._due("stopped_on_crosswalk") and self._overshoot(v, amber):
+            self._done("stopped_on_crosswalk")
+        elif self._due("hard_stop") and speed > 8 and speed**2 / 9.5 < line - 0.7:
+            v.mode, v.stop_at_s = "hard_stop", v.route.stop_s - 0.7
+            self._done("hard_stop")
+
+    def _overshoot(self, v: Vehicle, amber: float) -> bool:
+        """Pass the line at amber but come to rest with the front on the crosswalk."""
+        beyond = float(self.rng.uniform(3.4, 4.0))
+        braking = v.speed**2 / (2 * (v.to_line + beyond))
+        if not 1.0 < braking < 3.0:
+            return False
+        at_line = sqrt(v.speed**2 - 2 * braking * v.to_line)
+        if (v.speed - at_line) / braking > amber - 0.5:
+            return False
+        v.mode, v.stop_at_s = "overshoot", v.route.stop_s + beyond
+        return True
+
+    def _red_light_creep(self) -> bool:
+        """Roll slowly over the line while waiting at red; sometimes onto the crosswalk."""
+        world = self.world
+        for leg in self._pick():
+            group = VEHICLE_GROUPS[leg]
+            state, since = world.plan.state(group, world.time_s)
+            left = world.plan.next_change_s(group, world.time_s) - world.time_s
+            if state != RED or left < 9 or world.time_s - since < 5:
+                continue
+            for lane in (1, 2):
+                queue = [v for v in world.traffic.inbound.get((leg, lane), ()) if v.to_line > 0]
+                if not queue:
+                    continue
+                v = queue[0]
+                if v.speed > 0.1 or v.to_line > 3 or v.route.kind != "through" or v.mode or v.kind == "bicycle":
+                    continue
+                far = self.rng.random() < 0.35 and not world.traffic.busy.get((leg, True))
+                v.mode = "creep"
+                v.stop_at_s = v.route.stop_s + (3.7 if far else float(self.rng.uniform(1.1, 1.5)))
+                v.stopped_since_s = -1.0
+                return True
+        return False
+
+    def _wrong_way(self) -> bool:
+        """Overtake in the opposing lane of an approach on which nobody comes."""
+        world = self.world
+        for leg in self._pick():
+            if world.traffic.inbound.get((leg, 1)) or world.traffic.outbound.get((leg, 1)):
+                continue
+            coming = any(v.route.exit == leg and v.route.exit_lane == 1 and v.to_line < 45 for v in world.vehicles)
+            if coming or any(w.leg == leg and w.act for w in world.walkers):
+                continue
+            kind = str(self.rng.choice(["car", "motorcycle", "van"]))
+            if world.add_vehicle(kind, route(world.layout, leg, 1, "wrong_way"), float(self.rng.uniform(9.5, 12.0))):
+                world.closed_until_s[leg, 1] = world.time_s + 13.0
+                return True
+        return False
+
+    def _speeding(self) -> bool:
+        """Enter an empty lane, fast, so as to meet a green light."""
+        world = self.world
+        for leg in self._pick():
+            for lane in (1, 2):
+                queue = [v for v in world.traffic.inbound.get((leg, lane), ()) if v.s < v.route.stop_s + 8]
+                wish = float(self.rng.uniform(18.5, 23.0))
+                arrival = 116.0 / wish
+                state = world.plan.state(VEHICLE_GROUPS[leg], world.time_s + arrival)
+                if state[0] != GREEN or world.time_s + arrival - state[1] < 4.0:
+                    continue
+                if world.plan.state(VEHICLE_GROUPS[leg], world.time_s + arrival + 1.5)[0] != GREEN:
+                    continue
+                slow = any(v.speed < 7 or v.to_line / v.speed + 2.2 > arrival for v in queue)
+                if slow or world.closed_until_s.get((leg, lane), -1) > world.time_s:
+                    continue
+                kind = str(self.rng.choice(["car", "car", "motorcycle", "van"]))
+                way = route(world.layout, leg, lane, "through")
+                if world.add_vehicle(kind, way, wish):
+                    return True
+        return False
+
+    def _spawn_turn(self, leg: str, lane: int, way: str, kinds: list[str]) -> Vehicle | None:
+        world = self.world
+        queue = world.traffic.inbound.get((leg, lane), ())
+        if len(queue) > 5:
+            return None
+        return world.add_vehicle(str(self.rng.choice(kinds)), route(world.layout, leg, lane, way))
+
+    def _illegal_turn(self) -> bool:
+        for leg in self._pick():
+            way = "left" if leg in ("east", "west") and self.rng.random() < 0.5 else "u_turn"
+            if self._spawn_turn(leg, 1, way, ["car", "motorcycle"]) is not None:
+                return True
+        return False
+
+    def _bay(self, hold_s: float) -> bool:
+        world = self.world
+        for leg in self._pick():
+            way = route(world.layout, leg, 2, "bay_right" if self.rng.random() < 0.3 else "bay_through")
+            if any(v.hold_s > 0 and v.route.exit == way.exit for v in world.vehicles):
+                continue
+            v = self._spawn_turn(leg, 2, way.kind, ["car", "car", "van"])
+            if v is not None:
+                v.hold_s = hold_s
+                return True
+        return False
+
+    def _stopped(self) -> bool:
+        return self._bay(float(self.rng.uniform(15, 28)))
+
+    def _short_stop(self) -> bool:
+        return self._bay(float(self.rng.uniform(2.0, 4.0)))
+
+    def _jaywalking(self) -> bool:
+        """Cross at the crosswalk against don't walk, in a gap."""
+        for leg in self._pick():
+            state, _ = self.world.plan.state(CROSSWALK_GROUPS[leg], self.world.time_s)
+            if state != RED or any(w.leg == leg and w.act for w in self.world.walkers):
+                continue
+            walker = spawn_walker(self.world, leg, "jaywalk")
+            walker.hurry, walker.patience_s = 1.25, 45.0
+            self.world.walkers.append(walker)
+            return True
+        return False
+
+    def _jaywalking_midblock(self) -> bool:
+        for leg in self._pick():
+            if any(w.leg == leg and w.act for w in self.world.walkers):
+                continue
+            if self.world.closed_until_s.get((leg, 1), -1) > self.world.time_s:
+                continue
+            walker = spawn_walker(self.world, leg, "jaywalk_mid", float(self.rng.uniform(24, 42)))
+            walker.hurry, walker.patience_s = 1.25, 60.0
+            self.world.walkers.append(walker)
+            return True
+        return False
+
+    def _near_miss(self) -> bool:
+        """Someone runs over the road just in front of a vehicle of the kerb lane."""
+        for leg in self._pick():
+            if any(w.leg == leg and w.act for w in self.world.walkers):
+                continue
+            walker = spawn_walker(self.world, leg, "dash", float(self.rng.uniform(26, 40)), True)
+            walker.pace, walker.hurry, walker.patience_s = 1.4, 2.1, 90.0
+            self.world.walkers.append(walker)
+            return True
+        return False
+
+    def _waiting_pedestrian(self) -> bool:
+        """Someone stands at the kerb for a while and goes back."""
+        leg = LEGS[int(self.rng.integers(4))]
+        walker = spawn_walker(self.world, leg, "linger")
+        walker.patience_s = float(self.rng.uniform(8, 20))
+        self.world.walkers.append(walker)
+        return True
+
+    def _failure_to_yield(self) -> bool:
+        """A right turner drives on although someone is on the crosswalk, passing clear of them."""
+        layout = self.world.layout
+        for v in self.world.vehicles:
+            way = v.route
+            ahead = way.cross_out_s[0] - v.s
+            if way.kind != "right" or v.to_line > -1 or not 1.0 < ahead < 6.0 or v.speed < 1.0 or v.red_turn:
+                continue
+            speed = max(v.speed, 3.2)
+            arrive, leave = ahead / speed, (ahead + v.length + 3.5) / speed
+            lane, half = layout.lane_side_m(way.exit_lane, False), v.width / 2 + 1.3
+            walkers = [w for w in self.world.walkers if w.leg == way.exit and w.crossing and 9.5 < w.out < 15]
+            clear = all(
+                (w.side + w.side_speed * arrive - lane) * (w.side + w.side_speed * leave - lane) > 0
+                and min(abs(w.side + w.side_speed * t - lane) for t in (arrive, leave)) > half
+                for w in walkers
+            )
+            on_half = any(layout.out_edge_m + 0.3 < w.side + w.side_speed * arrive < -0.3 for w in walkers)
+            if clear and on_half:
+                v.careless = True
+                self._careless.append((v, way.cross_out_s[1] + v.length))
+                return True
+        return False
+
+    def _spill_back(self) -> bool:
+        """Traffic stands behind a blockage further down an exit."""
+        leg = LEGS[int(self.rng.integers(4))]
+        lane = int(self.rng.integers(1, 3))
+        self.world.blocked = [b for b in self.world.blocked if b[3] > self.world.time_s]
+        self.world.blocked.append((leg, lane, float(self.rng.uniform(45, 60)), self.world.time_s + float(self.rng.uniform(20, 35))))
+        return True
+
+    def _right_on_red(self) -> bool:
+        """A right turner who will use the chance to turn after a full stop."""
+        for leg in self._pick():
+            v = self._spawn_turn(leg, 2, "right", ["car", "van", "motorcycle"])
+            if v is not None:
+                v.may_turn_on_red = True
+                return True
+        return False

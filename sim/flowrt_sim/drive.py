@@ -1,0 +1,410 @@
+"""How drivers decide: car following, signals, priority, people on foot, and whatever else stands in the way.
+
+The acceleration is the least of the intelligent driver model's answers to each of these. Look-ups shared by all drivers
+are refreshed once per step in `Traffic`.
+"""
+
+from __future__ import annotations
+
+from math import cos, inf, pi, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from flowrt_sim.actors import Vehicle, Walker
+from flowrt_sim.layout import LEGS, OPPOSITE
+from flowrt_sim.route import SPACING_M
+from flowrt_sim.signals import AMBER, GREEN, RED, VEHICLE_GROUPS
+
+if TYPE_CHECKING:
+    from flowrt_sim.world import World
+
+EASY_BRAKE = 3.2
+"""Deceleration up to which a driver stops at amber."""
+HARDEST = 8.5
+BOX_M = 19.0
+LOOK_M = 26.0
+
+
+class Traffic:
+    """Who is where: lanes in order, what moves in the box, who is on which crosswalk."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.inbound: dict[tuple[str, int], list[Vehicle]] = {}
+        self.outbound: dict[tuple[str, int], list[Vehicle]] = {}
+        self.by_leg: dict[str, list[Vehicle]] = {}
+        self.discs: npt.NDArray[np.float64] = np.zeros((0, 5))
+        self.owners: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self.busy: dict[tuple[str, bool], bool] = {}
+        self.on_road: dict[str, list[Walker]] = {}
+        self.lights: dict[str, tuple[str, float]] = {}
+
+    def refresh(self) -> None:
+        """Look at the world again."""
+        world = self.world
+        self.inbound, self.outbound = {}, {}
+        self.by_leg = {leg: [] for leg in LEGS}
+        discs: list[tuple[float, float, float, float, float]] = []
+        owners: list[int] = []
+        for v in world.vehicles:
+            way = v.route
+            if v.s - v.length < way.stop_s:
+                self.inbound.setdefault((way.leg, way.lane), []).append(v)
+            if v.s >= way.exit_s:
+                self.outbound.setdefault((way.exit, way.exit_lane), []).append(v)
+            self.by_leg[way.leg].append(v)
+            if abs(v.x) < BOX_M + 6 and abs(v.y) < BOX_M + 6:
+                _add_discs(v, discs, owners)
+        for queue in self.inbound.values():
+            queue.sort(key=lambda v: v.to_line)
+        for queue in self.outbound.values():
+            queue.sort(key=lambda v: -v.in_exit)
+        for w in world.walkers:
+            if w.crossing and w.act not in ("dash", "jaywalk_mid"):
+                discs.append((w.x, w.y, 0.3, w.speed, w.heading))
+                owners.append(w.number)
+        self.discs = np.array(discs).reshape(-1, 5)
+        self.owners = np.array(owners, dtype=np.int64)
+        self.lights = {leg: world.plan.state(group, world.time_s) for leg, group in VEHICLE_GROUPS.items()}
+        self._walkers()
+
+    def _walkers(self) -> None:
+        layout = self.world.layout
+        self.busy = {}
+        self.on_road = {leg: [] for leg in LEGS}
+        near, far = layout.crosswalk_m
+        for w in self.world.walkers:
+            if not w.leg or not (layout.out_edge_m - 1.6 < w.side < layout.in_edge_m + 1.6):
+                continue
+            if not w.crossing and w.speed < 0.3:
+                continue
+            if w.act == "jaywalk_mid" or w.act == "dash":
+                self.on_road[w.leg].append(w)
+                continue
+            if not near - 0.8 < w.out < far + 0.8:
+                continue
+            for inbound in (True, False):
+                low, high = (0.0, layout.in_edge_m) if inbound else (layout.out_edge_m, 0.0)
+                below = 3.2 if w.side_speed > 0.1 else 1.9
+                above = 3.2 if w.side_speed < -0.1 else 1.9
+                if low - below < w.side < high + above:
+                    self.busy[w.leg, inbound] = True
+
+
+def _add_discs(v: Vehicle, discs: list[tuple[float, float, float, float, float]], owners: list[int]) -> None:
+    radius = v.width / 2
+    count = max(int(v.length / (1.5 * radius)), 1)
+    c, s = np.cos(v.heading), np.sin(v.heading)
+    reach = v.length / 2 - radius * 0.8
+    for i in range(count):
+        offset = reach * (2 * i / (count - 1) - 1) if count > 1 else 0.0
+        discs.append((v.x + offset * c, v.y + offset * s, radius, v.speed, v.heading))
+        owners.append(v.number)
+
+
+def follow(v: Vehicle, gap: float, leader_speed: float, hard: bool = True) -> float:
+    """The intelligent driver model's interaction with a leader at `gap` metres (only its braking part)."""
+    style = v.style
+    gap = max(gap, 0.05)
+    closing = v.speed - leader_speed
+    wish = style.gap_m + max(v.speed * style.headway_s + v.speed * closing / (2 * sqrt(style.acceleration * style.braking)), 0.0)
+    wanted = style.acceleration * (1 - (v.speed / max(v.speed_wish, 0.1)) ** 4 - (wish / gap) ** 2)
+    if closing > 0:
+        needed = closing * closing / (2 * max(gap - 1.0, 0.1))
+        if needed > style.braking * 1.6:
+            wanted = min(wanted, -needed * 1.15)
+    return max(wanted, -HARDEST if hard else -4.5)
+
+
+def halt(v: Vehicle, distance: float, late: bool = False) -> float:
+    """Acceleration to come to rest with the front at `distance` metres, with the style's own braking, or `late` and hard."""
+    if distance <= 0.25:
+        return -HARDEST if v.speed > 0.3 else -2.0
+    needed = v.speed * v.speed / (2 * distance)
+    if late and v.speed > 3.0 and needed < 4.8:
+        return inf
+    if needed < 0.6 * v.style.braking:
+        return inf if needed < 0.4 * v.style.braking or v.speed < 0.8 and distance > 1.5 else -needed * 0.9
+    return max(-needed * 1.03, -HARDEST)
+
+
+def drive(world: World, v: Vehicle) -> float:
+    """The acceleration that a driver chooses now."""
+    way, style = v.route, v.style
+    wish = v.speed_wish
+    if v.amber_speed >= 0 and v.to_line > 0 and v.mode != "amber_acceleration":
+        wish = min(wish, max(v.amber_speed, 1.5))
+    limit = _turn_limit(v, wish)
+    free = style.acceleration * (1 - (v.speed / max(limit, 0.3)) ** 4)
+    if v.mode == "amber_acceleration" and v.to_line > -8 and v.speed < wish:
+        free = 3.6
+    best = max(free, -2.6 if v.speed < limit + 4 else -3.5)
+    best = min(best, _leaders(world, v), _crossers(world, v))
+    if v.to_line > -0.3 or way.kind in ("left", "u_turn") or v.s < way.cross_out_s[1]:
+        best = min(best, _junction(world, v))
+    if abs(v.x) < BOX_M + 12 and abs(v.y) < BOX_M + 12:
+        best = min(best, _in_the_way(world, v))
+    best = min(best, _holds(world, v))
+    return max(best, -HARDEST)
+
+
+def _turn_limit(v: Vehicle, wish: float) -> float:
+    start, end = v.route.turn_s
+    if end <= 0 or v.s - v.length * 0.5 > end:
+        return wish
+    speed = v.route.turn_speed_ms
+    ahead = start - v.s
+    return min(wish, speed if ahead <= 0 else sqrt(speed * speed + 2 * 1.9 * ahead))
+
+
+def _leaders(world: World, v: Vehicle) -> float:
+    """The vehicle ahead in the inbound lane or in the exit lane."""
+    best, traffic, way = inf, world.traffic, v.route
+    if v.to_line > -2:
+        ahead = None
+        for other in traffic.inbound.get((way.leg, way.lane), ()):
+            if other is v:
+                break
+            if other.route.kind != "wrong_way" or other.s > other.route.stop_s - 30 or other.s < 40:
+                ahead = other
+        if ahead is not None:
+            best = follow(v, v.to_line - ahead.to_line - ahead.length, ahead.speed)
+    if v.in_exit > -8:
+        near = inf
+        for other in traffic.outbound.get((way.exit, way.exit_lane), ()):
+            gap = other.in_exit - other.length - v.in_exit
+            if other is v or other.in_exit <= v.in_exit or _in_bay(other) != _in_bay(v):
+                continue
+            if gap < near:
+                near = gap
+                best = min(best, follow(v, gap, other.speed))
+    for leg, lane, out, until in world.blocked:
+        if way.exit == leg and way.exit_lane == lane and world.time_s < until:
+            gap = out - world.layout.crosswalk_m[0] - v.in_exit
+            if gap > 0 and v.in_exit > -8:
+                best = min(best, follow(v, gap, 0.0))
+    return best
+
+
+def _in_bay(v: Vehicle) -> bool:
+    hold = v.route.hold_s
+    return hold > 0 and hold - 7.0 < v.s - v.length / 2 and v.s - v.length < hold + 7.5
+
+
+def _crossers(world: World, v: Vehicle) -> float:
+    """People on the carriageway away from the crosswalks."""
+    best, layout = inf, world.layout
+    for leg in (v.route.leg, v.route.exit):
+        for w in world.traffic.on_road[leg]:
+            inbound = leg == v.route.leg and v.to_line > -5
+            if leg == v.route.leg and leg != v.route.exit and not inbound:
+                continue
+            lane = v.route.lane if inbound else v.route.exit_lane
+            side = layout.lane_side_m(lane, inbound)
+            soon = w.side + w.side_speed * (1.2 if w.act == "dash" else 2.2)
+            low, high = min(w.side, soon), max(w.side, soon)
+            if high < side - 1.7 or low > side + 1.7:
+                continue
+            at = v.route.stop_s + layout.stop_line_m - w.out if inbound else v.route.exit_s + w.out - layout.crosswalk_m[0]
+            gap = at - v.s - 0.9
+            if gap > -0.5 and not (w.act == "dash" and v.careless):
+                best = min(best, follow(v, gap, 0.0))
+    return best
+
+
+def _junction(world: World, v: Vehicle) -> float:
+    """Signals, room behind the crosswalk, people on crosswalks, traffic with priority."""
+    traffic, way = world.traffic, v.route
+    state, since = traffic.lights[way.leg]
+    best, line = inf, v.to_line
+    if line > 0:
+        if state != AMBER:
+            v.amber_speed = -1.0
+        elif v.amber_speed < 0:
+            v.amber_speed = v.speed
+        if _must_stop(world, v, state):
+            rest = line - 0.9 if v.stop_at_s < 0 else v.stop_at_s - v.s
+            best = min(best, halt(v, rest, late=v.mode == "hard_stop"))
+            if v.stop_at_s < 0:
+                best = min(best, follow(v, rest + v.style.gap_m - 0.3, 0.0, hard=False))
+    elif v.stop_at_s > 0 and v.mode in ("overshoot", "creep"):
+        best = min(best, halt(v, v.stop_at_s - v.s))
+        if state == GREEN and world.time_s - since > 1.0:
+            v.mode, v.stop_at_s = "", -1.0
+    for inbound, (start, end) in ((True, way.cross_in_s), (False, way.cross_out_s)):
+        if v.s < start and start - v.s < 32 and not v.careless:
+            leg = way.leg if inbound else way.exit
+            if traffic.busy.get((leg, inbound)):
+                rest = start - 0.7 - v.s if not inbound or line < 0.4 else line - 0.5
+                if rest > 0 and v.speed * v.speed / (2 * max(rest, 0.1)) < 6.5:
+                    best = min(best, halt(v, rest))
+    if way.kind in ("left", "u_turn") and v.s < way.wait_s + 0.6 and v.s > way.stop_s - 25:
+        if not _gap_is_free(world, v):
+            best = min(best, halt(v, way.wait_s - v.s))
+    return best
+
+
+def _must_stop(world: World, v: Vehicle, state: str) -> bool:
+    """Whether the driver has to stop at the line now."""
+    way, line, traffic = v.route, v.to_line, world.traffic
+    if v.mode == "run_red" or v.mode == "creep":
+        return False
+    if v.mode in ("overshoot", "hard_stop"):
+        if state == GREEN:
+            v.mode, v.stop_at_s = "", -1.0
+        return state != GREEN
+    if world.closed_until_s.get((way.exit, way.exit_lane), -1.0) > world.time_s and way.kind != "wrong_way":
+        if v.speed * v.speed < 2 * 4.0 * line:
+            return True
+    if state == GREEN:
+        since = world.time_s - traffic.lights[way.leg][1]
+        return not _room_behind(world, v) or (since < 5.0 and line < 30 and _cross_runner(world, v))
+    if v.red_turn:
+        return False
+    if state == RED and v.may_turn_on_red and v.stopped_since_s >= 0 and line < 3.0 and world.time_s - v.stopped_since_s > 1.2:
+        if _red_turn_is_free(world, v):
+            v.red_turn = True
+            return False
+    return v.mode == "amber_acceleration" and state == RED or v.speed * v.speed < 2 * EASY_BRAKE * max(line - 0.4, 0.01) and (
+        v.mode != "amber_acceleration"
+    )
+
+
+def _room_behind(world: World, v: Vehicle) -> bool:
+    """Whether there will be room to clear the own crosswalk, and behind the exit crosswalk."""
+    way = v.route
+    if v.to_line > 12:
+        return True
+    need = v.length + 1.5
+    for other in world.traffic.by_leg[way.leg]:
+        if other is v or other.route.lane != way.lane or other.to_line >= 0 or other.s < v.s:
+            continue
+        if other.speed < 3.0 and other.s - other.length - way.cross_in_s[1] < need and other.s < other.route.cross_out_s[0] + 3:
+            return False
+    for other in world.traffic.outbound.get((way.exit, way.exit_lane), ()):
+        if other.speed < 2.0 and not _in_bay(other) and other.in_exit - other.length < 3.5 + need:
+            return False
+    return True
+
+
+def _cross_runner(world: World, v: Vehicle) -> bool:
+    """Whether someone from the crossing road is still in the box, or runs the red light towards it."""
+    for leg in LEGS:
+        if VEHICLE_GROUPS[leg] == VEHICLE_GROUPS[v.route.leg]:
+            continue
+        for other in world.traffic.by_leg[leg]:
+            if other.to_line > 0 and other.mode == "run_red" and other.to_line < 45:
+                return True
+            inside = other.to_line <= 0 and other.s - other.length < other.route.cross_out_s[0] - 3
+            if inside and other.speed > 1.5 and other.mode != "creep" and not other.red_turn and other.mode != "overshoot":
+                return True
+    return False
+
+
+def _gap_is_free(world: World, v: Vehicle) -> bool:
+    """Whether a left or U-turn may begin: no opposing vehicle within 5.5 s and no one on the exit crosswalk."""
+    traffic, way = world.traffic, v.route
+    if traffic.busy.get((way.exit, False)):
+        return False
+    if v.to_line > 0 and traffic.lights[way.leg][0] != GREEN:
+        return True
+    for other in traffic.by_leg[OPPOSITE[way.leg]]:
+        if other.route.kind in ("left", "u_turn") and way.kind == "left":
+            continue
+        to_box = other.route.cross_in_s[1] - other.s
+        if other.s - other.length > other.route.exit_s - 4.0:
+            continue
+        stopping = other.to_line > 0 and traffic.lights[other.route.leg][0] != GREEN
+        if stopping and other.speed * other.speed < 2 * EASY_BRAKE * other.to_line and other.mode != "run_red":
+            continue
+        if other.to_line > 0.3 and other.speed < 0.3 and world.closed_until_s.get((other.route.exit, other.route.exit_lane), 0) > world.time_s:
+            continue
+        if to_box < 6.0 or to_box / max(other.speed, 2.5) < 6.0:
+            return False
+    exit_queue = traffic.outbound.get((way.exit, way.exit_lane), ())
+    if any(o.speed < 2.0 and not _in_bay(o) and o.in_exit - o.length < v.length + 5 for o in exit_queue):
+        return False
+    return not _lane_inflow(world, v, 5.5)
+
+
+def _lane_inflow(world: World, v: Vehicle, within_s: float) -> bool:
+    """Whether someone else reaches the same exit lane soon from another road."""
+    way = v.route
+    for other in world.vehicles:
+        if other is v or other.route.exit != way.exit or other.route.exit_lane != way.exit_lane or other.route.leg == way.leg:
+            continue
+        left = other.route.exit_s - other.s
+        if left < -6.0 - other.length:
+            continue
+        light = world.traffic.lights[other.route.leg][0]
+        if other.to_line > 0 and light != GREEN and other.mode != "run_red" and other.speed**2 < 2 * EASY_BRAKE * other.to_line:
+            continue
+        if left / max(other.speed, 3.0) < within_s + 2.0:
+            return True
+    return False
+
+
+def _red_turn_is_free(world: World, v: Vehicle) -> bool:
+    """Whether a right turn on red may begin after the full stop."""
+    traffic, way = world.traffic, v.route
+    if traffic.busy.get((way.leg, True)) or traffic.busy.get((way.exit, False)):
+        return False
+    for w in world.walkers:
+        if w.leg in (way.leg, way.exit) and not w.crossing and w.law and w.speed > 0.3 and abs(w.side) < 13 and w.gate >= w.next:
+            return False
+        if w.leg == way.leg and w.crossing:
+            return False
+    if world.plan.next_change_s(VEHICLE_GROUPS[way.leg], world.time_s) - world.time_s < 3.0:
+        return False
+    return not _lane_inflow(world, v, 6.0)
+
+
+def _in_the_way(world: World, v: Vehicle) -> float:
+    """Anything standing or moving on the own path within sight, inside the box (discs against path points)."""
+    traffic, way = world.traffic, v.route
+    if len(traffic.discs) == 0 or v.to_line > 16 or v.in_exit > 12:
+        return inf
+    first = int(v.s / SPACING_M)
+    look = int(min(LOOK_M, 8 + 2.2 * v.speed) / SPACING_M)
+    path = way.points_m[first : first + look : 2]
+    if len(path) == 0:
+        return inf
+    mine = traffic.owners == v.number
+    discs = traffic.discs[~mine]
+    if len(discs) == 0:
+        return inf
+    dx = path[:, 0, None] - discs[None, :, 0]
+    dy = path[:, 1, None] - discs[None, :, 1]
+    hit = dx * dx + dy * dy < (discs[:, 2] + v.width / 2 + 0.25) ** 2
+    rows = hit.argmax(axis=0)
+    found = hit[rows, np.arange(len(discs))]
+    if not found.any():
+        return inf
+    best = inf
+    for index in np.flatnonzero(found):
+        _, _, _, speed, heading = discs[index]
+        turn = abs((heading - v.heading + pi) % (2 * pi) - pi)
+        along = max(cos(turn), 0.0) * speed
+        gap = rows[index] * 2 * SPACING_M - 0.3
+        if v.to_line > 0.5 and turn > 0.8:
+            gap = min(gap, max(v.to_line + 1.2, 0.3)) if gap > v.to_line else gap
+        best = min(best, follow(v, float(gap), float(along)))
+    return best
+
+
+def _holds(world: World, v: Vehicle) -> float:
+    """A planned stop in the bay, and leaving it when the lane is free."""
+    hold = v.route.hold_s
+    if hold <= 0 or v.hold_s <= 0 or v.s > hold + 3:
+        return inf
+    if v.hold_until_s < 0:
+        if hold - v.s < 0.7 and v.speed < 0.3:
+            v.hold_until_s = world.time_s + v.hold_s
+    elif world.time_s >= v.hold_until_s:
+        behind = world.traffic.outbound.get((v.route.exit, v.route.exit_lane), ())
+        if not any(o is not v and not _in_bay(o) and -8 - o.speed * 4.5 < o.in_exit - v.in_exit < v.length + 10 for o in behind):
+            v.hold_s = 0.0
+            return inf
+    return halt(v, hold - v.s)

@@ -1,0 +1,236 @@
+"""People on foot: where they walk, when they step off the kerb, and how they keep clear of vehicles."""
+
+from __future__ import annotations
+
+from math import atan2, cos, hypot, sin
+from typing import TYPE_CHECKING
+
+from flowrt_sim.actors import Vehicle, Walker, sidewalk, walker_colours
+from flowrt_sim.layout import CLOCKWISE, LEGS, OPPOSITE
+from flowrt_sim.signals import CROSSWALK_GROUPS, GREEN, RED
+
+if TYPE_CHECKING:
+    from flowrt_sim.world import World
+
+KERB_M = 1.1
+"""How far from the kerb's edge people wait."""
+STEP_OFF_S = 5.0
+"""People start only in the first seconds of walk, so that everybody is over before the traffic."""
+
+
+def spawn_walker(world: World, leg: str | None = None, act: str = "", out_m: float | None = None, inbound: bool | None = None) -> Walker:
+    """A new person who crosses a leg at its crosswalk, or elsewhere at `out_m`, starting on the given side."""
+    rng, layout = world.rng, world.layout
+    leg = leg or LEGS[int(rng.integers(4))]
+    inbound = bool(rng.random() < 0.5) if inbound is None else inbound
+    shape, colours = walker_colours(rng)
+    pace = float(rng.uniform(1.15, 1.6))
+    shift = float(rng.uniform(-0.7, 0.9))
+    near, far = layout.crosswalk_m
+    cross = out_m if out_m is not None else float(rng.uniform(near + 0.6, far - 0.5))
+    edge_in, edge_out = layout.in_edge_m, layout.out_edge_m
+    if out_m is not None and layout.bay_m[0] - 4 < cross < layout.bay_m[1] + 4:
+        edge_out -= layout.bay_width_m
+    kerb_in = _point(world, leg, cross, edge_in + KERB_M + float(rng.uniform(0, 0.5)))
+    kerb_out = _point(world, leg, cross, edge_out - KERB_M - float(rng.uniform(0, 0.5)))
+    away = float(rng.uniform(28, 60)) + (cross if out_m is not None else 0)
+    if out_m is None and rng.random() < 0.5:
+        other = CLOCKWISE[OPPOSITE[leg]] if inbound else CLOCKWISE[leg]
+        approach = sidewalk(layout, other, not inbound, away, 16.0, shift)
+    else:
+        approach = sidewalk(layout, leg, inbound, away, cross + 1.5, shift)
+    goal = sidewalk(layout, leg, not inbound, cross + 1.5, away + 5, shift)
+    kerbs = [kerb_in, kerb_out] if inbound else [kerb_out, kerb_in]
+    points = [*approach, *kerbs, *goal]
+    if act:
+        points, approach = points[len(approach) - 1 :], approach[-1:]
+    walker = Walker(world.number(), shape, colours, points, pace, leg, len(approach), act=act)
+    walker.out, walker.side = world.distance_in(leg, walker.x, walker.y)
+    return walker
+
+
+def _point(world: World, leg: str, out: float, side: float) -> tuple[float, float]:
+    found = world.layout.world(leg, [(out, side)])[0]
+    return float(found[0]), float(found[1])
+
+
+def step_walkers(world: World, step_s: float) -> None:
+    """Move everybody on foot by one step; those at their goal leave."""
+    world.walkers = [w for w in world.walkers if _step(world, w, step_s)]
+
+
+def _step(world: World, w: Walker, step_s: float) -> bool:
+    at_gate = w.next == w.gate + 1 and not w.crossing
+    if at_gate:
+        if not _may_cross(world, w):
+            w.speed, w.side_speed = 0.0, 0.0
+            if w.waiting_since_s < 0:
+                w.waiting_since_s = world.time_s
+            if w.patience_s and world.time_s - w.waiting_since_s > w.patience_s:
+                _turn_back(w)
+            return True
+        w.crossing = True
+    target = w.points[w.next]
+    pace = w.pace * (w.hurry if w.crossing else 1.0)
+    if w.crossing:
+        target = _around(world, w, target)
+        if _blocked(world, w, target):
+            pace = 0.0
+    dx, dy = target[0] - w.x, target[1] - w.y
+    left = hypot(dx, dy)
+    move = min(pace * step_s, left)
+    if left > 1e-6 and move > 0:
+        w.heading = atan2(dy, dx)
+        w.x += dx / left * move
+        w.y += dy / left * move
+    w.speed = pace
+    w.stride += 5.2 * move / max(0.75 * w.shape.height_m / 1.7, 0.3)
+    old_side = w.side
+    w.out, w.side = _leg_place(w)
+    w.side_speed = (w.side - old_side) / step_s
+    if hypot(w.points[w.next][0] - w.x, w.points[w.next][1] - w.y) < 0.15 + (0.9 if w.crossing else 0.0):
+        w.crossing = False
+        w.next += 1
+    return w.next < len(w.points)
+
+
+def _leg_place(w: Walker) -> tuple[float, float]:
+    """(out, side) of the leg that the walker crosses."""
+    turns = {"north": (w.y, -w.x), "east": (w.x, w.y), "south": (-w.y, w.x), "west": (-w.x, -w.y)}
+    return turns[w.leg]
+
+
+def _turn_back(w: Walker) -> None:
+    """Give up crossing: walk back along the way that one came."""
+    back = w.points[: w.gate][::-1] or [w.points[0]]
+    far = back[-1]
+    w.points = [(w.x, w.y), *back, (far[0] + 0.01, far[1])]
+    w.gate, w.next, w.waiting_since_s, w.patience_s = -9, 1, -1.0, 0.0
+
+
+def _around(world: World, w: Walker, target: tuple[float, float]) -> tuple[float, float]:
+    """On a crosswalk, pass in front of a vehicle that stands on it."""
+    if w.act in ("jaywalk_mid", "dash"):
+        return target
+    out = world.distance_in(w.leg, *target)[0]
+    for v in world.traffic.by_leg.get(w.leg, ()):
+        front = world.layout.stop_line_m + v.to_line
+        lane_side = world.layout.lane_side_m(v.route.lane, True)
+        if v.speed < 1.5 and 10.3 < front < 15.0 and abs(w.side - lane_side) < 4.5:
+            out = min(out, front - 0.75)
+    if abs(out - world.distance_in(w.leg, *target)[0]) < 1e-6 and abs(w.out - out) < 0.4:
+        return target
+    ahead = w.side + (-1.6 if world.distance_in(w.leg, *target)[1] < w.side else 1.6)
+    if abs(ahead) > abs(world.distance_in(w.leg, *target)[1]):
+        return target
+    return _point(world, w.leg, out, ahead)
+
+
+def _blocked(world: World, w: Walker, target: tuple[float, float]) -> bool:
+    """Whether a vehicle is, or in a moment will be, where the next step leads."""
+    if w.act == "dash":
+        return False
+    dx, dy = target[0] - w.x, target[1] - w.y
+    left = max(hypot(dx, dy), 1e-6)
+    for ahead in (0.7, 1.4):
+        x, y = w.x + dx / left * ahead, w.y + dy / left * ahead
+        for v in world.vehicles:
+            if abs(v.x - x) > 9 or abs(v.y - y) > 9:
+                continue
+            soon = 0.5 + 1.1 * v.speed
+            along = (x - v.x) * cos(v.heading) + (y - v.y) * sin(v.heading)
+            across = -(x - v.x) * sin(v.heading) + (y - v.y) * cos(v.heading)
+            if -v.length / 2 - 0.5 < along < v.length / 2 + soon and abs(across) < v.width / 2 + 0.45:
+                here = (w.x - v.x) * cos(v.heading) + (w.y - v.y) * sin(v.heading)
+                beside = -(w.x - v.x) * sin(v.heading) + (w.y - v.y) * cos(v.heading)
+                if v.speed > 0.5 and here > v.length / 2 and abs(beside) < v.width / 2 + 0.3:
+                    continue
+                return True
+    return False
+
+
+def _may_cross(world: World, w: Walker) -> bool:
+    if w.act == "linger":
+        return False
+    state, since = world.plan.state(CROSSWALK_GROUPS[w.leg], world.time_s)
+    first_in = w.side > 0
+    if w.act == "dash":
+        return _dash(world, w)
+    if w.act in ("jaywalk", "jaywalk_mid"):
+        if w.act == "jaywalk":
+            left = world.plan.next_change_s(CROSSWALK_GROUPS[w.leg], world.time_s) - world.time_s
+            if state != RED or left < 14.0 / (w.pace * w.hurry) + 1.0 or world.time_s - since < 1.0:
+                return False
+        return _gap(world, w, first_in)
+    if state != GREEN or world.time_s - since > STEP_OFF_S or world.time_s - since < 0.4 + 0.1 * (w.number % 9):
+        return False
+    return not _someone_fast(world, w)
+
+
+def _someone_fast(world: World, w: Walker) -> bool:
+    for v in world.vehicles:
+        for inbound, leg, (start, end) in ((True, v.route.leg, v.route.cross_in_s), (False, v.route.exit, v.route.cross_out_s)):
+            if leg != w.leg or v.s - v.length > end + 0.5:
+                continue
+            ahead = start - v.s
+            if ahead < 0 and v.speed > 0.5 and inbound == (w.side > 0):
+                return True
+            if 0 <= ahead < 3.5 * v.speed and v.speed > 2.2 and (v.mode == "run_red" or v.careless or ahead < v.speed * v.speed / 6.0 + 3):
+                return True
+    return False
+
+
+def _near_times(world: World, w: Walker, v: Vehicle) -> list[tuple[bool, float, float]]:
+    """(inbound, metres to the walker's line, lane middle) of a vehicle on the walker's leg; negative metres are past it."""
+    layout, found = world.layout, []
+    if v.route.leg == w.leg:
+        out = layout.stop_line_m + v.to_line
+        found.append((True, out - w.out, layout.lane_side_m(v.route.lane, True)))
+    if v.route.exit == w.leg:
+        out = layout.crosswalk_m[0] + v.in_exit
+        found.append((False, w.out - out, layout.lane_side_m(v.route.exit_lane, False)))
+    return found
+
+
+def _gap(world: World, w: Walker, first_in: bool) -> bool:
+    """Whether the whole road can be crossed before anybody comes."""
+    pace = w.pace * w.hurry
+    for v in world.vehicles:
+        for inbound, ahead, _side in _near_times(world, w, v):
+            time = (8.5 if inbound == first_in else 15.5) / pace
+            if -v.length - 1.5 < ahead < 3.0:
+                return False
+            if ahead >= 0:
+                stopped = inbound and v.to_line > 0 and v.speed < 0.3 and w.out < world.layout.stop_line_m
+                waits = stopped and world.traffic.lights[w.leg][0] == RED and not v.may_turn_on_red and v.mode == ""
+                if waits and world.plan.next_change_s("phase_2" if w.leg in ("north", "south") else "phase_4", world.time_s) - world.time_s > time + 1:
+                    continue
+                if ahead / max(v.speed, 7.0) < time + 2.5:
+                    return False
+    return True
+
+
+def _dash(world: World, w: Walker) -> bool:
+    """Whether someone can be run in front of: the near miss of a person and a vehicle of the kerb lane."""
+    pace, layout = w.pace * w.hurry, world.layout
+    chosen = None
+    for v in world.vehicles:
+        for inbound, ahead, side in _near_times(world, w, v):
+            if -v.length - 3.0 < ahead < 4.0:
+                return False
+            if ahead <= 0:
+                continue
+            eta = ahead / max(v.speed, 5.0)
+            if inbound and v.route.lane == layout.lanes_in:
+                leave = (w.side - side + v.width / 2 + 0.35) / pace
+                if 0.5 < eta - leave < 0.8 and v.speed > 7.5 and abs(v.acceleration) < 0.5 and v.kind != "bicycle":
+                    chosen = v
+                elif eta < leave + 0.8:
+                    return False
+            elif eta < 15.5 / pace + 1.5:
+                return False
+    if chosen is None or chosen.to_line < 6:
+        return False
+    chosen.careless = True
+    return True
+
