@@ -377,7 +377,10 @@ class Health(Message, frozen=True, kw_only=True, eq=False):
 
 
 class Performance(Message, frozen=True, kw_only=True, eq=False):
-    """Runtime metrics over the last interval. Usage in percent, memory in MB; per camera where camera_id is set."""
+    """Runtime metrics over the last interval. Usage in percent, memory in MB; per camera where camera_id is set.
+
+    frames_dropped: since the last report. queue_depth: the deepest of `queue_depths`.
+    """
 
     port: ClassVar[str] = "performance"
 
@@ -391,6 +394,7 @@ class Performance(Message, frozen=True, kw_only=True, eq=False):
     active_objects: Count = 0
     frames_dropped: Count = 0
     queue_depths: dict[str, Count] = {}
+    queue_depth: Count = 0
     latency_p50_ms: NonNegative | None = None
     latency_p99_ms: NonNegative | None = None
     outbox_pending: Count = 0
@@ -405,7 +409,7 @@ class Aggregate(Message, frozen=True, kw_only=True, eq=False):
 
     port: ClassVar[str] = "aggregates"
 
-    window_s: float
+    window_s: NonNegative
 
 
 class FpsMinute(Aggregate, frozen=True, kw_only=True, eq=False):
@@ -413,9 +417,9 @@ class FpsMinute(Aggregate, frozen=True, kw_only=True, eq=False):
 
     port: ClassVar[str] = "fps_per_minute"
 
-    fps: float
-    frames_dropped: int
-    n: int
+    fps: NonNegative
+    frames_dropped: Count
+    n: Count
 
 
 class VehicleCount(Aggregate, frozen=True, kw_only=True, eq=False):
@@ -425,8 +429,8 @@ class VehicleCount(Aggregate, frozen=True, kw_only=True, eq=False):
 
     lane_id: str
     direction: str
-    vehicle_count: int
-    average_speed: float | None = None
+    vehicle_count: Count
+    average_speed: NonNegative | None = None
 
 
 class ViolationCount(Aggregate, frozen=True, kw_only=True, eq=False):
@@ -436,7 +440,7 @@ class ViolationCount(Aggregate, frozen=True, kw_only=True, eq=False):
 
     violation_type: str
     severity: Severity
-    count: int
+    count: Count
 
 
 class Fault(Message, frozen=True, kw_only=True, eq=False):

@@ -116,7 +116,7 @@ class HealthProbe(Source):
             host=socket.gethostname(),
             reasons=[*critical, *degraded],
             cpu_usage=cpu,
-            memory_usage=memory,
+            memory_usage=round(self._process.memory_info().rss / MB, 1),
             disk_usage=round(100.0 * disk.used / max(disk.total, 1), 2),
         )
         yield from self._performance(now, before, time_s)
@@ -158,6 +158,7 @@ class HealthProbe(Source):
             active_objects=sum(objects for _, objects in seen.values()),
             frames_dropped=now.frames_dropped(before),
             queue_depths=now.queue_depths,
+            queue_depth=max(now.queue_depths.values(), default=0),
             latency_p50_ms=now.latency_ms.get("p50"),
             latency_p99_ms=now.latency_ms.get("p99"),
             outbox_pending=sum(now.pending.values()),
