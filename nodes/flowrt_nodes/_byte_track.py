@@ -1,0 +1,305 @@
+"""Tracking by association in two stages, with time-aware constant-velocity filters, all tracks of a camera at once.
+
+After ByteTrack, Zhang et al., arXiv:2110.06864: what the detector is sure of is matched first, then what it is unsure of, with
+the tracks that were left over. Different here:
+- Time is the pictures' capture time, so that dropped and irregular pictures don't bend the motion. The filter is the exact
+  discrete form of white-noise acceleration (Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and
+  Navigation, section 6.2.2). Centre and size are four independent filters of position and velocity, so covariances are
+  columns of three numbers each.
+- Overlap is taken between boxes grown by what the track does not know of its position: a track whose velocity is not known yet,
+  or that was not seen for a while, finds its vehicle a little further away.
+- A track is no track until it was seen in `confirm_frames` pictures; only then it gets a number.
+
+Invariants: row i of every column is one track. `number` is 0 until a track is confirmed, and no number is given twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from flowrt.messages import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
+
+Doubles = NDArray[np.float64]
+
+# Noise in units of the box's size, the root of its area.
+MEASURED = np.array([0.05, 0.05, 0.08, 0.08])
+"""Standard deviation of centre x, y, width and height as a detector measures them."""
+SWERVE = np.array([2.0, 2.0, 0.5, 0.5])
+"""How far the velocities stray in one second, per second."""
+UNKNOWN = np.array([5.0, 5.0, 0.5, 0.5])
+"""Standard deviation of the velocities of what was seen once: sizes per second."""
+GROW_MAX = 0.5
+"""Boxes are grown by at most this share of their size."""
+SECOND_IOU = 0.5
+UNCONFIRMED_IOU = 0.3
+SAME_OBJECT_IOU = 0.7
+
+
+class Limits(NamedTuple):
+    """The settings of `track` that the association uses."""
+
+    high_confidence: float
+    low_confidence: float
+    new_confidence: float
+    match_iou: float
+    confirm_frames: int
+    lost_s: float
+
+
+@dataclass
+class Columns:
+    """Tracks as columns of length T. state, speed: (T, 4) centre x, y, width, height in pixels, and per second.
+
+    pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class.
+    """
+
+    number: Ints
+    state: Doubles
+    speed: Doubles
+    pp: Doubles
+    pv: Doubles
+    vv: Doubles
+    first_s: Doubles
+    last_s: Doubles
+    hits: Ints
+    votes: Doubles
+
+    @classmethod
+    def none(cls, labels: int) -> Columns:
+        """No tracks."""
+        wide = (np.zeros((0, 4)) for _ in range(5))
+        counts, times = np.zeros(0, np.int64), np.zeros(0)
+        return cls(counts, *wide, times, times.copy(), counts.copy(), np.zeros((0, labels)))
+
+    @classmethod
+    def born(cls, state: Doubles, time_s: float, votes: Doubles) -> Columns:
+        """One track for each box seen for the first time."""
+        n = len(state)
+        size = _size(state)
+        return cls(
+            number=np.zeros(n, np.int64),
+            state=state,
+            speed=np.zeros((n, 4)),
+            pp=(MEASURED * size) ** 2,
+            pv=np.zeros((n, 4)),
+            vv=(UNKNOWN * size) ** 2,
+            first_s=np.full(n, time_s),
+            last_s=np.full(n, time_s),
+            hits=np.ones(n, np.int64),
+            votes=votes,
+        )
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def take(self, rows: NDArray[Any]) -> Columns:
+        """Only these tracks."""
+        return Columns(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def with_more(self, other: Columns) -> Columns:
+        """These and the other tracks."""
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return Columns(*(np.concatenate(pair) for pair in pairs))
+
+    def predict(self, dt_s: float, lost: Bools) -> None:
+        """Move on by `dt_s`. What is not in sight keeps its size."""
+        if lost.any():
+            self.speed[lost, 2:] = 0.0
+        drift = (SWERVE * _size(self.state)) ** 2
+        self.state += self.speed * dt_s
+        np.maximum(self.state[:, 2:], 1.0, out=self.state[:, 2:])
+        self.pp += dt_s * (2 * self.pv + dt_s * self.vv) + drift * (dt_s**3 / 3)
+        self.pv += dt_s * self.vv + drift * (dt_s**2 / 2)
+        self.vv += drift * dt_s
+
+    def correct(self, rows: Ints, measured: Doubles) -> None:
+        """Take in what was measured for these tracks."""
+        pp, pv = self.pp[rows], self.pv[rows]
+        total = pp + (MEASURED * _size(measured)) ** 2
+        gain, speed_gain = pp / total, pv / total
+        surprise = measured - self.state[rows]
+        self.state[rows] += gain * surprise
+        self.speed[rows] += speed_gain * surprise
+        self.pp[rows] = (1 - gain) * pp
+        self.pv[rows] = (1 - gain) * pv
+        self.vv[rows] -= speed_gain * pv
+
+
+class Seen(NamedTuple):
+    """The confirmed tracks in a picture, as columns. row: which detection each is."""
+
+    row: Ints
+    number: Ints
+    age_s: Floats
+    velocity_px_s: Floats
+    class_id: Ints
+
+
+class ByteTrack:
+    """The tracks of one camera."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
+        self.tracks = Columns.none(len(labels))
+        self.time_s: float | None = None
+        self._groups = _groups(labels)
+
+    def relabel(self, labels: tuple[str, ...]) -> None:
+        """Go on with a model of other classes: votes move to the classes of the same name."""
+        if labels == self.labels:
+            return
+        votes = np.zeros((len(self.tracks), len(labels)))
+        for i, name in enumerate(labels):
+            if name in self.labels:
+                votes[:, i] = self.tracks.votes[:, self.labels.index(name)]
+        self.labels, self.tracks.votes, self._groups = labels, votes, _groups(labels)
+
+    def update(
+        self, time_s: float, boxes: Floats, confidence: Floats, class_id: Ints, limits: Limits, next_number: int
+    ) -> tuple[Seen, int]:
+        """Take in one picture's detections. Returns the confirmed tracks seen, and the next free number."""
+        tracks, dt_s = self._moved_to(time_s, limits)
+        measured = _centred(boxes)
+        found = np.full(len(tracks), -1)
+        confirmed = tracks.number > 0
+        in_sight = tracks.last_s >= time_s - dt_s - 1e-6
+        sure = np.flatnonzero(confidence >= limits.high_confidence)
+        unsure = np.flatnonzero((confidence < limits.high_confidence) & (confidence >= limits.low_confidence))
+        alike = self._alike(boxes, class_id)
+
+        sure = _match(alike, found, np.flatnonzero(confirmed), sure, limits.match_iou)
+        _match(alike, found, np.flatnonzero(confirmed & in_sight & (found < 0)), unsure, SECOND_IOU)
+        sure = _match(alike, found, np.flatnonzero(~confirmed), sure, max(limits.match_iou, UNCONFIRMED_IOU))
+
+        rows = np.flatnonzero(found >= 0)
+        if len(rows):
+            tracks.correct(rows, measured[found[rows]])
+            tracks.last_s[rows] = time_s
+            tracks.hits[rows] += 1
+            tracks.votes[rows, class_id[found[rows]]] += confidence[found[rows]]
+        new = self._newcomers(boxes, class_id, sure[confidence[sure] >= limits.new_confidence], found[rows])
+        stay = confirmed | (found >= 0)
+        if not stay.all():
+            tracks, found = tracks.take(stay), found[stay]
+        if len(new):
+            votes = np.zeros((len(new), len(self.labels)))
+            votes[np.arange(len(new)), class_id[new]] = confidence[new]
+            tracks = tracks.with_more(Columns.born(measured[new], time_s, votes))
+            found = np.concatenate((found, new))
+        fresh = np.flatnonzero((tracks.number == 0) & (tracks.hits >= limits.confirm_frames))
+        tracks.number[fresh] = np.arange(next_number, next_number + len(fresh))
+        self.tracks = tracks
+        return self._seen(found, time_s), next_number + len(fresh)
+
+    def _moved_to(self, time_s: float, limits: Limits) -> tuple[Columns, float]:
+        """The tracks, predicted; those not seen for `lost_s` are gone, and all are when time went back (a clip began again)."""
+        dt_s = 0.0 if self.time_s is None else time_s - self.time_s
+        previous_s, self.time_s = self.time_s, time_s
+        if dt_s < 0:
+            self.tracks = Columns.none(len(self.labels))
+        tracks = self.tracks
+        recent = time_s - tracks.last_s <= limits.lost_s + 1e-6
+        if not recent.all():
+            tracks = self.tracks = tracks.take(recent)
+        if len(tracks) and dt_s > 0 and previous_s is not None:
+            tracks.predict(dt_s, tracks.last_s < previous_s)
+        return tracks, max(dt_s, 0.0)
+
+    def _alike(self, boxes: Floats, class_id: Ints) -> Doubles:
+        """(T, D): overlap of grown boxes; 0 between a pedestrian and a vehicle."""
+        tracks = self.tracks
+        if not len(tracks) or not len(boxes):
+            return np.zeros((len(tracks), len(boxes)))
+        unknown = np.sqrt(tracks.pp[:, :2].max(axis=1)) - MEASURED[0] * _size(tracks.state)[:, 0]
+        grow = np.clip(unknown, 0.0, GROW_MAX * _size(tracks.state)[:, 0])
+        overlap = iou(_cornered(tracks.state), boxes.astype(np.float64), grow)
+        kind = self._groups[tracks.votes.argmax(axis=1)]
+        overlap[kind[:, None] != self._groups[class_id][None, :]] = 0.0
+        return overlap
+
+    def _newcomers(self, boxes: Floats, class_id: Ints, rows: Ints, taken: Ints) -> Ints:
+        """Those of the rows that are no second box around what a track has already."""
+        if not len(rows) or not len(taken):
+            return rows
+        overlap = iou(boxes[rows].astype(np.float64), boxes[taken].astype(np.float64))
+        same = self._groups[class_id[rows]][:, None] == self._groups[class_id[taken]][None, :]
+        return rows[~((overlap > SAME_OBJECT_IOU) & same).any(axis=1)]
+
+    def _seen(self, found: Ints, time_s: float) -> Seen:
+        tracks = self.tracks
+        shown = np.flatnonzero((found >= 0) & (tracks.number > 0))
+        speed = tracks.speed[shown]
+        ground = np.column_stack((speed[:, 0], speed[:, 1] + speed[:, 3] * 0.5))
+        return Seen(
+            row=found[shown],
+            number=tracks.number[shown],
+            age_s=(time_s - tracks.first_s[shown]).astype(np.float32),
+            velocity_px_s=ground.astype(np.float32),
+            class_id=tracks.votes[shown].argmax(axis=1),
+        )
+
+    def export(self) -> dict[str, Any]:
+        """Everything remembered, as plain arrays."""
+        columns = {field.name: getattr(self.tracks, field.name) for field in fields(self.tracks)}
+        return {"labels": self.labels, "time_s": self.time_s, "columns": columns}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> ByteTrack:
+        """What `export` gave, alive again."""
+        tracker = cls(tuple(state["labels"]))
+        tracker.time_s = state["time_s"]
+        tracker.tracks = Columns(**{name: np.array(column) for name, column in state["columns"].items()})
+        return tracker
+
+
+def _groups(labels: tuple[str, ...]) -> Ints:
+    """Pedestrians, vehicles, others: a track never changes between them."""
+    return np.array([1 if name in PEDESTRIANS else 2 if name in VEHICLES else 0 for name in labels], np.int64)
+
+
+def _match(alike: Doubles, found: Ints, tracks: Ints, rows: Ints, least: float) -> Ints:
+    """Assign detections `rows` to `tracks` where they are alike enough, into `found`; returns the rows left over."""
+    if not len(tracks) or not len(rows):
+        return rows
+    part = alike[np.ix_(tracks, rows)]
+    part = np.where(part >= least, part, 0.0)
+    t, d = linear_sum_assignment(part, maximize=True)
+    good = part[t, d] > 0.0
+    found[tracks[t[good]]] = rows[d[good]]
+    left = np.ones(len(rows), bool)
+    left[d[good]] = False
+    return rows[left]
+
+
+def iou(a: Doubles, b: Doubles, grow: Doubles | None = None) -> Doubles:
+    """(A, B): intersection over union of boxes (A, 4) and (B, 4), corners; each pair grown on all sides by `grow` (A,)."""
+    more = 0.0 if grow is None else grow[:, None]
+    least = np.maximum(a[:, None, :2], b[None, :, :2])
+    most = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    side = most - least
+    inside = np.maximum(side[..., 0] + 2 * more, 0.0) * np.maximum(side[..., 1] + 2 * more, 0.0)
+    wide_a, wide_b = a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2]
+    area_a = (wide_a[:, None, 0] + 2 * more) * (wide_a[:, None, 1] + 2 * more)
+    area_b = (wide_b[None, :, 0] + 2 * more) * (wide_b[None, :, 1] + 2 * more)
+    overlap: Doubles = inside / np.maximum(area_a + area_b - inside, 1e-9)
+    return overlap
+
+
+def _size(state: Doubles) -> Doubles:
+    """(T, 1): root of the area."""
+    return np.sqrt(state[:, 2:3] * state[:, 3:4])
+
+
+def _centred(boxes: Floats) -> Doubles:
+    wide = boxes.astype(np.float64)
+    return np.concatenate(((wide[:, :2] + wide[:, 2:]) * 0.5, np.maximum(wide[:, 2:] - wide[:, :2], 1.0)), axis=1)
+
+
+def _cornered(state: Doubles) -> Doubles:
+    half = state[:, 2:] * 0.5
+    return np.concatenate((state[:, :2] - half, state[:, :2] + half), axis=1)
