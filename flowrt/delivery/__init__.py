@@ -1,0 +1,19 @@
+"""Delivery: from the journal to the outside, one deliverer thread per outbox.
+
+Invariants
+- A letter leaves the journal only with a receipt. Whatever else happens (Retry, an exception, a crash, a reload, the end of
+  the run), it is sent again. So: at least once, in order of acceptance as far as the outside answers in order.
+- One dead service holds up nobody else: each outbox has its own thread and its own place in the journal.
+- A letter that the outside refuses (`Reject`) is isolated: its batch is sent again one by one, and only it becomes a dead letter.
+- A node that raises anything else is contained: counted, logged, backed off. A single letter on which it raised
+  `POISON_AFTER` times in a row is taken for the cause and becomes a dead letter.
+
+What `Outbox.deliver` may rely on: letters come in order; a letter without a receipt comes again, with `attempts` raised, only
+after a Retry or after `SILENCE_S` without any receipt; while letters are under way and no new ones come, `deliver` is called with an
+empty sequence every `TICK_S`, so that a node that learns late of a lost connection can raise Retry.
+"""
+
+from flowrt.delivery.deliverer import Backoff
+from flowrt.delivery.delivery import Delivery, SinkStatistics
+
+__all__ = ["Backoff", "Delivery", "SinkStatistics"]

@@ -1,0 +1,275 @@
+"""One outbox's thread: read ahead, deliver, wait for receipts, back off, isolate what is refused."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from flowrt.journal import Journal
+from flowrt.node import Letter, Outbox, Reject, Retry
+
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+TICK_S = 0.2
+SILENCE_S = 60.0
+POISON_AFTER = 10
+BATCH = 1000
+BACKOFF_MIN_S = 0.2
+BACKOFF_MAX_S = 30.0
+_RATE_WINDOW_S = 5.0
+
+
+class Backoff:
+    """Doubling waits from `BACKOFF_MIN_S` to `BACKOFF_MAX_S`, each multiplied by a random 0.5 to 1.
+
+    The randomness keeps a fleet of machines from returning to a recovered service in the same instant.
+    """
+
+    def __init__(self) -> None:
+        self._next_s = BACKOFF_MIN_S
+
+    def reset(self) -> None:
+        """It worked."""
+        self._next_s = BACKOFF_MIN_S
+
+    def wait_s(self, after_s: float | None) -> float:
+        """How long to wait now: what the outside asked for and up to a tenth more, else the next step."""
+        if after_s is not None:
+            return after_s * random.uniform(1.0, 1.1)
+        wait_s = self._next_s * random.uniform(0.5, 1.0)
+        self._next_s = min(self._next_s * 2, BACKOFF_MAX_S)
+        return wait_s
+
+
+class Deliverer:
+    """One outbox and its node. The thread ends when stopped; a successor then goes on with whatever has no receipt."""
+
+    def __init__(
+        self, name: str, node: Outbox, journal: Journal, log: Log, attempts: Mapping[int, int] | None = None
+    ) -> None:
+        """attempts: letters that a predecessor had begun, by number."""
+        self.name, self.node = name, node
+        self._journal, self._log = journal, log
+        self._wake = threading.Condition()
+        self._under_way: dict[int, Letter] = {}
+        self._attempts = dict(attempts or {})  # of letters that were begun before and have no receipt
+        self._cursor = 0  # the last number that was handed to the node
+        self._fresh = True  # there may be letters behind the cursor
+        self._single_until = 0  # up to this number, letters go one by one
+        self._probing = False  # after a Retry, one letter finds out whether the outside is back
+        self._poison = 0
+        self._last_receipt = time.monotonic()
+        self._receipts = 0
+        self._rate = _Rate()
+        self._backoff = Backoff()
+        self.stopping = threading.Event()
+        self.state, self.last_error, self.errors, self.retries = "up", "", 0, 0
+        self._thread = threading.Thread(target=self._run, name=f"flowrt-deliver-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def begun(self) -> dict[int, int]:
+        """Attempts at letters without a receipt, for a successor."""
+        with self._wake:
+            return {**self._attempts, **{n: self._attempts.get(n, 0) + 1 for n in self._under_way}}
+
+    def stop(self, timeout_s: float) -> bool:
+        """End after the present call of `deliver`; False where that call did not come back in time."""
+        self.stopping.set()
+        self.wake()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def wake(self) -> None:
+        """There are new letters."""
+        with self._wake:
+            self._fresh = True
+            self._wake.notify_all()
+
+    @property
+    def rate_per_s(self) -> float:
+        return self._rate.per_s()
+
+    # -- Receipt: called by the node, from any thread ----------------------------------------------------------------
+
+    def delivered(self, letter: Letter) -> None:
+        if self._take(letter):
+            self._journal.delivered(self.name, (letter,))
+
+    def delivered_all(self, letters: Iterable[Letter]) -> None:
+        """The same for many at once, with less locking."""
+        taken = [letter for letter in letters if self._take(letter)]
+        if taken:
+            self._journal.delivered(self.name, taken)
+
+    def rejected(self, letter: Letter, reason: str) -> None:
+        if self._take(letter):
+            self._log.error("'%s': letter %d (%s) refused: %s", self.name, letter.number, letter.address, reason)
+            self._journal.rejected(self.name, letter.number, reason)
+
+    def _take(self, letter: Letter) -> bool:
+        """Count a receipt; False for a second one. A receipt is good at any time, also after a rewind."""
+        with self._wake:
+            known = self._under_way.pop(letter.number, None) is not None
+            begun = self._attempts.pop(letter.number, None) is not None
+            if known or begun:
+                self._receipts += 1
+                self._rate.count()
+                self._last_receipt = time.monotonic()
+                if self._room() == self._worthwhile or not self._under_way:
+                    self._wake.notify_all()
+            return known or begun
+
+    # -- the thread ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self.stopping.is_set():
+            if not self.node.ready():
+                self._be("disabled")
+                self._pause(1.0)
+                continue
+            letters = self._next()
+            if not letters and not self._under_way:
+                self._be("up")
+                with self._wake:
+                    if not self._fresh and not self.stopping.is_set():
+                        self._wake.wait(1.0)
+                continue
+            self._send(letters)
+
+    @property
+    def _worthwhile(self) -> int:
+        """Letters that must have room before the journal is read again; one by one would be slow."""
+        return max(self.node.window // 4, 1)
+
+    def _room(self) -> int:
+        return self.node.window - len(self._under_way)
+
+    def _next(self) -> list[Letter]:
+        with self._wake:
+            if not self._under_way:
+                self._last_receipt = time.monotonic()
+            elif not self._fresh or self._room() < self._worthwhile:
+                self._wake.wait(TICK_S)
+            room = self._room()
+            if not self._fresh or room < self._worthwhile:
+                return []
+            self._fresh = False
+            one_by_one = self._probing or self._cursor < self._single_until
+        letters = self._journal.read(self.name, self._cursor, 1 if one_by_one else min(room, BATCH))
+        with self._wake:
+            if letters:
+                self._fresh = True
+                self._cursor = letters[-1].number
+            letters = [self._with_attempts(letter) for letter in letters]
+            self._under_way.update((letter.number, letter) for letter in letters)
+        return letters
+
+    def _with_attempts(self, letter: Letter) -> Letter:
+        begun = self._attempts.get(letter.number, 0)
+        return msgspec.structs.replace(letter, attempts=letter.attempts + begun) if begun else letter
+
+    def _send(self, letters: list[Letter]) -> None:
+        before = self._receipts
+        try:
+            self.node.deliver(letters, self)
+            self._poison = 0
+            if time.monotonic() - self._last_receipt > SILENCE_S:
+                raise Retry(f"no answer for {SILENCE_S:.0f} s")
+        except Retry as retry:
+            self.retries += 1
+            self._again(str(retry), retry.after_s, moved=self._receipts > before)
+        except Reject as reject:
+            self._isolate(letters, str(reject))
+        except Exception as error:
+            self._contain(letters, error)
+        else:
+            if letters:
+                self._probing = False
+                self._backoff.reset()
+                self._be("up")
+
+    def _isolate(self, letters: Sequence[Letter], reason: str) -> None:
+        """Somebody in this batch is refused: send it again one by one, until the one is alone."""
+        open_letters = [letter for letter in letters if letter.number in self._under_way]
+        if len(open_letters) == 1:
+            self.rejected(open_letters[0], reason)
+        elif open_letters:
+            self._single_until = max(self._single_until, open_letters[-1].number)
+            self._rewind()
+
+    def _contain(self, letters: Sequence[Letter], error: Exception) -> None:
+        self.errors += 1
+        text = f"{type(error).__name__}: {error}"
+        self._log.error("'%s': deliver raised %s", self.name, text, exc_info=self.errors <= 3)
+        open_letters = [letter for letter in letters if letter.number in self._under_way]
+        if len(open_letters) == 1:
+            self._poison += 1
+            if self._poison >= POISON_AFTER:
+                self._poison = 0
+                self.rejected(open_letters[0], f"deliver raised {POISON_AFTER} times, last {text}")
+                return
+        elif open_letters:
+            self._single_until = max(self._single_until, open_letters[-1].number)
+        self._again(text, None, moved=False)
+
+    def _again(self, reason: str, after_s: float | None, *, moved: bool) -> None:
+        """Back off, then begin again with the first letter that has no receipt."""
+        if moved:
+            self._backoff.reset()
+        if reason != self.last_error or self.state == "up":
+            self._log.warning("'%s' waits: %s", self.name, reason)
+        self.last_error = reason
+        self._probing = True
+        self._rewind()
+        self._be("waiting")
+        self._pause(self._backoff.wait_s(after_s))
+
+    def _rewind(self) -> None:
+        with self._wake:
+            for number in self._under_way:
+                self._attempts[number] = self._attempts.get(number, 0) + 1
+            if self._under_way:
+                self._cursor = min(self._cursor, min(self._under_way) - 1)
+            self._under_way.clear()
+            self._fresh = True
+            self._last_receipt = time.monotonic()
+
+    def _pause(self, seconds: float) -> None:
+        self._note()
+        self.stopping.wait(seconds)
+
+    def _be(self, state: str) -> None:
+        if state != self.state:
+            self.state = state
+            if state == "up" and self.last_error:
+                self._log.info("'%s' delivers again", self.name)
+                self.last_error = ""
+        self._note()
+
+    def _note(self) -> None:
+        self._journal.note(self.name, self.state, self.last_error, self.rate_per_s)
+
+
+class _Rate:
+    """Receipts per second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, int] = {}
+
+    def count(self) -> None:
+        second = int(time.monotonic())
+        self._slots[second] = self._slots.get(second, 0) + 1
+        if len(self._slots) > 2 * _RATE_WINDOW_S:
+            del self._slots[min(self._slots)]
+
+    def per_s(self) -> float:
+        now = time.monotonic()
+        recent = sum(count for second, count in list(self._slots.items()) if second >= int(now) - _RATE_WINDOW_S)
+        return recent / (_RATE_WINDOW_S + now % 1)

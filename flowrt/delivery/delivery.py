@@ -1,0 +1,159 @@
+"""The outboxes of one flow: add, swap, remove, accept, count."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from flowrt.clock import Clock
+from flowrt.delivery.deliverer import Deliverer, Log
+from flowrt.journal import EventRow, Journal, percentiles
+from flowrt.node import Letter, Outbox
+
+
+class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """One outbox since the start of the run: resumed + accepted = delivered + dead_letters + dropped + pending.
+
+    resumed: letters that an earlier run had left. pending: on disk, without a receipt. oldest_s: for how long the first in line has
+    waited. state: up (delivering or idle), waiting (backing off), disabled (the node has no outside). latency_ms:
+    p50 and p99 from capture to commit of the last 10,000 letters that told their capture time. errors: exceptions of
+    the node that were neither Retry nor Reject.
+    """
+
+    accepted: int
+    delivered: int
+    pending: int
+    dead_letters: int
+    dropped: dict[str, int]
+    resumed: int
+    oldest_s: float
+    rate_per_s: float
+    last_error: str
+    state: str
+    latency_ms: dict[str, float]
+    errors: int
+    retries: int
+
+
+class Delivery:
+    """The outboxes of one flow. Methods may be called from any thread; `accept` is the only one on a message's way."""
+
+    def __init__(self, journal: Journal, clock: Clock, log: Log | None = None) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._log: Log = log or logging.getLogger("flowrt.delivery")
+        self._deliverers: dict[str, Deliverer] = {}
+        self._nodes: dict[str, Outbox] = {}
+        self._lock = threading.Lock()
+        journal.listen(self._wake_all)
+        self._parked = set(journal.outboxes())
+
+    def add(self, name: str, node: Outbox) -> None:
+        """Start to deliver what waits, and will wait, for the outbox of that name. The node is open."""
+        deliverer = Deliverer(name, node, self._journal, self._log)
+        with self._lock:
+            if name in self._deliverers:
+                raise ValueError(f"there is an outbox '{name}' already")
+            self._deliverers[name] = deliverer
+            self._parked.discard(name)
+        deliverer.start()
+
+    def swap(self, name: str, node: Outbox, *, timeout_s: float = 10.0) -> None:
+        """A reload: the same letters go on with a new node. Waits until the old one's `deliver` is over or timed out."""
+        old = self._deliverers[name]
+        if not old.stop(timeout_s):
+            self._log.warning(
+                "'%s': the old node's delivery did not end within %.0f s; going on without it", name, timeout_s
+            )
+        new = Deliverer(name, node, self._journal, self._log, old.begun())
+        with self._lock:
+            self._deliverers[name] = new
+        new.start()
+
+    def remove(self, name: str, *, timeout_s: float) -> int:
+        """Deliver what is left, as far as the time goes; park the rest. Returns how many letters were left behind."""
+        deliverer = self._deliverers[name]
+        until = time.monotonic() + timeout_s
+        self._journal.flush(timeout_s)
+        while self._journal.pending(name) and time.monotonic() < until and deliverer.node.ready():
+            time.sleep(0.02)
+        deliverer.stop(max(until - time.monotonic(), 1.0))
+        left = self._journal.pending(name)
+        with self._lock:
+            del self._deliverers[name]
+            if left:
+                self._parked.add(name)
+        if left:
+            self._log.warning("'%s' was removed with %d letters undelivered; they stay in the journal", name, left)
+        self._journal.note(name, "parked" if left else "removed", deliverer.last_error, 0.0)
+        return left
+
+    def accept(
+        self, name: str, letters: Sequence[Letter], *, events: Sequence[EventRow] = (), origin_ns: int = 0
+    ) -> None:
+        """Put letters into the journal, for the outbox of that name. With `durability: commit` waits until they are on disk."""
+        wait = self._deliverers[name].node.durability == "commit"
+        self._journal.append(name, letters, events=events, wait=wait, origin_ns=origin_ns)
+
+    def parked(self) -> dict[str, int]:
+        """Letters of outboxes that no node delivers now, by name."""
+        with self._lock:
+            names = sorted(self._parked)
+        return {name: count for name in names if (count := self._journal.pending(name))}
+
+    def statistics(self) -> dict[str, SinkStatistics]:
+        """A snapshot of every outbox."""
+        with self._lock:
+            deliverers = dict(self._deliverers)
+        return {name: self._statistics_of(name, deliverer) for name, deliverer in deliverers.items()}
+
+    def _statistics_of(self, name: str, deliverer: Deliverer) -> SinkStatistics:
+        tally = self._journal.tally(name)
+        return SinkStatistics(
+            accepted=tally.accepted,
+            delivered=tally.delivered,
+            pending=self._journal.pending(name),
+            dead_letters=tally.dead_letters,
+            dropped=dict(tally.dropped),
+            resumed=tally.resumed,
+            oldest_s=self._journal.oldest_s(name),
+            rate_per_s=deliverer.rate_per_s,
+            last_error=deliverer.last_error,
+            state=deliverer.state,
+            latency_ms=percentiles(list(tally.latencies_ms)),
+            errors=deliverer.errors,
+            retries=deliverer.retries,
+        )
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait until everything accepted is delivered, for as long as the outside takes it, at most `timeout_s`."""
+        until = time.monotonic() + timeout_s
+        self._journal.flush(timeout_s)
+        with self._lock:
+            deliverers = dict(self._deliverers)
+        for name, deliverer in deliverers.items():
+            while self._journal.pending(name) and deliverer.state == "up" and time.monotonic() < until:
+                time.sleep(0.01)
+
+    def close(self, timeout_s: float) -> None:
+        """Stop every deliverer. What has no receipt stays in the journal, which the caller closes."""
+        with self._lock:
+            deliverers = list(self._deliverers.values())
+        until = time.monotonic() + timeout_s
+        for deliverer in deliverers:
+            deliverer.stopping.set()
+            deliverer.wake()
+        for deliverer in deliverers:
+            if not deliverer.stop(max(until - time.monotonic(), 0.05)):
+                self._log.warning("'%s': delivery did not end in time; its letters stay in the journal", deliverer.name)
+        self._journal.flush(max(until - time.monotonic(), 0.5))  # the last receipts, too
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            deliverers = list(self._deliverers.values())
+        for deliverer in deliverers:
+            deliverer.wake()

@@ -1,0 +1,32 @@
+"""The journal: what a flow must not lose, on disk, before it counts as accepted.
+
+Invariants
+- A letter is accepted once the transaction that holds it is committed (SQLite, WAL, synchronous=FULL): neither `kill -9`
+  nor a power cut takes it away. It leaves the file when it was delivered, became a dead letter, or was dropped by a limit.
+- On disk, per outbox, always: accepted = delivered + dead_letters + dropped + pending. Counters and rows change together.
+- One writer thread commits whatever has queued as soon as it is idle (group commit). Nobody else writes, except the
+  commands on dead letters, in short transactions of their own that the writer notices.
+- Nothing grows for ever: limits by size and age, the least urgent first, each drop counted.
+"""
+
+from flowrt.journal.journal import Journal, JournalClosed
+from flowrt.journal.lock import JournalBusy
+from flowrt.journal.rows import EventRow, Limits, data_folder, journal_path
+from flowrt.journal.statistics import JournalStatistics, percentiles
+from flowrt.journal.view import DeadLetter, EventView, JournalView, OutboxView
+
+__all__ = [
+    "DeadLetter",
+    "EventRow",
+    "EventView",
+    "Journal",
+    "JournalBusy",
+    "JournalClosed",
+    "JournalStatistics",
+    "JournalView",
+    "Limits",
+    "OutboxView",
+    "data_folder",
+    "journal_path",
+    "percentiles",
+]

@@ -1,0 +1,446 @@
+"""The journal as the runtime sees it: append, read, delivered, rejected; one writer thread with group commit.
+
+- `append` puts into a bounded buffer and returns; it blocks while the buffer is full (back-pressure) and, with `wait=True`,
+  until its letters are committed.
+- A disk that is full or fails: the writer tries the same transaction again until it succeeds. Nothing is accepted
+  meanwhile, nothing accepted is lost, and `statistics().trouble` says so.
+- A damaged file, found at the start or later: see `salvage`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from flowrt.clock import Clock
+from flowrt.journal.lock import JournalLock
+from flowrt.journal.rows import EventRow, Limits, letter_of, size_of
+from flowrt.journal.salvage import finish_interrupted, is_sound, salvage
+from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, percentiles
+from flowrt.journal.store import Dropped, Store, Work, is_corrupt
+from flowrt.node import Letter
+
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+_MAINTENANCE_S = 1.0
+_RETRY_S = 0.25
+_GATHER_S = 0.02
+_STEP_S = 60.0
+_CHECK_MB = 512.0
+DEFAULT_LIMITS = Limits()
+
+
+class JournalClosed(Exception):
+    """The journal is closed, or closes and could not take this any more; what was refused was not accepted."""
+
+
+class _Append(msgspec.Struct):
+    outbox: str
+    letters: Sequence[Letter]
+    events: Sequence[EventRow]
+    origin_ns: int
+    done: threading.Event | None
+
+
+class Journal:
+    """One flow's journal. All methods may be called from any thread."""
+
+    def __init__(
+        self, path: Path | None, *, limits: Limits = DEFAULT_LIMITS, clock: Clock, log: Log | None = None
+    ) -> None:
+        """path: the file, made where it is missing; None keeps everything in memory (tests, virtual time).
+
+        Raises JournalBusy where another process has the file, OSError or sqlite3.Error where it can't be opened.
+        """
+        self.path = path
+        self._limits = limits
+        self._clock = clock
+        self._log: Log = log or logging.getLogger("flowrt.journal")
+        self._salvaged: list[str] = []
+        self._lock: JournalLock | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = JournalLock(path.with_name(path.name + ".lock"))
+        try:
+            self._store = self._open()
+        except BaseException:
+            if self._lock:
+                self._lock.release()
+            raise
+        self._tallies = {name: OutboxTally(resumed=self._store.pending(name)) for name in self._store.outboxes()}
+        self._leftover = self._store.last_number()
+        self._writing = threading.RLock()  # around the store's writer
+        self._reading = self._writing if path is None else threading.RLock()  # in memory there is one connection
+        self._changed = threading.Condition()  # guards what follows
+        self._appends: deque[_Append] = deque()
+        self._work = Work()
+        self._gone: dict[str, set[int]] = {}  # delivered or rejected, and not yet removed from the file
+        self._buffered = 0
+        self._buffered_bytes = 0
+        self._notes: dict[str, tuple[str, str, float]] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._suspect = False
+        self._closing = False
+        self._busy = False
+        self._trouble = ""
+        self._commits = 0
+        self._commit_ms: deque[float] = deque(maxlen=RECENT)
+        self._wall_offset_s = clock.now_s() - time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="flowrt-journal", daemon=True)
+        self._thread.start()
+
+    def _open(self) -> Store:
+        if self.path is not None:
+            finish_interrupted(self.path)
+            small = not self.path.exists() or self.path.stat().st_size < _CHECK_MB * 1e6
+            if small and not is_sound(self.path):
+                return self._salvage(self.path)
+        try:
+            return Store(self.path, self._limits)
+        except sqlite3.DatabaseError as error:
+            if self.path is None or not is_corrupt(error):
+                raise
+            return self._salvage(self.path)
+
+    def _salvage(self, path: Path) -> Store:
+        result = salvage(path)
+        self._salvaged.append(str(result))
+        self._log.error("%s", result)
+        return Store(path, self._limits)
+
+    # -- for senders -----------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        outbox: str,
+        letters: Sequence[Letter],
+        *,
+        events: Sequence[EventRow] = (),
+        wait: bool = False,
+        origin_ns: int = 0,
+    ) -> None:
+        """Take letters in. Blocks while the buffer is full; with `wait` until they are committed.
+
+        origin_ns: `time.monotonic_ns()` at capture, for the latency to acceptance. Raises JournalClosed.
+        """
+        if not letters and not events:
+            return
+        size = sum(map(size_of, letters)) + sum(len(event.payload) for event in events)
+        done = threading.Event() if wait else None
+        with self._changed:
+            while self._full() and not self._closing:
+                self._changed.wait(1.0)
+            if self._closing:
+                raise JournalClosed(f"{len(letters)} letters for '{outbox}' came too late: the journal is closed")
+            self._appends.append(_Append(outbox, letters, events, origin_ns, done))
+            self._buffered += len(letters)
+            self._buffered_bytes += size
+            self._changed.notify_all()
+        if done is not None:
+            while not done.wait(1.0):
+                if not self._thread.is_alive():
+                    raise JournalClosed(f"{len(letters)} letters for '{outbox}' could not be written: {self._trouble}")
+
+    def _full(self) -> bool:
+        return self._buffered >= self._limits.buffer_letters or self._buffered_bytes >= self._limits.buffer_mb * 1e6
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything appended so far is committed; False where that took longer."""
+        until = time.monotonic() + timeout_s
+        with self._changed:
+            while self._busy or self._buffered or self._work or self._appends:
+                left = until - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(min(left, 0.5))
+        return True
+
+    def close(self, timeout_s: float = 4.0) -> None:
+        """Commit what is buffered, if that is possible in time, and close the file. Says in the log what was lost."""
+        done = self.flush(timeout_s)
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(2.0)
+        if not done:
+            self._log.error("%d letters could not be written and were not accepted: %s", self._buffered, self._trouble)
+        with self._writing, self._reading:
+            self._store.close()
+        if self._lock:
+            self._lock.release()
+
+    # -- for deliverers --------------------------------------------------------------------------------------------
+
+    def read(self, outbox: str, after: int, limit: int) -> list[Letter]:
+        """The next letters behind number `after` that wait, in order of acceptance; at most `limit`.
+
+        A letter that an earlier run left comes with `attempts` 1, since that run may have sent it.
+        """
+        with self._changed:
+            gone = frozenset(self._gone.get(outbox, ()))
+        try:
+            with self._reading:
+                rows = self._store.read(outbox, after, limit)
+        except sqlite3.DatabaseError as error:
+            self._report(error)
+            return []
+        letters = []
+        for row in rows:
+            if row[0] in gone:
+                continue
+            letter = letter_of(row, attempts=int(row[0] <= self._leftover))
+            if letter is None:
+                self._log.error("letter %d of '%s' is damaged in the journal; it is a dead letter now", row[0], outbox)
+                self.rejected(outbox, row[0], "damaged in the journal: its checksum is wrong")
+            else:
+                letters.append(letter)
+        return letters
+
+    def _report(self, error: sqlite3.DatabaseError) -> None:
+        with self._changed:
+            self._suspect = self._suspect or is_corrupt(error)
+            self._trouble = f"reading: {error}"
+            self._changed.notify_all()
+
+    def delivered(self, outbox: str, letters: Sequence[Letter]) -> None:
+        """These were acknowledged: forget them."""
+        with self._changed:
+            first = not self._work
+            self._gone.setdefault(outbox, set()).update(letter.number for letter in letters)
+            self._work.delivered.setdefault(outbox, []).extend(letters)
+            if first:
+                self._changed.notify_all()
+
+    def rejected(self, outbox: str, number: int, reason: str) -> None:
+        """This one will never be taken: make it a dead letter."""
+        with self._changed:
+            gone = self._gone.setdefault(outbox, set())
+            if number not in gone:
+                gone.add(number)
+                self._work.dead.append((outbox, number, reason))
+            self._changed.notify_all()
+
+    def note(self, outbox: str, state: str, last_error: str, rate_per_s: float) -> None:
+        """What a deliverer is at, for `flowrt outbox`; written within a second."""
+        with self._changed:
+            self._notes[outbox] = state, last_error, rate_per_s
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each commit that brought letters, on the writer's thread."""
+        with self._changed:
+            self._listeners.append(listener)
+
+    def pending(self, outbox: str) -> int:
+        """Letters on disk that wait for delivery."""
+        with self._writing, self._changed:
+            return max(self._store.pending(outbox) - len(self._gone.get(outbox, ())), 0)
+
+    def oldest_s(self, outbox: str) -> float:
+        """For how long the first letter in line has waited; 0 where none does."""
+        try:
+            with self._reading:
+                queued_s = self._store.oldest_s(outbox)
+        except sqlite3.DatabaseError as error:
+            self._report(error)
+            return 0.0
+        return 0.0 if queued_s is None else max(self._clock.now_s() - queued_s, 0.0)
+
+    def outboxes(self) -> list[str]:
+        """Every outbox that has, or ever had, letters in this file."""
+        with self._writing:
+            return list(self._store.outboxes())
+
+    def tally(self, outbox: str) -> OutboxTally:
+        """Counts of this run; read only."""
+        with self._changed:
+            return self._tallies.setdefault(outbox, OutboxTally())
+
+    def statistics(self) -> JournalStatistics:
+        """A snapshot."""
+        with self._changed:
+            dropped: dict[str, int] = {}
+            for tally in self._tallies.values():
+                for urgency, count in tally.dropped.items():
+                    dropped[urgency] = dropped.get(urgency, 0) + count
+            return JournalStatistics(
+                file_mb=_file_mb(self.path),
+                buffered=self._buffered,
+                commits=self._commits,
+                commit_ms=percentiles(self._commit_ms),
+                trouble=self._trouble,
+                dropped=dropped,
+                salvaged=tuple(self._salvaged),
+            )
+
+    # -- the writer thread -----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        due = time.monotonic() + _MAINTENANCE_S
+        while True:
+            with self._changed:
+                while not (self._appends or self._work or self._closing or self._suspect) and time.monotonic() < due:
+                    self._changed.wait(max(due - time.monotonic(), 0.01))
+                if self._work and not self._appends:  # receipts come one by one: gather some for one transaction
+                    self._changed.wait_for(lambda: self._appends or self._closing, _GATHER_S)
+                taken, work = list(self._appends), self._work
+                if self._closing and not taken and not work:
+                    return
+                self._appends.clear()
+                self._work = Work()
+                self._busy = True
+            if (taken or work) and not self._commit_until_done(taken, work):
+                return
+            if self._suspect or time.monotonic() >= due:
+                self._guard(self._maintain)
+                due = time.monotonic() + _MAINTENANCE_S
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+
+    def _commit_until_done(self, taken: list[_Append], work: Work) -> bool:
+        for item in taken:
+            work.letters.extend((item.outbox, letter) for letter in item.letters)
+            work.events.extend(item.events)
+        began = time.monotonic()
+        while not self._guard(lambda: self._apply(work)):
+            with self._changed:
+                if self._closing:
+                    return False
+            time.sleep(_RETRY_S)
+        self._account(taken, began)
+        if work.letters:
+            self._tell()
+            self._guard(self._make_room)
+        return True
+
+    def _apply(self, work: Work) -> None:
+        with self._writing:
+            counts = self._store.apply(work, self._clock.now_s())
+            with self._changed:  # still under the writer's lock, so that `pending` never counts a letter twice
+                for outbox, count in counts.items():
+                    tally = self._tallies.setdefault(outbox, OutboxTally())
+                    tally.accepted += count.accepted
+                    tally.delivered += count.delivered
+                    tally.dead_letters += count.dead_letters
+                for outbox, letters in work.delivered.items():
+                    self._gone[outbox].difference_update(letter.number for letter in letters)
+                for outbox, number, _ in work.dead:
+                    self._gone[outbox].discard(number)
+
+    def _make_room(self) -> None:
+        with self._writing:
+            self._drop(self._store.enforce_size())
+
+    def _guard(self, action: Callable[[], None]) -> bool:
+        """Run an action on the store; False where it failed and should be tried again."""
+        try:
+            action()
+        except sqlite3.Error as error:
+            trouble = f"{error} ({self.path})"
+            if trouble != self._trouble:
+                self._log.error("the journal can't be written, and tries again until it can: %s", trouble)
+            with self._changed:
+                self._trouble = trouble
+                self._suspect = self._suspect or (isinstance(error, sqlite3.DatabaseError) and is_corrupt(error))
+            if self._suspect:
+                self._recover()
+            return False
+        if self._trouble:
+            self._log.warning("the journal can be written again")
+            with self._changed:
+                self._trouble = ""
+        return True
+
+    def _recover(self) -> None:
+        """Salvage under running deliverers: numbers stay, so their places in the queues hold."""
+        with self._changed:
+            self._suspect = False
+        if self.path is None:
+            return
+        with self._writing, self._reading:
+            self._store.close()
+            try:
+                self._store = self._salvage(self.path)
+            except (OSError, sqlite3.Error) as error:
+                self._log.error("the damaged journal could not be salvaged: %s", error)
+                self._store = Store(self.path, self._limits)
+
+    def _account(self, taken: list[_Append], began: float) -> None:
+        now_ns = time.monotonic_ns()
+        with self._changed:
+            self._commits += 1
+            self._commit_ms.append((time.monotonic() - began) * 1e3)
+            for item in taken:
+                if item.origin_ns:
+                    self._tallies.setdefault(item.outbox, OutboxTally()).latencies_ms.append(
+                        (now_ns - item.origin_ns) / 1e6
+                    )
+                self._buffered -= len(item.letters)
+                self._buffered_bytes -= sum(map(size_of, item.letters)) + sum(len(e.payload) for e in item.events)
+            self._changed.notify_all()
+        for item in taken:
+            if item.done is not None:
+                item.done.set()
+
+    def _tell(self) -> None:
+        with self._changed:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
+
+    def _maintain(self) -> None:
+        if self._suspect:
+            self._recover()
+            return
+        with self._changed:
+            notes, self._notes = self._notes, {}
+        now_s = self._clock.now_s()
+        with self._writing:
+            step_s = self._clock_step_s(now_s)
+            if step_s:
+                self._log.warning("the machine's clock was set by %+.0f s; no letter ages by that", step_s)
+                self._store.shift_ages(step_s)
+            self._store.note(notes, now_s)
+            self._drop(self._store.enforce_age(now_s))
+            self._store.shrink()
+            changed = self._store.changed_by_others()
+            if changed:
+                self._store.recount()
+        if changed:
+            self._tell()
+
+    def _clock_step_s(self, now_s: float) -> float:
+        """By how much wall time and monotonic time went apart; 0 for what is drift, and for virtual clocks."""
+        if self._clock.virtual:
+            return 0.0
+        step_s = now_s - time.monotonic() - self._wall_offset_s
+        if abs(step_s) < _STEP_S:
+            return 0.0
+        self._wall_offset_s += step_s
+        return step_s
+
+    def _drop(self, dropped: list[Dropped]) -> None:
+        for item in dropped:
+            self._log.error(
+                "the journal is over its %s limit: dropped %d %s letters of '%s'",
+                item.why, item.letters, item.urgency, item.outbox,
+            )  # fmt: skip
+            with self._changed:
+                counts = self._tallies.setdefault(item.outbox, OutboxTally()).dropped
+                counts[item.urgency] = counts.get(item.urgency, 0) + item.letters
+
+
+def _file_mb(path: Path | None) -> float:
+    if path is None:
+        return 0.0
+    files = (path, path.with_name(path.name + "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists()) / 1e6

@@ -1,0 +1,157 @@
+"""What lies in a journal: tables, limits, and how a letter becomes a row and back.
+
+Every row of `letters` and `dead_letters` carries a CRC-32 over what is delivered, since SQLite does not notice a flipped
+byte inside a text or a blob.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from flowrt.node import Letter, Urgency
+
+URGENCIES: Final[tuple[Urgency, ...]] = ("telemetry", "state", "event", "violation")
+"""Stored as its index; the lowest goes first when there is no room."""
+RANK: Final[Mapping[str, int]] = {name: i for i, name in enumerate(URGENCIES)}
+
+DAY_S: Final = 86_400.0
+ROW_OVERHEAD_BYTES: Final = 96
+"""Id, times and index entries of one row, roughly; counted so that many small letters reach the size limit too."""
+
+SCHEMA: Final = """
+CREATE TABLE outboxes(
+  key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+  accepted INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,
+  dead_letters INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
+  state TEXT NOT NULL DEFAULT '', last_error TEXT NOT NULL DEFAULT '',
+  rate_per_s REAL NOT NULL DEFAULT 0, updated_s REAL NOT NULL DEFAULT 0);
+CREATE TABLE letters(
+  number INTEGER PRIMARY KEY AUTOINCREMENT, outbox INTEGER NOT NULL, urgency INTEGER NOT NULL,
+  queued_s REAL NOT NULL, time_s REAL NOT NULL, id TEXT NOT NULL, address TEXT NOT NULL,
+  headers BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE INDEX letters_of ON letters(outbox, number);
+CREATE TABLE dead_letters(
+  number INTEGER PRIMARY KEY, outbox INTEGER NOT NULL, urgency INTEGER NOT NULL,
+  queued_s REAL NOT NULL, time_s REAL NOT NULL, id TEXT NOT NULL, address TEXT NOT NULL,
+  headers BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,
+  reason TEXT NOT NULL, died_s REAL NOT NULL);
+CREATE TABLE events(
+  id TEXT PRIMARY KEY, time_s REAL NOT NULL, type TEXT NOT NULL, node TEXT NOT NULL,
+  payload BLOB NOT NULL, change INTEGER NOT NULL, stored_s REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX events_by_change ON events(change);
+PRAGMA user_version = 1;
+"""
+
+LETTER_COLUMNS: Final = "number, outbox, urgency, queued_s, time_s, id, address, headers, body, crc"
+
+LetterRow = tuple[int, int, int, float, float, str, str, bytes, bytes, int]
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """One event for `flowrt events`. A later row with the same id replaces the payload (phases of a violation).
+
+    time_s: capture time; the earliest is kept. payload: JSON.
+    """
+
+    id: str
+    time_s: float
+    type: str
+    node: str
+    payload: bytes
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of a journal. Letters beyond a bound are dropped, the least urgent and then the oldest first, and counted.
+
+    size_mb: all letters that wait. *_age_s: how long a letter of that urgency may wait.
+    buffer_letters, buffer_mb: what may wait in memory for its commit; beyond that, `append` blocks.
+    """
+
+    size_mb: float = 1024.0
+    telemetry_age_s: float = 1 * DAY_S
+    state_age_s: float = 7 * DAY_S
+    event_age_s: float = 30 * DAY_S
+    violation_age_s: float = 365 * DAY_S
+    dead_letters_mb: float = 64.0
+    events_mb: float = 256.0
+    events_age_s: float = 365 * DAY_S
+    buffer_letters: int = 20_000
+    buffer_mb: float = 64.0
+
+    def age_s(self, urgency: Urgency) -> float:
+        """The longest wait of a letter of that urgency."""
+        return float(getattr(self, f"{urgency}_age_s"))
+
+
+def size_of(letter: Letter) -> int:
+    """Bytes that a letter counts for against the limits, without its headers."""
+    return len(letter.body) + len(letter.address) + ROW_OVERHEAD_BYTES
+
+
+SIZE_SQL: Final = f"length(body) + length(address) + {ROW_OVERHEAD_BYTES}"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def row_of(letter: Letter, number: int, outbox: int, queued_s: float) -> LetterRow:
+    """The row of a letter."""
+    headers = _encode(letter.headers) if letter.headers else b"{}"
+    crc = _crc(letter.id, letter.address, headers, letter.body)
+    rank = RANK[letter.urgency]
+    return (number, outbox, rank, queued_s, letter.time_s, letter.id, letter.address, headers, letter.body, crc)
+
+
+def letter_of(row: LetterRow, attempts: int) -> Letter | None:
+    """The letter of a row; None where the row's content is damaged."""
+    number, _, rank, _, time_s, name, address, headers, body, crc = row
+    try:
+        if _crc(name, address, headers, body) != crc:
+            return None
+        return Letter(
+            id=name,
+            time_s=time_s,
+            address=address,
+            body=body,
+            urgency=URGENCIES[rank],
+            headers=_decode(headers) if headers != b"{}" else {},
+            number=number,
+            attempts=attempts,
+        )
+    except (TypeError, ValueError, IndexError, AttributeError):
+        return None  # a column holds something of another type: damaged all the same
+
+
+def _crc(name: str, address: str, headers: bytes, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(headers, zlib.crc32(f"{name}\0{address}".encode())))
+
+
+def data_folder() -> Path:
+    """Where journals, snapshots and the model cache live: `$FLOWRT_DATA`, or `.flowrt/` below the current folder."""
+    return Path(os.environ.get("FLOWRT_DATA") or ".flowrt").absolute()
+
+
+def journal_path(flow: str, data: Path | None = None) -> Path:
+    """The journal of the flow of that name, in `data` or `data_folder()`."""
+    plain = re.sub(r"[^\w.-]", "_", flow).lstrip(".") or "flow"
+    return (data or data_folder()) / f"{plain}.journal"
+
+
+def connect(path: Path | None, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode; text that is no UTF-8 comes out marked instead of raising."""
+    if path is None:
+        link = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    else:
+        mode = "?mode=ro" if read_only else ""
+        uri = f"{path.absolute().as_uri()}{mode}"
+        link = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
+    link.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return link

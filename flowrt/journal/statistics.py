@@ -1,0 +1,45 @@
+"""What a journal counts while it is open."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+RECENT = 10_000
+"""Over how many of the last values percentiles are taken."""
+
+
+class OutboxTally(msgspec.Struct):
+    """Counts of one outbox since the journal was opened. resumed: letters that an earlier run had left."""
+
+    accepted: int = 0
+    delivered: int = 0
+    dead_letters: int = 0
+    dropped: dict[str, int] = msgspec.field(default_factory=dict)
+    resumed: int = 0
+    latencies_ms: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=RECENT))
+
+
+class JournalStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot. buffered: letters not yet committed. trouble: why commits fail now; empty when they don't.
+
+    dropped: by urgency, all outboxes. salvaged: what was done about damage, one line each time.
+    """
+
+    file_mb: float
+    buffered: int
+    commits: int
+    commit_ms: dict[str, float]
+    trouble: str
+    dropped: dict[str, int]
+    salvaged: tuple[str, ...]
+
+
+def percentiles(values: Sequence[float] | deque[float]) -> dict[str, float]:
+    """p50 and p99; empty where there is nothing."""
+    if not values:
+        return {}
+    ordered = sorted(values)
+    return {"p50": ordered[len(ordered) // 2], "p99": ordered[min(len(ordered) * 99 // 100, len(ordered) - 1)]}

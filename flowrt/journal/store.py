@@ -1,0 +1,338 @@
+"""The journal's file: one SQLite connection that writes, one that reads. No threads here; callers bring the locks.
+
+`Store.apply` is one transaction: new letters and events, letters that were delivered, letters that died. Tallies in memory
+follow only after the commit, so a failed transaction changes nothing anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flowrt.journal.rows import (
+    LETTER_COLUMNS,
+    ROW_OVERHEAD_BYTES,
+    SCHEMA,
+    SIZE_SQL,
+    URGENCIES,
+    EventRow,
+    LetterRow,
+    Limits,
+    connect,
+    row_of,
+    size_of,
+)
+from flowrt.node import Letter, Urgency
+
+_VACUUM_PAGES = 500
+_CHUNK = 1000
+
+
+class Tally(msgspec.Struct):
+    """What waits in one outbox at one urgency."""
+
+    letters: int = 0
+    bytes: int = 0
+
+
+class Work(msgspec.Struct):
+    """What one transaction is to do. delivered: letters by outbox. dead: (outbox, letter number, reason)."""
+
+    letters: list[tuple[str, Letter]] = []
+    events: list[EventRow] = []
+    delivered: dict[str, list[Letter]] = {}
+    dead: list[tuple[str, int, str]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.letters or self.events or self.delivered or self.dead)
+
+
+class Counts(msgspec.Struct):
+    """What one transaction did to one outbox."""
+
+    accepted: int = 0
+    delivered: int = 0
+    dead_letters: int = 0
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """Letters that a limit took."""
+
+    outbox: str
+    urgency: Urgency
+    letters: int
+    why: str
+
+
+class Store:
+    """An open journal file; in memory where `path` is None. Raises sqlite3.Error."""
+
+    def __init__(self, path: Path | None, limits: Limits) -> None:
+        self.path = path
+        self.limits = limits
+        if path is not None:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives -wal and -shm the same mode
+        self.writer = connect(path)
+        try:
+            self._prepare()
+            self.reader = self.writer if path is None else connect(path)
+            self.keys: dict[str, int] = {}
+            self.tallies: dict[str, list[Tally]] = {}
+            self.recount()
+        except BaseException:
+            self.writer.close()
+            raise
+
+    def _prepare(self) -> None:
+        self.writer.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect before the first table
+        self.writer.execute("PRAGMA journal_mode = WAL")
+        self.writer.execute("PRAGMA synchronous = FULL")
+        self.writer.execute("PRAGMA journal_size_limit = 4194304")
+        self.writer.execute("PRAGMA temp_store = MEMORY")
+        (version,) = self.writer.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self.writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        self._data_version = self._read_data_version()
+
+    def close(self) -> None:
+        """Close both connections; the last one folds the write-ahead log into the file."""
+        if self.reader is not self.writer:
+            self.reader.close()
+        self.writer.close()
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def apply(self, work: Work, now_s: float) -> dict[str, Counts]:
+        """Do all of `work` in one transaction; what it came to, by outbox."""
+        link = self.writer
+        link.execute("BEGIN IMMEDIATE")
+        try:
+            counts: dict[str, Counts] = {}
+            if work.letters:
+                self._insert(work.letters, now_s, counts)
+            if work.events:
+                self._upsert(work.events, now_s)
+            surprises = False
+            for outbox, letters in work.delivered.items():
+                done = link.executemany("DELETE FROM letters WHERE number = ?", [(x.number,) for x in letters]).rowcount
+                counts.setdefault(outbox, Counts()).delivered += done
+                surprises = surprises or done != len(letters)  # a limit took some of them meanwhile
+            for outbox, number, reason in work.dead:
+                done = link.execute(
+                    f"INSERT OR REPLACE INTO dead_letters SELECT {LETTER_COLUMNS}, ?, ? FROM letters WHERE number = ?",
+                    (reason, now_s, number),
+                ).rowcount
+                link.execute("DELETE FROM letters WHERE number = ?", (number,))
+                counts.setdefault(outbox, Counts()).dead_letters += done
+            link.executemany(
+                "UPDATE outboxes SET accepted = accepted + ?, delivered = delivered + ?, dead_letters = dead_letters + ?, "
+                "updated_s = ? WHERE key = ?",
+                [
+                    (count.accepted, count.delivered, count.dead_letters, now_s, self.key(outbox))
+                    for outbox, count in counts.items()
+                ],
+            )
+            link.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        if surprises or work.dead:
+            self.recount()
+        else:
+            self._follow(work)
+        return counts
+
+    def _insert(self, letters: list[tuple[str, Letter]], now_s: float, counts: dict[str, Counts]) -> None:
+        first = self.last_number() + 1
+        rows: list[LetterRow] = []
+        for number, (outbox, letter) in enumerate(letters, first):
+            rows.append(row_of(letter, number, self.key(outbox), now_s))
+            counts.setdefault(outbox, Counts()).accepted += 1
+        self.writer.executemany(f"INSERT INTO letters({LETTER_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?)", rows)
+
+    def last_number(self) -> int:
+        row = self.writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'letters'").fetchone()
+        return int(row[0]) if row else 0
+
+    def _upsert(self, events: list[EventRow], now_s: float) -> None:
+        (change,) = self.writer.execute("SELECT coalesce(max(change), 0) FROM events").fetchone()
+        self.writer.executemany(
+            "INSERT INTO events(id, time_s, type, node, payload, change, stored_s) VALUES(?,?,?,?,?,?,?) "
+            "ON CONFLICT(id) DO UPDATE SET payload = excluded.payload, change = excluded.change, "
+            "time_s = min(time_s, excluded.time_s) WHERE payload <> excluded.payload",
+            [
+                (event.id, event.time_s, event.type, event.node, event.payload, change + i, now_s)
+                for i, event in enumerate(events, 1)
+            ],
+        )
+
+    def key(self, outbox: str) -> int:
+        """The outbox's number in the file, given to it here where it is new."""
+        key = self.keys.get(outbox)
+        if key is None:
+            self.writer.execute("INSERT OR IGNORE INTO outboxes(name) VALUES(?)", (outbox,))
+            (key,) = self.writer.execute("SELECT key FROM outboxes WHERE name = ?", (outbox,)).fetchone()
+            self.keys[outbox] = key
+        return int(key)
+
+    def note(self, notes: Mapping[str, tuple[str, str, float]], now_s: float) -> None:
+        """Write down what deliverers are at: state, last error, rate, by outbox."""
+        rows = [(*note, now_s, outbox) for outbox, note in notes.items()]
+        self.writer.executemany(
+            "UPDATE outboxes SET state = ?, last_error = ?, rate_per_s = ?, updated_s = ? WHERE name = ?", rows
+        )
+
+    def shift_ages(self, step_s: float) -> None:
+        """The machine's clock was set: nothing waits longer or shorter because of that."""
+        self.writer.execute("UPDATE letters SET queued_s = queued_s + ?", (step_s,))
+
+    def _rollback(self) -> None:
+        self.keys = {}  # a key given in this transaction is gone with it
+        if self.writer.in_transaction:
+            self.writer.execute("ROLLBACK")
+
+    # -- limits ----------------------------------------------------------------------------------------------------
+
+    def enforce_size(self) -> list[Dropped]:
+        """Drop what is above the size limit: the least urgent first, from the fullest outbox, its oldest."""
+        dropped = []
+        limit = self.limits.size_mb * 1e6
+        while (excess := self._bytes() - limit) > 0:
+            excess += limit * 0.05  # some room, so that the next letter does not end here again
+            rank = min(i for tallies in self.tallies.values() for i, tally in enumerate(tallies) if tally.letters)
+            outbox = max(self.tallies, key=lambda name: self.tallies[name][rank].bytes)
+            dropped.append(self._drop_oldest(outbox, rank, excess))
+        return dropped
+
+    def _drop_oldest(self, outbox: str, rank: int, excess: float) -> Dropped:
+        key = self.key(outbox)
+        rows = self.writer.execute(
+            f"SELECT number, {SIZE_SQL} FROM letters WHERE outbox = ? AND urgency = ? ORDER BY number LIMIT ?",
+            (key, rank, 10 * _CHUNK),
+        ).fetchall()
+        numbers, taken = [], 0
+        for number, size in rows:
+            if taken >= excess:
+                break
+            numbers.append((number,))
+            taken += size
+        return self._drop(outbox, rank, "DELETE FROM letters WHERE number = ?", numbers, "size")
+
+    def enforce_age(self, now_s: float) -> list[Dropped]:
+        """Drop what waited for too long, and old events and dead letters."""
+        dropped = []
+        for outbox, tallies in list(self.tallies.items()):
+            for rank, tally in enumerate(tallies):
+                if tally.letters:
+                    before = now_s - self.limits.age_s(URGENCIES[rank])
+                    sql = "DELETE FROM letters WHERE outbox = ? AND urgency = ? AND queued_s < ?"
+                    gone = self._drop(outbox, rank, sql, [(self.key(outbox), rank, before)], "age")
+                    dropped += [gone] if gone.letters else []
+        self.writer.execute("DELETE FROM events WHERE stored_s < ?", (now_s - self.limits.events_age_s,))
+        self._trim("events", "change", "payload", self.limits.events_mb)
+        self._trim("dead_letters", "number", "body", self.limits.dead_letters_mb)
+        return dropped
+
+    def _drop(self, outbox: str, rank: int, sql: str, rows: Sequence[tuple[Any, ...]], why: str) -> Dropped:
+        link = self.writer
+        link.execute("BEGIN IMMEDIATE")
+        try:
+            count = link.executemany(sql, rows).rowcount
+            link.execute("UPDATE outboxes SET dropped = dropped + ? WHERE name = ?", (count, outbox))
+            link.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        if count:
+            self.recount()
+        return Dropped(outbox, URGENCIES[rank], count, why)
+
+    def _trim(self, table: str, order: str, content: str, limit_mb: float) -> None:
+        """Remove the oldest rows of `events` or `dead_letters` until the rest fits."""
+        sql = f"SELECT coalesce(sum(length({content}) + {ROW_OVERHEAD_BYTES}), 0) FROM {table}"
+        while self.writer.execute(sql).fetchone()[0] > limit_mb * 1e6:
+            self.writer.execute(
+                f"DELETE FROM {table} WHERE {order} IN (SELECT {order} FROM {table} ORDER BY {order} LIMIT {_CHUNK})"
+            )
+
+    def shrink(self) -> None:
+        """Give pages that are free back to the file system, a few at a time."""
+        (free,) = self.writer.execute("PRAGMA freelist_count").fetchone()
+        if free > 2 * _VACUUM_PAGES:
+            self.writer.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+
+    # -- counting --------------------------------------------------------------------------------------------------
+
+    def changed_by_others(self) -> bool:
+        """Whether another process wrote to the file since the last call."""
+        version = self._read_data_version()
+        changed, self._data_version = version != self._data_version, version
+        return changed
+
+    def _read_data_version(self) -> int:
+        return int(self.writer.execute("PRAGMA data_version").fetchone()[0])
+
+    def recount(self) -> None:
+        """Count again from the file what waits."""
+        names = dict(self.writer.execute("SELECT key, name FROM outboxes").fetchall())
+        self.keys = {name: key for key, name in names.items()}
+        self.tallies = {name: [Tally() for _ in URGENCIES] for name in self.keys}
+        sql = f"SELECT outbox, urgency, count(*), sum({SIZE_SQL}) FROM letters GROUP BY outbox, urgency"
+        for key, rank, letters, size in self.writer.execute(sql):
+            self.tallies[names[key]][rank] = Tally(letters, size)
+
+    def _follow(self, work: Work) -> None:
+        for outbox, letter in work.letters:
+            self._count(outbox, letter, 1)
+        for outbox, letters in work.delivered.items():
+            for letter in letters:
+                self._count(outbox, letter, -1)
+
+    def _count(self, outbox: str, letter: Letter, sign: int) -> None:
+        tallies = self.tallies.get(outbox)
+        if tallies is None:
+            tallies = self.tallies[outbox] = [Tally() for _ in URGENCIES]
+        tally = tallies[URGENCIES.index(letter.urgency)]
+        tally.letters += sign
+        tally.bytes += sign * size_of(letter)
+
+    def pending(self, outbox: str) -> int:
+        """Letters that wait."""
+        return sum(tally.letters for tally in self.tallies.get(outbox, ()))
+
+    def _bytes(self) -> int:
+        return sum(tally.bytes for tallies in self.tallies.values() for tally in tallies)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read(self, outbox: str, after: int, limit: int) -> list[LetterRow]:
+        """The next rows of an outbox, in order of acceptance."""
+        sql = (
+            f"SELECT {LETTER_COLUMNS} FROM letters WHERE number > ? "
+            "AND outbox = (SELECT key FROM outboxes WHERE name = ?) ORDER BY number LIMIT ?"
+        )
+        return self.reader.execute(sql, (after, outbox, limit)).fetchall()
+
+    def oldest_s(self, outbox: str) -> float | None:
+        """When the letter that waits longest was queued."""
+        sql = (
+            "SELECT queued_s FROM letters WHERE outbox = (SELECT key FROM outboxes WHERE name = ?) "
+            "ORDER BY number LIMIT 1"
+        )
+        row = self.reader.execute(sql, (outbox,)).fetchone()
+        return float(row[0]) if row else None
+
+    def outboxes(self) -> Iterable[str]:
+        """Every outbox that ever had a letter."""
+        return list(self.keys)
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether the file is damaged (as against full, locked or unreachable)."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

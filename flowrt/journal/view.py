@@ -1,0 +1,206 @@
+"""A journal seen from another process, while a run may be going on: for the commands.
+
+Reading takes no lock that a run would notice. Retrying and dropping dead letters are short transactions, which the running
+writer waits for and then counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from flowrt.journal.lock import is_locked
+from flowrt.journal.rows import LETTER_COLUMNS, SIZE_SQL, URGENCIES, connect
+from flowrt.node import Urgency
+
+
+class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
+    """One outbox, over the whole life of the file: accepted = delivered + dead_letters + dropped + pending.
+
+    drain_s: estimated seconds until nothing is pending at the present rate; None where nothing moves.
+    """
+
+    name: str
+    state: str
+    accepted: int
+    delivered: int
+    pending: int
+    pending_mb: float
+    dead_letters: int
+    dropped: int
+    oldest_s: float
+    rate_per_s: float
+    drain_s: float | None
+    last_error: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A letter that the outside refused for good."""
+
+    number: int
+    outbox: str
+    id: str
+    time_s: float
+    died_s: float
+    address: str
+    urgency: Urgency
+    reason: str
+    headers: dict[str, Any]
+    body: bytes
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded event. change: grows with every new or updated event of the file."""
+
+    id: str
+    time_s: float
+    type: str
+    node: str
+    payload: bytes
+    change: int
+
+
+class JournalView:
+    """An existing journal. Use as a context manager. Raises FileNotFoundError, sqlite3.Error."""
+
+    def __init__(self, path: Path, *, write: bool = False) -> None:
+        if not path.exists():
+            raise FileNotFoundError(path)
+        self.path = path
+        self._link = connect(path, read_only=not write)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether a process delivers from this journal now."""
+        return is_locked(self.path.with_name(self.path.name + ".lock"))
+
+    def outboxes(self) -> list[OutboxView]:
+        """Every outbox of the file."""
+        running, now_s = self.running, time.time()
+        waiting = {
+            key: (count, size, oldest_s)
+            for key, count, size, oldest_s in self._link.execute(
+                f"SELECT outbox, count(*), sum({SIZE_SQL}), min(queued_s) FROM letters GROUP BY outbox"
+            )
+        }
+        found = []
+        for key, name, accepted, delivered, dead, dropped, state, error, rate, updated_s in self._link.execute(
+            "SELECT key, name, accepted, delivered, dead_letters, dropped, state, last_error, rate_per_s, updated_s "
+            "FROM outboxes ORDER BY name"
+        ):
+            count, size, oldest_s = waiting.get(key, (0, 0, now_s))
+            fresh = running and now_s - updated_s < 30
+            found.append(
+                OutboxView(
+                    name=name,
+                    state=(state or "up") if running or state == "parked" else "not running",
+                    accepted=accepted,
+                    delivered=delivered,
+                    pending=count,
+                    pending_mb=size / 1e6,
+                    dead_letters=dead,
+                    dropped=dropped,
+                    oldest_s=max(now_s - oldest_s, 0.0),
+                    rate_per_s=rate if fresh else 0.0,
+                    drain_s=count / rate if fresh and rate > 0 else None,
+                    last_error=error,
+                )
+            )
+        return found
+
+    def dead_letters(self, numbers: Sequence[int] = (), outbox: str = "") -> list[DeadLetter]:
+        """Dead letters, oldest first; all, or those with the given numbers, or of one outbox."""
+        where, values = _which(numbers, outbox)
+        columns = ", ".join(f"d.{name}" for name in LETTER_COLUMNS.split(", "))
+        rows = self._link.execute(
+            f"SELECT {columns}, o.name, d.reason, d.died_s FROM dead_letters d JOIN outboxes o ON o.key = d.outbox "
+            f"WHERE {where} ORDER BY d.number",
+            values,
+        )
+        return [
+            DeadLetter(
+                number=row[0],
+                outbox=row[10],
+                id=row[5],
+                time_s=row[4],
+                died_s=row[12],
+                address=row[6],
+                urgency=URGENCIES[row[2]],
+                reason=row[11],
+                headers=_headers(row[7]),
+                body=row[8],
+            )
+            for row in rows
+        ]
+
+    def retry(self, numbers: Sequence[int] = (), outbox: str = "") -> int:
+        """Queue dead letters again, behind everything that waits; how many."""
+        where, values = _which(numbers, outbox)
+        link = self._link
+        link.execute("BEGIN IMMEDIATE")
+        try:
+            rows = link.execute(
+                "SELECT d.outbox, d.number FROM dead_letters d JOIN outboxes o ON o.key = d.outbox "
+                f"WHERE {where} ORDER BY d.number",
+                values,
+            ).fetchall()
+            for key, number in rows:
+                link.execute(
+                    "INSERT INTO letters(outbox, urgency, queued_s, time_s, id, address, headers, body, crc) "
+                    "SELECT outbox, urgency, ?, time_s, id, address, headers, body, crc FROM dead_letters WHERE number = ?",
+                    (time.time(), number),
+                )
+                link.execute("DELETE FROM dead_letters WHERE number = ?", (number,))
+                link.execute("UPDATE outboxes SET dead_letters = dead_letters - 1 WHERE key = ?", (key,))
+            link.execute("COMMIT")
+        except BaseException:
+            link.execute("ROLLBACK")
+            raise
+        return len(rows)
+
+    def drop(self, numbers: Sequence[int] = (), outbox: str = "") -> int:
+        """Remove dead letters for good; how many. They stay counted."""
+        where, values = _which(numbers, outbox)
+        return self._link.execute(
+            "DELETE FROM dead_letters WHERE number IN "
+            f"(SELECT d.number FROM dead_letters d JOIN outboxes o ON o.key = d.outbox WHERE {where})",
+            values,
+        ).rowcount
+
+    def events(self, *, type: str = "", since_s: float = 0.0, after_change: int = 0) -> Iterator[EventView]:
+        """Recorded events by time, filtered; with `after_change` only what is newer than that change."""
+        order = "change" if after_change else "time_s, id"
+        rows = self._link.execute(
+            "SELECT id, time_s, type, node, payload, change FROM events "
+            f"WHERE (? = '' OR type = ?) AND time_s >= ? AND change > ? ORDER BY {order}",
+            (type, type, since_s, after_change),
+        )
+        for id_, time_s, type_, node, payload, change in rows:
+            yield EventView(id=id_, time_s=time_s, type=type_, node=node, payload=payload, change=change)
+
+    def event_types(self) -> list[str]:
+        """The types that occur."""
+        return [name for (name,) in self._link.execute("SELECT DISTINCT type FROM events ORDER BY type")]
+
+
+def _which(numbers: Sequence[int], outbox: str) -> tuple[str, tuple[Any, ...]]:
+    if numbers:
+        return f"d.number IN ({','.join('?' * len(numbers))})", tuple(numbers)
+    return "(? = '' OR o.name = ?)", (outbox, outbox)
+
+
+def _headers(raw: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}

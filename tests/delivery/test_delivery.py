@@ -1,0 +1,206 @@
+"""Deliverers: order, retries, refusals, contained failures, reload."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from flowrt.clock import SystemClock
+from flowrt.delivery import Delivery, deliverer
+from flowrt.journal import Journal
+from flowrt.node import Letter, Receipt, Reject, Retry
+from tests.delivery.outside import Outside, eventually, letters
+
+
+@pytest.fixture
+def journal() -> Iterator[Journal]:
+    journal = Journal(None, clock=SystemClock())
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def delivery(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Delivery]:
+    monkeypatch.setattr(deliverer, "BACKOFF_MIN_S", 0.01)
+    delivery = Delivery(journal, SystemClock())
+    yield delivery
+    delivery.close(2.0)
+
+
+def test_arrives_in_order_and_counts_add_up(delivery: Delivery) -> None:
+    node = Outside().prepare()
+    delivery.add("out", node)
+    for letter in letters(2500):
+        delivery.accept("out", [letter])
+    eventually(lambda: delivery.statistics()["out"].delivered == 2500)
+    assert node.ids == [letter.id for letter in letters(2500)]
+    statistics = delivery.statistics()["out"]
+    assert (statistics.accepted, statistics.pending, statistics.dead_letters, statistics.state) == (2500, 0, 0, "up")
+
+
+def test_retry_sends_again_in_order_with_attempts(delivery: Delivery) -> None:
+    calls: list[int] = []
+
+    def away(batch: Sequence[Letter]) -> None:
+        calls.append(len(batch))
+        if len(calls) <= 3:
+            raise Retry("away")
+
+    node = Outside().prepare(away)
+    delivery.add("out", node)
+    delivery.accept("out", letters(20))
+    eventually(lambda: delivery.statistics()["out"].delivered == 20)
+    assert node.ids == [letter.id for letter in letters(20)]
+    assert node._arrived[0].attempts >= 3
+    assert delivery.statistics()["out"].retries == 3
+
+
+def test_one_refused_letter_is_isolated(delivery: Delivery, journal: Journal) -> None:
+    def refuse(batch: Sequence[Letter]) -> None:
+        if any(letter.id == "n-7" for letter in batch):
+            raise Reject("seven is not welcome")
+
+    node = Outside().prepare(refuse)
+    delivery.add("out", node)
+    delivery.accept("out", letters(20))
+    eventually(lambda: delivery.statistics()["out"].dead_letters == 1 and len(node.ids) == 19)
+    assert node.ids == [letter.id for letter in letters(20) if letter.id != "n-7"]
+    assert delivery.statistics()["out"].dead_letters == 1
+
+
+def test_an_exception_is_contained_and_a_poison_letter_found(delivery: Delivery) -> None:
+    def broken(batch: Sequence[Letter]) -> None:
+        for letter in batch:
+            if letter.id == "n-3":
+                raise ZeroDivisionError("three")
+
+    node = Outside().prepare(broken)
+    delivery.add("out", node)
+    delivery.accept("out", letters(6))
+    eventually(lambda: delivery.statistics()["out"].dead_letters == 1 and len(node.ids) == 5, 30.0)
+    assert sorted(set(node.ids)) == ["n-0", "n-1", "n-2", "n-4", "n-5"]
+    statistics = delivery.statistics()["out"]
+    assert (statistics.delivered, statistics.dead_letters) == (5, 1)
+    assert statistics.errors >= deliverer.POISON_AFTER
+
+
+def test_a_dead_sink_holds_up_nobody(delivery: Delivery) -> None:
+    gate = threading.Event()
+    dead, alive = Outside().prepare(lambda _: gate.wait(20.0)), Outside().prepare()
+    delivery.add("dead", dead)
+    delivery.add("alive", alive)
+    delivery.accept("dead", letters(100))
+    delivery.accept("alive", letters(100))
+    eventually(lambda: len(alive.ids) == 100)
+    assert delivery.statistics()["dead"].pending == 100
+    gate.set()
+    eventually(lambda: len(dead.ids) == 100)
+
+
+def test_the_window_bounds_what_is_under_way(delivery: Delivery) -> None:
+    class Slow(Outside):
+        """Gives receipts only when told to."""
+
+        def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+            self._arrived.extend(letters)
+
+    node = Slow(size=8).prepare()
+    delivery.add("out", node)
+    delivery.accept("out", letters(50))
+    eventually(lambda: len(node.ids) == 8)
+    running = delivery._deliverers["out"]
+    for number in range(50):
+        eventually(lambda number=number: len(node.ids) > number)  # type: ignore[misc]
+        assert len(node.ids) - number <= 8
+        running.delivered(node._arrived[number])
+    eventually(lambda: delivery.statistics()["out"].pending == 0)
+    assert node.ids == [letter.id for letter in letters(50)]
+
+
+def test_silence_counts_as_away(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliverer, "SILENCE_S", 0.2)
+
+    class Mute(Outside):
+        """Answers the second time."""
+
+        def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+            for letter in letters:
+                self._arrived.append(letter)
+                if letter.attempts:
+                    receipt.delivered(letter)
+
+    node = Mute().prepare()
+    delivery.add("out", node)
+    delivery.accept("out", letters(5))
+    eventually(lambda: delivery.statistics()["out"].delivered == 5)
+    assert len(node.ids) >= 10
+
+
+def test_swap_goes_on_with_the_same_queue(delivery: Delivery) -> None:
+    def away(_: Sequence[Letter]) -> None:
+        raise Retry("away")
+
+    old, new = Outside().prepare(away), Outside().prepare()
+    delivery.add("out", old)
+    delivery.accept("out", letters(30))
+    eventually(lambda: delivery.statistics()["out"].state == "waiting")
+    delivery.swap("out", new)
+    delivery.accept("out", letters(5, start=30))
+    eventually(lambda: delivery.statistics()["out"].delivered == 35)
+    assert new.ids == [letter.id for letter in letters(35)]
+    assert new._arrived[0].attempts >= 1
+
+
+def test_swap_does_not_wait_for_ever(delivery: Delivery) -> None:
+    gate = threading.Event()
+    delivery.add("out", Outside().prepare(lambda _: gate.wait(30.0)))
+    delivery.accept("out", letters(3))
+    eventually(lambda: delivery.statistics()["out"].accepted == 3)
+    new = Outside().prepare()
+    delivery.swap("out", new, timeout_s=0.2)
+    eventually(lambda: delivery.statistics()["out"].pending == 0)
+    assert new.ids == ["n-0", "n-1", "n-2"]
+    gate.set()
+
+
+def test_remove_delivers_or_parks(delivery: Delivery, journal: Journal) -> None:
+    good = Outside().prepare()
+    delivery.add("good", good)
+    delivery.accept("good", letters(500))
+    assert delivery.remove("good", timeout_s=5.0) == 0
+    assert len(good.ids) == 500
+
+    def away(_: Sequence[Letter]) -> None:
+        raise Retry("away")
+
+    delivery.add("bad", Outside().prepare(away))
+    delivery.accept("bad", letters(7))
+    assert delivery.remove("bad", timeout_s=0.3) == 7
+    assert delivery.parked() == {"bad": 7}
+    back = Outside().prepare()
+    delivery.add("bad", back)
+    eventually(lambda: len(back.ids) == 7)
+    assert delivery.parked() == {}
+
+
+def test_without_an_outside_letters_wait(delivery: Delivery) -> None:
+    class Nowhere(Outside):
+        """Has no outside."""
+
+        def ready(self) -> bool:
+            return False
+
+    delivery.add("out", Nowhere().prepare())
+    delivery.accept("out", letters(10))
+    eventually(lambda: delivery.statistics()["out"].accepted == 10)
+    statistics = delivery.statistics()["out"]
+    assert (statistics.pending, statistics.state) == (10, "disabled")
+
+
+def test_commit_durability_waits_for_the_disk(delivery: Delivery) -> None:
+    delivery.add("out", Outside(durability="commit").prepare())
+    delivery.accept("out", letters(3))
+    assert delivery.statistics()["out"].accepted == 3
+    assert set(delivery.statistics()["out"].latency_ms) == set()
