@@ -35,6 +35,8 @@ UNKNOWN = np.array([5.0, 5.0, 0.5, 0.5])
 """Standard deviation of the velocities of what was seen once: sizes per second."""
 GROW_MAX = 0.5
 """Boxes are grown by at most this share of their size."""
+RESIZE_MAX = 2.0
+"""A box more than so many times wider or higher than its track is not the same object."""
 SECOND_IOU = 0.5
 UNCONFIRMED_IOU = 0.3
 SAME_OBJECT_IOU = 0.7
@@ -72,9 +74,7 @@ class Columns:
     @classmethod
     def none(cls, labels: int) -> Columns:
         """No tracks."""
-        wide = (np.zeros((0, 4)) for _ in range(5))
-        counts, times = np.zeros(0, np.int64), np.zeros(0)
-        return cls(counts, *wide, times, times.copy(), counts.copy(), np.zeros((0, labels)))
+        return cls.born(np.zeros((0, 4)), 0.0, np.zeros((0, labels)))
 
     @classmethod
     def born(cls, state: Doubles, time_s: float, votes: Doubles) -> Columns:
@@ -170,7 +170,7 @@ class ByteTrack:
         in_sight = tracks.last_s >= time_s - dt_s - 1e-6
         sure = np.flatnonzero(confidence >= limits.high_confidence)
         unsure = np.flatnonzero((confidence < limits.high_confidence) & (confidence >= limits.low_confidence))
-        alike = self._alike(boxes, class_id)
+        alike = self._alike(boxes, measured, class_id)
 
         sure = _match(alike, found, np.flatnonzero(confirmed), sure, limits.match_iou)
         _match(alike, found, np.flatnonzero(confirmed & in_sight & (found < 0)), unsure, SECOND_IOU)
@@ -210,8 +210,8 @@ class ByteTrack:
             tracks.predict(dt_s, tracks.last_s < previous_s)
         return tracks, max(dt_s, 0.0)
 
-    def _alike(self, boxes: Floats, class_id: Ints) -> Doubles:
-        """(T, D): overlap of grown boxes; 0 between a pedestrian and a vehicle."""
+    def _alike(self, boxes: Floats, measured: Doubles, class_id: Ints) -> Doubles:
+        """(T, D): overlap of grown boxes; 0 between a pedestrian and a vehicle, and where the size is quite another."""
         tracks = self.tracks
         if not len(tracks) or not len(boxes):
             return np.zeros((len(tracks), len(boxes)))
@@ -219,7 +219,9 @@ class ByteTrack:
         grow = np.clip(unknown, 0.0, GROW_MAX * _size(tracks.state)[:, 0])
         overlap = iou(_cornered(tracks.state), boxes.astype(np.float64), grow)
         kind = self._groups[tracks.votes.argmax(axis=1)]
-        overlap[kind[:, None] != self._groups[class_id][None, :]] = 0.0
+        other = kind[:, None] != self._groups[class_id][None, :]
+        resized = np.abs(np.log(tracks.state[:, None, 2:] / measured[None, :, 2:])).max(axis=2) > np.log(RESIZE_MAX)
+        overlap[other | resized] = 0.0
         return overlap
 
     def _newcomers(self, boxes: Floats, class_id: Ints, rows: Ints, taken: Ints) -> Ints:
@@ -228,7 +230,8 @@ class ByteTrack:
             return rows
         overlap = iou(boxes[rows].astype(np.float64), boxes[taken].astype(np.float64))
         same = self._groups[class_id[rows]][:, None] == self._groups[class_id[taken]][None, :]
-        return rows[~((overlap > SAME_OBJECT_IOU) & same).any(axis=1)]
+        second: Bools = ((overlap > SAME_OBJECT_IOU) & same).any(axis=1)
+        return rows[~second]
 
     def _seen(self, found: Ints, time_s: float) -> Seen:
         tracks = self.tracks
