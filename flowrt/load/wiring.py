@@ -67,7 +67,7 @@ class Wiring:
             if wires:
                 message = f"'{draft.type.name}' is a source and takes no `from`"
                 self.report.add(wires[0].mark, wires[0].path, message, "remove it")
-        elif not wires and FROM not in draft.node.items and not fed_by_runtime(draft.type):
+        elif not wires and FROM not in draft.node.items:
             takes = said(draft.type.ports.inputs)
             self.report.add(
                 draft.mark, draft.path, f"node '{draft.name}' has no `from`", f"'{draft.type.name}' takes {takes}"
@@ -122,15 +122,15 @@ class Wiring:
         self._facts[draft.name] = frozenset().union(draft.type.cls.provides, *before)
         if draft.type.ports.passes:
             if not passed:
-                if not fed_by_runtime(draft.type):
-                    return  # nothing known arrives, so nothing can be said of what it feeds
-                passed = dict.fromkeys(draft.type.ports.inputs)
+                return  # nothing known arrives, so nothing can be said of what it feeds
             self._outputs[draft.name] = tuple(dict.fromkeys([*passed, *draft.type.ports.outputs]))
         else:
             self._outputs[draft.name] = draft.type.ports.outputs
 
     def _travelling(self, wire: Wire, source: Draft, target: Draft, kind: NodeType) -> Types:
         outputs = self._outputs[source.name]
+        if wire.port == Fault.port or takes_faults(kind):
+            outputs = (*outputs, Fault)  # every node may fail, and says so to those who ask
         accepted = kind.ports.inputs if wire.field == FROM else kind.ports.feeds.get(wire.field, ())
         if wire.field == FROM and issubclass(kind.cls, Source):
             return ()
@@ -199,8 +199,8 @@ class Wiring:
                 self.report.add(draft.mark, draft.path, message, hint, severity="warning")
 
 
-def fed_by_runtime(kind: NodeType) -> bool:
-    """Whether a node needs no `from`: the faults of other nodes reach it through the runtime."""
+def takes_faults(kind: NodeType) -> bool:
+    """Whether a node is there for the faults of others, and for nothing else."""
     return bool(kind.ports.inputs) and all(issubclass(each, Fault) for each in kind.ports.inputs)
 
 
