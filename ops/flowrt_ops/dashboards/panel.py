@@ -1,0 +1,257 @@
+"""Panels: the kinds the dashboards are made of, as Grafana's classic JSON has them.
+
+A panel is a dict without `id` and `gridPos`; the dashboard's frame adds them. `size` is (width, height) in Grafana's grid of 24 columns.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from typing import Any
+
+from flowrt_ops.dashboards.look import BLUE, QUIET, thresholds
+from flowrt_ops.dashboards.query import Query, datasource
+
+Panel = dict[str, Any]
+Size = tuple[int, int]
+
+
+def _panel(
+    kind: str,
+    title: str,
+    about: str,
+    queries: Sequence[Query],
+    size: Size,
+    *,
+    options: dict[str, Any],
+    custom: dict[str, Any] | None = None,
+    unit: str = "short",
+    overrides: Sequence[dict[str, Any]] = (),
+    transformations: Sequence[dict[str, Any]] = (),
+    min_step: str = "",
+    span: str = "",
+    empty: str = "no data",
+    **defaults: Any,
+) -> Panel:
+    """min_step: shortest step in time; span: shows so much time whatever the dashboard's range is."""
+    field: dict[str, Any] = {"unit": unit, "noValue": empty, "mappings": [], "thresholds": thresholds(), **defaults}
+    field.setdefault("color", {"mode": "palette-classic"})
+    if custom is not None:
+        field["custom"] = custom
+    panel: Panel = {
+        "type": kind,
+        "title": title,
+        "description": about,
+        "datasource": datasource(queries[0].source),
+        "targets": [query.target(string.ascii_uppercase[i]) for i, query in enumerate(queries)],
+        "fieldConfig": {"defaults": field, "overrides": list(overrides)},
+        "options": options,
+        "transformations": list(transformations),
+        "size": size,
+    }
+    if min_step:
+        panel["interval"] = min_step
+    if span:
+        panel["timeFrom"] = span
+    return panel
+
+
+def _reduce(calc: str) -> dict[str, Any]:
+    return {"values": False, "calcs": [calc], "fields": ""}
+
+
+def _legend(calcs: Sequence[str] = (), *, table: bool = False) -> dict[str, Any]:
+    mode = "table" if table else "list"
+    return {"displayMode": mode, "placement": "bottom", "showLegend": True, "calcs": list(calcs)}
+
+
+TOOLTIP = {"mode": "multi", "sort": "desc"}
+
+
+def stat(
+    title: str, about: str, *queries: Query, size: Size = (4, 4), calc: str = "lastNotNull", words: bool = False, **more: Any
+) -> Panel:
+    """One big number with its recent course; `words`: a word on its colour."""
+    options = {
+        "reduceOptions": {"values": False, "calcs": [calc], "fields": "/.*/" if words else ""},
+        "orientation": "auto",
+        "textMode": "value" if words else "auto",
+        "colorMode": "background" if words else "value",
+        "graphMode": "none" if words or calc != "lastNotNull" else "area",
+        "justifyMode": "center",
+        "wideLayout": True,
+        "showPercentChange": False,
+    }
+    more.setdefault("color", {"mode": "thresholds"})
+    return _panel("stat", title, about, queries, size, options=options, **more)
+
+
+def lines(
+    title: str,
+    about: str,
+    *queries: Query,
+    size: Size = (12, 8),
+    stacked: bool = False,
+    bars: bool = False,
+    points: bool = False,
+    limit: bool = False,
+    calcs: Sequence[str] = (),
+    **more: Any,
+) -> Panel:
+    """Values over time. limit: draw the thresholds as lines."""
+    style = "bars" if bars else "points" if points else "line"
+    custom = {
+        "drawStyle": style,
+        "lineInterpolation": "linear",
+        "lineWidth": 0 if bars else 2,
+        "fillOpacity": 85 if bars else 12,
+        "gradientMode": "none" if bars else "opacity",
+        "showPoints": "always" if points else "auto",
+        "pointSize": 7 if points else 4,
+        "spanNulls": 60_000,
+        "axisPlacement": "auto",
+        "axisLabel": "",
+        "axisSoftMin": 0,
+        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+        "thresholdsStyle": {"mode": "dashed" if limit else "off"},
+    }
+    options = {"legend": _legend(calcs, table=bool(calcs)), "tooltip": TOOLTIP}
+    return _panel("timeseries", title, about, queries, size, options=options, custom=custom, **more)
+
+
+def ranked(title: str, about: str, *queries: Query, size: Size = (8, 8), calc: str = "lastNotNull", **more: Any) -> Panel:
+    """Horizontal bars, one per series, for comparing."""
+    options = {
+        "reduceOptions": _reduce(calc),
+        "orientation": "horizontal",
+        "displayMode": "gradient",
+        "valueMode": "color",
+        "showUnfilled": True,
+        "namePlacement": "auto",
+        "sizing": "auto",
+        "minVizWidth": 8,
+        "minVizHeight": 16,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
+    }
+    more.setdefault("color", {"mode": "continuous-BlPu"})
+    return _panel("bargauge", title, about, queries, size, options=options, min=0, **more)
+
+
+def shares(title: str, about: str, *queries: Query, size: Size = (6, 8), **more: Any) -> Panel:
+    """A ring of shares."""
+    options = {
+        "reduceOptions": _reduce("sum"),
+        "pieType": "donut",
+        "displayLabels": [],
+        "legend": {**_legend(), "placement": "right", "displayMode": "table", "values": ["value", "percent"]},
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    return _panel("piechart", title, about, queries, size, options=options, **more)
+
+
+def states(title: str, about: str, *queries: Query, size: Size = (12, 7), colors: list[dict[str, Any]], **more: Any) -> Panel:
+    """Words over time, one row per series."""
+    options = {
+        "mergeValues": True,
+        "showValue": "auto",
+        "alignValue": "left",
+        "rowHeight": 0.85,
+        "legend": _legend(),
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    custom = {"lineWidth": 0, "fillOpacity": 80, "spanNulls": 120_000}
+    more.setdefault("color", {"mode": "thresholds"})
+    return _panel(
+        "state-timeline", title, about, queries, size,
+        options=options, custom=custom, mappings=colors, **{**more, "thresholds": thresholds(base=QUIET)},
+    )  # fmt: skip
+
+
+def heat(title: str, about: str, *queries: Query, size: Size = (24, 9), **more: Any) -> Panel:
+    """One row per series, one cell per step, coloured by value."""
+    options = {
+        "showValue": "never",
+        "rowHeight": 0.95,
+        "colWidth": 0.95,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    custom = {"lineWidth": 0, "fillOpacity": 90}
+    more.setdefault("color", {"mode": "continuous-YlRd"})
+    return _panel("status-history", title, about, queries, size, options=options, custom=custom, **more)
+
+
+def distribution(title: str, about: str, *queries: Query, size: Size = (12, 8), width: float, **more: Any) -> Panel:
+    """How often which value occurs. width: of one bar, in the field's unit."""
+    options = {"bucketSize": width, "bucketOffset": 0, "combine": True, "legend": _legend(), "tooltip": TOOLTIP}
+    custom = {"fillOpacity": 85, "lineWidth": 0, "gradientMode": "none", "stacking": {"mode": "none", "group": "A"}}
+    more.setdefault("color", {"mode": "fixed", "fixedColor": BLUE})
+    return _panel("histogram", title, about, queries, size, options=options, custom=custom, **more)
+
+
+def columns(title: str, about: str, query: Query, size: Size = (8, 8), *, name: str, hide: Sequence[str] = (), **more: Any) -> Panel:
+    """Upright bars, one per row of a table. name: the column that names the bar."""
+    options = {
+        "orientation": "auto",
+        "xField": name,
+        "xTickLabelRotation": 0,
+        "xTickLabelSpacing": 0,
+        "showValue": "auto",
+        "stacking": "none",
+        "groupWidth": 0.7,
+        "barWidth": 0.9,
+        "barRadius": 0.1,
+        "fullHighlight": False,
+        "legend": _legend(),
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    custom = {"fillOpacity": 85, "lineWidth": 0, "gradientMode": "none", "axisSoftMin": 0}
+    hidden = [organize(hide=["Time", *hide])]
+    return _panel("barchart", title, about, [query], size, options=options, custom=custom, transformations=hidden, **more)
+
+
+def table(
+    title: str,
+    about: str,
+    query: Query,
+    size: Size = (24, 9),
+    *,
+    names: dict[str, str],
+    hide: Sequence[str] = (),
+    newest_first: bool = False,
+    **more: Any,
+) -> Panel:
+    """Rows. names: column to its title, in order."""
+    options = {
+        "showHeader": True,
+        "cellHeight": "sm",
+        "footer": {"show": False, "reducer": ["sum"], "countRows": False, "fields": ""},
+        "sortBy": [{"displayName": names["Time"], "desc": True}] if newest_first else [],
+    }
+    custom = {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True}
+    shaped = [organize(hide=hide, names=names)]
+    more.setdefault("color", {"mode": "thresholds"})
+    return _panel("table", title, about, [query], size, options=options, custom=custom, transformations=shaped, **more)
+
+
+def organize(*, hide: Sequence[str] = (), names: dict[str, str] | None = None) -> dict[str, Any]:
+    """Hide, order and rename columns."""
+    order = {column: i for i, column in enumerate(names or {})}
+    options = {"excludeByName": dict.fromkeys(hide, True), "indexByName": order, "renameByName": dict(names or {})}
+    return {"id": "organize", "options": options}
+
+
+def override(column: str, **properties: Any) -> dict[str, Any]:
+    """Other properties for one column or series; `__` in a name stands for the dot (`custom__cellOptions`)."""
+    found = [{"id": name.replace("__", "."), "value": value} for name, value in properties.items()]
+    return {"matcher": {"id": "byName", "options": column}, "properties": found}
+
+
+def colored_words(column: str, words: list[dict[str, Any]]) -> dict[str, Any]:
+    """A column of words on their colours."""
+    return override(column, mappings=words, custom__cellOptions={"type": "color-background", "mode": "basic"})
+
+
+def fixed(series: str, color: str) -> dict[str, Any]:
+    """A series always in the same colour, whatever else is shown."""
+    return override(series, color={"mode": "fixed", "fixedColor": color})

@@ -1,0 +1,240 @@
+"""Performance: whether the runtime keeps up, and what it costs."""
+
+from __future__ import annotations
+
+from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
+from flowrt_ops.dashboards.look import (
+    BAD,
+    BLUE,
+    FAIR,
+    FPS,
+    GOOD,
+    MEGABYTES,
+    MILLISECONDS,
+    PERCENT,
+    SHARE,
+    STATES,
+    VIOLET,
+    mappings,
+    thresholds,
+)
+from flowrt_ops.dashboards.panel import fixed, lines, stat, states
+from flowrt_ops.dashboards.query import LONG, select, steps
+
+_RUNTIME = ["\"service\" = 'flowrt'"]
+_CAMERAS = ["\"service\" = 'camera'"]
+_SELF = ["\"service_name\" = 'flowrt'"]
+
+SUMMARY = Row(
+    "Summary",
+    [
+        stat(
+            "Frame rate",
+            "Pictures processed per second, mean of the chosen cameras.",
+            steps('mean("fps")', "performance", of=["camera"], where=_CAMERAS, alias="fps"),
+            unit=FPS,
+            decimals=1,
+            thresholds=thresholds((5, FAIR), (10, GOOD), base=BAD),
+            min_step="5s",
+        ),
+        stat(
+            "Latency, median",
+            "From the capture of a picture to the acceptance of what came of it.",
+            steps('mean("latency_p50_ms")', "performance", where=_RUNTIME, alias="p50"),
+            unit=MILLISECONDS,
+            decimals=0,
+            thresholds=thresholds((200, FAIR), (1000, BAD)),
+            min_step="5s",
+        ),
+        stat(
+            "Latency, 99 %",
+            "99 of 100 results are accepted within this time after their picture was captured.",
+            steps('max("latency_p99_ms")', "performance", where=_RUNTIME, alias="p99"),
+            unit=MILLISECONDS,
+            decimals=0,
+            thresholds=thresholds((500, FAIR), (2000, BAD)),
+            min_step="5s",
+        ),
+        stat(
+            "Pictures dropped",
+            "Pictures of live cameras left out because a newer one was there, within the chosen time. It costs smoothness, not events.",
+            select('sum("frames_dropped")', "performance", of=["camera"], where=_CAMERAS, alias="dropped"),
+            thresholds=thresholds((100, FAIR), (1000, BAD)),
+        ),
+        stat(
+            "Queue depth",
+            "Messages waiting in the fullest queue.",
+            steps('max("queue_depth")', "performance", where=_RUNTIME, alias="waiting"),
+            decimals=0,
+            thresholds=thresholds((4, FAIR), (16, BAD)),
+            min_step="5s",
+        ),
+        stat(
+            "Outbox",
+            "Letters in the journal that no service has acknowledged yet.",
+            steps('max("outbox_pending")', "performance", where=_RUNTIME, alias="pending"),
+            decimals=0,
+            thresholds=thresholds((1000, FAIR), (10000, BAD)),
+            min_step="5s",
+        ),
+    ],
+)
+
+SPEED = Row(
+    "Speed",
+    [
+        lines(
+            "Frame rate by camera",
+            "Pictures processed per second. The dashed line is the rate below which the alert fires.",
+            steps('mean("fps")', "performance", of=["camera"], where=_CAMERAS, by=["camera_id"], alias="$tag_camera_id"),
+            unit=FPS,
+            limit=True,
+            thresholds=thresholds((10, GOOD), base=BAD),
+            min_step="5s",
+        ),
+        lines(
+            "Latency",
+            "From capture to acceptance: median and 99th percentile.",
+            steps('mean("latency_p50_ms")', "performance", where=_RUNTIME, alias="median"),
+            steps('max("latency_p99_ms")', "performance", where=_RUNTIME, alias="99 %"),
+            unit=MILLISECONDS,
+            overrides=[fixed("median", BLUE), fixed("99 %", BAD)],
+            min_step="5s",
+        ),
+        lines(
+            "Processing time by camera",
+            "What inference takes for one picture, mean per step.",
+            steps('mean("processing_time")', "detection_events", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
+            unit=MILLISECONDS,
+            min_step="5s",
+        ),
+        lines(
+            "Pictures dropped",
+            "Per step, by camera. A camera whose drops never end needs a lower fps or `every` at its detector.",
+            steps('sum("frames_dropped")', "performance", of=["camera"], where=_CAMERAS, by=["camera_id"], alias="$tag_camera_id"),
+            bars=True,
+            stacked=True,
+            min_step="5s",
+        ),
+    ],
+)
+
+COST = Row(
+    "Machine",
+    [
+        lines(
+            "Processor",
+            "Of all cores: the machine, and flowrt's own share of it.",
+            steps('mean("cpu_usage")', "system_health", where=_SELF, by=["site"], alias="machine $tag_site"),
+            steps('mean("cpu_usage")', "performance", where=_RUNTIME, by=["site"], alias="flowrt $tag_site"),
+            size=(8, 8),
+            unit=PERCENT,
+            max=100,
+            min_step="5s",
+        ),
+        lines(
+            "Graphics processor",
+            "Use of the first graphics processor. Empty where there is none, or where it does not say.",
+            steps('mean("gpu_usage")', "performance", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            size=(8, 8),
+            unit=PERCENT,
+            max=100,
+            min_step="5s",
+            empty="no graphics processor",
+        ),
+        lines(
+            "Memory",
+            "What flowrt's process has in memory. A line that only rises is a leak: report it.",
+            steps('mean("memory_usage")', "performance", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            size=(8, 8),
+            unit=MEGABYTES,
+            min_step="5s",
+        ),
+        lines(
+            "Disk",
+            "Share of the disk with the journal that is in use.",
+            steps('mean("disk_usage")', "system_health", where=_SELF, by=["host"], alias="$tag_host"),
+            size=(8, 8),
+            unit=PERCENT,
+            max=100,
+            limit=True,
+            thresholds=thresholds((85, FAIR), (95, BAD)),
+            min_step="5s",
+        ),
+        lines(
+            "Queues and outbox",
+            "Messages in the fullest queue, and letters that no service has acknowledged.",
+            steps('max("queue_depth")', "performance", where=_RUNTIME, alias="queue"),
+            steps('max("outbox_pending")', "performance", where=_RUNTIME, alias="outbox"),
+            size=(8, 8),
+            overrides=[fixed("queue", VIOLET), fixed("outbox", BLUE)],
+            min_step="5s",
+        ),
+        lines(
+            "Objects tracked",
+            "Tracks alive at the moment, by intersection: what the load comes from.",
+            steps('mean("active_objects")', "performance", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            size=(8, 8),
+            decimals=0,
+            min_step="5s",
+        ),
+    ],
+)
+
+MODEL = Row(
+    "Model and services",
+    [
+        lines(
+            "Confidence",
+            "Mean confidence of what the model finds. A lasting fall means dirt on a lens, darkness, or a moved camera.",
+            steps('mean("confidence_avg")', "detection_events", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
+            size=(8, 8),
+            unit=SHARE,
+            max=1,
+            min_step="10s",
+        ),
+        states(
+            "Cameras",
+            "Online, offline, or in error.",
+            select('"status"', "camera_status", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
+            size=(8, 8),
+            colors=mappings(STATES),
+        ),
+        lines(
+            "Answer times of services",
+            "How long each service takes to answer the health probe.",
+            steps('mean("latency_ms")', "system_health", by=["service_name"], alias="$tag_service_name"),
+            size=(8, 8),
+            unit=MILLISECONDS,
+            min_step="10s",
+        ),
+    ],
+)
+
+LONG_TERM = Row(
+    "Thirty days",
+    [
+        lines(
+            "Frame rate, 7 days",
+            "Mean per minute, kept for 30 days.",
+            steps('mean("fps")', "fps_per_minute", of=["camera"], by=["camera_id"], alias="$tag_camera_id", source=LONG),
+            size=(24, 7),
+            unit=FPS,
+            span="7d",
+            min_step="1m",
+        ),
+    ],
+)
+
+DASHBOARD = Dashboard(
+    uid="flowrt-performance",
+    title="Performance",
+    about="Whether the runtime keeps up with its cameras: rates, latency, queues, and what the machine spends on it.",
+    rows=[SUMMARY, SPEED, COST, MODEL, LONG_TERM],
+    variables=[
+        Variable(name="site", label="Intersection", measurement="performance", tag="site"),
+        Variable(name="camera", label="Camera", measurement="performance", tag="camera_id"),
+    ],
+    span="1h",
+    refresh="10s",
+)

@@ -1,0 +1,189 @@
+"""Real-time monitoring: what goes on at the intersection now. The home dashboard."""
+
+from __future__ import annotations
+
+from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
+from flowrt_ops.dashboards.look import BAD, BLUE, FAIR, FPS, GOOD, KMH, POOR, SEVERITY, STATES, TEAL, VIOLET, mappings, thresholds
+from flowrt_ops.dashboards.panel import colored_words, fixed, lines, override, ranked, stat, states, table
+from flowrt_ops.dashboards.query import select, steps, summed
+
+_RUNTIME = ["\"service_name\" = 'flowrt'"]
+
+NOW = Row(
+    "Now",
+    [
+        stat(
+            "Runtime",
+            "The state of each intersection's runtime: healthy, degraded, or critical. The reasons are in the topic system/health.",
+            select('last("service_status")', "system_health", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            words=True,
+            mappings=mappings(STATES),
+        ),
+        stat(
+            "Vehicles in view",
+            "Vehicles that the detectors see at the moment, all chosen cameras together.",
+            summed('mean("vehicle_count")', "detection_events", over="camera_id", of=["camera"], alias="vehicles"),
+            decimals=0,
+            color={"mode": "fixed", "fixedColor": BLUE},
+            min_step="5s",
+        ),
+        stat(
+            "Pedestrians in view",
+            "Pedestrians that the detectors see at the moment, all chosen cameras together.",
+            summed('mean("pedestrian_count")', "detection_events", over="camera_id", of=["camera"], alias="pedestrians"),
+            decimals=0,
+            color={"mode": "fixed", "fixedColor": VIOLET},
+            min_step="5s",
+        ),
+        stat(
+            "Violations",
+            "Violations that began within the chosen time.",
+            select('sum("count")', "violation_events", of=["camera"], alias="violations"),
+            empty="0",
+            thresholds=thresholds((1, FAIR), (10, BAD)),
+        ),
+        stat(
+            "Cameras online",
+            "Cameras that deliver pictures.",
+            select('last("active_cameras")', "system_health", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            thresholds=thresholds((1, GOOD), base=BAD),
+        ),
+        stat(
+            "Frame rate",
+            "Pictures processed per second, mean of the chosen cameras.",
+            steps('mean("fps")', "performance", of=["camera"], where=["\"service\" = 'camera'"], alias="fps"),
+            unit=FPS,
+            decimals=1,
+            thresholds=thresholds((5, FAIR), (10, GOOD), base=BAD),
+            min_step="5s",
+        ),
+    ],
+)
+
+FLOW = Row(
+    "Road users",
+    [
+        lines(
+            "Road users in view",
+            "Vehicles and pedestrians in view of all chosen cameras, mean per step.",
+            summed('mean("vehicle_count")', "detection_events", over="camera_id", of=["camera"], alias="vehicles"),
+            summed('mean("pedestrian_count")', "detection_events", over="camera_id", of=["camera"], alias="pedestrians"),
+            overrides=[fixed("vehicles", BLUE), fixed("pedestrians", VIOLET)],
+            min_step="5s",
+        ),
+        lines(
+            "Violations per minute",
+            "Violations by type, by the minute in which they began.",
+            select('sum("count")', "violation_events", of=["camera"], by=["violation_category"], every="1m", fill="0",
+                   alias="$tag_violation_category"),
+            stacked=True,
+            bars=True,
+            min_step="1m",
+            empty="no violation",
+        ),
+        ranked(
+            "Flow by lane",
+            "Vehicles per hour in each lane's newest interval.",
+            select('last("flow_veh_h")', "traffic_flow", by=["lane_id"], alias="$tag_lane_id"),
+            size=(8, 8),
+            unit="suffix: veh/h",
+            decimals=0,
+        ),
+        ranked(
+            "Speed by lane",
+            "Mean speed in each lane's newest interval.",
+            select('last("average_speed")', "traffic_flow", by=["lane_id"], alias="$tag_lane_id"),
+            size=(8, 8),
+            unit=KMH,
+            decimals=0,
+            color={"mode": "continuous-BlYlRd"},
+        ),
+        lines(
+            "Pedestrian safety",
+            "Steps onto a crosswalk, unsafe crossings and near misses, per minute.",
+            select('sum("count")', "safety_events", of=["camera"], by=["event_category"], every="1m", fill="0",
+                   alias="$tag_event_category"),
+            size=(8, 8),
+            stacked=True,
+            bars=True,
+            min_step="1m",
+            empty="no event",
+            overrides=[fixed("crosswalk_entry", TEAL), fixed("unsafe_crossing", POOR), fixed("near_miss", BAD)],
+        ),
+    ],
+)  # fmt: skip
+
+EVENTS = Row(
+    "Events",
+    [
+        table(
+            "Last violations",
+            "The newest violations. The other dashboards show where they stand in their hour.",
+            select(
+                '"violation_type", "severity_level", "speed", "roi_id", "camera_id", "site"',
+                "violation_events",
+                of=["camera"],
+                tail="ORDER BY time DESC LIMIT 25",
+                table=True,
+            ),
+            (16, 9),
+            names={
+                "Time": "Time",
+                "violation_type": "Violation",
+                "severity_level": "Severity",
+                "speed": "Speed",
+                "roi_id": "Where",
+                "camera_id": "Camera",
+                "site": "Intersection",
+            },
+            newest_first=True,
+            overrides=[colored_words("Severity", mappings(SEVERITY)), override("Speed", unit=KMH, decimals=0)],
+            empty="no violation in this time",
+        ),
+        table(
+            "Cameras",
+            "The newest word of each camera.",
+            select(
+                'last("status") AS "status", "fps", "reconnects"', "camera_status", of=["camera"], by=["site", "camera_id"], table=True
+            ),
+            (8, 9),
+            names={"camera_id": "Camera", "status": "State", "fps": "Rate", "reconnects": "Reconnects", "site": "Intersection"},
+            hide=["Time"],
+            overrides=[colored_words("State", mappings(STATES)), override("Rate", unit=FPS, decimals=1)],
+        ),
+    ],
+)
+
+SERVICES = Row(
+    "Services",
+    [
+        states(
+            "Services",
+            "What the runtime found of itself, the broker, the database and Grafana.",
+            select('"service_status"', "system_health", by=["site", "service_name"], alias="$tag_site $tag_service_name"),
+            size=(16, 7),
+            colors=mappings(STATES),
+        ),
+        lines(
+            "Answer times",
+            "How long each service takes to answer the health probe.",
+            steps('mean("latency_ms")', "system_health", by=["service_name"], alias="$tag_service_name"),
+            size=(8, 7),
+            unit="ms",
+            min_step="10s",
+        ),
+    ],
+)
+
+DASHBOARD = Dashboard(
+    uid="flowrt-realtime",
+    title="Real-time monitoring",
+    about="What goes on at the intersection now: road users, violations, cameras and services.",
+    rows=[NOW, FLOW, EVENTS, SERVICES],
+    variables=[
+        Variable(name="site", label="Intersection", measurement="system_health", tag="site"),
+        Variable(name="camera", label="Camera", measurement="detection_events", tag="camera_id"),
+    ],
+    span="15m",
+    refresh="5s",
+)

@@ -1,0 +1,180 @@
+"""ROI analytics: what happens in the zones that the scene names."""
+
+from __future__ import annotations
+
+from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
+from flowrt_ops.dashboards.look import BAD, BLUE, CONGESTION, FAIR, GOOD, POOR, SECONDS, TEAL, mappings, thresholds
+from flowrt_ops.dashboards.panel import colored_words, distribution, fixed, heat, lines, override, ranked, stat, states, table
+from flowrt_ops.dashboards.query import Query, select, steps
+
+_OF = ["camera", "zone"]
+_LEFT = ["\"event_type\" = 'exit'"]
+
+
+def _events(kind: str, *, every: str = "", by: str = "") -> Query:
+    """How many events of one kind. The kind is a field, which can't be grouped by."""
+    where = [f"\"event_type\" = '{kind}'"]
+    alias = f"$tag_{by}" if by else kind
+    return select('count("object_count")', "roi_events", of=_OF, where=where, every=every, by=[by] if by else [], alias=alias)
+
+
+SUMMARY = Row(
+    "Summary",
+    [
+        stat("Entries", "Road users that entered a chosen zone.", _events("entry"), empty="0", color={"mode": "fixed", "fixedColor": BLUE}),
+        stat("Exits", "Road users that left a chosen zone.", _events("exit"), empty="0", color={"mode": "fixed", "fixedColor": TEAL}),
+        stat("Line crossings", "Crossings of a chosen line.", _events("crossing"), empty="0", color={"mode": "fixed", "fixedColor": TEAL}),
+        stat(
+            "Stay, median",
+            "How long road users stay in a zone: half of them leave earlier.",
+            select('median("dwell_time")', "roi_events", of=_OF, where=_LEFT, alias="median"),
+            unit=SECONDS,
+            decimals=1,
+            empty="–",
+        ),
+        stat(
+            "Stay, 95 %",
+            "95 of 100 road users leave a zone earlier.",
+            select('percentile("dwell_time", 95)', "roi_events", of=_OF, where=_LEFT, alias="95 %"),
+            unit=SECONDS,
+            decimals=1,
+            empty="–",
+            thresholds=thresholds((60, FAIR), (180, POOR)),
+        ),
+        stat(
+            "Most at once",
+            "The most road users in one zone at one time.",
+            select('max("object_count")', "roi_events", of=_OF, alias="most"),
+            empty="0",
+            thresholds=thresholds((3, FAIR), (8, POOR)),
+        ),
+    ],
+)
+
+COMING = Row(
+    "Coming and going",
+    [
+        lines(
+            "Entries and exits",
+            "All chosen zones together, per step.",
+            _events("entry", every="$__interval"),
+            _events("exit", every="$__interval"),
+            bars=True,
+            overrides=[fixed("entry", BLUE), fixed("exit", TEAL)],
+            min_step="1m",
+        ),
+        lines(
+            "Entries by zone",
+            "Per step.",
+            _events("entry", every="$__interval", by="roi_id"),
+            bars=True,
+            stacked=True,
+            min_step="1m",
+        ),
+        ranked("Busiest zones", "Entries by zone.", _events("entry", by="roi_id"), size=(8, 8), calc="sum"),
+        ranked("Busiest lines", "Crossings by line.", _events("crossing", by="roi_id"), size=(8, 8), calc="sum", empty="no line crossed"),
+        lines(
+            "Events by kind of zone",
+            "Lanes, crosswalks, lines and so on; all kinds of events.",
+            steps('count("object_count")', "roi_events", of=_OF, by=["roi_type"], alias="$tag_roi_type"),
+            size=(8, 8),
+            bars=True,
+            stacked=True,
+            min_step="1m",
+        ),
+    ],
+)
+
+STAY = Row(
+    "Stay",
+    [
+        distribution(
+            "Distribution of stays",
+            "How long road users stayed, of those who left a chosen zone.",
+            select('"dwell_time"', "roi_events", of=_OF, where=_LEFT, alias="stay"),
+            width=2,
+            unit=SECONDS,
+        ),
+        lines(
+            "Stay by zone",
+            "Mean stay of those who left, per step.",
+            steps('mean("dwell_time")', "roi_events", of=_OF, where=_LEFT, by=["roi_id"], alias="$tag_roi_id"),
+            unit=SECONDS,
+            min_step="1m",
+        ),
+    ],
+)
+
+OCCUPANCY = Row(
+    "Occupancy",
+    [
+        lines(
+            "Road users by zone",
+            "How many are in each zone at once, mean per step over its events.",
+            steps('mean("object_count")', "roi_events", of=_OF, by=["roi_id"], alias="$tag_roi_id"),
+            decimals=1,
+            min_step="1m",
+        ),
+        states(
+            "Activity",
+            "Low below 3 road users, medium below 8, high from there.",
+            select('"activity_level"', "roi_events", of=_OF, by=["roi_id"], alias="$tag_roi_id"),
+            size=(12, 8),
+            colors=mappings(CONGESTION),
+        ),
+        heat(
+            "Occupancy by zone",
+            "The most road users at once in each zone, per 5 minutes.",
+            select('max("object_count")', "roi_events", of=_OF, by=["roi_id"], every="5m", alias="$tag_roi_id"),
+            size=(24, 8),
+            min_step="5m",
+        ),
+        table(
+            "Zones",
+            "The chosen time, zone by zone. `flowrt events` lists the single events.",
+            select(
+                'count("object_count") AS "events", mean("object_count") AS "mean", max("object_count") AS "most", '
+                'mean("dwell_time") AS "stay", max("dwell_time") AS "longest", last("activity_level") AS "activity"',
+                "roi_events",
+                of=_OF,
+                by=["roi_id", "roi_type", "camera_id", "site"],
+                table=True,
+            ),
+            (24, 9),
+            names={
+                "roi_id": "Zone",
+                "roi_type": "Kind",
+                "events": "Events",
+                "mean": "Mean at once",
+                "most": "Most at once",
+                "stay": "Mean stay",
+                "longest": "Longest stay",
+                "activity": "Activity now",
+                "camera_id": "Camera",
+                "site": "Intersection",
+            },
+            hide=["Time"],
+            overrides=[
+                override("Mean at once", decimals=1),
+                override("Mean stay", unit=SECONDS, decimals=1),
+                override("Longest stay", unit=SECONDS, decimals=1),
+                override("Most at once", thresholds=thresholds((3, FAIR), (8, BAD), base=GOOD)),
+                colored_words("Activity now", mappings(CONGESTION)),
+            ],
+        ),
+    ],
+)
+
+DASHBOARD = Dashboard(
+    uid="flowrt-roi-analytics",
+    title="ROI analytics",
+    about="Entries, exits, stays and occupancy of the zones and lines that the scene names.",
+    rows=[SUMMARY, COMING, STAY, OCCUPANCY],
+    variables=[
+        Variable(name="site", label="Intersection", measurement="roi_events", tag="site"),
+        Variable(name="camera", label="Camera", measurement="roi_events", tag="camera_id"),
+        Variable(name="zone", label="Zone", measurement="roi_events", tag="roi_id"),
+    ],
+    span="3h",
+    refresh="30s",
+)

@@ -1,0 +1,229 @@
+"""Traffic flow: how much traffic there is, how fast it is, and where it goes."""
+
+from __future__ import annotations
+
+from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
+from flowrt_ops.dashboards.look import BAD, BLUE, CONGESTION, FAIR, KMH, METRES, PER_HOUR, POOR, SECONDS, SHARE, mappings, thresholds
+from flowrt_ops.dashboards.panel import colored_words, columns, fixed, heat, lines, override, shares, stat, states, table
+from flowrt_ops.dashboards.query import LONG, select, steps
+
+_BY_LANE = {"of": ["lane"], "by": ["lane_id"], "alias": "$tag_lane_id"}
+
+SUMMARY = Row(
+    "Summary",
+    [
+        stat(
+            "Vehicles",
+            "Vehicles counted within the chosen time, by direction.",
+            select('sum("vehicle_count")', "traffic_flow", of=["lane"], by=["direction"], alias="$tag_direction"),
+            size=(8, 4),
+            color={"mode": "fixed", "fixedColor": BLUE},
+        ),
+        stat(
+            "Mean speed",
+            "Mean of the chosen lanes' mean speeds, newest interval last.",
+            steps('mean("average_speed")', "traffic_flow", of=["lane"], alias="mean"),
+            unit=KMH,
+            decimals=0,
+            thresholds=thresholds((50, FAIR), (60, BAD)),
+            min_step="1m",
+        ),
+        stat(
+            "85 % drive at most",
+            "85th percentile of the speeds of an interval (V85), mean of the chosen lanes.",
+            steps('mean("speed_p85_kmh")', "traffic_flow", of=["lane"], alias="V85"),
+            unit=KMH,
+            decimals=0,
+            thresholds=thresholds((50, FAIR), (60, BAD)),
+            min_step="1m",
+        ),
+        stat(
+            "Occupancy",
+            "Share of the time during which a lane is occupied, mean of the chosen lanes.",
+            steps('mean("lane_occupancy")', "traffic_flow", of=["lane"], alias="occupied"),
+            unit=SHARE,
+            decimals=0,
+            thresholds=thresholds((0.3, FAIR), (0.6, BAD)),
+            min_step="1m",
+        ),
+        stat(
+            "Longest queue",
+            "The longest queue of any chosen lane within the chosen time, in vehicles.",
+            select('max("queue_vehicles")', "traffic_flow", of=["lane"], alias="vehicles"),
+            thresholds=thresholds((8, FAIR), (15, BAD)),
+        ),
+    ],
+)
+VOLUME = Row(
+    "How much",
+    [
+        lines(
+            "Flow by lane",
+            "Vehicles per hour, as counted in each interval.",
+            steps('mean("flow_veh_h")', "traffic_flow", **_BY_LANE),
+            unit=PER_HOUR,
+            decimals=0,
+            min_step="1m",
+        ),
+        lines(
+            "Vehicles by direction",
+            "Vehicles counted per step, by the direction of their lane.",
+            steps('sum("vehicle_count")', "traffic_flow", of=["lane"], by=["direction"], alias="$tag_direction"),
+            bars=True,
+            stacked=True,
+            min_step="1m",
+        ),
+        heat(
+            "Vehicles by hour",
+            "The last seven days: one row per lane, one cell per hour.",
+            select('sum("vehicle_count")', "vehicles_per_5m", every="1h", fill="none", source=LONG, **_BY_LANE),
+            span="7d",
+            min_step="1h",
+        ),
+    ],
+)
+
+SPEED = Row(
+    "How fast",
+    [
+        lines(
+            "Speed",
+            "Mean and 85th percentile (V85), mean of the chosen lanes. The dashed line is the limit of 50 km/h.",
+            steps('mean("average_speed")', "traffic_flow", of=["lane"], alias="mean"),
+            steps('mean("speed_p85_kmh")', "traffic_flow", of=["lane"], alias="V85"),
+            unit=KMH,
+            limit=True,
+            thresholds=thresholds((50, BAD)),
+            overrides=[fixed("mean", BLUE), fixed("V85", POOR)],
+            min_step="1m",
+        ),
+        lines(
+            "Mean speed by lane",
+            "Mean of the interval. Camera speeds are coarse: compare lanes and hours rather than single values.",
+            steps('mean("average_speed")', "traffic_flow", **_BY_LANE),
+            unit=KMH,
+            min_step="1m",
+        ),
+    ],
+)
+
+CONGESTION_ROW = Row(
+    "How dense",
+    [
+        states(
+            "Congestion",
+            "Low, medium or high, by lane and interval.",
+            select('"congestion_level"', "traffic_flow", **_BY_LANE),
+            size=(12, 9),
+            colors=mappings(CONGESTION),
+        ),
+        lines(
+            "Occupancy by lane",
+            "Share of the interval during which the lane is occupied.",
+            steps('mean("lane_occupancy")', "traffic_flow", **_BY_LANE),
+            size=(12, 9),
+            unit=SHARE,
+            max=1,
+            min_step="1m",
+        ),
+        lines(
+            "Queue by lane",
+            "The longest queue of the interval, in vehicles.",
+            steps('max("queue_vehicles")', "traffic_flow", **_BY_LANE),
+            size=(8, 8),
+            decimals=0,
+            min_step="1m",
+        ),
+        lines(
+            "Headway",
+            "Mean time from front to front at the lane's line. Below 2 s vehicles follow closely.",
+            steps('mean("headway_s")', "traffic_flow", **_BY_LANE),
+            size=(8, 8),
+            unit=SECONDS,
+            min_step="1m",
+        ),
+        lines(
+            "Density",
+            "Vehicles per kilometre: flow over mean speed.",
+            steps('mean("density_veh_km")', "traffic_flow", **_BY_LANE),
+            size=(8, 8),
+            unit="suffix: veh/km",
+            min_step="1m",
+        ),
+    ],
+)
+
+TURNS = Row(
+    "Where to",
+    [
+        shares(
+            "Turning movements",
+            "Left, through, right and U-turns of the chosen lanes within the chosen time.",
+            select('sum("vehicles")', "turning_movements", of=["lane"], by=["movement"], alias="$tag_movement"),
+            size=(8, 9),
+        ),
+        columns(
+            "Turning movements by lane",
+            "Vehicles that completed a movement, by approach lane.",
+            select('sum("vehicles") AS "vehicles"', "turning_movements", of=["lane"], by=["lane_id"], table=True),
+            (8, 9),
+            name="lane_id",
+        ),
+        lines(
+            "Turning movements over time",
+            "Vehicles per 15 minutes by movement, as a turning movement count has them.",
+            select('sum("vehicles")', "turning_movements", of=["lane"], by=["movement"], every="15m", alias="$tag_movement"),
+            size=(8, 9),
+            bars=True,
+            stacked=True,
+            min_step="15m",
+        ),
+        table(
+            "Lanes",
+            "The chosen time, lane by lane.",
+            select(
+                'sum("vehicle_count") AS "vehicles", mean("flow_veh_h") AS "flow", mean("average_speed") AS "speed", '
+                'mean("speed_p85_kmh") AS "v85", mean("lane_occupancy") AS "occupancy", max("queue_m") AS "queue", '
+                'last("congestion_level") AS "congestion"',
+                "traffic_flow",
+                of=["lane"],
+                by=["lane_id", "direction"],
+                table=True,
+            ),
+            (24, 9),
+            names={
+                "lane_id": "Lane",
+                "direction": "Direction",
+                "vehicles": "Vehicles",
+                "flow": "Flow",
+                "speed": "Mean speed",
+                "v85": "V85",
+                "occupancy": "Occupancy",
+                "queue": "Longest queue",
+                "congestion": "Congestion now",
+            },
+            hide=["Time"],
+            overrides=[
+                override("Flow", unit=PER_HOUR, decimals=0),
+                override("Mean speed", unit=KMH, decimals=0),
+                override("V85", unit=KMH, decimals=0),
+                override("Occupancy", unit=SHARE, decimals=0),
+                override("Longest queue", unit=METRES, decimals=0),
+                colored_words("Congestion now", mappings(CONGESTION)),
+            ],
+        ),
+    ],
+)
+
+DASHBOARD = Dashboard(
+    uid="flowrt-traffic-flow",
+    title="Traffic flow",
+    about="Per lane and direction: counts, flow, speed, occupancy, congestion, queues and turning movements.",
+    rows=[SUMMARY, VOLUME, SPEED, CONGESTION_ROW, TURNS],
+    variables=[
+        Variable(name="site", label="Intersection", measurement="traffic_flow", tag="site"),
+        Variable(name="lane", label="Lane", measurement="traffic_flow", tag="lane_id"),
+    ],
+    span="6h",
+    refresh="1m",
+)

@@ -1,0 +1,219 @@
+"""Violations: which rules are broken, where, when and how gravely, with the way to the evidence."""
+
+from __future__ import annotations
+
+from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
+from flowrt_ops.dashboards.look import BAD, BLUE, FAIR, KMH, POOR, QUIET, SECONDS, SEVERITY, SHARE, TEAL, mappings, thresholds
+from flowrt_ops.dashboards.panel import colored_words, distribution, fixed, heat, lines, override, ranked, shares, stat, table
+from flowrt_ops.dashboards.query import LONG, Query, select, steps
+
+_OF = ["camera", "zone"]
+
+
+def _severity(level: str, *, every: str = "") -> Query:
+    """Violations of one severity. The level is a field, which can't be grouped by."""
+    where = [f"\"severity_level\" = '{level}'"]
+    return select('sum("count")', "violation_events", of=_OF, where=where, every=every, alias=level)
+
+
+_SEVERITY_COLORS = [fixed(level, color) for level, color in SEVERITY.items()]
+
+SUMMARY = Row(
+    "Summary",
+    [
+        stat(
+            "Violations",
+            "Violations that began within the chosen time.",
+            select('sum("count")', "violation_events", of=_OF, alias="violations"),
+            empty="0",
+            color={"mode": "fixed", "fixedColor": BLUE},
+        ),
+        stat("Critical", "Violations of critical severity.", _severity("critical"), empty="0", thresholds=thresholds((1, BAD))),
+        stat("High", "Violations of high severity.", _severity("high"), empty="0", thresholds=thresholds((1, POOR))),
+        stat(
+            "Near misses",
+            "Pedestrians and vehicles that nearly collided: time to collision at most 1.5 s, or post-encroachment time at most 5 s.",
+            select('sum("count")', "safety_events", of=_OF, where=["\"event_category\" = 'near_miss'"], alias="near misses"),
+            empty="0",
+            thresholds=thresholds((1, BAD)),
+        ),
+        stat(
+            "Smallest time to collision",
+            "The most dangerous encounter within the chosen time.",
+            select('min("ttc_s")', "safety_events", of=_OF, alias="TTC"),
+            unit=SECONDS,
+            decimals=1,
+            empty="–",
+            thresholds=thresholds((1.5, FAIR), (3, QUIET), base=BAD),
+        ),
+        stat(
+            "Confidence",
+            "How sure the rules are on average. Look at the evidence where it is low.",
+            select('mean("confidence")', "violation_events", of=_OF, alias="confidence"),
+            unit=SHARE,
+            decimals=0,
+            empty="–",
+            thresholds=thresholds((0.6, FAIR), (0.8, QUIET), base=POOR),
+        ),
+    ],
+)
+
+WHEN = Row(
+    "When",
+    [
+        lines(
+            "Violations by type",
+            "By the time in which they began.",
+            steps('sum("count")', "violation_events", of=_OF, by=["violation_category"], alias="$tag_violation_category"),
+            bars=True,
+            stacked=True,
+            min_step="1m",
+            empty="no violation",
+        ),
+        lines(
+            "Violations by severity",
+            "By the time in which they began.",
+            *(_severity(level, every="$__interval") for level in SEVERITY),
+            bars=True,
+            stacked=True,
+            overrides=_SEVERITY_COLORS,
+            min_step="1m",
+            empty="no violation",
+        ),
+        heat(
+            "Violations by hour",
+            "The last seven days: one row per rule, one cell per hour. Kept for 30 days.",
+            select(
+                'sum("count")', "violations_per_hour", of=["camera"], by=["violation_category"], every="1h",
+                alias="$tag_violation_category", source=LONG,
+            ),
+            size=(24, 8),
+            span="7d",
+            min_step="1h",
+            empty="no violation",
+        ),
+    ],
+)  # fmt: skip
+
+WHAT = Row(
+    "What and where",
+    [
+        shares(
+            "By type",
+            "Share of each rule.",
+            select('sum("count")', "violation_events", of=_OF, by=["violation_category"], alias="$tag_violation_category"),
+            size=(6, 8),
+            empty="no violation",
+        ),
+        shares(
+            "By severity",
+            "Share of each severity.",
+            *(_severity(level) for level in SEVERITY),
+            size=(6, 8),
+            overrides=_SEVERITY_COLORS,
+            empty="no violation",
+        ),
+        ranked(
+            "By zone",
+            "Where violations happen: the zone or line of each.",
+            select('sum("count")', "violation_events", of=_OF, by=["roi_id"], alias="$tag_roi_id"),
+            size=(6, 8),
+            calc="sum",
+            color={"mode": "continuous-YlRd"},
+        ),
+        distribution(
+            "Speed of violators",
+            "How fast road users were, where their speed is known.",
+            select('"speed"', "violation_events", of=_OF, alias="speed"),
+            size=(6, 8),
+            width=5,
+            unit=KMH,
+            color={"mode": "fixed", "fixedColor": POOR},
+        ),
+    ],
+)
+
+PEOPLE = Row(
+    "Pedestrians",
+    [
+        lines(
+            "Pedestrian safety",
+            "Steps onto a crosswalk, unsafe crossings and near misses.",
+            steps('sum("count")', "safety_events", of=_OF, by=["event_category"], alias="$tag_event_category"),
+            size=(12, 8),
+            bars=True,
+            stacked=True,
+            min_step="1m",
+            overrides=[fixed("crosswalk_entry", TEAL), fixed("unsafe_crossing", POOR), fixed("near_miss", BAD)],
+        ),
+        lines(
+            "How near",
+            "Time to collision (TTC) and post-encroachment time (PET) of each encounter. Below the dashed line it was dangerous.",
+            select('"ttc_s"', "safety_events", of=_OF, alias="TTC"),
+            select('"pet_s"', "safety_events", of=_OF, alias="PET"),
+            size=(12, 8),
+            points=True,
+            unit=SECONDS,
+            limit=True,
+            thresholds=thresholds((1.5, QUIET), base=BAD),
+            overrides=[fixed("TTC", BAD), fixed("PET", FAIR)],
+            empty="no encounter",
+        ),
+    ],
+)
+
+EVIDENCE = Row(
+    "Evidence",
+    [
+        table(
+            "All violations",
+            "The newest 200. A click on the event opens what speaks for it; `flowrt events` shows the same on the machine itself.",
+            select(
+                '"violation_type", "severity_level", "speed", "confidence", "roi_id", "camera_id", "site", "object_id", '
+                '"event_id", "snapshot"',
+                "violation_events",
+                of=_OF,
+                tail="ORDER BY time DESC LIMIT 200",
+                table=True,
+            ),
+            (24, 12),
+            names={
+                "Time": "Time",
+                "violation_type": "Violation",
+                "severity_level": "Severity",
+                "speed": "Speed",
+                "confidence": "Confidence",
+                "roi_id": "Where",
+                "camera_id": "Camera",
+                "site": "Intersection",
+                "object_id": "Track",
+                "event_id": "Event",
+                "snapshot": "Picture",
+            },
+            newest_first=True,
+            overrides=[
+                colored_words("Severity", mappings(SEVERITY)),
+                override("Speed", unit=KMH, decimals=0),
+                override("Confidence", unit=SHARE, decimals=0),
+                override("Event", links=[{"title": "Evidence", "url": "${flowrt:raw}/api/events/${__value.raw}", "targetBlank": True}]),
+                override("Picture", links=[{"title": "Picture", "url": "${flowrt:raw}/evidence/${__value.raw}", "targetBlank": True}]),
+            ],
+            empty="no violation in this time",
+        ),
+    ],
+)
+
+DASHBOARD = Dashboard(
+    uid="flowrt-violations",
+    title="Violations",
+    about="Violations by type, severity, hour and zone, pedestrian safety, and the evidence of each.",
+    rows=[SUMMARY, WHEN, WHAT, PEOPLE, EVIDENCE],
+    variables=[
+        Variable(name="site", label="Intersection", measurement="violation_events", tag="site"),
+        Variable(name="camera", label="Camera", measurement="violation_events", tag="camera_id"),
+        Variable(name="zone", label="Zone", measurement="violation_events", tag="roi_id"),
+    ],
+    textboxes=[("flowrt", "flowrt's address", "http://localhost:8090")],
+    span="24h",
+    refresh="30s",
+)
