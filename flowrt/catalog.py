@@ -223,6 +223,9 @@ def _extra(kind: msgspec.inspect.Type) -> dict[str, Any]:
         kind = kind.type
     if isinstance(kind, msgspec.inspect.ListType):
         extra = {**_extra(kind.item_type), **extra}
+    elif isinstance(kind, msgspec.inspect.UnionType):  # `Annotated[float, setting(…)] | None`
+        for member in kind.types:
+            extra = {**_extra(member), **extra}
     return extra
 
 

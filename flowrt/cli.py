@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _fail(str(error), USAGE)
     except FlowError as error:
-        from flowrt import show
+        from flowrt.commands.check import print_problems
 
-        print(show.text(error.problems, show.wants_colour(sys.stderr)), file=sys.stderr)
+        print_problems(error.problems)
         return BAD_FLOW
     except Failure as error:
         return _fail(str(error), FAILED)

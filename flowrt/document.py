@@ -100,7 +100,7 @@ def describe(node: Yaml) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return f"the string '{shorten(value)}'" if value else "an empty string"
-    return f"the number {shorten(str(value))}"
+    return shorten(str(value))
 
 
 def shorten(text: str, length: int = 60) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 
 from flowrt import show
 from flowrt.commands import BAD_FLOW, DONE, UsageError
@@ -48,6 +48,11 @@ def parse_overrides(said: list[str]) -> dict[str, str]:
             raise UsageError(f"--set {word}: expected NODE.SETTING=VALUE")
         overrides[target] = value
     return overrides
+
+
+def print_problems(problems: Sequence[Problem]) -> None:
+    """Print problems to the standard error, as other commands do that can't go on because of them."""
+    print(f"{show.text(problems, show.wants_colour(sys.stderr))}\n\n{show.summary(problems)}", file=sys.stderr)
 
 
 def _print(found: list[tuple[str, Flow | None, list[Problem]]]) -> None:

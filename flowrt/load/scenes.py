@@ -10,6 +10,7 @@ from flowrt.document import Mapping, join
 from flowrt.load.geometry import check_scene
 from flowrt.load.report import Report
 from flowrt.load.values import INVALID, Values
+from flowrt.messages import Position
 from flowrt.node import setting
 from flowrt.scene import Homography, Lamp, Line, LineKind, Point, Scene, Zone, ZoneKind
 
@@ -68,7 +69,7 @@ class SceneBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The geometry of one camera's picture."""
 
     picture_px: Annotated[tuple[Side, Side], setting("Width and height of the picture that the points were drawn in.")]
-    position: Annotated[str, setting("The approach that the camera watches: north, east, south, west.")] = ""
+    position: Annotated[Position, setting("The approach that the camera watches.")] = ""
     stop_line: Annotated[StopLine | None, setting("The stop line; its name is `stop_line`.")] = None
     lanes: Annotated[dict[str, Area], setting("Lanes by name.")] = {}
     crosswalk: Annotated[Area | None, setting("The crosswalk; its name is `crosswalk`.")] = None

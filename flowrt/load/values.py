@@ -56,6 +56,8 @@ def bare(kind: kinds.Type) -> tuple[kinds.Type, dict[str, Any], dict[str, Any]]:
         extra |= kind.extra or {}
         said |= kind.extra_json_schema or {}
         kind = kind.type
+    if isinstance(kind, kinds.UnionType) and not said:  # `Annotated[float, setting(…)] | None`
+        said = next((each[2] for each in map(bare, kind.types) if each[2]), said)
     return kind, extra, said
 
 

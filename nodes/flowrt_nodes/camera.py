@@ -53,10 +53,13 @@ north_camera:
             examples=["clips/north.mp4", "rtsp://192.168.1.20/stream1", "0", "sim://north"],
         ),
     ]
-    fps: Annotated[
-        float | None,
-        setting("Pictures per second at most; without it every picture. For a folder also its rate.", gt=0),
-    ] = None
+    fps: (
+        Annotated[
+            float,
+            setting("Pictures per second at most; without it every picture. For a folder also its rate.", gt=0),
+        ]
+        | None
+    ) = None
     pace: Annotated[
         Literal["realtime", "asap"],
         setting("Files, folders, simulation: at their own rate, or as fast as the flow takes them."),

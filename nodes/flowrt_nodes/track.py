@@ -29,9 +29,10 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
     low_confidence: Annotated[
         float, setting("Detections below this are not looked at; those between only continue a track.", ge=0, le=1)
     ] = 0.1
-    new_confidence: Annotated[
-        float | None, setting("Least confidence that begins a track; without it `high_confidence`.", ge=0, le=1)
-    ] = None
+    new_confidence: (
+        Annotated[float, setting("Least confidence that begins a track; without it `high_confidence`.", ge=0, le=1)]
+        | None
+    ) = None
     match_iou: Annotated[
         float, setting("Least overlap between where a track should be and what was found.", gt=0, lt=1)
     ] = 0.2
