@@ -62,6 +62,12 @@ objects:
         Literal["latency", "throughput"],
         setting("What the device is tuned for: one picture as soon as possible, or as many as possible.", restart=True),
     ] = "throughput"
+    rename: Annotated[
+        dict[str, str],
+        setting(
+            "Other names for the model's classes, e.g. {van: car, lorry: truck}; everything else uses the new names."
+        ),
+    ] = {}
     keep: Annotated[list[str], setting("Classes to keep; empty for all.")] = []
     min_confidence: Annotated[
         Share | dict[str, Share],
@@ -111,6 +117,10 @@ objects:
                 labels = _labels_of(view.folder / self.labels)
             except ValueError as error:
                 yield Complaint(("labels",), str(error))
+        for name in self.rename:
+            if labels and name not in labels:
+                yield Complaint(("rename", name), f"the model has no class '{name}'", did_you_mean(name, labels))
+        labels = tuple(self.rename.get(name, name) for name in labels)
         for where, name in self._classes_named():
             if labels and name not in labels:
                 yield Complaint(where, f"the model has no class '{name}'", did_you_mean(name, labels))
@@ -161,7 +171,11 @@ objects:
 
     def _set_thresholds(self) -> None:
         """One least score per class; more than 1 for those not to be kept."""
-        labels = self._model.labels
+        model_labels = self._model.labels
+        for name in self.rename:
+            if name not in model_labels:
+                raise ValueError(f"rename: {self.model} has no class '{name}' ({did_you_mean(name, model_labels)})")
+        labels = self._labels = tuple(self.rename.get(name, name) for name in model_labels)
         for where, name in self._classes_named():
             if name not in labels:
                 raise ValueError(f"{where[0]}: {self.model} has no class '{name}' ({did_you_mean(name, labels)})")
@@ -178,7 +192,7 @@ objects:
         return self._shared
 
     def reconfigured(self, changed: frozenset[str]) -> None:
-        if changed & {"keep", "min_confidence"}:
+        if changed & {"rename", "keep", "min_confidence"}:
             self._set_thresholds()
 
     def close(self) -> None:
@@ -224,7 +238,7 @@ objects:
             boxes_px=boxes,
             confidence=found.score.astype(np.float32, copy=False),
             class_id=found.class_id.astype(np.int64, copy=False),
-            labels=model.labels,
+            labels=self._labels,
             picture_px=frame.size_px,
             frame_number=frame.number,
             frame=frame,
