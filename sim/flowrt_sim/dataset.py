@@ -1,7 +1,7 @@
 """Random rendered pictures with exact boxes, for training and testing a detector.
 
 Geometry (lanes, widths, camera pose and lens), light, weather, wear, traffic and what the sensor does are all drawn from
-the seed. Four consecutive seeds share one place and light but not their traffic, because painting a place costs more than
+the seed. Eight consecutive seeds share one place and light but not their traffic, because painting a place costs more than
 filling it; so seeds of training and test sets should come from distant ranges.
 """
 
@@ -25,17 +25,20 @@ from flowrt_sim.palette import colours_of
 from flowrt_sim.sensor import Sensor
 from flowrt_sim.shapes import VARIANTS, Body, body
 
-HIDDEN = 0.70
-"""Objects hidden by more than this share are left out."""
-SMALLEST_PX = 8.0
+HIDDEN = 0.92
+"""Objects of which more than this share is not seen are left out; a user of the pictures draws the line of what counts."""
+SMALLEST_PX = 4.0
 """Objects lower than this in a 720 pixel high picture are left out."""
-SHARING = 4
+SHARING = 8
 """How many consecutive seeds share a place."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture and its truth: BGR (H, W, 3), boxes (N, 4) px, class ids (N,), share hidden by others (N,)."""
+    """One picture and its truth: BGR (H, W, 3), boxes (N, 4) px, class ids (N,), share not seen (N,).
+
+    What is hidden by something nearer and what lies outside the picture both count as not seen.
+    """
 
     image_bgr: npt.NDArray[np.uint8]
     boxes_xyxy_px: npt.NDArray[np.float32]
@@ -50,6 +53,7 @@ class _Place:
     light: Light
     backdrop: npt.NDArray[np.uint8]
     furniture: tuple[Figure, ...]
+    sensor: Sensor
 
 
 def sample(seed: int, *, size: tuple[int, int] = (1280, 720), weather: str | None = None, light: str | None = None) -> Sample:
@@ -70,19 +74,20 @@ def sample(seed: int, *, size: tuple[int, int] = (1280, 720), weather: str | Non
     lit = {leg: str(rng.choice(["red", "amber", "green"], p=[0.5, 0.1, 0.4])) for leg in LEGS}
     draw_lamps(picture, place.camera, place.layout, lit, place.light)
     draw_street_lamps(picture, place.camera, place.layout, place.light)
-    jpeg = int(rng.integers(45, 96)) if rng.random() < 0.5 else 0
-    sensor = Sensor(size, place.light, seed, blur_px=float(rng.uniform(0.3, 1.1)), jpeg=jpeg)
-    picture = sensor.expose(picture, 0)
-    kept = []
+    place.sensor.jpeg = int(rng.integers(45, 96)) if rng.random() < 0.5 else 0
+    place.sensor.blur_px = float(rng.uniform(0.3, 1.1))
+    picture = place.sensor.expose(picture, seed)
+    kept, unseen = [], []
     for item in seen:
         x1, y1, x2, y2 = item.box_px
         full = (item.full_px[2] - item.full_px[0]) * (item.full_px[3] - item.full_px[1])
-        inside = (x2 - x1) * (y2 - y1) / max(full, 1e-6)
-        if item.visible >= 1 - HIDDEN and inside >= 0.35 and y2 - y1 >= SMALLEST_PX * size[1] / 720:
+        seen_share = item.visible * min(1.0, (x2 - x1) * (y2 - y1) / max(full, 1e-6))
+        if seen_share >= 1 - HIDDEN and y2 - y1 >= SMALLEST_PX * size[1] / 720:
             kept.append(item)
+            unseen.append(1 - seen_share)
     boxes = np.array([s.box_px for s in kept], np.float32).reshape(-1, 4)
     ids = np.array([CLASSES.index(s.kind) for s in kept], np.int64)
-    return Sample(picture, boxes, ids, np.array([1 - s.visible for s in kept], np.float32))
+    return Sample(picture, boxes, ids, np.array(unseen, np.float32))
 
 
 @lru_cache(maxsize=2)
@@ -105,7 +110,7 @@ def _place(number: int, size: tuple[int, int], weather: str | None, light: str |
     backdrop = render_backdrop(camera, plan, layout, shine, number)
     eye = camera.position_m
     away = tuple(f for f in furniture(layout) if np.hypot(f.x_m - eye[0], f.y_m - eye[1]) > 9)
-    return _Place(layout, camera, shine, backdrop, away)
+    return _Place(layout, camera, shine, backdrop, away, Sensor(size, shine, number))
 
 
 def _layout(rng: np.random.Generator) -> Layout:

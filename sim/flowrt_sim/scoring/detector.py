@@ -1,7 +1,7 @@
 """The bundled detector against rendered pictures with known boxes: average precision at IoU 0.5, per class and condition.
 
 The pictures are those of `flowrt_sim.dataset` from seeds that training never used, half of them in combinations of light and
-weather that training never used either. An object counts when at most HIDDEN_SHARE of it is hidden and its shorter side is
+weather that training never used either. An object counts when at most HIDDEN_SHARE of it is hidden or outside the picture and its shorter side is
 at least SMALLEST_SIDE_PX in the 1280x720 picture; other objects may be found or not.
 
 OpenVINO is imported when a model is loaded, so the package can be used without it.
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowrt_sim import CLASSES
-from flowrt_sim.dataset import sample
+from flowrt_sim.dataset import SHARING, sample
 from flowrt_sim.scoring.average_precision import Floats, Found, Truth, class_average_precision, pairwise_iou
 
 HIDDEN_SHARE = 0.65
@@ -130,12 +130,13 @@ def suppress(boxes_px: Floats, scores: Floats, max_iou: float) -> npt.NDArray[np
 
 
 def examination(count: int, first_seed: int = EXAMINATION_FIRST_SEED) -> list[tuple[int, str, str]]:
-    """Seeds with light and weather: every second picture shows a condition that training never did."""
+    """Seeds with light and weather, two pictures a place: every second place shows a condition that training never did."""
     plan = []
     for i in range(count):
-        pool = HELD_OUT_CONDITIONS if i % 2 else TRAINED_CONDITIONS
-        light, weather = pool[(i // 2) % len(pool)]
-        plan.append((first_seed + i, light, weather))
+        place = i // 2
+        pool = HELD_OUT_CONDITIONS if place % 2 else TRAINED_CONDITIONS
+        light, weather = pool[place // 2 % len(pool)]
+        plan.append((first_seed + place * SHARING + i % 2, light, weather))
     return plan
 
 

@@ -1,0 +1,118 @@
+"""The parts of training: who answers for what, what is punished, and that pictures and boxes change together."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training is an optional extra: pip install flowrt[train]")
+
+from training.assign import Targets, assign  # noqa: E402
+from training.augment import Example, augmented  # noqa: E402
+from training.loss import detection_loss, paired_giou  # noqa: E402
+from training.model import Deployed, Grid, RawOutput, TrafficDetector  # noqa: E402
+
+WIDTH_PX, HEIGHT_PX, CLASSES = 128, 64, 7
+
+
+def targets_of(*boxes: tuple[float, float, float, float, int], ignored: tuple[int, ...] = ()) -> Targets:
+    """One picture's objects as (x1, y1, x2, y2, class)."""
+    hidden = torch.tensor([[i in ignored for i in range(len(boxes))]])
+    return Targets(
+        torch.tensor([[b[:4] for b in boxes]], dtype=torch.float32),
+        torch.tensor([[b[4] for b in boxes]]),
+        ~hidden,
+        hidden,
+    )
+
+
+def silent(grid: Grid) -> RawOutput:
+    """A network that sees nothing: unit boxes everywhere, low objectness, no opinion on the class."""
+    cells = len(grid.strides_px)
+    return RawOutput(torch.zeros(1, cells, 4), torch.full((1, cells), -4.0), torch.zeros(1, cells, CLASSES))
+
+
+def test_every_object_gets_a_cell_near_its_centre_even_a_tiny_one() -> None:
+    grid = Grid.of(WIDTH_PX, HEIGHT_PX)
+    targets = targets_of((40, 20, 43, 26, 6), (60, 10, 120, 60, 3))
+    raw = silent(grid)
+    found = assign(grid.boxes_px(raw.offsets), raw.objectness, raw.classes, targets, grid)
+    centres_px = (grid.columns_rows + 0.5) * grid.strides_px
+    for number, box in enumerate(targets.boxes_px[0]):
+        mine = found.positive[0] & (found.object_index[0] == number)
+        assert mine.any()
+        away = (centres_px[mine] - (box[:2] + box[2:]) / 2).abs() / grid.strides_px[mine]
+        assert float(away.max()) < 2.0
+
+
+def test_nobody_answers_for_an_ignored_object_and_nobody_is_punished_for_it() -> None:
+    grid = Grid.of(WIDTH_PX, HEIGHT_PX)
+    targets = targets_of((30, 10, 90, 50, 0), ignored=(0,))
+    raw = silent(grid)
+    found = assign(grid.boxes_px(raw.offsets), raw.objectness, raw.classes, targets, grid)
+    assert not found.positive.any()
+    assert found.neutral.any()
+    loud = raw._replace(objectness=torch.where(found.neutral, torch.tensor(8.0), raw.objectness))
+    quiet_loss = detection_loss(raw, targets, grid, torch.ones(CLASSES)).total
+    loud_loss = detection_loss(loud, targets, grid, torch.ones(CLASSES)).total
+    assert float(loud_loss) == pytest.approx(float(quiet_loss))
+
+
+def test_giou_is_one_for_equal_boxes_and_negative_for_distant_ones() -> None:
+    a = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10]])
+    b = torch.tensor([[0.0, 0, 10, 10], [30, 0, 40, 10]])
+    # hull of the second pair 40 x 10, union 200: 0 - (400 - 200) / 400
+    assert paired_giou(a, b).tolist() == pytest.approx([1.0, -0.5])
+
+
+def test_a_few_steps_on_one_picture_lower_the_loss() -> None:
+    torch.manual_seed(3)
+    grid = Grid.of(WIDTH_PX, HEIGHT_PX)
+    network = TrafficDetector(CLASSES, widths=(8, 8, 16, 16, 16), neck_widths=(16, 16, 16), head_width=16)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    picture = torch.full((2, 3, HEIGHT_PX, WIDTH_PX), 90.0)
+    picture[:, :, 12:52, 30:90] = torch.tensor([30.0, 40.0, 220.0])[None, :, None, None]
+    one = targets_of((30, 12, 90, 52, 2))
+    targets = Targets(*(torch.cat((t, t)) for t in one))
+    losses = []
+    for _ in range(25):
+        loss = detection_loss(network(picture), targets, grid, torch.ones(CLASSES))
+        optimiser.zero_grad()
+        loss.total.backward()
+        optimiser.step()
+        losses.append(float(loss.total.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_deployed_network_says_the_same_as_the_trained_one() -> None:
+    torch.manual_seed(1)
+    network = TrafficDetector(CLASSES).eval()
+    picture = torch.rand(1, 3, HEIGHT_PX, WIDTH_PX) * 255
+    with torch.no_grad():
+        raw, rows = network(picture), Deployed(network)(picture)
+    assert rows.shape == (1, len(Grid.of(WIDTH_PX, HEIGHT_PX).strides_px), 5 + CLASSES)
+    assert torch.allclose(rows[..., 4], raw.objectness.sigmoid(), atol=1e-5)
+    assert torch.allclose(rows[..., 5:], raw.classes.softmax(-1), atol=1e-5)
+    assert sum(p.numel() for p in network.parameters()) < 1_000_000
+
+
+def test_boxes_follow_what_augmentation_does_to_the_picture() -> None:
+    picture = np.full((96, 160, 3), 40, np.uint8)
+    picture[30:60, 50:90] = 230
+    example = Example(picture, np.array([[50, 30, 90, 60]], np.float32), np.array([0]), np.array([False]))
+    checked = 0
+    for number in range(60):
+        changed = augmented(example, np.random.default_rng(number))
+        if not len(changed.classes) or changed.ignored[0]:
+            continue
+        x1, y1, x2, y2 = changed.boxes_px[0]
+        inner = changed.picture[int(y1) + 3 : int(y2) - 3, int(x1) + 3 : int(x2) - 3]
+        assert np.median(inner) > np.median(changed.picture[:, :, :]) + 40
+        checked += 1
+    assert checked > 30
+
+
+def test_augmentation_follows_its_generator_alone() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    example = Example(picture, np.array([[10, 10, 40, 40]], np.float32), np.array([1]), np.array([False]))
+    first, second = (augmented(example, np.random.default_rng(9)) for _ in range(2))
+    assert np.array_equal(first.picture, second.picture)
+    assert np.array_equal(first.boxes_px, second.boxes_px)

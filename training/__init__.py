@@ -1,0 +1,1 @@
+"""How the bundled detector comes about: render, train, export, measure (see README.md here). Needs the extra `train`."""

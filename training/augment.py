@@ -1,0 +1,109 @@
+"""Changes of a training picture that leave its truth true: mirror, zoom, light, colour, noise, blur, patches.
+
+Pictures are [h, w, 3] uint8 BGR; boxes [n, 4] corners in pixels. Rendered pictures are cleaner and more alike than those
+of a street, and every camera has its own colours: the changes are there to keep the network from learning the renderer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+FILL = (114, 114, 114)
+KEPT_SHARE = 0.35
+"""An object of which the crop leaves less than this share is no longer asked for."""
+SMALLEST_SIDE_PX = 3.0
+"""In pixels of the network's input: below this no box can be placed to half a cell's accuracy, so it is not asked for."""
+
+
+class Example(NamedTuple):
+    """A picture with its objects."""
+
+    picture: Picture
+    boxes_px: Floats
+    classes: Ints
+    ignored: Flags
+
+
+def augmented(example: Example, rng: np.random.Generator) -> Example:
+    """A changed copy of an example, of the same size."""
+    picture, boxes = example.picture.copy(), example.boxes_px.copy()
+    if rng.random() < 0.5:
+        width = picture.shape[1]
+        picture = np.ascontiguousarray(picture[:, ::-1])
+        boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
+    example = Example(picture, boxes, example.classes, example.ignored)
+    if rng.random() < 0.6:
+        example = _zoomed(example, rng)
+    picture = _recoloured(example.picture, rng)
+    if rng.random() < 0.15:
+        picture = np.asarray(cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.3, 0.9)), dtype=np.uint8)
+    if rng.random() < 0.35:
+        picture = _noisy(picture, rng)
+    if rng.random() < 0.25:
+        picture = _patched(picture, rng)
+    return example._replace(picture=picture)
+
+
+def _zoomed(example: Example, rng: np.random.Generator) -> Example:
+    """Zoom out to 0.75 or in to 1.4, each axis a little on its own, and move; what leaves the picture is cut."""
+    height, width = example.picture.shape[:2]
+    zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.4))))
+    stretch = float(np.exp(rng.uniform(-0.06, 0.06)))
+    sx, sy = zoom * stretch, zoom / stretch
+    tx = rng.uniform(min(0.0, width * (1 - sx)), max(0.0, width * (1 - sx)))
+    ty = rng.uniform(min(0.0, height * (1 - sy)), max(0.0, height * (1 - sy)))
+    matrix = np.array([[sx, 0, tx], [0, sy, ty]], np.float32)
+    picture = cv2.warpAffine(example.picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=FILL)
+    moved = example.boxes_px * np.array([sx, sy, sx, sy], np.float32) + np.array([tx, ty, tx, ty], np.float32)
+    limit = np.array([width, height, width, height], np.float32)
+    cut = np.clip(moved, 0, limit)
+    whole = np.prod(moved[:, 2:] - moved[:, :2], axis=1)
+    left = np.prod(cut[:, 2:] - cut[:, :2], axis=1)
+    share = left / np.maximum(whole, 1e-6)
+    kept = left > 0
+    small = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf) < SMALLEST_SIDE_PX
+    ignored = example.ignored | (share < KEPT_SHARE) | small
+    return Example(np.asarray(picture, dtype=np.uint8), cut[kept], example.classes[kept], ignored[kept])
+
+
+def _recoloured(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Gain, offset and gamma of the whole picture, a gain of each channel, and now and then less colour."""
+    ramp = np.arange(256, dtype=np.float32) / 255
+    gamma = np.exp(rng.uniform(-0.25, 0.25))
+    gain, offset = rng.uniform(0.8, 1.25), rng.uniform(-0.05, 0.05)
+    channel_gain = rng.uniform(0.85, 1.15, 3)
+    curve = (ramp[:, None] ** gamma * gain * channel_gain + offset) * 255
+    table = np.clip(curve, 0, 255).astype(np.uint8)[:, None, :]
+    changed = cv2.LUT(picture, np.ascontiguousarray(table.reshape(1, 256, 3)))
+    if rng.random() < 0.3:
+        grey = cv2.cvtColor(cv2.cvtColor(changed, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        share = rng.uniform(0.2, 1.0)
+        changed = cv2.addWeighted(changed, 1 - share, grey, share, 0)
+    return np.asarray(changed, dtype=np.uint8)
+
+
+def _noisy(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Gaussian noise of the sensor, up to 10 grey values."""
+    noise = np.zeros(picture.shape, np.int16)
+    cv2.setRNGSeed(int(rng.integers(1 << 31)))
+    grain = cv2.randn(noise, np.zeros(3), np.full(3, rng.uniform(1.0, 10.0)))
+    return np.asarray(cv2.add(picture, grain, dtype=cv2.CV_8U), dtype=np.uint8)
+
+
+def _patched(picture: Picture, rng: np.random.Generator) -> Picture:
+    """One to three small grey patches: leaves, flags, dirt on the glass. Too small to hide a whole object nearby."""
+    height, width = picture.shape[:2]
+    for _ in range(int(rng.integers(1, 4))):
+        w, h = int(rng.integers(4, 40)), int(rng.integers(4, 30))
+        x, y = int(rng.integers(0, width - w)), int(rng.integers(0, height - h))
+        picture[y : y + h, x : x + w] = rng.integers(0, 255, 3)
+    return picture

@@ -1,0 +1,126 @@
+"""Write a trained state as OpenVINO IR, FP16 and INT8, and measure both on the pictures that the state was chosen by.
+
+    PYTHONPATH=sim python -m training.export --run training/runs/main --out models/flowrt-traffic
+
+Batch normalisation and the scaling to 0..1 are folded into the convolutions, so the model takes BGR pictures in 0..255. What a
+reader has to know stands in the model's metadata, section `flowrt`: labels, decoder, strides, colour order, value range, how a
+picture is brought to size, and a sensible suppression IoU. The INT8 model is calibrated on training pictures of
+all conditions, and refused when it loses more than `MAX_INT8_LOSS` against FP16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+from flowrt_sim import CLASSES
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from training.data import Pictures, cached
+from training.evaluate import model_map50
+from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, STRIDES, ConvBlock, Deployed, TrafficDetector
+from training.splits import CHOOSE, LEARN
+
+NAME = "flowrt-traffic"
+CALIBRATION_PICTURES = 300
+MAX_INT8_LOSS = 0.01
+MAX_MEGABYTES = 3.0
+METADATA = {
+    "labels": " ".join(CLASSES),
+    "decoder": "yolox",
+    "strides": " ".join(str(s) for s in STRIDES),
+    "colours": "bgr",
+    "input_range": "0..255",
+    "resize": "stretch",
+    "nms_iou": "0.6",
+}
+
+
+def folded(detector: TrafficDetector) -> TrafficDetector:
+    """The same network with batch normalisation folded into the convolutions before it."""
+    for block in [m for m in detector.modules() if isinstance(m, ConvBlock)]:
+        convolution, normalisation = block[0], block[1]
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(normalisation, nn.BatchNorm2d)
+        block[0], block[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
+    return detector
+
+
+def converted(state: Path) -> Any:
+    """The OpenVINO model, in FP32, of a state file written by `training.train`."""
+    detector = TrafficDetector(len(CLASSES))
+    detector.load_state_dict(torch.load(state, weights_only=True)["average"])
+    network = Deployed(folded(detector.eval())).eval()
+    shape = [1, 3, INPUT_HEIGHT_PX, INPUT_WIDTH_PX]
+    model = openvino.convert_model(network, example_input=torch.zeros(shape), input=shape)
+    model.inputs[0].get_tensor().set_names({"pictures"})
+    model.outputs[0].get_tensor().set_names({"detections"})
+    for key, value in METADATA.items():
+        model.set_rt_info(value, ["flowrt", key])
+    return model
+
+
+def quantised(model: Any, pictures: Pictures) -> Any:
+    """The model in INT8, calibrated on pictures spread evenly over a cache."""
+    import nncf
+
+    chosen = np.linspace(0, len(pictures) - 1, min(CALIBRATION_PICTURES, len(pictures))).astype(int)
+
+    def blob(index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return np.ascontiguousarray(pictures[int(index)].picture.transpose(2, 0, 1)[None], dtype=np.float32)
+
+    return nncf.quantize(
+        model,
+        nncf.Dataset(chosen.tolist(), blob),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(chosen),
+        fast_bias_correction=False,
+    )
+
+
+def export(options: argparse.Namespace) -> None:
+    """Both models on disk, and their measurements as `choose.json` in the run's folder."""
+    torch.manual_seed(0)
+    out, run = Path(options.out), Path(options.run)
+    out.mkdir(parents=True, exist_ok=True)
+    learn, choose = cached(LEARN, options.learn), cached(CHOOSE, options.choose)
+    model = converted(run / "best.pt")
+    paths = {"fp16": out / f"{NAME}-fp16.xml", "int8": out / f"{NAME}-int8.xml"}
+    openvino.save_model(model, paths["fp16"], compress_to_fp16=True)
+    openvino.save_model(quantised(model, learn), paths["int8"], compress_to_fp16=True)
+    scores: dict[str, dict[str, Any]] = {}
+    for precision, path in paths.items():
+        map50, per_class = model_map50(path, choose)
+        megabytes = (path.stat().st_size + path.with_suffix(".bin").stat().st_size) / 1e6
+        scores[precision] = {"map50": round(map50, 4), "per_class": per_class, "megabytes": round(megabytes, 2)}
+        print(precision, json.dumps(scores[precision]))
+        if megabytes > MAX_MEGABYTES:
+            raise SystemExit(
+                f"{path}: {megabytes:.2f} MB, more than {MAX_MEGABYTES} MB: choose smaller widths in training/model.py"
+            )
+    (run / "choose.json").write_text(json.dumps(scores, indent=1) + "\n")
+    lost = scores["fp16"]["map50"] - scores["int8"]["map50"]
+    if lost > MAX_INT8_LOSS:
+        raise SystemExit(
+            f"INT8 loses {lost:.4f} mAP50, more than {MAX_INT8_LOSS}: calibrate on more pictures or keep a layer in FP"
+        )
+
+
+def main() -> None:
+    """Read the command line and export."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--run", default="training/runs/main", help="folder with best.pt")
+    parser.add_argument("--out", default=f"models/{NAME}")
+    parser.add_argument("--learn", type=int, default=6400, help="size of the cache to calibrate on")
+    parser.add_argument("--choose", type=int, default=280, help="size of the cache to measure on")
+    export(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Train the detector on rendered pictures, on the CPU.
+
+    PYTHONPATH=sim python -m training.train --learn 6400 --epochs 14 --run training/runs/main
+
+Repeatable: the pictures follow from their seeds, their order and every change of them from `--seed` and the epoch. The
+state that is kept is an exponential moving average of the weights; the best one by mAP50 on the `choose` pictures ends up in
+`RUN/best.pt`. A run that was interrupted goes on from `RUN/last.pt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from flowrt_sim import CLASSES
+from torch import Tensor, nn
+
+from training.data import batches, cached
+from training.evaluate import network_map50
+from training.loss import detection_loss
+from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, Grid, TrafficDetector
+from training.splits import CHOOSE, LEARN
+
+WARM_UP_STEPS = 200
+AVERAGE_DECAY = 0.998
+MAX_GRADIENT = 10.0
+REPORT_EVERY = 50
+
+
+def learning_rate_share(step: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine down to one hundredth."""
+    if step < WARM_UP_STEPS:
+        return (step + 1) / WARM_UP_STEPS
+    done = (step - WARM_UP_STEPS) / max(1, steps - WARM_UP_STEPS)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def optimiser_for(model: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
+    """AdamW, without decay for biases and normalisation."""
+    flat = [p for p in model.parameters() if p.ndim <= 1]
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    return torch.optim.AdamW(
+        [{"params": weights, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}], lr=rate
+    )
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, step: int) -> None:
+    """Move the averaged weights towards the model's; faster in the beginning, when there is little worth keeping."""
+    decay = min(AVERAGE_DECAY, (1 + step) / (20 + step))
+    for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if kept.dtype.is_floating_point:
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+def class_weights(counts: Any) -> Tensor:
+    """Weights [classes] by the inverse square root of how often a class occurs, mean 1, at most 2."""
+    rare = 1 / torch.as_tensor(counts, dtype=torch.float32).clamp(min=1).sqrt()
+    return (rare / rare.mean()).clamp(max=2.0)
+
+
+def train(options: argparse.Namespace) -> None:
+    """The whole run: pictures, epochs, states on disk, one line of JSON an epoch in `RUN/log.ndjson`."""
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    run = Path(options.run)
+    run.mkdir(parents=True, exist_ok=True)
+    learn, choose = cached(LEARN, options.learn), cached(CHOOSE, options.choose)
+    weights = class_weights(learn.class_counts(len(CLASSES)))
+
+    model = TrafficDetector(len(CLASSES))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(model).eval()
+    optimiser = optimiser_for(model, options.rate, options.decay)
+    grid = Grid.of(INPUT_WIDTH_PX, INPUT_HEIGHT_PX)
+    steps_an_epoch = len(learn) // options.batch
+    steps = steps_an_epoch * options.epochs
+    first_epoch, best = _resumed(run / "last.pt", model, average, optimiser)
+
+    for epoch in range(first_epoch, options.epochs):
+        started, sums = time.monotonic(), torch.zeros(4)
+        model.train()
+        for number, (pictures, targets) in enumerate(batches(learn, options.batch, options.seed, epoch, changed=True)):
+            step = epoch * steps_an_epoch + number
+            for group in optimiser.param_groups:
+                group["lr"] = options.rate * learning_rate_share(step, steps)
+            with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+                raw = model(pictures.contiguous(memory_format=torch.channels_last))
+            loss = detection_loss(raw, targets, grid, weights)
+            optimiser.zero_grad(set_to_none=True)
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
+            optimiser.step()
+            follow(average, model, step)
+            sums += torch.stack([loss.box.detach(), loss.objectness.detach(), loss.classes.detach(), torch.tensor(1.0)])
+            if number % REPORT_EVERY == REPORT_EVERY - 1:
+                rate_s = (number + 1) * options.batch / (time.monotonic() - started)
+                parts = " ".join(
+                    f"{name} {float(v):.3f}" for name, v in zip(("box", "obj", "class"), sums / sums[3], strict=False)
+                )
+                print(f"epoch {epoch} step {number + 1}/{steps_an_epoch} {parts} {rate_s:.1f} pictures/s", flush=True)
+        map50, per_class = network_map50(average, choose, grid)
+        best = _saved(run, model, average, optimiser, epoch, map50, best)
+        entry = {
+            "epoch": epoch,
+            "map50": round(map50, 4),
+            "per_class": per_class,
+            "seconds": round(time.monotonic() - started),
+        }
+        with (run / "log.ndjson").open("a") as log:
+            log.write(json.dumps(entry) + "\n")
+        print(json.dumps(entry), flush=True)
+
+
+def _resumed(path: Path, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+    """The next epoch and the best mAP50 so far."""
+    if not path.exists():
+        return 0, -1.0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["epoch"]) + 1, float(state["best"])
+
+
+def _saved(
+    run: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    epoch: int,
+    map50: float,
+    best: float,
+) -> float:
+    """Write the states of this epoch; returns the best mAP50 so far."""
+    best_now = max(best, map50)
+    if map50 >= best:
+        torch.save({"average": average.state_dict(), "epoch": epoch, "map50": map50}, run / "best.pt")
+    state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+    torch.save({**state, "epoch": epoch, "best": best_now}, run / "last.pt")
+    return best_now
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--learn", type=int, default=6400, help="pictures to learn from")
+    parser.add_argument("--choose", type=int, default=280, help="pictures to choose the best state by")
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--decay", type=float, default=0.02, help="weight decay")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--run", default="training/runs/main", help="folder for states and log")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
