@@ -88,8 +88,14 @@ class Contract:
 
     def lines(self, message: Message, site: str, extra: Mapping[str, Any] = _NOTHING) -> list[bytes]:
         """The same points as line protocol, times in microseconds, one line each without line end. Raises NotInContract."""
+        return [line for _, line in self.lines_of(message, site, extra)]
+
+    def lines_of(
+        self, message: Message, site: str, extra: Mapping[str, Any] = _NOTHING
+    ) -> list[tuple[MeasurementSpec, bytes]]:
+        """Each line with its measurement, whose `bucket` says where it goes. Raises NotInContract."""
         facts = facts_of(message, site, extra)
-        return [line for maker in self._makers(type(message)) for line in maker.lines(facts)]
+        return [(maker.spec, line) for maker in self._makers(type(message)) for line in maker.lines(facts)]
 
     def validate_payload(self, what: Message | type[Message] | str, payload: Any) -> list[Breach]:
         """How a payload breaks the schema of a topic (its name, or a message of it). Raises NotInContract."""

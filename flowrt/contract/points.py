@@ -72,7 +72,7 @@ class PointMaker:
             return
         yield self._row({**facts, each.name: each.whole}, facts)
         for name, entry in (self._entries(facts) or {}).items():
-            own = entry if isinstance(entry, Mapping) else msgspec.structs.asdict(entry)
+            own = _facts_of_entry(entry)
             yield self._row({**facts, each.name: name}, own, facts)
 
     def _row(self, tagged: Mapping[str, Any], facts: Mapping[str, Any], timed: Mapping[str, Any] | None = None) -> Row:
@@ -96,6 +96,12 @@ def facts_of(message: Message, site: str, extra: Mapping[str, Any]) -> dict[str,
     facts["site"] = site
     facts.update(extra)
     return facts
+
+
+def _facts_of_entry(entry: Any) -> Mapping[str, Any]:
+    if isinstance(entry, msgspec.Struct):
+        return msgspec.structs.asdict(entry)
+    return entry if isinstance(entry, Mapping) else {"value": entry}
 
 
 def _tag(value: Any) -> str:

@@ -56,7 +56,8 @@ def prove_measurement(message: type[Message], spec: MeasurementSpec) -> list[str
     if spec.each is not None:
         known[spec.each.name] = {"type": "string"}
         entry = (_follow(known, spec.each.path) or {}).get("additionalProperties")
-        of_entries = entry.get("properties", {}) if isinstance(entry, dict) else {}
+        if isinstance(entry, dict):
+            of_entries = entry.get("properties") or {"value": entry}
     return list(_unfilled(spec, known, of_entries))
 
 
@@ -88,6 +89,8 @@ def _follow(properties: Schema, path: str) -> Schema | None:
     found = properties.get(first)
     if found is None or not rest:
         return found
+    if found.get("type") == "object" and not found.get("properties") and "additionalProperties" not in found:
+        return {"description": "anything"}  # a free-form object: what is in it shows only at run time
     return _follow(found.get("properties", {}), rest)
 
 

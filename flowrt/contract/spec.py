@@ -65,7 +65,8 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Each(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Besides the message's own point, one for each entry of the mapping at `path`.
 
-    name: the path under which tags find the entry's key; whole: what stands there in the message's own point.
+    name: the path under which tags find the entry's key; whole: what stands there in the message's own point. An entry that
+    is a number is found under the path `value`.
     """
 
     path: str
@@ -78,6 +79,7 @@ class MeasurementSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     distinct: path of an id that moves the point's time by less than 1 ms, always by the same, so that two events of one series
     at one instant stay two points, and the same event stays one.
+    bucket: which of the database's two takes it: raw points (`monitoring`, 7 days) or aggregates (`analytics`, 30 days).
     """
 
     measurement: str
@@ -87,6 +89,7 @@ class MeasurementSpec(msgspec.Struct, frozen=True, kw_only=True):
     time: str = "time_s"
     distinct: str = ""
     each: Each | None = None
+    bucket: Literal["monitoring", "analytics"] = "monitoring"
     schema: dict[str, Any] = {}
     file: str = ""
 
