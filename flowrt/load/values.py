@@ -314,7 +314,9 @@ def expected(kind: kinds.Type) -> str:
     if isinstance(kind, kinds.UnionType):
         return " or ".join(dict.fromkeys(expected(each) for each in kind.types))
     if isinstance(kind, kinds.LiteralType):
-        return "one of " + ", ".join(map(str, kind.values)) if len(kind.values) > 1 else f"{kind.values[0]}"
+        words = ", ".join(str(value) for value in kind.values if value != "")
+        empty = ", or empty" if "" in kind.values else ""
+        return f"one of {words}{empty}" if len(kind.values) > 1 else words
     if isinstance(kind, kinds.EnumType):
         return "one of " + ", ".join(str(member.value) for member in kind.cls)
     if isinstance(kind, kinds.IntType | kinds.FloatType):
