@@ -12,7 +12,7 @@ from flowrt.flow import FROM, Edge, NodeSpec
 from flowrt.journal import EventRow
 from flowrt.messages import Event, Fault, Frame, Message
 from flowrt.node import Context, Inference, Node, Outbox
-from flowrt.runtime.channel import Channel
+from flowrt.runtime.channel import Channel, Closed
 from flowrt.runtime.statistics import Histogram
 
 Push = Callable[[Message], None]
@@ -285,7 +285,11 @@ class InferenceCell(Cell):
         self.begun += 1
         if not self.threaded and len(self.pipe) >= self.pipe.size:
             self.collect_now()
-        self.pipe.put((node, pending, message, getattr(current, "origin_ns", 0)))
+        try:
+            self.pipe.put((node, pending, message, getattr(current, "origin_ns", 0)))
+        except Closed:  # only behind a driver that was left behind
+            self.ended += 1
+            self.dropped += 1
 
     def push_shared(self, message: Message) -> None:
         assert self.lock is not None

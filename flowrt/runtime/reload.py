@@ -195,22 +195,25 @@ def _same_place(cell: Cell, node: Node) -> bool:
 
 
 def _exchange_drivers(runtime: Runtime, plan: Plan, leaving: list[Cell]) -> None:
-    """Stop the drivers of what left or was replaced, then start those of what is new."""
+    """Start new collectors, stop the drivers of what left or was replaced, then start new sources."""
     gone = {id(cell) for cell in leaving}
     stopped = {change.was for change in plan.changes if change.kind in ("removed", "replaced")}
     drivers: dict[str, Driver] = {}
     ending: list[Driver] = []
     was = {change.was: change.name for change in plan.changes if change.was and change.kind != "removed"}
-    for name, driver in runtime.drivers.items():
-        ends = id(driver.cell) in gone or (name in stopped and isinstance(driver, SourceDriver))
-        if ends:
+    for name in [name for name in plan.old.order() if name in runtime.drivers]:
+        driver = runtime.drivers[name]
+        if id(driver.cell) in gone or (name in stopped and isinstance(driver, SourceDriver)):
             ending.append(driver)
-            driver.stop()
         else:
             driver.name = was[name]
             drivers[driver.name] = driver
     runtime.drivers = drivers
-    for driver in ending:
+    for cell in runtime.cells.values():  # collectors first: what ends may still have something for them
+        if isinstance(cell, InferenceCell) and cell.name not in runtime.drivers:
+            runtime.drive(cell)
+    for driver in ending:  # upstream first: what one still carries, the next can still take
+        driver.stop()
         if not driver.join(JOIN_S):
             log.warning("%s did not come to its end within %g s and is left behind", driver.name, JOIN_S)
             driver.abandon()

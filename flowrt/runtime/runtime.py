@@ -243,13 +243,16 @@ class Runtime:
         before, after = drivers_reaching(plan.old), drivers_reaching(plan.new)
         old_cells, self.cells, self.flow = self.cells, cells, plan.new
         gone = {id(cell) for cell in leaving}
-        reached = {}
-        for change in plan.changes:
-            if change.kind != "removed":
-                leavers = {
-                    f"{name} (leaving)" for name in before.get(change.was, frozenset()) if id(old_cells[name]) in gone
-                }
-                reached[change.name] = after[change.name] | leavers
+        was = {change.name: change.was for change in plan.changes if change.kind != "removed"}
+        reached: dict[str, frozenset[str]] = {}
+        leavers: dict[str, frozenset[str]] = {}
+        for name in plan.new.order():  # what leavers carry into a node goes on along its new edges
+            left = {f"{driver} (leaving)" for driver in before.get(was[name], ()) if id(old_cells[driver]) in gone}
+            for edge in plan.new.nodes[name].edges:
+                if not isinstance(plan.new.nodes[edge.source].settings, Inference):
+                    left |= leavers[edge.source]
+            leavers[name] = frozenset(left)
+            reached[name] = after[name] | leavers[name]
         self._wire(plan.new, reached)
         for cell in leaving:
             for name in before:

@@ -52,7 +52,11 @@ class Bench:
 
     def edit(self, runtime: Runtime, nodes: str, **options: bool) -> dict[str, object]:
         """Apply another `nodes` block to a running runtime."""
-        return apply(runtime, Plan.between(runtime.flow, self.flow(nodes)), **options)
+        return self.edit_to(runtime, self.flow(nodes), **options)
+
+    def edit_to(self, runtime: Runtime, flow: Flow, **options: bool) -> dict[str, object]:
+        """Apply another flow to a running runtime."""
+        return apply(runtime, Plan.between(runtime.flow, flow), **options)
 
 
 @pytest.fixture

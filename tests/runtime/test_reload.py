@@ -1,0 +1,308 @@
+"""Reload: what changes, what stays, and that nothing is lost in between."""
+
+from __future__ import annotations
+
+import random
+import textwrap
+import time
+
+import pytest
+
+from flowrt.flow import Flow
+from flowrt.load import load
+from flowrt.plan import Plan
+from flowrt.runtime import ReloadFailed, Runtime
+from tests.runtime.conftest import Bench
+
+FLOW = """
+    count: {type: numbers, n: 1000000, every_s: 0.001}
+    sum: {type: total, from: count}
+    end: {type: keep, from: sum}
+"""
+
+
+def start(bench: Bench, nodes: str) -> Runtime:
+    runtime = bench.runtime(nodes)
+    runtime.start()
+    time.sleep(0.1)
+    return runtime
+
+
+def names(bench: Bench, runtime: Runtime, nodes: str) -> dict[str, list[str]]:
+    return Plan.between(runtime.flow, bench.flow(nodes)).names()
+
+
+def complete(runtime: Runtime, end: str = "end", without: tuple[int, ...] = (13,)) -> list[int]:
+    """Every number up to the last one arrived, once and in order."""
+    got = [message.data["number"] for message in runtime.cells[end].node.seen]
+    assert got == [n for n in range(got[-1] + 1) if n not in without]
+    return got
+
+
+def test_a_setting_changes_in_place_and_memory_stays(bench: Bench) -> None:
+    runtime = start(bench, FLOW)
+    node = runtime.cells["sum"].node
+    before = node._sum
+    facts = bench.edit(runtime, FLOW.replace("type: total", "type: total, factor: 0"))
+    assert runtime.cells["sum"].node is node
+    assert node.factor == 0
+    assert node._sum >= before > 0
+    assert facts["ledger"]["balanced"]
+    time.sleep(0.05)
+    runtime.stop()
+    complete(runtime)
+
+
+def test_comments_order_and_formatting_change_nothing(bench: Bench) -> None:
+    runtime = start(bench, FLOW)
+    lines = [line.strip() for line in FLOW.strip().splitlines()]
+    plan = Plan.between(runtime.flow, bench.flow("# a comment\n" + "\n\n".join(reversed(lines))))
+    assert plan.empty
+    assert plan.names()["kept"] == ["end", "sum", "count"]
+
+
+def test_rewiring_restarts_nothing(bench: Bench) -> None:
+    runtime = start(bench, FLOW + "relay: {type: relay, from: count}\nalso: {type: keep, from: relay}")
+    nodes = {name: cell.node for name, cell in runtime.cells.items()}
+    text = FLOW.replace("total, from: count", "total, from: relay") + "relay: {type: relay, from: count}\nalso: {type: keep, from: relay}"
+    assert names(bench, runtime, text)["rewired"] == ["sum"]
+    bench.edit(runtime, text)
+    assert {name: cell.node for name, cell in runtime.cells.items()} == nodes
+    time.sleep(0.05)
+    runtime.stop()
+    complete(runtime)
+    complete(runtime, "also", ())
+
+
+def test_replacing_carries_memory_over_where_the_node_can(bench: Bench) -> None:
+    runtime = start(bench, FLOW)
+    old = runtime.cells["sum"].node
+    bench.edit(runtime, FLOW.replace("type: total", "type: total, carry: false"))
+    assert runtime.cells["sum"].node is not old
+    assert runtime.cells["sum"].node._sum >= old._sum > 0
+    forgetful = runtime.cells["sum"].node
+    bench.edit(runtime, FLOW)
+    assert runtime.cells["sum"].node._sum < forgetful._sum, "export_state gave None, so it began anew"
+    runtime.stop()
+    complete(runtime)
+
+
+def test_adding_and_removing_nodes_under_load(bench: Bench) -> None:
+    runtime = start(bench, FLOW)
+    for _ in range(10):
+        bench.edit(runtime, FLOW + "extra: {type: keep, from: [sum, count]}\nmore: {type: numbers, n: 100000, every_s: 0.002}\nboth: {type: keep, from: [more, sum]}")
+        time.sleep(0.02)
+        assert set(runtime.cells) == {"count", "sum", "end", "extra", "more", "both"}
+        bench.edit(runtime, FLOW)
+        assert set(runtime.cells) == {"count", "sum", "end"}
+    runtime.stop()
+    complete(runtime)
+    assert runtime.ledger()["balanced"], runtime.ledger()
+
+
+def test_a_source_is_replaced_after_it_carried_its_last_message(bench: Bench) -> None:
+    runtime = start(bench, FLOW)
+    bench.edit(runtime, FLOW.replace("type: numbers", "type: numbers, fail_at: -5"))
+    assert runtime.cells["count"].node.fail_at == -5, "in place"
+    (bench.folder / "nodes" / "numbers.py").write_text((bench.folder / "nodes" / "numbers.py").read_text() + "\n# edited\n")
+    assert names(bench, runtime, FLOW)["replaced"] == ["count"]
+    bench.edit(runtime, FLOW)
+    time.sleep(0.1)
+    runtime.stop()
+    got = [message.data["number"] for message in runtime.cells["end"].node.seen]
+    again = got.index(0, 1)
+    assert got[:again] == [n for n in range(again + 1) if n != 13][:again]
+    assert got[again:] == [n for n in range(len(got) - again + 1) if n != 13][: len(got) - again]
+    assert runtime.ledger()["balanced"]
+
+
+@pytest.mark.parametrize("setting", ["brain: b", "takes_s: 0.001"])
+def test_inference_in_flight_is_finished_first(bench: Bench, setting: str) -> None:
+    flow = """
+        count: {type: numbers, n: 1000000, every_s: 0.0005}
+        think: {type: think, from: count}
+        end: {type: keep, from: think}
+    """
+    runtime = start(bench, flow)
+    for _ in range(5):
+        bench.edit(runtime, flow.replace("type: think", f"type: think, {setting}"))
+        time.sleep(0.02)
+        bench.edit(runtime, flow)
+        time.sleep(0.02)
+    runtime.stop()
+    complete(runtime, without=())
+    if setting.startswith("brain"):
+        brains = [message.data["brain"] for message in runtime.cells["end"].node.seen]
+        assert sum(a != b for a, b in zip(brains, brains[1:], strict=False)) == 10, "each change once, in order"
+
+
+def test_a_node_that_fails_to_open_rolls_back(bench: Bench) -> None:
+    flow = FLOW.replace("from: sum", "from: fussy") + "fussy: {type: fussy, from: sum}"
+    runtime = start(bench, flow)
+    nodes = {name: cell.node for name, cell in runtime.cells.items()}
+    with pytest.raises(ReloadFailed, match="attic is no place to open; the reload was rolled back"):
+        bench.edit(runtime, flow.replace("type: fussy", "type: fussy, place: attic") + "\nnew: {type: keep, from: sum}")
+    assert {name: cell.node for name, cell in runtime.cells.items()} == nodes
+    time.sleep(0.05)
+    runtime.stop()
+    complete(runtime)
+
+
+def test_a_node_that_refuses_its_settings_rolls_all_of_them_back(bench: Bench) -> None:
+    flow = FLOW + "relay: {type: relay, from: count, label: old}\nother: {type: keep, from: relay}"
+    runtime = start(bench, flow)
+    text = flow.replace("label: old", "label: new").replace("type: total", "type: total, factor: -1")
+    with pytest.raises(ReloadFailed, match="sum refuses the change: the factor must not be negative"):
+        bench.edit(runtime, text)
+    assert runtime.cells["relay"].node.label == "old"
+    assert runtime.cells["sum"].node.factor == 1.0
+    runtime.stop()
+    complete(runtime)
+
+
+def test_a_rename_with_was_keeps_the_node(bench: Bench) -> None:
+    runtime = start(bench, FLOW)
+    node = runtime.cells["sum"].node
+    text = FLOW.replace("sum: {type: total", "tally: {type: total, was: sum").replace("from: sum", "from: tally")
+    bench.edit(runtime, text)
+    assert runtime.cells["tally"].node is node
+    plain = FLOW.replace("sum:", "total:").replace("from: sum", "from: total")
+    assert names(bench, runtime, plain)["added"] == ["total"]
+    runtime.stop()
+    complete(runtime)
+
+
+def test_two_nodes_that_swap_names(bench: Bench) -> None:
+    text = """
+        count: {type: numbers, n: 1000000, every_s: 0.001}
+        left: {type: relay, from: count, label: l}
+        right: {type: total, from: left}
+        end: {type: keep, from: right}
+    """
+    runtime = start(bench, text)
+    swapped = """
+        count: {type: numbers, n: 1000000, every_s: 0.001}
+        right: {type: relay, from: count, label: l}
+        left: {type: total, from: right}
+        end: {type: keep, from: left}
+    """
+    assert set(names(bench, runtime, swapped)["replaced"]) == {"left", "right"}
+    bench.edit(runtime, swapped)
+    time.sleep(0.05)
+    runtime.stop()
+    complete(runtime)
+
+
+def test_an_outbox_keeps_its_letters_through_a_reload(bench: Bench) -> None:
+    flow = FLOW + "out: {type: letters, from: sum}"
+    runtime = start(bench, flow)
+    runtime.cells["out"].node.away = True
+    time.sleep(0.05)
+    code = bench.folder / "nodes" / "letters.py"
+    code.write_text(code.read_text() + "\n# edited\n")
+    bench.edit(runtime, flow)
+    assert runtime.cells["out"].node.away is False, "a new node"
+    time.sleep(0.1)
+    runtime.stop()
+    numbers = complete(runtime)
+    assert runtime.cells["out"].node.delivered == [f"count-{n}" for n in numbers]
+
+
+def test_strict_refuses_to_remove_a_sink_with_a_backlog(bench: Bench) -> None:
+    flow = FLOW + "out: {type: letters, from: sum}"
+    runtime = start(bench, flow)
+    runtime.cells["out"].node.away = True
+    time.sleep(0.1)
+    with pytest.raises(ReloadFailed, match="out still has .* letters to deliver"):
+        bench.edit(runtime, FLOW, strict=True)
+    assert "out" in runtime.cells
+    facts = bench.edit(runtime, FLOW)
+    assert facts["parked"]["out"] > 0
+
+
+def random_flow(rng: random.Random, bench: Bench) -> str:
+    """A random graph over a fixed set of names; `end` always hears of every number."""
+    lines = ["count: {type: numbers, n: 1000000, every_s: 0.001}"]
+    if rng.random() < 0.5:
+        lines.append("second: {type: numbers, n: 1000000, every_s: 0.003}")
+    feeders = ["count"] + (["second"] if len(lines) == 2 else [])
+    for name in rng.sample("abcdef", rng.randint(0, 6)):
+        sources = ", ".join(rng.sample(feeders, rng.randint(1, len(feeders))))
+        kind = rng.choice([
+            f"type: relay, label: {rng.choice('xy')}",
+            f"type: relay, place: {rng.choice('xy')}",
+            f"type: total, factor: {rng.choice('12')}",
+            f"type: total, carry: {rng.choice(['true', 'false'])}",
+            f"type: think, brain: {rng.choice('xy')}, takes_s: 0.0005",
+        ])  # fmt: skip
+        lines.append(f"{name}: {{{kind}, from: [{sources}]}}")
+        feeders.append(name)
+    for name in feeders[1:]:
+        if rng.random() < 0.5:
+            lines.append(f"k{name}: {{type: keep, from: {name}}}")
+    lines.append("end: {type: keep, from: count}")
+    lines.append(f"out: {{type: letters, from: count}}")
+    return "\n".join(lines)
+
+
+def test_hundreds_of_random_edits_under_load_lose_nothing(bench: Bench) -> None:
+    rng = random.Random(7)
+    runtime = start(bench, random_flow(rng, bench))
+    for i in range(200):
+        flow = bench.flow(random_flow(rng, bench))
+        sink = runtime.cells["out"].node
+        sink.away = rng.random() < 0.3
+        facts = bench.edit_to(runtime, flow)
+        assert facts["ledger"]["balanced"], (i, facts["ledger"])
+        assert same_graph(runtime, flow)
+    runtime.cells["out"].node.away = False
+    time.sleep(0.1)
+    runtime.stop()
+    numbers = complete(runtime, without=())
+    delivered = [int(text.rpartition("-")[2]) for text in runtime.cells["out"].node.delivered]
+    assert delivered == numbers
+    assert len(numbers) > 200
+
+
+def same_graph(runtime: Runtime, flow: Flow) -> bool:
+    running, wanted = runtime.graph(), flow.graph()
+    assert set(running.nodes) == set(wanted.nodes)
+    assert {(a, b, *sorted(d["edges"])) for a, b, d in running.edges(data=True)} == {
+        (a, b, *sorted(d["edges"])) for a, b, d in wanted.edges(data=True)
+    }
+    for name, cell in runtime.cells.items():
+        assert cell.node == flow.nodes[name].settings
+        assert cell.name == name
+    return True
+
+
+def test_plan_lines_say_what_is_forgotten(bench: Bench) -> None:
+    old = bench.flow(FLOW + "keep: {type: keep, from: count}")
+    new = bench.flow(FLOW.replace("n: 1000000, every_s: 0.001", "n: 5") + "out: {type: letters, from: sum}")
+    lines = Plan.between(old, new).lines()
+    assert "~ count: reconfigured; n 1000000 → 5, every_s 0.001 → 0.0" in lines
+    assert "+ out: added" in lines
+    assert "- keep: removed; was keep; forgets its memory" in lines or "- keep: removed; forgets its memory" in lines
+
+
+def test_a_secret_never_shows_in_a_plan(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bench.folder / "nodes" / "vault.py").write_text(
+        textwrap.dedent('''
+            from typing import Annotated
+            from flowrt import M, Transform, setting
+
+            class Vault(Transform):
+                """Has a secret."""
+                code: Annotated[str, setting("Code.", secret=True)]
+
+                def process(self, message: M) -> M:
+                    return message
+        ''')
+    )
+    text = FLOW + "vault: {type: vault, from: count, code: '${env:CODE}'}\nk: {type: keep, from: vault}"
+    monkeypatch.setenv("CODE", "hunter2")
+    old = bench.flow(text)
+    monkeypatch.setenv("CODE", "hunter3")
+    plan = Plan.between(old, load(bench.path))
+    assert plan.names()["reconfigured"] == ["vault"]
+    assert "hunter" not in "\n".join(plan.lines())
