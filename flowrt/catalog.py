@@ -13,6 +13,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import re
 import sys
 import types
 import typing
@@ -147,7 +148,8 @@ def _modules(package: str) -> Iterator[tuple[str, str]]:
 
 
 def _defines_node(file: Path) -> bool:
-    return "(Transform)" in (text := file.read_text("utf-8")) or "(Source)" in text or "(Outbox)" in text
+    """Whether an `__init__.py` is a node itself, and no mere package: it has a public class."""
+    return re.search(r"^class [A-Z]\w*\(", file.read_text("utf-8"), re.MULTILINE) is not None
 
 
 def _import(module: str) -> types.ModuleType:

@@ -57,6 +57,10 @@ class TrackTable:
         self._seen_s[rows] = time_s
         return rows, new
 
+    def columns(self) -> dict[str, Column]:
+        """What it was made with."""
+        return self._spec
+
     def row_of(self, key: Key) -> int | None:
         """The row of one track, None where it is not remembered."""
         return self._row.get(key)

@@ -1,0 +1,51 @@
+"""Lanes of a scene: who drives in which, and along which lawful direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from flowrt import Scene, Tracks, Zone
+from flowrt_nodes._geometry import Array, Mask
+from flowrt_nodes._view import View
+
+
+class Lanes:
+    """The named lanes, or every zone of kind `lane`, laid out for one view."""
+
+    def __init__(self, view: View, names: Sequence[str], *, with_heading: bool = False) -> None:
+        self.view = view
+        self.zones = lanes_of(view.scene, names, with_heading=with_heading)
+        self.names = [zone.name for zone in self.zones]
+        self._polygons = view.polygons(self.names)
+        with_direction = [zone for zone in self.zones if zone.heading is not None]
+        self.headings_px = np.array([view.heading_px(zone) for zone in with_direction]).reshape(-1, 2)
+        metric = with_direction if view.metric else []
+        self.headings_m = np.array([view.heading_m(zone) for zone in metric]).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self.zones)
+
+    def inside(self, tracks: Tracks) -> Mask:
+        """(N, Z): who stands in which lane."""
+        return self.view.in_zones(tracks, self.names, self._polygons)
+
+    def against(self, tracks: Tracks) -> Array:
+        """(N, Z): cosine of the angle between each track's movement and each lane's direction; NaN where unknown.
+
+        On the ground where the speed is known, else in the picture. Every lane must have a heading.
+        """
+        if self.view.metric and np.isfinite(tracks.velocity_m_s).any():
+            movement, headings = np.asarray(tracks.velocity_m_s, np.float64), self.headings_m
+        else:
+            movement, headings = np.asarray(tracks.velocity_px_s, np.float64), self.headings_px
+        pace = np.hypot(movement[:, 0], movement[:, 1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((movement @ headings.T) / pace[:, None], np.float64)
+
+
+def lanes_of(scene: Scene, names: Sequence[str], *, with_heading: bool = False) -> list[Zone]:
+    """The named zones, or all lanes; with_heading: only those with a direction."""
+    zones = [scene.zones[name] for name in names if name in scene.zones] if names else scene.zones_of("lane")
+    return [zone for zone in zones if zone.heading is not None] if with_heading else zones

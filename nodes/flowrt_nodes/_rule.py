@@ -1,0 +1,266 @@
+"""What all violation rules have in common: phases, ids, evidence, hold times, and a memory bounded by time.
+
+A rule finds, in each picture, who offends right now (`find`). This base turns findings into events:
+- A finding that has lasted `hold_s` becomes a violation: `new`, then `update` every `update_s`, then `end` once it was
+  missing for `end_after_s` (also when the track was lost), or when the flow ends.
+- The id depends on site, camera, rule, offence and start only, so a repeated run gives the same events.
+- The same offence (`Finding.key`) of the same track is reported once; with `once_per: episode`, again after it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+
+from flowrt import (
+    Context,
+    Feed,
+    Location,
+    RoadUser,
+    SceneName,
+    Severity,
+    SignalState,
+    Tracks,
+    Transform,
+    Violation,
+    setting,
+)
+from flowrt_nodes._events import event_id, location, ms, road_user
+from flowrt_nodes._evidence import save_snapshot
+from flowrt_nodes._history import History
+from flowrt_nodes._signals import SignalPhase, SignalTimeline
+from flowrt_nodes._tracktable import TrackTable
+from flowrt_nodes._view import View, Views
+
+FLICKER_S = 0.35
+"""A finding may be missing this long before its hold time starts again."""
+REMEMBER_S = 600.0
+"""How long a reported offence is remembered."""
+
+OffenceKey = tuple[str, int, str]
+"""camera_id, track_id, and what tells one offence of a track from another."""
+
+
+class Finding(msgspec.Struct, kw_only=True):
+    """Somebody offends in this picture.
+
+    row: of the tracks. since_s: when it began, where that is known better than by the first finding.
+    key: what tells this offence from others of the same track (a signal cycle); roi_id: zone or line.
+    """
+
+    row: int
+    since_s: float | None = None
+    key: str = ""
+    roi_id: str = ""
+    lane_id: str | None = None
+    facts: dict[str, Any] = {}
+    severity: Severity | None = None
+    description: str = ""
+
+
+class Episode(msgspec.Struct, kw_only=True):
+    """A violation that is under way."""
+
+    id: str
+    started_s: float
+    last_s: float
+    told_s: float
+    severity: Severity
+    where: Location
+    who: RoadUser
+    roi_id: str
+    facts: dict[str, Any]
+    description: str
+    confidence: float
+
+
+class Rule(Transform):
+    """A rule; subclasses say what an offence is in `find`, and lay out their geometry in `prepare`."""
+
+    scene: SceneName
+    severity: Annotated[Severity, setting("How grave a violation is, unless the rule knows better.")] = "medium"
+    hold_s: Annotated[float, setting("How long it must last before it counts.", ge=0, le=3600)] = 0.0
+    update_s: Annotated[float, setting("Time between updates of one that goes on.", gt=0, le=3600)] = 1.0
+    end_after_s: Annotated[float, setting("It is over when it was not seen for this long.", gt=0, le=60)] = 1.0
+    once_per: Annotated[
+        Literal["track", "episode"], setting("Report a track once for the same offence, or each time anew.")
+    ] = "track"
+    evidence_s: Annotated[float, setting("Track samples kept as evidence, back in time.", gt=0, le=60)] = 4.0
+    snapshot: Annotated[bool, setting("Save a JPEG of the offender in the data folder's `snapshots`.")] = False
+
+    violation_type: ClassVar[str] = ""
+
+    def open(self, context: Context) -> None:
+        self._views = Views(context.scene)
+        self._history = History(self.evidence_s)
+        self._waiting: dict[OffenceKey, tuple[float, float]] = {}
+        self._open: dict[OffenceKey, Episode] = {}
+        self._done: dict[OffenceKey, float] = {}
+        self._clean_s = float("-inf")
+        self._table: TrackTable | None = None
+        self._timeline = SignalTimeline()
+
+    def reconfigured(self, changed: frozenset[str]) -> None:
+        self._history.keep_s = max(self.evidence_s, self.history_s())
+        self._views = Views(self.context.scene)  # the next picture prepares the geometry again
+
+    def history_s(self) -> float:
+        """How much of the past `find` wants to look at."""
+        return 0.0
+
+    def prepare(self, view: View) -> None:
+        """Lay out geometry for pictures of a new size, or for another scene or other settings."""
+
+    def find(self, tracks: Tracks, view: View) -> Iterable[Finding]:
+        """Who offends in this picture."""
+        raise NotImplementedError
+
+    def kind(self) -> str:
+        """The name of the violation."""
+        return self.violation_type
+
+    def process(self, tracks: Tracks) -> Sequence[Violation]:
+        view, fresh = self._views.fit(tracks)
+        if fresh:
+            self._history.keep_s = max(self.evidence_s, self.history_s())
+            self.prepare(view)
+        self._history.add(tracks)
+        events: list[Violation] = []
+        for finding in self.find(tracks, view):
+            self._take(finding, tracks, events)
+        if self._open or self._waiting:
+            self._settle(tracks, events)
+        if tracks.time_s >= self._clean_s:
+            self._clean_s = tracks.time_s + REMEMBER_S / 10
+            self._done = {key: at_s for key, at_s in self._done.items() if at_s > tracks.time_s - REMEMBER_S}
+        return events
+
+    def finish(self) -> Iterable[Violation]:
+        """Violations that still last end where they were last seen."""
+        ended = [self._event("end", key[0], episode, episode.last_s) for key, episode in self._open.items()]
+        self._open = {}
+        return ended
+
+    def export_state(self) -> Any:
+        return {
+            "waiting": self._waiting,
+            "open": self._open,
+            "done": self._done,
+            "timeline": self._timeline,
+            "history": self._history,
+            "table": self._table,
+        }
+
+    def import_state(self, state: Any) -> None:
+        self._waiting, self._open, self._done = state["waiting"], state["open"], state["done"]
+        self._timeline, self._history, self._table = state["timeline"], state["history"], state["table"]
+
+    def status(self) -> dict[str, Any]:
+        return {"open": len(self._open), "remembered": len(self._done)}
+
+    def table(self, columns: dict[str, Any], forget_after_s: float = 10.0) -> TrackTable:
+        """The rule's memory about tracks; one with the same columns is kept."""
+        if self._table is None or self._table.columns() != columns:
+            self._table = TrackTable(forget_after_s, **columns)
+        return self._table
+
+    def _take(self, finding: Finding, tracks: Tracks, events: list[Violation]) -> None:
+        row, time_s = finding.row, tracks.time_s
+        key = (tracks.camera_id, int(tracks.track_id[row]), finding.key)
+        episode = self._open.get(key)
+        if episode is not None:
+            episode.last_s = time_s
+            episode.where, episode.who = location(tracks, row, finding.lane_id), road_user(tracks, row)
+            episode.facts = {**episode.facts, **finding.facts}
+            if time_s - episode.told_s >= self.update_s - 1e-6:
+                episode.told_s = time_s
+                events.append(self._event("update", tracks.camera_id, episode, time_s))
+            return
+        if key in self._done:
+            self._done[key] = time_s
+            return
+        first_s, last_s = self._waiting.get(key, (time_s, time_s))
+        if time_s - last_s > FLICKER_S:
+            first_s = time_s
+        since_s = first_s if finding.since_s is None else finding.since_s
+        self._waiting[key] = first_s, time_s
+        if time_s - since_s >= self.hold_s - 1e-6:
+            del self._waiting[key]
+            events.append(self._begin(key, finding, tracks, since_s))
+
+    def _begin(self, key: OffenceKey, finding: Finding, tracks: Tracks, since_s: float) -> Violation:
+        row = finding.row
+        who = road_user(tracks, row)
+        number = event_id(self.context.site, key[0], self.kind(), finding.roi_id, key[1], finding.key, ms(since_s))
+        facts = dict(finding.facts)
+        if self.snapshot:
+            try:
+                if path := save_snapshot(self.context.data / "snapshots", number, tracks, row):
+                    facts["snapshot"] = path
+            except OSError as error:
+                self.context.log.warning("no snapshot of %s: %s", number, error)
+        episode = self._open[key] = Episode(
+            id=number,
+            started_s=since_s,
+            last_s=tracks.time_s,
+            told_s=tracks.time_s,
+            severity=finding.severity or self.severity,
+            where=location(tracks, row, finding.lane_id),
+            who=who,
+            roi_id=finding.roi_id,
+            facts=facts,
+            description=finding.description or f"{who.label} {who.track_id}: {self.kind().replace('_', ' ')}",
+            confidence=who.confidence,
+        )
+        return self._event("new", key[0], episode, tracks.time_s)
+
+    def _settle(self, tracks: Tracks, events: list[Violation]) -> None:
+        """End what was not found any more, and forget who did not hold out."""
+        time_s, camera = tracks.time_s, tracks.camera_id
+        over = [k for k, e in self._open.items() if k[0] == camera and time_s - e.last_s > self.end_after_s - 1e-6]
+        for key in over:
+            episode = self._open.pop(key)
+            if self.once_per == "track" or key[2]:
+                self._done[key] = time_s
+            events.append(self._event("end", camera, episode, episode.last_s))
+        gone = [key for key, (_, last_s) in self._waiting.items() if time_s - last_s > FLICKER_S]
+        for key in gone:
+            del self._waiting[key]
+
+    def _event(self, phase: Literal["new", "update", "end"], camera: str, episode: Episode, time_s: float) -> Violation:
+        evidence = dict(episode.facts)
+        if phase == "new":
+            evidence["samples"] = self._history.evidence(camera, episode.who.track_id)
+        return Violation(
+            time_s=time_s,
+            camera_id=camera,
+            id=episode.id,
+            violation_type=self.kind(),
+            severity=episode.severity,
+            phase=phase,
+            location=episode.where,
+            object=episode.who,
+            evidence=evidence,
+            started_s=episode.started_s,
+            ended_s=time_s if phase == "end" else None,
+            roi_id=episode.roi_id,
+            confidence=episode.confidence,
+            description=episode.description,
+        )
+
+
+class SignalRule(Rule):
+    """A rule that knows signal phases. A phase that is unknown, or older than `max_age_s`, is none: no violation."""
+
+    signal: Feed = ""
+    max_age_s: Annotated[float, setting("A signal state reported longer ago than this is unknown.", gt=0, le=60)] = 2.0
+
+    def on_signal(self, state: SignalState) -> None:
+        """Reports of the signal source named by `signal`."""
+        self._timeline.report(state)
+
+    def phase(self, group: str, time_s: float) -> SignalPhase | None:
+        """What a group showed at a capture time; None where that is not known well enough."""
+        return self._timeline.at(group, time_s, self.max_age_s) if group else None

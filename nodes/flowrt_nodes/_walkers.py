@@ -1,0 +1,85 @@
+"""People on foot: whether they are on the road, on a crosswalk, and against which signal they stepped onto it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowrt import PEDESTRIANS, Tracks
+from flowrt_nodes._footprint import sizes_m
+from flowrt_nodes._geometry import Array, Mask, PolygonSet
+from flowrt_nodes._tracktable import Column, TrackTable
+from flowrt_nodes._view import View
+
+ROADS = ("carriageway", "lane", "box", "intersection", "conflict")
+
+
+class Walkways:
+    """The roads and crosswalks of a scene, in metres, or in pixels where there is no homography.
+
+    Without one, the height of a person's box serves as scale.
+    """
+
+    def __init__(self, view: View, roads: Sequence[str], crosswalks: Sequence[str]) -> None:
+        """roads, crosswalks: zone names; when empty, all zones of these kinds."""
+        scene = view.scene
+        self.view = view
+        self.crosswalks = [scene.zones[name] for name in crosswalks] or scene.zones_of("crosswalk")
+        roads = list(roads) or [zone.name for zone in scene.zones_of(*ROADS)]
+        self._roads, self._crosswalks = self._polygons(roads), self._polygons([zone.name for zone in self.crosswalks])
+
+    def _polygons(self, names: Sequence[str]) -> PolygonSet:
+        return self.view.ground_polygons(names) if self.view.metric else self.view.polygons(names)
+
+    def columns(self) -> dict[str, Column]:
+        """What it remembers of each track: when it stepped onto each crosswalk, and when it was last seen on it."""
+        count = (len(self.crosswalks),)
+        return {
+            "stepped_s": (np.float64, count, np.nan),
+            "on_s": (np.float64, count, np.nan),
+            "known": (bool, (), False),
+        }
+
+    def places(self, tracks: Tracks) -> tuple[Array, Array]:
+        """(N, 2) where each object stands, and (N,) how many units of that plane a metre is there."""
+        if self.view.metric:
+            return self.view.ground_m(tracks), np.ones(len(tracks))
+        height = np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
+        return np.asarray(tracks.ground_px, np.float64), height / sizes_m(tracks)[:, 2]
+
+    def on_road(self, places: Array, scale: Array, margin_m: float) -> Mask:
+        """(N,): who is on the union of the roads, at least `margin_m` away from its border."""
+        inside = self._roads.contains(places).any(axis=1)
+        reach = (margin_m * scale)[:, None]
+        for step in ((1, 0), (-1, 0), (0, 1), (0, -1)) if margin_m else ():
+            inside &= self._roads.contains(places + reach * np.array(step)).any(axis=1)
+        return np.asarray(inside)
+
+    def crosswalk_depth_m(self, places: Array, scale: Array) -> Array:
+        """(N, C): how far inside each crosswalk, negative outside."""
+        return self._crosswalks.depth(places) / scale[:, None]
+
+    def stepped_onto(
+        self, table: TrackTable, rows: NDArray[np.int64], depth_m: Array, time_s: float, kerb_m: float
+    ) -> Array:
+        """(N, C): since when each is on each crosswalk; NaN outside; -inf for those first seen in the middle of it.
+
+        kerb_m: as near to the crosswalk's border as this is not on it yet.
+        """
+        on = depth_m > kerb_m
+        first = ~table["known"][rows]
+        table["known"][rows] = True
+        stepped, last = table["stepped_s"][rows], table["on_s"][rows]
+        entering = on & (np.isnan(stepped) | ~(time_s - last < 1.0))
+        fresh = np.where(first[:, None] & (depth_m > 1.0), -np.inf, time_s)
+        stepped = np.where(entering, fresh, stepped)
+        table["stepped_s"][rows] = stepped
+        table["on_s"][rows] = np.where(on, time_s, last)
+        return np.where(on, stepped, np.nan)
+
+
+def on_foot(tracks: Tracks) -> Mask:
+    """(N,): who is a pedestrian."""
+    return tracks.of_class(PEDESTRIANS)

@@ -1,0 +1,113 @@
+"""violation.failure_to_yield: driving into the conflict area while somebody on foot is on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._events import ms
+from flowrt_nodes._geometry import Array, Mask
+from flowrt_nodes._rule import Finding, SignalRule
+from flowrt_nodes._signals import RED
+from flowrt_nodes._view import View, heading_vectors, homography_complaints
+from flowrt_nodes._walkers import on_foot
+
+
+class FailureToYield(SignalRule):
+    """A vehicle's front enters the conflict area while a pedestrian is on it, or about to step onto it.
+
+    Needs: zones of kind `conflict` (the half of a crosswalk that one stream of traffic crosses; else the crosswalks), and a
+    `speed` node upstream. About to step on: the walk goes on onto the area within `about_to_s`.
+
+    No violation: a pedestrian who steps on when the vehicle is on the area already; one who stands at the kerb; one who leaves
+    the area within `leaving_s`; one who walks against Don't Walk, where the area (or the crosswalk around it) has a signal
+    group that is known to be red since before the vehicle came; vehicles slower than `faster_than_kmh`, which creep and wait.
+    """
+
+    zones: Annotated[list[ZoneName], setting("Conflict areas; all of kind conflict, else crosswalk, when empty.")] = []
+    about_to_s: Annotated[
+        float, setting("Looking this far ahead along a pedestrian's walk; 0 for not.", ge=0, le=5)
+    ] = 0.8
+    leaving_s: Annotated[float, setting("Who is off the area this soon is no reason to wait.", ge=0, le=5)] = 0.4
+    faster_than_kmh: Annotated[float, setting("Slower vehicles are waiting.", ge=0, le=30)] = 4.0
+    severity: Annotated[Severity, setting("How grave.")] = "high"
+
+    requires: ClassVar[frozenset[str]] = frozenset({"speed"})
+    violation_type: ClassVar[str] = "failure_to_yield"
+    example: ClassVar[str] = """\
+yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal: signals}
+"""
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        scene = view.scene(self.scene)
+        yield from homography_complaints(scene)
+        if scene is not None and not self.zones and not scene.zones_of("conflict", "crosswalk"):
+            hint = "draw one as a zone of `kind: conflict` (or `crosswalk`), or name zones in `zones`"
+            yield Complaint(("scene",), f"scene '{self.scene}' has no conflict area", hint)
+
+    def prepare(self, view: View) -> None:
+        scene = view.scene
+        chosen = [scene.zones[name] for name in self.zones]
+        areas = chosen or scene.zones_of("conflict") or scene.zones_of("crosswalk")
+        self._names = [zone.name for zone in areas] if view.metric else []
+        self._polygons = view.ground_polygons(self._names) if view.metric else view.polygons([])
+        crosswalks = view.polygons(zone.name for zone in scene.zones_of("crosswalk"))
+        groups = [zone.signal for zone in scene.zones_of("crosswalk")]
+        self._groups = []
+        for zone in areas:
+            around = crosswalks.depth(zone.polygon.mean(axis=0, keepdims=True))[0]
+            nearest = groups[int(np.argmax(around))] if len(groups) and around.max() > 0 else ""
+            self._groups.append(zone.signal or nearest)
+        self.table({"was_on": (bool, (len(self._names),), True), "seen_s": (np.float64, (), -np.inf)})
+
+    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+        table = self._table
+        assert table is not None
+        if not len(tracks) or not self._names:
+            return
+        rows, _ = table.rows(tracks)
+        places, headings = view.ground_m(tracks), heading_vectors(tracks)
+        front = np.where(np.isnan(headings), places, view.front_m(tracks, np.nan_to_num(headings)))
+        on = self._polygons.contains(front) | self._polygons.contains(places)
+        entering = on & ~table["was_on"][rows]
+        table["was_on"][rows] = on
+        moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh)
+        entering &= moving[:, None]
+        if not entering.any():
+            return
+        walkers = np.flatnonzero(on_foot(tracks))
+        in_the_way = self._in_the_way(places[walkers], np.asarray(tracks.velocity_m_s[walkers], np.float64))
+        for row, zone in np.argwhere(entering).tolist():
+            people = walkers[in_the_way[:, zone]]
+            if not len(people) or self._against_signal(zone, tracks.time_s):
+                continue
+            near = people[int(np.argmin(np.hypot(*(places[people] - front[row]).T)))]
+            name = self._names[zone]
+            yield Finding(
+                row=row,
+                key=f"{name}@{ms(tracks.time_s)}",
+                roi_id=name,
+                facts={
+                    "pedestrian_id": int(tracks.track_id[near]),
+                    "distance_m": round(float(np.hypot(*(places[near] - front[row]))), 1),
+                    "pedestrians": len(people),
+                },
+                description=f"drove onto {name} although somebody was crossing",
+            )
+
+    def _in_the_way(self, places: Array, velocities: Array) -> Mask:
+        """(P, Z): which pedestrians are on which area, and stay on it for a moment, or are about to step onto it."""
+        velocities = np.nan_to_num(velocities)
+        on = self._polygons.contains(places)
+        stays = self._polygons.contains(places + self.leaving_s * velocities)
+        soon = self._polygons.contains(places + self.about_to_s * velocities)
+        walks = (np.hypot(velocities[:, 0], velocities[:, 1]) > 0.5)[:, None]
+        return np.asarray((on & stays) | (soon & walks & ~on)) if self.about_to_s else np.asarray(on & stays)
+
+    def _against_signal(self, zone: int, time_s: float) -> bool:
+        """Whether pedestrians have had Don't Walk for so long that nobody lawful is on the area any more."""
+        phase = self.phase(self._groups[zone], time_s)
+        return phase is not None and phase.state in RED and time_s - phase.since_s > 1.0

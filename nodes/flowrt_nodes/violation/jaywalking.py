@@ -1,0 +1,84 @@
+"""violation.jaywalking: on the road outside a crosswalk, or on the crosswalk against Don't Walk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from flowrt import CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._rule import Finding, SignalRule
+from flowrt_nodes._signals import RED
+from flowrt_nodes._view import View
+from flowrt_nodes._walkers import ROADS, Walkways, on_foot
+
+
+class Jaywalking(SignalRule):
+    """A pedestrian is on the carriageway outside every crosswalk, or on one against Don't Walk, for longer than `hold_s`.
+
+    Needs: zones of the road and of crosswalks; for the second part a `signal` feed and the signal group of the crosswalk.
+
+    No violation: standing at the kerb (within `kerb_m` of the road's border); walking beside a crosswalk, within `beside_m`
+    of it; finishing a crossing that was begun before Don't Walk (plus `grace_s`); somebody first seen in the middle of a
+    crosswalk; any time on a crosswalk whose phase is unknown or stale; cyclists.
+    """
+
+    roads: Annotated[
+        list[ZoneName], setting("Zones; when empty all of kind carriageway, lane, box, intersection, conflict.")
+    ] = []
+    crosswalks: Annotated[list[ZoneName], setting("Zones; all of kind crosswalk when empty.")] = []
+    kerb_m: Annotated[float, setting("Nearer to the road's border than this is still the kerb.", ge=0, le=5)] = 0.4
+    beside_m: Annotated[float, setting("As near to a crosswalk as this is still on it.", ge=0, le=5)] = 1.0
+    grace_s: Annotated[float, setting("Stepping on is forgiven this long after Don't Walk began.", ge=0, le=10)] = 1.0
+    hold_s: Annotated[float, setting("How long it must last.", ge=0, le=60)] = 0.8
+    severity: Annotated[Severity, setting("How grave.")] = "medium"
+
+    violation_type: ClassVar[str] = "jaywalking"
+    example: ClassVar[str] = """\
+jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: signals}
+"""
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        scene = view.scene(self.scene)
+        if scene is not None and not self.roads and not scene.zones_of(*ROADS):
+            hint = "draw the road as a zone of `kind: carriageway`, or name zones in `roads`"
+            yield Complaint(("scene",), f"scene '{self.scene}' has no road", hint)
+
+    def prepare(self, view: View) -> None:
+        self._ways = Walkways(view, self.roads, self.crosswalks)
+        self.table(self._ways.columns())
+
+    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+        walkers = np.flatnonzero(on_foot(tracks))
+        if not len(walkers):
+            return
+        table = self._table
+        assert table is not None
+        some = tracks[walkers]
+        rows, _ = table.rows(some)
+        places, scale = self._ways.places(some)
+        depth = self._ways.crosswalk_depth_m(places, scale)
+        stepped_s = self._ways.stepped_onto(table, rows, depth, tracks.time_s, self.kerb_m)
+        near_crosswalk = (depth > -self.beside_m).any(axis=1)
+        outside = self._ways.on_road(places, scale, self.kerb_m) & ~near_crosswalk
+        for i in np.flatnonzero(outside).tolist():
+            yield Finding(row=int(walkers[i]), roi_id="carriageway", description="on the road outside a crosswalk")
+        yield from self._against_signal(walkers, stepped_s, tracks.time_s)
+
+    def _against_signal(self, walkers: np.ndarray, stepped_s: np.ndarray, time_s: float) -> Iterator[Finding]:
+        for column, crosswalk in enumerate(self._ways.crosswalks):
+            on_it = np.flatnonzero(stepped_s[:, column] > 0)
+            if not len(on_it):
+                continue
+            phase = self.phase(crosswalk.signal, time_s)
+            if phase is None or phase.state not in RED:
+                continue
+            for i in on_it.tolist():
+                if stepped_s[i, column] > phase.since_s + self.grace_s:
+                    yield Finding(
+                        row=int(walkers[i]),
+                        roi_id=crosswalk.name,
+                        facts=phase.facts() | {"stepped_on_s": round(float(stepped_s[i, column]), 3)},
+                        description=f"on {crosswalk.name} against Don't Walk",
+                    )

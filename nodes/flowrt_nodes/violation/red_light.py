@@ -1,0 +1,177 @@
+"""violation.red_light: driving over the stop line at red, fast or creeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._approach import Approaches, approach_complaints
+from flowrt_nodes._events import known, ms
+from flowrt_nodes._rest import REST_COLUMNS, resting_since
+from flowrt_nodes._rule import Finding, SignalRule
+from flowrt_nodes._signals import RED, SignalPhase
+from flowrt_nodes._view import View, heading_vectors
+
+TURNED_DEG = 25.0
+STRAIGHT_ON_M = 14.0
+STOP_NEAR_M = 7.0
+"""A full stop for a turn on red is made within this distance of the stop line."""
+
+
+class _Undecided(NamedTuple):
+    """Somebody crossed at red after a full stop: a lawful turn if it turns."""
+
+    line: int
+    crossed_s: float
+    phase: SignalPhase
+    heading: tuple[float, float]
+    speed_kmh: float
+
+
+class RedLight(SignalRule, kw_only=True):
+    """A vehicle's front crosses the stop line after red onset plus a grace time; fast, or creeping.
+
+    Needs: the phase of the stop line's signal group, and tracks; with a `speed` node upstream the front is known best.
+    The crossing counts once the front is `beyond_m` past the line while it is still red, and is dated back to the moment on
+    the line, interpolated between pictures. Reported once per vehicle and red phase.
+
+    No violation: a phase that is unknown or older than `max_age_s`; a front already past the line at red onset (plus
+    `grace_s`); somebody first seen past the line; stopping on or just past the line (less than `beyond_m`); starting at
+    green; with `turn_on_red`, a turn to that side after a full stop before the line.
+    """
+
+    signal: Feed
+    lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
+    grace_s: Annotated[float, setting("After red onset, crossing is still forgiven for this long.", ge=0, le=5)] = 0.3
+    beyond_m: Annotated[float, setting("How far the front must get past the line.", gt=0, le=10)] = 0.6
+    turn_on_red: Annotated[
+        Literal["never", "right", "left"], setting("The side to which a turn on red after a full stop is lawful.")
+    ] = "never"
+    turn_lanes: Annotated[list[ZoneName], setting("Lanes from which that turn is lawful; all when empty.")] = []
+    full_stop_s: Annotated[float, setting("A full stop lasts at least this long.", gt=0, le=10)] = 0.4
+    severity: Annotated[Severity, setting("How grave; creeping is one step less.")] = "high"
+
+    violation_type: ClassVar[str] = "red_light"
+    example: ClassVar[str] = """\
+red_light: {type: violation.red_light, from: speeds, scene: north, signal: signals, grace_s: 0.3}
+"""
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        return approach_complaints(view, self.scene, self.lines, self.signal)
+
+    def prepare(self, view: View) -> None:
+        self._approaches = Approaches(view, self.lines)
+        self._turn_polygons = view.polygons(self.turn_lanes)
+        count = (len(self._approaches),)
+        self.table(
+            {
+                "past_m": (np.float64, count, np.nan),
+                "seen_s": (np.float64, (), np.nan),
+                "crossed_s": (np.float64, count, np.nan),
+                "was_before": (bool, count, False),
+                "stopped_s": (np.float64, (), -np.inf),
+                **REST_COLUMNS,
+            }
+        )
+        self._undecided: dict[tuple[str, int], _Undecided] = {}
+
+    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+        table = self._table
+        assert table is not None
+        if not len(tracks) or not len(self._approaches):
+            return
+        time_s = tracks.time_s
+        rows, _ = table.rows(tracks)
+        past, along = self._approaches.place(tracks)
+        before, before_s = table["past_m"][rows], table["seen_s"][rows]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.clip(-before / (past - before), 0, 1)
+            on_line_s = before_s[:, None] + share * (time_s - before_s[:, None])
+        stepped_over = (before <= 0) & (past > 0)
+        was_before = table["was_before"][rows] | (past < 0)
+        crossed_s = np.where(stepped_over, on_line_s, table["crossed_s"][rows])
+        vehicles = tracks.of_class(VEHICLES)[:, None]
+        done = was_before & (past > self.beyond_m) & ~np.isnan(crossed_s)
+        hits = done & vehicles & self._approaches.beside(along)
+        table["past_m"][rows], table["seen_s"][rows] = past, time_s
+        table["crossed_s"][rows] = np.where(done, np.nan, crossed_s)
+        table["was_before"][rows] = was_before & ~done
+        if self.turn_on_red != "never":
+            rest_s = time_s - resting_since(table, rows, tracks, view, 4.0, 0.5)
+            near = ((past > -STOP_NEAR_M) & (past < self.beyond_m)).any(axis=1)
+            table["stopped_s"][rows] = np.where((rest_s >= self.full_stop_s) & near, time_s, table["stopped_s"][rows])
+        for row, line in np.argwhere(hits).tolist():
+            finding = self._crossed(
+                tracks, row, line, float(crossed_s[row, line]), float(table["stopped_s"][rows[row]])
+            )
+            if finding is not None:
+                yield finding
+        if self._undecided:
+            yield from self._decide(tracks, past, view)
+
+    def _crossed(self, tracks: Tracks, row: int, line: int, crossed_s: float, stopped_s: float) -> Finding | None:
+        group = self._approaches.signals[line]
+        phase, now = self.phase(group, crossed_s), self.phase(group, tracks.time_s)
+        if phase is None or phase.state not in RED or crossed_s <= phase.since_s + self.grace_s:
+            return None
+        if now is None or now.state not in RED or abs(now.since_s - phase.since_s) > 0.5:
+            return None
+        speed = float(tracks.speed_kmh[row])
+        if self.turn_on_red != "never" and crossed_s - stopped_s < 6.0 and self._may_turn(tracks, row):
+            heading = heading_vectors(tracks)[row].tolist()
+            if not np.isnan(heading[0]):
+                key = (tracks.camera_id, int(tracks.track_id[row]))
+                self._undecided[key] = _Undecided(line, crossed_s, phase, (heading[0], heading[1]), speed)
+                return None
+        return self._finding(row, line, crossed_s, phase, speed)
+
+    def _may_turn(self, tracks: Tracks, row: int) -> bool:
+        if not self.turn_lanes:
+            return True
+        view = self._approaches.view
+        place = view.standing_px(tracks)[row]
+        return bool((self._turn_polygons.depth(place[None])[0] > -25).any())
+
+    def _finding(self, row: int, line: int, crossed_s: float, phase: SignalPhase, speed_kmh: float) -> Finding:
+        red_for_s = crossed_s - phase.since_s
+        creeping = speed_kmh < 12.0
+        facts: dict[str, Any] = {**phase.facts(), "red_for_s": round(red_for_s, 2), "crossed_s": round(crossed_s, 3)}
+        if (speed := known(speed_kmh, 1)) is not None:
+            facts["speed_at_line_kmh"] = speed
+        name = self._approaches.lines[line].name
+        return Finding(
+            row=row,
+            since_s=crossed_s,
+            key=f"{name}@{ms(phase.since_s)}",
+            roi_id=name,
+            facts=facts,
+            severity="medium" if creeping and self.severity == "high" else self.severity,
+            description=f"{'crept' if creeping else 'drove'} over {name} {red_for_s:.1f} s after red",
+        )
+
+    def _decide(self, tracks: Tracks, past: Any, view: View) -> Iterator[Finding]:
+        """Those who may be turning lawfully: whoever goes straight on, or to the other side, did not."""
+        assert view.viewpoint is not None
+        headings = heading_vectors(tracks)
+        mirrored = np.linalg.det(view.viewpoint.to_ground) * (1 if view.viewpoint.to_ground[2, 2] > 0 else -1)
+        present = {(tracks.camera_id, int(track)): row for row, track in enumerate(tracks.track_id)}
+        for key, one in list(self._undecided.items()):
+            row = present.get(key)
+            if row is None:
+                if tracks.time_s - one.crossed_s > 60.0:
+                    del self._undecided[key]  # lost; it gets the benefit of the doubt
+                continue
+            x, y = headings[row]
+            turn = np.degrees(
+                np.arctan2(one.heading[0] * y - one.heading[1] * x, one.heading[0] * x + one.heading[1] * y)
+            )
+            to_right = float(turn) * (1 if mirrored > 0 else -1)
+            lawful = to_right if self.turn_on_red == "right" else -to_right
+            if lawful > TURNED_DEG:
+                del self._undecided[key]
+            elif lawful < -TURNED_DEG or past[row, one.line] > STRAIGHT_ON_M:
+                del self._undecided[key]
+                yield self._finding(row, one.line, one.crossed_s, one.phase, one.speed_kmh)

@@ -1,0 +1,115 @@
+"""violation.speeding: faster than the limit over a section of road."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._history import Sample
+from flowrt_nodes._lanes import Lanes, lanes_of
+from flowrt_nodes._rule import Finding, Rule
+from flowrt_nodes._view import View, homography_complaints
+
+FEWEST = 4
+"""A median of fewer speeds says little."""
+GRAVE_KMH: tuple[tuple[float, Severity], ...] = ((40.0, "critical"), (20.0, "high"), (10.0, "medium"))
+
+
+class Speeding(Rule):
+    """The median speed over the last `section_m` metres lies above the lane's limit plus a tolerance.
+
+    Needs: a `speed` node upstream, capture times, and a limit (`limit_kmh` of the lane, or of this node). The tolerance is for
+    the law's margin; the uncertainty of the measurement is respected on top: speeds known worse than `max_sigma_kmh` don't count.
+
+    No violation: single high readings, as of a jumping box; sections shorter than `section_m` or with fewer than four readings.
+    """
+
+    lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
+    limit_kmh: Annotated[float, setting("Limit where a lane names none; 0 for none.", ge=0, le=300)] = 50.0
+    tolerance_kmh: Annotated[float, setting("Added to the limit.", ge=0, le=50)] = 5.0
+    section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 12.0
+    max_sigma_kmh: Annotated[float, setting("Speeds less certain than this don't count.", gt=0, le=50)] = 6.0
+
+    requires: ClassVar[frozenset[str]] = frozenset({"speed"})
+    violation_type: ClassVar[str] = "speeding"
+    example: ClassVar[str] = """\
+speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 5}
+"""
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        scene = view.scene(self.scene)
+        yield from homography_complaints(scene)
+        if scene is not None and self.limit_kmh == 0:
+            for zone in lanes_of(scene, self.lanes):
+                if zone.limit_kmh is None:
+                    hint = "add `limit_kmh` to the lane or to this node"
+                    yield Complaint(("limit_kmh",), f"lane '{zone.name}' has no speed limit", hint)
+
+    def history_s(self) -> float:
+        return 4.0
+
+    def prepare(self, view: View) -> None:
+        self._lanes = Lanes(view, self.lanes)
+        limits = [zone.limit_kmh or self.limit_kmh or np.inf for zone in self._lanes.zones]
+        self._limits_kmh = np.array(limits, float)
+
+    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+        if not len(tracks) or not len(self._lanes):
+            return
+        least = float(self._limits_kmh.min()) + self.tolerance_kmh
+        fast = (tracks.speed_kmh > least) & (tracks.speed_sigma_kmh <= self.max_sigma_kmh) & tracks.of_class(VEHICLES)
+        if not fast.any():
+            return
+        inside = self._lanes.inside(tracks)
+        for row in np.flatnonzero(fast).tolist():
+            lanes = np.flatnonzero(inside[row])
+            if not len(lanes):
+                continue
+            lane = int(lanes[np.argmin(self._limits_kmh[lanes])])
+            limit = float(self._limits_kmh[lane])
+            if tracks.speed_kmh[row] <= limit + self.tolerance_kmh:
+                continue
+            finding = self._measure(tracks, row, self._lanes.names[lane], limit)
+            if finding is not None:
+                yield finding
+
+    def _measure(self, tracks: Tracks, row: int, lane: str, limit_kmh: float) -> Finding | None:
+        track_id = int(tracks.track_id[row])
+        section = self._section(self._history.of(tracks.camera_id, track_id, tracks.time_s - self.history_s()))
+        if len(section) < FEWEST:
+            return None
+        median = float(np.median([sample.speed_kmh for sample in section]))
+        if median <= limit_kmh + self.tolerance_kmh:
+            return None
+        over = median - limit_kmh
+        severity: Severity = next((grave for least, grave in GRAVE_KMH if over >= least), "low")
+        length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))
+        return Finding(
+            row=row,
+            since_s=section[0].time_s,
+            roi_id=lane,
+            lane_id=lane,
+            facts={
+                "limit_kmh": limit_kmh,
+                "median_kmh": round(median, 1),
+                "sigma_kmh": round(float(tracks.speed_sigma_kmh[row]), 1),
+                "section_m": round(length_m, 1),
+                "readings": len(section),
+            },
+            severity=severity,
+            description=f"{median:.0f} km/h where {limit_kmh:.0f} are allowed",
+        )
+
+    def _section(self, samples: list[Sample]) -> list[Sample]:
+        """The readings of the last `section_m`; none where the track is not that long yet."""
+        known = [s for s in samples if s.speed_kmh == s.speed_kmh and s.speed_sigma_kmh <= self.max_sigma_kmh]
+        if not known:
+            return []
+        last = known[-1]
+        for i in range(len(known) - 2, -1, -1):
+            if np.hypot(last.x_m - known[i].x_m, last.y_m - known[i].y_m) >= self.section_m:
+                return known[i:]
+        return []

@@ -1,0 +1,132 @@
+"""violation.stopped: standing where stopping is not allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from flowrt import VEHICLES, CheckView, Complaint, Tracks, ZoneName, setting
+from flowrt_nodes._footprint import sizes_m
+from flowrt_nodes._geometry import Array, Mask
+from flowrt_nodes._rest import REST_COLUMNS, resting_since
+from flowrt_nodes._rule import Finding, SignalRule
+from flowrt_nodes._signals import GREEN
+from flowrt_nodes._view import View, heading_vectors
+
+
+class Stopped(SignalRule):
+    """A vehicle stands in a zone for longer than `hold_s`; queueing is no stop.
+
+    Needs: zones; metres from a `speed` node upstream or from box heights. For zones with a signal group, also the phase.
+
+    No violation: in a zone with a signal group, time before a signal that is not green, or unknown, and the
+    `clearing_s` after it became green; standing in a queue (gaps up to `queue_gap_m`) whose head
+    stands outside of the zones (spill-back);
+    two-wheelers, where `ignore` names them; people on foot.
+    """
+
+    zones: Annotated[list[ZoneName], setting("Zones; all of kind no_stopping and box when empty.")] = []
+    hold_s: Annotated[float, setting("Standing this long is a violation.", gt=0, le=3600)] = 8.0
+    slower_than_kmh: Annotated[float, setting("Slower than this is standing.", gt=0, le=20)] = 4.0
+    radius_m: Annotated[float, setting("A standing vehicle stays within this radius.", gt=0, le=10)] = 0.8
+    clearing_s: Annotated[float, setting("After green began, a queue needs this long to clear.", ge=0, le=120)] = 10.0
+    queue_gap_m: Annotated[
+        float, setting("Largest gap to a vehicle that stands ahead; 0 to ignore queues.", ge=0, le=50)
+    ] = 8.0
+    ignore: Annotated[list[str], setting("Classes that may stop.")] = []
+
+    violation_type: ClassVar[str] = "stopped"
+    example: ClassVar[str] = """\
+stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hold_s: 10}
+"""
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        scene = view.scene(self.scene)
+        if scene is not None and not self.zones and not scene.zones_of("no_stopping", "box"):
+            hint = "give a zone `kind: no_stopping`, or name zones in `zones`"
+            yield Complaint(("scene",), f"scene '{self.scene}' has no zone where stopping is forbidden", hint)
+
+    def prepare(self, view: View) -> None:
+        scene = view.scene
+        self._names = self.zones or [zone.name for zone in scene.zones_of("no_stopping", "box")]
+        self._polygons = view.polygons(self._names)
+        self._groups = [scene.zones[name].signal for name in self._names]
+        self.table(
+            {
+                **REST_COLUMNS,
+                "counted_s": (np.float64, (), 0.0),
+                "began_s": (np.float64, (), np.nan),
+                "seen_s": (np.float64, (), np.nan),
+            }
+        )
+
+    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+        table = self._table
+        assert table is not None
+        if not len(tracks):
+            return
+        rows, _ = table.rows(tracks)
+        since_s = resting_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
+        elapsed_s = np.nan_to_num(tracks.time_s - table["seen_s"][rows])
+        table["seen_s"][rows] = tracks.time_s
+        standing = ~np.isnan(since_s) & tracks.of_class(VEHICLES)
+        if self.ignore:
+            standing &= ~tracks.of_class(frozenset(self.ignore))
+        table["counted_s"][rows[~standing]] = 0.0
+        if not standing.any():
+            return
+        inside = view.in_zones(tracks, self._names, self._polygons)
+        excused = self._at_red(tracks)
+        counts = standing & (inside & ~excused[None, :]).any(axis=1) & ~self._in_queue(tracks, view, standing, inside)
+        before_s = table["counted_s"][rows]
+        fresh = counts & (before_s == 0)
+        began_s = np.where(fresh, np.maximum(since_s, tracks.time_s - elapsed_s), table["began_s"][rows])
+        began_s = np.where(fresh & (tracks.time_s - since_s < 2.0), since_s, began_s)
+        counted_s = np.where(counts, before_s + np.where(fresh, tracks.time_s - began_s, elapsed_s), before_s)
+        outside = standing & ~inside.any(axis=1)
+        counted_s[outside] = 0.0
+        table["counted_s"][rows], table["began_s"][rows] = np.where(standing, counted_s, 0.0), began_s
+        for row in np.flatnonzero(counts & (counted_s >= self.hold_s - 1e-6)).tolist():
+            zone = self._names[int(np.argmax(inside[row] & ~excused))]
+            yield Finding(
+                row=row,
+                since_s=min(float(began_s[row]), tracks.time_s - self.hold_s),
+                roi_id=zone,
+                facts={"standing_s": round(float(counted_s[row]), 1)},
+                description=f"stands in {zone}",
+            )
+
+    def _at_red(self, tracks: Tracks) -> Mask:
+        """(Z,): zones in which standing is excused by the signal."""
+        excused = np.zeros(len(self._names), bool)
+        for i, group in enumerate(self._groups):
+            if group:
+                phase = self.phase(group, tracks.time_s)
+                flowing = phase is not None and phase.state in GREEN and tracks.time_s - phase.since_s > self.clearing_s
+                excused[i] = not flowing
+        return excused
+
+    def _in_queue(self, tracks: Tracks, view: View, standing: Mask, inside: Mask) -> Mask:
+        """(N,): who stands in a queue whose head stands outside of the zones."""
+        queued = np.zeros(len(tracks), bool)
+        if not self.queue_gap_m or not view.metric or standing.sum() < 2:
+            return queued
+        places, headings = view.ground_m(tracks), heading_vectors(tracks)
+        length, width = sizes_m(tracks)[:, 0], sizes_m(tracks)[:, 1]
+        who = np.flatnonzero(standing)
+        offset: Array = places[who][None, :, :] - places[who][:, None, :]
+        ahead = np.einsum("ijk,ik->ij", offset, headings[who])
+        beside = np.abs(offset[..., 0] * headings[who][:, None, 1] - offset[..., 1] * headings[who][:, None, 0])
+        gap = ahead - (length[who][:, None] + length[who][None, :]) / 2
+        behind = (ahead > 0) & (gap < self.queue_gap_m) & (beside < width[who][:, None] * 0.7)
+        in_zone = np.asarray(inside[who].any(axis=1))
+        waiting: Mask = ~in_zone
+        for _ in range(len(who)):  # from the head of each queue backwards
+            grown = waiting | (behind & waiting[None, :]).any(axis=1)
+            if (grown == waiting).all():
+                break
+            waiting = grown
+        queued[who] = waiting & in_zone
+        return queued

@@ -1,0 +1,103 @@
+"""violation.stopped_on_crosswalk: waiting at red on the crosswalk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Tracks, ZoneName, setting
+from flowrt_nodes._approach import Approaches, approach_complaints
+from flowrt_nodes._events import ms
+from flowrt_nodes._footprint import sizes_m
+from flowrt_nodes._geometry import Mask
+from flowrt_nodes._rest import REST_COLUMNS, resting_since
+from flowrt_nodes._rule import Finding, SignalRule
+from flowrt_nodes._signals import RED
+from flowrt_nodes._view import View, heading_vectors
+
+
+class StoppedOnCrosswalk(SignalRule, kw_only=True):
+    """A vehicle is at rest on the crosswalk of its approach while the approach is red.
+
+    Needs: the phase of the approach's stop line, the crosswalk's zone, and a homography (the front reaches further than
+    the middle). The approach of a crosswalk is the nearest stop line; the vehicle must have come over it. It began when the
+    vehicle came to rest, or at red onset if that was later. Once per vehicle and red phase.
+
+    No violation: a phase that is unknown or stale; traffic that leaves the intersection and is held up on the crosswalk by a
+    queue or by people on it (it heads the other way); rolling over it; a front less than `reach_m` above its edge.
+    """
+
+    signal: Feed
+    crosswalks: Annotated[list[ZoneName], setting("Zones; all of kind crosswalk when empty.")] = []
+    lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
+    hold_s: Annotated[float, setting("Standing this long at red is a violation.", ge=0, le=600)] = 2.0
+    reach_m: Annotated[float, setting("How far the vehicle must reach onto the crosswalk.", ge=0, le=5)] = 0.4
+    slower_than_kmh: Annotated[float, setting("Slower than this is at rest.", gt=0, le=20)] = 4.0
+    radius_m: Annotated[float, setting("A vehicle at rest stays within this radius.", gt=0, le=10)] = 0.6
+
+    violation_type: ClassVar[str] = "stopped_on_crosswalk"
+    example: ClassVar[str] = """\
+on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north, signal: signals}
+"""
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        yield from approach_complaints(view, self.scene, self.lines, self.signal)
+        scene = view.scene(self.scene)
+        if scene is not None and not self.crosswalks and not scene.zones_of("crosswalk"):
+            yield Complaint(("scene",), f"scene '{self.scene}' has no crosswalk", "give its zone `kind: crosswalk`")
+
+    def prepare(self, view: View) -> None:
+        self._names = self.crosswalks or [zone.name for zone in view.scene.zones_of("crosswalk")]
+        self._approaches = Approaches(view, self.lines)
+        self._polygons = view.ground_polygons(self._names) if view.metric else view.polygons(self._names)
+        flat = view.polygons(self._names)
+        middles = np.array([np.mean(line.points, axis=0) for line in self._approaches.lines]).reshape(-1, 2)
+        self._line_of = [int(i) for i in flat.depth(middles).argmax(axis=0)] if len(middles) else []
+        self.table(REST_COLUMNS)
+
+    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+        table = self._table
+        assert table is not None
+        if not len(tracks) or not len(self._line_of):
+            return
+        rows, _ = table.rows(tracks)
+        since_s = resting_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
+        resting = ~np.isnan(since_s) & tracks.of_class(VEHICLES)
+        if not resting.any():
+            return
+        for zone, line in enumerate(self._line_of):
+            phase = self.phase(self._approaches.signals[line], tracks.time_s)
+            if phase is None or phase.state not in RED:
+                continue
+            on_it = resting & self._on(tracks, view, zone, line)
+            for row in np.flatnonzero(on_it).tolist():
+                began_s = max(float(since_s[row]), phase.since_s)
+                if tracks.time_s - began_s < self.hold_s - 1e-6:
+                    continue
+                yield Finding(
+                    row=row,
+                    since_s=began_s,
+                    key=f"{self._names[zone]}@{ms(phase.since_s)}",
+                    roi_id=self._names[zone],
+                    facts=phase.facts() | {"standing_s": round(tracks.time_s - float(since_s[row]), 1)},
+                    description=f"stands on {self._names[zone]} at red",
+                )
+
+    def _on(self, tracks: Tracks, view: View, zone: int, line: int) -> Mask:
+        """(N,): who of this approach reaches onto the crosswalk with front, middle or rear."""
+        normal = self._approaches.normals[line]
+        past, along = self._approaches.place(tracks)
+        came = (past[:, line] > 0) & (along[:, line] > -0.3) & (along[:, line] < 1.3)
+        if not view.metric:
+            return np.asarray(came & self._polygons.contains(tracks.ground_px)[:, zone])
+        headings = heading_vectors(tracks)
+        known = ~np.isnan(headings[:, 0])
+        came &= np.where(known, headings @ normal > 0.5, True)
+        middle, length = view.ground_m(tracks), sizes_m(tracks)[:, :1]
+        on_it = np.zeros(len(tracks), bool)
+        for share in (0.5, 0.25, 0.0, -0.25, -0.5):
+            point = middle + (share * length - self.reach_m * np.sign(share)) * normal
+            on_it |= self._polygons.contains(point)[:, zone]
+        return np.asarray(came & on_it)

@@ -1,0 +1,98 @@
+"""violation.wrong_way: driving against a lane's direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._footprint import sizes_m
+from flowrt_nodes._lanes import Lanes, lanes_of
+from flowrt_nodes._rule import FLICKER_S, Finding, Rule
+from flowrt_nodes._view import View
+
+
+class WrongWay(Rule):
+    """A vehicle's heading opposes its lane's direction by more than `angle_deg`, for `hold_s` and over `distance_m`.
+
+    Needs: lanes with a `heading`. Metres come from a `speed` node upstream, else from box heights.
+
+    No violation: reversing a short way, as when parking (shorter than `distance_m`); somebody who also stands in a lane that
+    leads his way, where lanes overlap; standing still; people on foot; the box of the intersection, which has no lanes.
+    """
+
+    lanes: Annotated[list[ZoneName], setting("Lanes; all with a heading when empty.")] = []
+    angle_deg: Annotated[float, setting("Least angle between movement and lane.", ge=90, le=180)] = 120.0
+    distance_m: Annotated[float, setting("Least way driven against the direction.", ge=0, le=100)] = 6.0
+    slower_m_s: Annotated[float, setting("Slower movement has no direction.", ge=0, le=10)] = 1.5
+    hold_s: Annotated[float, setting("Least time driven against the direction.", ge=0, le=60)] = 0.8
+    severity: Annotated[Severity, setting("How grave.")] = "critical"
+
+    violation_type: ClassVar[str] = "wrong_way"
+    example: ClassVar[str] = """\
+wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
+"""
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        scene = view.scene(self.scene)
+        if scene is None:
+            return
+        for i, name in enumerate(self.lanes):
+            if name in scene.zones and scene.zones[name].heading is None:
+                hint = "add `heading: [dx, dy]`, its lawful direction in the picture, to it in the scene"
+                yield Complaint(("lanes", i), f"lane '{name}' has no heading", hint)
+        if not self.lanes and not lanes_of(scene, [], with_heading=True):
+            hint = "add `heading: [dx, dy]` to its lanes, or name zones that have one in `lanes`"
+            yield Complaint(("scene",), f"scene '{self.scene}' has no lane with a heading", hint)
+
+    def prepare(self, view: View) -> None:
+        self._lanes = Lanes(view, self.lanes, with_heading=True)
+        self.table(
+            {
+                "begin_s": (np.float64, (), np.nan),
+                "last_s": (np.float64, (), -np.inf),
+                "way_m": (np.float64, (), 0.0),
+            }
+        )
+
+    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+        table = self._table
+        assert table is not None
+        if not len(tracks) or not len(self._lanes):
+            return
+        inside = self._lanes.inside(tracks)
+        along = self._lanes.against(tracks)
+        pace = self._pace_m_s(tracks)
+        opposing = inside & (along < np.cos(np.radians(self.angle_deg)))
+        lawful = (inside & (along > 0)).any(axis=1)
+        wrong = opposing.any(axis=1) & np.logical_not(lawful) & (pace > self.slower_m_s) & tracks.of_class(VEHICLES)
+        rows, _ = table.rows(tracks)
+        last_s, begin_s = table["last_s"][rows], table["begin_s"][rows]
+        if not wrong.any():
+            return
+        goes_on = tracks.time_s - last_s <= max(FLICKER_S, self.end_after_s)
+        begin_s = np.where(goes_on & ~np.isnan(begin_s), begin_s, tracks.time_s)
+        step_m = pace * np.where(goes_on, tracks.time_s - last_s, 0.0)
+        way_m = np.where(goes_on, table["way_m"][rows] + step_m, 0.0)
+        offenders = rows[wrong]
+        table["begin_s"][offenders], table["last_s"][offenders] = begin_s[wrong], tracks.time_s
+        table["way_m"][offenders] = way_m[wrong]
+        for row in np.flatnonzero(wrong & (way_m >= self.distance_m)).tolist():
+            lane = self._lanes.names[int(np.argmax(opposing[row]))]
+            angle = float(np.degrees(np.arccos(np.clip(along[row, int(np.argmax(opposing[row]))], -1, 1))))
+            yield Finding(
+                row=row,
+                since_s=float(begin_s[row]),
+                roi_id=lane,
+                lane_id=lane,
+                facts={"angle_deg": round(angle, 1), "distance_m": round(float(way_m[row]), 1)},
+                description=f"drove {way_m[row]:.0f} m against the direction of {lane}",
+            )
+
+    def _pace_m_s(self, tracks: Tracks) -> np.ndarray:
+        metres = np.hypot(tracks.velocity_m_s[:, 0], tracks.velocity_m_s[:, 1])
+        height = np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
+        rough = np.hypot(tracks.velocity_px_s[:, 0], tracks.velocity_px_s[:, 1]) * sizes_m(tracks)[:, 2] / height
+        return np.where(np.isnan(metres), rough, metres)
