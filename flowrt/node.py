@@ -342,6 +342,11 @@ class Outbox(Node):
         """Letters under way at most."""
         return 1000
 
+    @property
+    def replay_per_s(self) -> float | None:
+        """How fast a backlog is delivered beside new letters, which then go first; None: strictly in order of acceptance."""
+        return None
+
     encode: ClassVar[Callable[..., Any]]
     """`def encode(self, message: Message) -> Iterable[Letter]`"""
 

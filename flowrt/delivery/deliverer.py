@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from flowrt.delivery.places import Places
 from flowrt.journal import Journal
 from flowrt.node import Letter, Outbox, Reject, Retry
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 TICK_S = 0.2
+PACE_S = 0.01
 SILENCE_S = 60.0
 POISON_AFTER = 10
 BATCH = 1000
@@ -58,11 +60,12 @@ class Deliverer:
         self._wake = threading.Condition()
         self._under_way: dict[int, Letter] = {}
         self._attempts = dict(attempts or {})  # of letters that were begun before and have no receipt
-        self._cursor = 0  # the last number that was handed to the node
+        self._places = Places(journal, name, node.replay_per_s)
         self._fresh = True  # there may be letters behind the cursor
         self._single_until = 0  # up to this number, letters go one by one
         self._probing = False  # after a Retry, one letter finds out whether the outside is back
         self._poison = 0
+        self._tick_due = 0.0
         self._last_receipt = time.monotonic()
         self._receipts = 0
         self._rate = _Rate()
@@ -138,10 +141,11 @@ class Deliverer:
             if not letters and not self._under_way:
                 self._be("up")
                 with self._wake:
-                    if not self._fresh and not self.stopping.is_set():
-                        self._wake.wait(1.0)
+                    if not self.stopping.is_set() and (self._places.replaying or not self._fresh):
+                        self._wake.wait(PACE_S if self._places.replaying else 1.0)
                 continue
-            self._send(letters)
+            if letters or time.monotonic() >= self._tick_due:
+                self._send(letters)
 
     @property
     def _worthwhile(self) -> int:
@@ -157,16 +161,15 @@ class Deliverer:
                 self._last_receipt = time.monotonic()
             elif not self._fresh or self._room() < self._worthwhile:
                 self._wake.wait(TICK_S)
+            elif self._places.replaying and not self._probing:
+                self._wake.wait(PACE_S)
             room = self._room()
             if not self._fresh or room < self._worthwhile:
                 return []
             self._fresh = False
-            one_by_one = self._probing or self._cursor < self._single_until
-        letters = self._journal.read(self.name, self._cursor, 1 if one_by_one else min(room, BATCH))
+        letters = self._places.read(1 if self._probing else min(room, BATCH), self._single_until)
         with self._wake:
-            if letters:
-                self._fresh = True
-                self._cursor = letters[-1].number
+            self._fresh = self._fresh or bool(letters) or self._places.replaying
             letters = [self._with_attempts(letter) for letter in letters]
             self._under_way.update((letter.number, letter) for letter in letters)
         return letters
@@ -177,6 +180,7 @@ class Deliverer:
 
     def _send(self, letters: list[Letter]) -> None:
         before = self._receipts
+        self._tick_due = time.monotonic() + TICK_S
         try:
             self.node.deliver(letters, self)
             self._poison = 0
@@ -235,11 +239,12 @@ class Deliverer:
         with self._wake:
             for number in self._under_way:
                 self._attempts[number] = self._attempts.get(number, 0) + 1
-            if self._under_way:
-                self._cursor = min(self._cursor, min(self._under_way) - 1)
+            first = min(self._under_way, default=0)
             self._under_way.clear()
             self._fresh = True
             self._last_receipt = time.monotonic()
+        if first:
+            self._places.rewind(first)
 
     def _pause(self, seconds: float) -> None:
         self._note()

@@ -239,6 +239,11 @@ class Journal:
         with self._changed:
             self._listeners.append(listener)
 
+    def last_number(self) -> int:
+        """The number of the letter that was accepted last, over all outboxes."""
+        with self._writing:
+            return self._store.last_number()
+
     def pending(self, outbox: str) -> int:
         """Letters on disk that wait for delivery."""
         with self._writing, self._changed:

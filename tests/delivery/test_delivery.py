@@ -185,6 +185,26 @@ def test_remove_delivers_or_parks(delivery: Delivery, journal: Journal) -> None:
     assert delivery.parked() == {}
 
 
+def test_live_letters_go_before_a_paced_backlog(delivery: Delivery, journal: Journal) -> None:
+    class LiveFirst(Outside):
+        """Replays its backlog at 100 letters a second."""
+
+        @property
+        def replay_per_s(self) -> float | None:
+            return 100.0
+
+    journal.append("out", letters(100), wait=True)
+    node = LiveFirst().prepare()
+    delivery.add("out", node)
+    delivery.accept("out", letters(10, start=1000))
+    eventually(lambda: "n-1009" in node.ids)
+    assert len(node.ids) < 60
+    eventually(lambda: len(node.ids) == 110)
+    backlog = [name for name in node.ids if int(name[2:]) < 1000]
+    assert backlog == [letter.id for letter in letters(100)]
+    assert node._arrived[-1].time_s - 1000.0 == 99.0
+
+
 def test_without_an_outside_letters_wait(delivery: Delivery) -> None:
     class Nowhere(Outside):
         """Has no outside."""
