@@ -169,7 +169,7 @@ class Director:
         world = self.world
         for leg in self._pick():
             for lane in (1, 2):
-                queue = [v for v in world.traffic.inbound.get((leg, lane), ()) if v.s < v.route.stop_s + 8]
+                queue = [v for v in world.traffic.inbound.get((leg, lane), ()) if v.in_exit < 0]
                 wish = float(self.rng.uniform(18.5, 23.0))
                 arrival = 116.0 / wish
                 state = world.plan.state(VEHICLE_GROUPS[leg], world.time_s + arrival)
@@ -177,7 +177,7 @@ class Director:
                     continue
                 if world.plan.state(VEHICLE_GROUPS[leg], world.time_s + arrival + 1.5)[0] != GREEN:
                     continue
-                slow = any(v.speed < 7 or v.to_line / v.speed + 2.2 > arrival for v in queue)
+                slow = any(v.speed < 7 or v.route.kind != "through" or v.to_line / v.speed + 2.2 > arrival for v in queue)
                 if slow or world.closed_until_s.get((leg, lane), -1) > world.time_s:
                     continue
                 kind = str(self.rng.choice(["car", "car", "motorcycle", "van"]))

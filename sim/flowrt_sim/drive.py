@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 EASY_BRAKE = 3.2
 """Deceleration up to which a driver stops at amber."""
 HARDEST = 8.5
+GAP_S = 5.0
+"""Time to the next opposing vehicle that a left turner wants."""
 BOX_M = 19.0
 LOOK_M = 26.0
 
@@ -50,7 +52,7 @@ class Traffic:
         owners: list[int] = []
         for v in world.vehicles:
             way = v.route
-            if v.s - v.length < way.stop_s:
+            if v.s - v.length < way.cross_in_s[1] + 2.0:
                 self.inbound.setdefault((way.leg, way.lane), []).append(v)
             if v.s >= way.exit_s:
                 self.outbound.setdefault((way.exit, way.exit_lane), []).append(v)
@@ -144,7 +146,7 @@ def drive(world: World, v: Vehicle) -> float:
     best = min(best, _leaders(world, v), _crossers(world, v))
     if v.to_line > -0.3 or way.kind in ("left", "u_turn") or v.s < way.cross_out_s[1]:
         best = min(best, _junction(world, v))
-    if abs(v.x) < BOX_M + 12 and abs(v.y) < BOX_M + 12:
+    if v.to_line < 52:
         best = min(best, _in_the_way(world, v))
     best = min(best, _holds(world, v))
     return max(best, -HARDEST)
@@ -162,7 +164,7 @@ def _turn_limit(v: Vehicle, wish: float) -> float:
 def _leaders(world: World, v: Vehicle) -> float:
     """The vehicle ahead in the inbound lane or in the exit lane."""
     best, traffic, way = inf, world.traffic, v.route
-    if v.to_line > -2:
+    if v.to_line > -8:
         ahead = None
         for other in traffic.inbound.get((way.leg, way.lane), ()):
             if other is v:
@@ -260,7 +262,7 @@ def _must_stop(world: World, v: Vehicle, state: str) -> bool:
             return True
     if state == GREEN:
         since = world.time_s - traffic.lights[way.leg][1]
-        return not _room_behind(world, v) or (since < 5.0 and line < 30 and _cross_runner(world, v))
+        return not _room_behind(world, v) or (since < 20.0 and line < 30 and _cross_runner(world, v, since))
     if v.red_turn:
         return False
     if state == RED and v.may_turn_on_red and v.stopped_since_s >= 0 and line < 3.0 and world.time_s - v.stopped_since_s > 1.2:
@@ -289,22 +291,24 @@ def _room_behind(world: World, v: Vehicle) -> bool:
     return True
 
 
-def _cross_runner(world: World, v: Vehicle) -> bool:
+def _cross_runner(world: World, v: Vehicle, since_s: float) -> bool:
     """Whether someone from the crossing road is still in the box, or runs the red light towards it."""
     for leg in LEGS:
         if VEHICLE_GROUPS[leg] == VEHICLE_GROUPS[v.route.leg]:
             continue
         for other in world.traffic.by_leg[leg]:
-            if other.to_line > 0 and other.mode == "run_red" and other.to_line < 45:
+            if since_s < 5.0 and 0 < other.to_line < 45 and other.mode == "run_red":
                 return True
             inside = other.to_line <= 0 and other.s - other.length < other.route.cross_out_s[0] - 3
-            if inside and other.speed > 1.5 and other.mode != "creep" and not other.red_turn and other.mode != "overshoot":
+            if not inside or other.mode in ("creep", "overshoot") or other.red_turn or other.s < other.route.cross_in_s[1]:
+                continue
+            if since_s < 5.0 and other.speed > 1.5 or other.route.kind in ("left", "u_turn"):
                 return True
     return False
 
 
 def _gap_is_free(world: World, v: Vehicle) -> bool:
-    """Whether a left or U-turn may begin: no opposing vehicle within 5.5 s and no one on the exit crosswalk."""
+    """Whether a left or U-turn may begin: no opposing vehicle within GAP_S and no one on the exit crosswalk."""
     traffic, way = world.traffic, v.route
     if traffic.busy.get((way.exit, False)):
         return False
@@ -316,17 +320,20 @@ def _gap_is_free(world: World, v: Vehicle) -> bool:
         to_box = other.route.cross_in_s[1] - other.s
         if other.s - other.length > other.route.exit_s - 4.0:
             continue
-        stopping = other.to_line > 0 and traffic.lights[other.route.leg][0] != GREEN
+        light = traffic.lights[other.route.leg][0]
+        if light != GREEN and other.speed < 0.5 and other.mode != "run_red":
+            continue
+        stopping = other.to_line > 0 and light != GREEN
         if stopping and other.speed * other.speed < 2 * EASY_BRAKE * other.to_line and other.mode != "run_red":
             continue
         if other.to_line > 0.3 and other.speed < 0.3 and world.closed_until_s.get((other.route.exit, other.route.exit_lane), 0) > world.time_s:
             continue
-        if to_box < 6.0 or to_box / max(other.speed, 2.5) < 6.0:
+        if to_box < 6.0 or to_box / max(other.speed, 2.5) < GAP_S:
             return False
     exit_queue = traffic.outbound.get((way.exit, way.exit_lane), ())
     if any(o.speed < 2.0 and not _in_bay(o) and o.in_exit - o.length < v.length + 5 for o in exit_queue):
         return False
-    return not _lane_inflow(world, v, 5.5)
+    return not _lane_inflow(world, v, 3.5 if traffic.lights[way.leg][0] == GREEN else 1.5)
 
 
 def _lane_inflow(world: World, v: Vehicle, within_s: float) -> bool:
@@ -364,10 +371,11 @@ def _red_turn_is_free(world: World, v: Vehicle) -> bool:
 def _in_the_way(world: World, v: Vehicle) -> float:
     """Anything standing or moving on the own path within sight, inside the box (discs against path points)."""
     traffic, way = world.traffic, v.route
-    if len(traffic.discs) == 0 or v.to_line > 16 or v.in_exit > 12:
+    sight = max(LOOK_M, 8 + 0.12 * v.speed * v.speed)
+    if len(traffic.discs) == 0 or v.to_line > sight - 8 or v.in_exit > 12:
         return inf
     first = int(v.s / SPACING_M)
-    look = int(min(LOOK_M, 8 + 2.2 * v.speed) / SPACING_M)
+    look = int(min(sight, 8 + 2.2 * v.speed) / SPACING_M)
     path = way.points_m[first : first + look : 2]
     if len(path) == 0:
         return inf

@@ -109,15 +109,19 @@ def _turn_back(w: Walker) -> None:
 
 
 def _around(world: World, w: Walker, target: tuple[float, float]) -> tuple[float, float]:
-    """On a crosswalk, pass in front of a vehicle that stands on it."""
+    """On a crosswalk, pass in front of or behind a vehicle that stands on it."""
     if w.act in ("jaywalk_mid", "dash"):
         return target
     out = world.distance_in(w.leg, *target)[0]
     for v in world.traffic.by_leg.get(w.leg, ()):
         front = world.layout.stop_line_m + v.to_line
         lane_side = world.layout.lane_side_m(v.route.lane, True)
-        if v.speed < 1.5 and 10.3 < front < 15.0 and abs(w.side - lane_side) < 4.5:
+        if v.speed > 1.5 or abs(w.side - lane_side) > 4.5:
+            continue
+        if 10.9 < front < 15.0:
             out = min(out, front - 0.75)
+        elif front <= 10.9 and 10.0 < front + v.length < 13.6:
+            out = max(out, front + v.length + 0.7)
     if abs(out - world.distance_in(w.leg, *target)[0]) < 1e-6 and abs(w.out - out) < 0.4:
         return target
     ahead = w.side + (-1.6 if world.distance_in(w.leg, *target)[1] < w.side else 1.6)

@@ -18,6 +18,8 @@ from flowrt_sim.route import ENTRY_M, Route, route
 from flowrt_sim.signals import SignalPlan
 
 STEP_S = 0.05
+STUCK_S = 75.0
+"""A vehicle that stands in the box for so long is removed."""
 BANNED_TURNS = (
     ("north", "north"), ("east", "east"), ("south", "south"), ("west", "west"), ("east", "south"), ("west", "north"),
 )  # fmt: skip
@@ -69,13 +71,17 @@ class World:
         accelerations = [drive(self, vehicle) for vehicle in self.vehicles]
         for vehicle, wanted in zip(self.vehicles, accelerations, strict=True):
             self._move(vehicle, wanted)
-        self.vehicles = [v for v in self.vehicles if v.s - v.length < v.route.length_m - 1]
+        self.vehicles = [v for v in self.vehicles if v.s - v.length < v.route.length_m - 1 and not self._hopeless(v)]
         step_walkers(self, STEP_S)
 
     def run_until(self, time_s: float) -> None:
         """Step until `time_s` is reached."""
         while self.time_s < time_s - 1e-9:
             self.step()
+
+    def _hopeless(self, v: Vehicle) -> bool:
+        """Whether a vehicle has blocked the box for over a cycle; it is taken out, as simulators of traffic usually do."""
+        return v.to_line < -2 and v.in_exit < 0 and 0 < v.stopped_since_s < self.time_s - STUCK_S
 
     def _move(self, vehicle: Vehicle, wanted: float) -> None:
         jerk = 12.0 * STEP_S
