@@ -26,11 +26,15 @@ class Command(NamedTuple):
 BUILT_IN = {
     "run": Command("flowrt.commands.run", "Run a flow."),
     "check": Command("flowrt.commands.check", "Check flow files and say everything that is wrong with them."),
+    "plan": Command("flowrt.commands.plan", "Say what a reload would keep, change and forget."),
     "new": Command("flowrt.commands.new", "Write a small flow to begin with."),
     "nodes": Command("flowrt.commands.nodes", "List the node types, or describe one."),
     "graph": Command("flowrt.commands.graph", "Draw a flow as Mermaid, SVG or PNG."),
     "schema": Command("flowrt.commands.schema", "Print the JSON Schema of flow files, for editors."),
     "events": Command("flowrt.commands.events", "List what was recorded."),
+    "contract": Command(
+        "flowrt.commands.contract", "Write what is made from the contract: its pages, AsyncAPI, the access list."
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flowrt.catalog import Catalog
-from flowrt.document import shorten
+from flowrt.document import UNKNOWN, shorten
 from flowrt.flow import Flow, NodeSpec
 from flowrt.load.checks import check_nodes, check_signals
 from flowrt.load.drafts import Draft, DraftReader
@@ -26,7 +26,6 @@ from flowrt.load.report import Report
 from flowrt.load.scenes import read_scene
 from flowrt.load.services import read_services
 from flowrt.load.sources import Sources
-from flowrt.load.substitute import UNKNOWN
 from flowrt.load.wiring import Wiring
 from flowrt.problem import FlowError, Problem
 

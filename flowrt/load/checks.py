@@ -10,7 +10,7 @@ from flowrt import document
 from flowrt.load.drafts import Draft
 from flowrt.load.report import Report, place
 from flowrt.load.sources import Sources
-from flowrt.problem import Complaint, did_you_mean
+from flowrt.problem import Complaint
 from flowrt.scene import Scene
 
 
@@ -96,4 +96,4 @@ def _signals_of(node: document.Yaml, path: str) -> Iterable[tuple[str, document.
 
 def _published(signal: str, published: frozenset[str], path: str, mark: document.Mark, report: Report) -> None:
     if signal not in published:
-        report.add(mark, path, f"nobody publishes the signal group '{signal}'", did_you_mean(signal, published))
+        report.add(mark, path, f"nobody publishes the signal group '{signal}'", report.suggest(signal, published))

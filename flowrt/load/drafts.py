@@ -12,15 +12,14 @@ from typing import Any
 import msgspec
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
-from flowrt.document import Mapping, Mark, Scalar, Sequence, Yaml, describe, join, shorten
+from flowrt.document import UNKNOWN, Mapping, Mark, Scalar, Sequence, Yaml, describe, join, shorten
 from flowrt.flow import FROM, Restart
 from flowrt.load.report import Report
-from flowrt.load.substitute import UNKNOWN
 from flowrt.load.values import INVALID, Reference, Values
 from flowrt.node import Node, Source
-from flowrt.problem import did_you_mean
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+LISTED = "`flowrt nodes` lists them"
 COMMON = frozenset({"type", FROM, "was", "restart"})
 
 
@@ -88,18 +87,18 @@ class DraftReader:
         written = node.items.get("type")
         path = join(draft.path, "type")
         if written is None:
-            self.report.add(
-                draft.mark, draft.path, f"node '{draft.name}' has no type", "add `type: …`; `flowrt nodes` lists them"
-            )
+            self.report.add(draft.mark, draft.path, f"node '{draft.name}' has no type", f"add `type: …`; {LISTED}")
             return None
         if not isinstance(written, Scalar) or not isinstance(written.value, str):
             if not (isinstance(written, Scalar) and written.value is UNKNOWN):
-                self.report.add(written.mark, path, f"expected the name of a node type, found {describe(written)}")
+                self.report.add(
+                    written.mark, path, f"expected the name of a node type, found {describe(written)}", LISTED
+                )
             return None
         name = written.value
         if name not in self.catalog:
-            near = did_you_mean(name, self.catalog.names())
-            hint = near if near.startswith("did") else f"{near}; `flowrt nodes` lists them"
+            near = self.report.suggest(name, self.catalog.names())
+            hint = near if near.startswith("did") else f"{near}; {LISTED}"
             self.report.add(written.mark, path, f"unknown node type '{shorten(name)}'", hint)
             return None
         try:
@@ -155,7 +154,7 @@ class DraftReader:
         if (restart := node.items.get("restart")) is not None:
             draft.restart = self._restart(restart, node, draft, kind)
         self._only_scene(node, kind)
-        given = values.fields(node, kind.cls, draft.path, f"'{kind.name}'", draft.mark, COMMON)
+        given = values.fields(node, kind.cls, draft.path, f"'{kind.name}'", draft.mark, COMMON, self._hints())
         draft.references, draft.secrets = values.references, values.secrets
         for reference in values.references:
             if reference.kind == "feed":
@@ -172,22 +171,18 @@ class DraftReader:
             return
         self._defaults(draft, kind, given)
 
+    def _hints(self) -> dict[str, str]:
+        """What to say of settings that are missing and name something."""
+        return {"scene": f"add `scene: …`; {self.report.suggest('', self.scenes)}"}
+
     def _restart(self, written: Yaml, node: Mapping, draft: Draft, kind: NodeType) -> Restart:
         path = join(draft.path, "restart")
         if not issubclass(kind.cls, Source):
             message = f"'{kind.name}' is no source, and only sources are restarted"
             self.report.add(node.key("restart"), path, message, "remove it")
             return Restart()
-        restart: Any = Values(self.report).struct(written, Restart, path, "'restart'", node.key("restart"))
-        if not isinstance(restart, Restart):
-            return Restart()
-        for field in ("max", "window_s", "backoff_s"):
-            if getattr(restart, field) < 0:
-                mark = written.items[field].mark if isinstance(written, Mapping) else written.mark
-                self.report.add(
-                    mark, join(path, field), f"expected a number at least 0, found {getattr(restart, field):g}"
-                )
-        return restart
+        restart = Values(self.report).struct(written, Restart, path, "'restart'", node.key("restart"))
+        return restart if isinstance(restart, Restart) else Restart()
 
     def _only_scene(self, node: Mapping, kind: NodeType) -> None:
         """A node that wants a scene gets the flow's only one."""

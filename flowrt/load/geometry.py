@@ -21,6 +21,13 @@ def check_scene(
         _check_line(line, scene, node, where["line", line.name], path, report)
     _check_lamps(scene, node, path, report)
     if scene.homography is not None:
+        counts = len(scene.homography.image_px), len(scene.homography.ground_m)
+        if counts[0] != counts[1]:
+            message = f"no homography: {counts[0]} picture points, but {counts[1]} ground points"
+            report.add(
+                node.key("homography"), join(path, "homography"), message, "give each picture point its ground point"
+            )
+            return
         try:
             scene.homography.matrix()
         except ValueError as error:
@@ -36,17 +43,30 @@ def _check_zone(zone: Zone, scene: Scene, node: Mapping, steps: tuple[str, ...],
         _inside(point, scene, place(node, (*steps, "zone", i), whole), join(below, i), what, report)
     if len(zone.points) > MAX_CORNERS:
         report.add(whole, below, f"{what} has {len(zone.points)} corners", f"at most {MAX_CORNERS}")
+    elif repeated := _repeated(zone.points):
+        message = f"{what}: corner {repeated + 1} repeats the one before it"
+        if zone.points[0] == zone.points[repeated] and repeated == len(zone.points) - 1:
+            message = f"{what}: the last corner repeats the first"
+        hint = "remove it: a zone closes by itself"
+        report.add(place(node, (*steps, "zone", repeated), whole), join(below, repeated), message, hint)
+    elif abs(area(zone.points)) < 1.0:
+        report.add(whole, below, f"{what} has no area", "its corners lie on one line, or it crosses itself")
     elif crossing := crossing_sides(zone.points):
         first, second = crossing
         hint = "list the corners in order around the zone"
         message = f"{what} crosses itself: side {first + 1} meets side {second + 1}"
         report.add(place(node, (*steps, "zone", second), whole), below, message, hint)
-    elif abs(area(zone.points)) < 1.0:
-        report.add(whole, below, f"{what} has no area", "its corners lie on one line")
     if zone.heading == (0.0, 0.0):
         mark = place(node, (*steps, "heading"), whole)
         hint = "give a direction in the picture: [0, 1] is straight down"
         report.add(mark, join(_path(path, steps), "heading"), f"{what} has the heading [0, 0]", hint)
+
+
+def _repeated(points: Sequence[Point]) -> int:
+    """The index of a corner that stands where its neighbour stands; 0 where there is none."""
+    if points[-1] == points[0]:
+        return len(points) - 1
+    return next((i for i in range(1, len(points)) if points[i] == points[i - 1]), 0)
 
 
 def _check_line(line: Line, scene: Scene, node: Mapping, steps: tuple[str, ...], path: str, report: Report) -> None:
@@ -108,8 +128,6 @@ def crossing_sides(points: Sequence[Point]) -> tuple[int, int] | None:
     n = len(points)
     sides = [(points[i], points[(i + 1) % n]) for i in range(n)]
     for i in range(n):
-        if sides[i][0] == sides[i][1]:
-            return i, (i + 1) % n
         for j in range(i + 1, n):
             if j == i + 1 or (i == 0 and j == n - 1):
                 first, second = (sides[i], sides[j]) if j == i + 1 else (sides[j], sides[i])

@@ -10,7 +10,6 @@ from flowrt.load.drafts import Draft
 from flowrt.load.report import Report
 from flowrt.load.values import Reference
 from flowrt.messages import SignalState
-from flowrt.problem import did_you_mean
 from flowrt.scene import Scene
 
 
@@ -43,7 +42,7 @@ class References:
             elif reference.kind == "node":
                 self._known(reference, "node", self.drafts)
             elif reference.kind in ("zone", "line"):
-                self._in_scene(reference, scene_name)
+                self._in_scene(reference, scene_name, draft)
             elif reference.kind == "file":
                 self._file(reference)
 
@@ -56,13 +55,17 @@ class References:
     def _known(self, reference: Reference, what: str, known: Mapping[str, Any]) -> None:
         if reference.name not in known:
             message = f"there is no {what} '{reference.name}'"
-            self.report.add(reference.mark, reference.path, message, did_you_mean(reference.name, known))
+            self.report.add(reference.mark, reference.path, message, self.report.suggest(reference.name, known))
 
-    def _in_scene(self, reference: Reference, scene_name: str) -> None:
+    def _in_scene(self, reference: Reference, scene_name: str, draft: Draft) -> None:
         if not scene_name:
+            if draft.settings is None:
+                return  # that its scene is missing was said already
             if len(self.scenes) != 1:
                 hint = (
-                    "add `scene: …`; " + did_you_mean("", self.scenes) if self.scenes else "declare one under `scene`"
+                    "add `scene: …`; " + self.report.suggest("", self.scenes)
+                    if self.scenes
+                    else "declare one under `scene`"
                 )
                 message = f"{reference.kind} '{reference.name}' of which scene?"
                 self.report.add(reference.mark, reference.path, message, hint)
@@ -74,7 +77,7 @@ class References:
         known: Mapping[str, Any] = scene.zones if reference.kind == "zone" else scene.lines
         if reference.name not in known:
             other: Mapping[str, Any] = scene.lines if reference.kind == "zone" else scene.zones
-            hint = did_you_mean(reference.name, known)
+            hint = self.report.suggest(reference.name, known)
             if reference.name in other:
                 hint = f"it is a {'line' if reference.kind == 'zone' else 'zone'}, and a {reference.kind} is wanted; {hint}"
             message = f"scene '{scene_name}' has no {reference.kind} '{reference.name}'"
@@ -92,7 +95,7 @@ class References:
             self.files.append(path)
             return
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = did_you_mean(path.name, siblings)
+        near = self.report.suggest(path.name, siblings)
         hint = near if near.startswith("did") else f"looked for {path}"
         self.report.add(reference.mark, reference.path, f"the file '{reference.name}' does not exist", hint)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from flowrt.document import Mapping, Mark, Scalar, Sequence, Yaml
-from flowrt.problem import Problem
+from flowrt.problem import Problem, did_you_mean
+
+MAX_COMPARED = 50_000
 
 
 class Report:
@@ -13,6 +16,12 @@ class Report:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self._compared = 0
+
+    def suggest(self, word: str, known: Collection[str]) -> str:
+        """`did_you_mean`, until the names compared get so many that a large, broken file would take minutes."""
+        self._compared += len(known)
+        return did_you_mean(word, known) if self._compared < MAX_COMPARED else "check the name"
 
     def add(
         self, mark: Mark, path: str, message: str, hint: str = "", severity: Literal["error", "warning"] = "error"

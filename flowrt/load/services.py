@@ -6,12 +6,10 @@ from collections.abc import Mapping as Environment
 
 import msgspec
 
-from flowrt.document import Mapping, Mark, Scalar, Yaml, describe, join
+from flowrt.document import UNKNOWN, Mapping, Mark, Scalar, Yaml, describe, join
 from flowrt.load.report import Report
 from flowrt.load.sources import Entry
-from flowrt.load.substitute import UNKNOWN
 from flowrt.load.values import INVALID, Reference, Values
-from flowrt.problem import did_you_mean
 from flowrt.services import FROM_ENVIRONMENT, KINDS, Service
 
 
@@ -67,12 +65,12 @@ def _block(
     if isinstance(node, Mapping) and (said := node.items.get("kind")) is not None:
         if not isinstance(said, Scalar) or said.value not in KINDS:
             if not (isinstance(said, Scalar) and said.value is UNKNOWN):
-                hint = did_you_mean(str(said.value) if isinstance(said, Scalar) else "", KINDS)
+                hint = report.suggest(str(said.value) if isinstance(said, Scalar) else "", KINDS)
                 report.add(said.mark, join(path, "kind"), f"expected a kind of service, found {describe(said)}", hint)
             return None
         kind = str(said.value)
     if kind not in KINDS:
-        hint = f"{did_you_mean(name, KINDS)}; or say what it is: `kind: mqtt`"
+        hint = f"{report.suggest(name, KINDS)}; or say what it is: `kind: mqtt`"
         report.add(mark, path, f"unknown service '{name}'", hint)
         return None
     if isinstance(node, Mapping):

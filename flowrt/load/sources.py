@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowrt.document import (
+    UNKNOWN,
     Mapping,
     Mark,
     Scalar,
@@ -24,8 +25,7 @@ from flowrt.document import (
     shorten,
 )
 from flowrt.load.report import Report
-from flowrt.load.substitute import UNKNOWN, Substitution
-from flowrt.problem import did_you_mean
+from flowrt.load.substitute import Substitution
 
 TOP = ("flow", "site", "include", "scene", "services", "nodes")
 INCLUDED = ("include", "scene", "services")
@@ -79,7 +79,7 @@ class Sources:
         return None
 
     def _read(self, path: Path, name: str, allowed: tuple[str, ...]) -> Mapping | None:
-        self.files.append(path.resolve())
+        self.files.append(path.absolute())
         self._folders[name] = path.parent
         root = read_document(path, name, self.report.problems)
         if root is None:
@@ -101,7 +101,7 @@ class Sources:
                 root.key(key), key, f"'{key}' in an included file", "included files give `scene` and `services`"
             )
         else:
-            hint = did_you_mean(key, allowed)
+            hint = self.report.suggest(key, allowed)
             self.report.add(root.key(key), shorten(key), f"unknown key '{shorten(key)}'", hint)
 
     def _include(self, root: Mapping, path: Path, name: str) -> None:
@@ -126,10 +126,10 @@ class Sources:
             self.report.add(item.mark, where, f"the files include each other: {way}", "take one of these includes out")
         elif not file.is_file():
             siblings = [each.name for each in file.parent.iterdir()] if file.parent.is_dir() else []
-            near = did_you_mean(file.name, siblings)
+            near = self.report.suggest(file.name, siblings)
             hint = near if near.startswith("did") else f"looked for {file}"
             self.report.add(item.mark, where, f"the file '{item.value}' does not exist", hint)
-        elif file.resolve() not in self.files:  # the same file on two ways is read once
+        elif file.resolve() not in [each.resolve() for each in self.files]:  # the same file on two ways is read once
             self._read(file, os.path.normpath(os.path.join(os.path.dirname(name), item.value)), INCLUDED)  # noqa: PTH118, PTH120
 
     def _block(self, root: Mapping, key: str, into: dict[str, Entry]) -> None:
@@ -170,7 +170,7 @@ class Sources:
                 continue
             entry = self.nodes.get(name)
             if entry is None or not isinstance(entry.node, Mapping):
-                self.report.add(mark, "", f"there is no node '{name}'", did_you_mean(name, self.nodes))
+                self.report.add(mark, "", f"there is no node '{name}'", self.report.suggest(name, self.nodes))
                 continue
             node = self._value(text, mark)
             if node is None:

@@ -9,23 +9,12 @@ import re
 from collections.abc import Mapping as Environment
 from pathlib import Path
 
-from flowrt.document import Mapping, Mark, Scalar, Sequence, Unreadable, Yaml, join, read_text, shorten
+from flowrt.document import UNKNOWN, Mapping, Mark, Scalar, Sequence, Unreadable, Yaml, join, read_text, shorten
 from flowrt.load.report import Report
-from flowrt.problem import did_you_mean
 
 _USE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
-
-
-class _Unknown:
-    """The value of a leaf that could not be filled; it is reported once and then taken as it comes."""
-
-    def __repr__(self) -> str:
-        return "unknown"
-
-
-UNKNOWN = _Unknown()
 
 
 class Substitution:
@@ -88,7 +77,9 @@ class Substitution:
         else:
             message = f"unknown substitution '{shorten(written)}'"
             near = (
-                f"did you mean ${{env:{inside}}}?" if _NAME.fullmatch(inside) else did_you_mean(kind, ("env", "file"))
+                f"did you mean ${{env:{inside}}}?"
+                if _NAME.fullmatch(inside)
+                else self.report.suggest(kind, ("env", "file"))
             )
             self.report.add(mark, path, message, near)
         return None

@@ -9,15 +9,14 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections.abc import Mapping as ReadOnly
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import inspect as kinds
 
-from flowrt.document import Mapping, Mark, Scalar, Sequence, Yaml, core_value, describe, join, shorten
+from flowrt.document import UNKNOWN, Mapping, Mark, Scalar, Sequence, Yaml, core_value, describe, join, shorten
 from flowrt.load.report import Report, plain
-from flowrt.load.substitute import UNKNOWN
-from flowrt.problem import did_you_mean
 
 
 class _Invalid:
@@ -28,6 +27,8 @@ class _Invalid:
 
 
 INVALID = _Invalid()
+Said = dict[str, Any]
+_NOTHING: ReadOnly[str, str] = {}
 
 
 class Reference(NamedTuple):
@@ -51,7 +52,7 @@ def struct_fields(cls: type) -> tuple[kinds.Field, ...]:
 def bare(kind: kinds.Type) -> tuple[kinds.Type, dict[str, Any], dict[str, Any]]:
     """A type without its metadata, what `setting(...)` and marked types said (extra), and its description and examples."""
     extra: dict[str, Any] = {}
-    said: dict[str, Any] = {}
+    said: Said = {}
     while isinstance(kind, kinds.Metadata):
         extra |= kind.extra or {}
         said |= kind.extra_json_schema or {}
@@ -84,7 +85,14 @@ class Values:
             return INVALID
 
     def fields(
-        self, node: Yaml, cls: type, path: str, owner: str, name: Mark, skip: frozenset[str] = frozenset()
+        self,
+        node: Yaml,
+        cls: type,
+        path: str,
+        owner: str,
+        name: Mark,
+        skip: frozenset[str] = frozenset(),
+        hints: ReadOnly[str, str] = _NOTHING,
     ) -> Any:
         """The given fields as a dict, or INVALID. Every unknown, missing and mistyped one is reported. skip: keys of others."""
         if not isinstance(node, Mapping):
@@ -98,7 +106,7 @@ class Values:
             if key in skip:
                 continue
             if key not in fields:
-                hint = did_you_mean(key, [*fields, *skip])
+                hint = self.report.suggest(key, [*fields, *skip])
                 self.report.add(node.key(key), join(path, key), f"unknown setting '{shorten(key)}' of {owner}", hint)
                 good = False
                 continue
@@ -108,7 +116,7 @@ class Values:
         for key, field in fields.items():
             if field.required and key not in node.items:
                 _, _, said = bare(field.type)
-                hint = said.get("description", "") or f"add `{key}: …`"
+                hint = hints.get(key) or said.get("description") or f"add `{key}: …`"
                 self.report.add(name, path, f"{owner} needs the setting '{key}'", hint)
                 good = False
         return given if good else INVALID
@@ -123,11 +131,11 @@ class Values:
         if isinstance(kind, kinds.StructType):
             return self._nested(node, kind, path)
         if isinstance(kind, kinds.DictType):
-            return self._dict(node, kind, path, field)
+            return self._dict(node, kind, path, field, said)
         if isinstance(kind, kinds.TupleType):
-            return self._tuple(node, kind, path, field)
+            return self._tuple(node, kind, path, field, said)
         if isinstance(kind, kinds.ListType | kinds.VarTupleType | kinds.SetType | kinds.FrozenSetType):
-            return self._list(node, kind, path, field)
+            return self._list(node, kind, path, field, said)
         if not isinstance(node, Scalar):
             if isinstance(kind, kinds.AnyType):
                 return plain(node)
@@ -143,13 +151,13 @@ class Values:
             self.references.append(Reference(extra["kind"], value, node.mark, path, field))
         return value
 
-    def _mismatch(self, node: Scalar, kind: kinds.Type, path: str, said: dict[str, Any]) -> None:
+    def _mismatch(self, node: Scalar, kind: kinds.Type, path: str, said: Said) -> None:
         found = describe(node)
         hint = _hint(said)
         if isinstance(kind, kinds.LiteralType) and isinstance(node.value, str):
-            hint = did_you_mean(node.value, map(str, kind.values))
+            hint = self.report.suggest(node.value, [str(value) for value in kind.values])
         elif isinstance(kind, kinds.EnumType) and isinstance(node.value, str):
-            hint = did_you_mean(node.value, [str(member.value) for member in kind.cls])
+            hint = self.report.suggest(node.value, [str(member.value) for member in kind.cls])
         elif isinstance(node.value, str) and not node.substituted and _is_number(core_value(node.value), kind):
             hint = "write it without quotes"
         elif isinstance(kind, kinds.StrType) and node.value is not None and not isinstance(node.value, str):
@@ -170,7 +178,7 @@ class Values:
     def _nested(self, node: Yaml, kind: kinds.StructType, path: str) -> Any:
         return self.fields(node, kind.cls, path, f"'{path.rpartition('.')[2]}'", node.mark)
 
-    def _dict(self, node: Yaml, kind: kinds.DictType, path: str, field: str) -> Any:
+    def _dict(self, node: Yaml, kind: kinds.DictType, path: str, field: str, said: Said) -> Any:
         if not isinstance(node, Mapping):
             self.report.add(node.mark, path, f"expected a mapping, found {describe(node)}", "write `name: value` lines")
             return INVALID
@@ -184,33 +192,37 @@ class Values:
             good = good and name is not INVALID and value is not INVALID
             if good:
                 result[name] = value
-        return result if good and self._length(node, len(node.items), kind, path, "entries") else INVALID
+        return result if good and self._length(node, len(node.items), kind, path, "entries", said) else INVALID
 
-    def _list(self, node: Yaml, kind: Any, path: str, field: str) -> Any:
+    def _list(self, node: Yaml, kind: Any, path: str, field: str, said: Said) -> Any:
         if not isinstance(node, Sequence):
-            hint = f"write [{shorten(str(node.value))}]" if isinstance(node, Scalar) and node.value is not None else ""
+            hint = (
+                f"write [{shorten(str(node.value))}]"
+                if isinstance(node, Scalar) and node.value is not None
+                else _hint(said)
+            )
             self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", hint)
             return INVALID
         items = [self.value(item, kind.item_type, join(path, i), field) for i, item in enumerate(node.items)]
-        good = self._length(node, len(items), kind, path, "items")
+        good = self._length(node, len(items), kind, path, "items", said)
         return items if good and INVALID not in items else INVALID
 
-    def _tuple(self, node: Yaml, kind: kinds.TupleType, path: str, field: str) -> Any:
+    def _tuple(self, node: Yaml, kind: kinds.TupleType, path: str, field: str, said: Said) -> Any:
         wanted = len(kind.item_types)
         if not isinstance(node, Sequence) or len(node.items) != wanted:
             found = f"{len(node.items)} of them" if isinstance(node, Sequence) else describe(node)
-            self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}")
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}", _hint(said))
             return INVALID
         pairs = zip(node.items, kind.item_types, strict=True)
         items = [self.value(item, each, join(path, i), field) for i, (item, each) in enumerate(pairs)]
         return INVALID if INVALID in items else items
 
-    def _length(self, node: Yaml, length: int, kind: Any, path: str, what: str) -> bool:
+    def _length(self, node: Yaml, length: int, kind: Any, path: str, what: str, said: Said) -> bool:
         if kind.min_length is not None and length < kind.min_length:
-            self.report.add(node.mark, path, f"expected at least {kind.min_length} {what}, found {length}")
+            self.report.add(node.mark, path, f"expected at least {kind.min_length} {what}, found {length}", _hint(said))
             return False
         if kind.max_length is not None and length > kind.max_length:
-            self.report.add(node.mark, path, f"expected at most {kind.max_length} {what}, found {length}")
+            self.report.add(node.mark, path, f"expected at most {kind.max_length} {what}, found {length}", _hint(said))
             return False
         return True
 
@@ -324,11 +336,13 @@ def expected(kind: kinds.Type) -> str:
     if isinstance(kind, kinds.StrType):
         return _expected_text(kind, extra)
     if isinstance(kind, kinds.TupleType):
-        return f"a list of {len(kind.item_types)} ({', '.join(expected(each) for each in kind.item_types)})"
+        items = [expected(each) for each in kind.item_types]
+        each = f"each {items[0]}" if len(set(items)) == 1 else ", ".join(items)
+        return f"a list of {len(kind.item_types)} ({each})"
     if isinstance(kind, kinds.ListType | kinds.VarTupleType | kinds.SetType | kinds.FrozenSetType):
         return f"a list (each {expected(kind.item_type)})"
-    words = {kinds.NoneType: "nothing", kinds.BoolType: "true or false", kinds.AnyType: "anything"}
-    return words.get(type(kind), "a mapping")
+    simple = {kinds.NoneType: "nothing", kinds.BoolType: "true or false", kinds.AnyType: "anything"}
+    return simple.get(type(kind), "a mapping")
 
 
 def bounds(kind: kinds.IntType | kinds.FloatType) -> str:
@@ -350,7 +364,7 @@ def _expected_text(kind: kinds.StrType, extra: dict[str, Any]) -> str:
     return "a string that is not empty" if kind.min_length else "a string"
 
 
-def _hint(said: dict[str, Any]) -> str:
+def _hint(said: Said) -> str:
     if said.get("examples"):
         return "for example " + " or ".join(str(example) for example in said["examples"][:2])
     return str(said.get("description", ""))

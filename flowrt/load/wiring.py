@@ -8,13 +8,12 @@ from collections.abc import Mapping as ReadOnly
 import networkx as nx
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError
-from flowrt.document import Mapping
+from flowrt.document import Mapping, Sequence
 from flowrt.flow import FROM, Edge, meeting
 from flowrt.load.drafts import Draft, Wire
 from flowrt.load.report import Report, place
 from flowrt.messages import Fault, Message
 from flowrt.node import Outbox, Source
-from flowrt.problem import did_you_mean
 
 Types = tuple[type[Message], ...]
 
@@ -54,7 +53,7 @@ class Wiring:
                 if wire.source in self.drafts:
                     graph.add_edge(wire.source, draft.name)
                 else:
-                    hint = did_you_mean(wire.source, self.drafts)
+                    hint = self.report.suggest(wire.source, self.drafts)
                     self.report.add(wire.mark, wire.path, f"there is no node '{wire.source}'", hint)
         return graph
 
@@ -72,8 +71,7 @@ class Wiring:
             self.report.add(
                 draft.mark, draft.path, f"node '{draft.name}' has no `from`", f"'{draft.type.name}' takes {takes}"
             )
-        elif not wires and FROM in draft.node.items and not self.report.failed:
-            written = draft.node.items[FROM]
+        elif isinstance(written := draft.node.items.get(FROM), Sequence) and not written.items:
             self.report.add(written.mark, f"{draft.path}.{FROM}", "`from` is empty", "name at least one node")
 
     def _check_was(self, draft: Draft) -> None:
@@ -138,7 +136,7 @@ class Wiring:
         ports = list(dict.fromkeys(out.port for out in outputs))
         if wire.port and wire.port not in ports:
             message = f"'{wire.source}' ({source.type.name}) has no port '{wire.port}'"
-            self.report.add(wire.mark, wire.path, message, did_you_mean(wire.port, ports))
+            self.report.add(wire.mark, wire.path, message, self.report.suggest(wire.port, ports))
             return ()
         types = meeting(outputs, accepted, wire.port)
         if not types:
@@ -179,6 +177,9 @@ class Wiring:
                         return f"put {names} between them" if way else f"put a {names} node between them"
                     further.append((kind.ports.outputs, (*way, kind.name)))
             ways = further
+        givers = [kind.name for kind in self._usable_types() if meeting(kind.ports.outputs, accepted)]
+        if givers and len(givers) <= 8:
+            return f"name a node of type {' or '.join(givers)}"
         return "`flowrt nodes TYPE` shows what a type takes and gives"
 
     def _usable_types(self) -> Iterator[NodeType]:
@@ -189,6 +190,9 @@ class Wiring:
                 continue  # it matters only to a flow that uses it
 
     def _unused(self) -> None:
+        """Warn of results that go nowhere; in a flow with errors the missing reader may be one of them."""
+        if self.report.failed:
+            return
         used = {wire.source for draft in self.drafts.values() for wire in draft.wires}
         for draft in self.drafts.values():
             if draft.type is None or draft.name in used or issubclass(draft.type.cls, Outbox):

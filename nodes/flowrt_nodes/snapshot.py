@@ -44,9 +44,10 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
         str, setting("Where they go; relative to the flow's data folder.", min_length=1, restart=True)
     ] = "snapshots"
     scene: Annotated[SceneName, setting("The scene whose zones and lines are drawn.")] = ""
-    every_s: Annotated[
-        float | None, setting("A picture of each camera this often, by capture time; without it only for events.", gt=0)
-    ] = None
+    every_s: (
+        Annotated[float, setting("A picture of each camera this often, by capture time; without it only for events.", gt=0)]
+        | None
+    ) = None
     quality: Annotated[int, setting("JPEG quality.", ge=10, le=100)] = 85
     keep_files: Annotated[int, setting("How many files the folder holds.", ge=1, le=1_000_000)] = 1000
     keep_mb: Annotated[float, setting("How much the files may take together.", gt=0)] = 500.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import textwrap
 import time
@@ -64,7 +65,10 @@ def test_comments_order_and_formatting_change_nothing(bench: Bench) -> None:
 def test_rewiring_restarts_nothing(bench: Bench) -> None:
     runtime = start(bench, FLOW + "relay: {type: relay, from: count}\nalso: {type: keep, from: relay}")
     nodes = {name: cell.node for name, cell in runtime.cells.items()}
-    text = FLOW.replace("total, from: count", "total, from: relay") + "relay: {type: relay, from: count}\nalso: {type: keep, from: relay}"
+    text = (
+        FLOW.replace("total, from: count", "total, from: relay")
+        + "relay: {type: relay, from: count}\nalso: {type: keep, from: relay}"
+    )
     assert names(bench, runtime, text)["rewired"] == ["sum"]
     bench.edit(runtime, text)
     assert {name: cell.node for name, cell in runtime.cells.items()} == nodes
@@ -90,7 +94,11 @@ def test_replacing_carries_memory_over_where_the_node_can(bench: Bench) -> None:
 def test_adding_and_removing_nodes_under_load(bench: Bench) -> None:
     runtime = start(bench, FLOW)
     for _ in range(10):
-        bench.edit(runtime, FLOW + "extra: {type: keep, from: [sum, count]}\nmore: {type: numbers, n: 100000, every_s: 0.002}\nboth: {type: keep, from: [more, sum]}")
+        bench.edit(
+            runtime,
+            FLOW
+            + "extra: {type: keep, from: [sum, count]}\nmore: {type: numbers, n: 100000, every_s: 0.002}\nboth: {type: keep, from: [more, sum]}",
+        )
         time.sleep(0.02)
         assert set(runtime.cells) == {"count", "sum", "end", "extra", "more", "both"}
         bench.edit(runtime, FLOW)
@@ -104,7 +112,9 @@ def test_a_source_is_replaced_after_it_carried_its_last_message(bench: Bench) ->
     runtime = start(bench, FLOW)
     bench.edit(runtime, FLOW.replace("type: numbers", "type: numbers, fail_at: -5"))
     assert runtime.cells["count"].node.fail_at == -5, "in place"
-    (bench.folder / "nodes" / "numbers.py").write_text((bench.folder / "nodes" / "numbers.py").read_text() + "\n# edited\n")
+    (bench.folder / "nodes" / "numbers.py").write_text(
+        (bench.folder / "nodes" / "numbers.py").read_text() + "\n# edited\n"
+    )
     assert names(bench, runtime, FLOW)["replaced"] == ["count"]
     bench.edit(runtime, FLOW)
     time.sleep(0.1)
@@ -133,7 +143,7 @@ def test_inference_in_flight_is_finished_first(bench: Bench, setting: str) -> No
     complete(runtime, without=())
     if setting.startswith("brain"):
         brains = [message.data["brain"] for message in runtime.cells["end"].node.seen]
-        assert sum(a != b for a, b in zip(brains, brains[1:], strict=False)) == 10, "each change once, in order"
+        assert sum(a != b for a, b in itertools.pairwise(brains)) == 10, "each change once, in order"
 
 
 def test_a_node_that_fails_to_open_rolls_back(bench: Bench) -> None:
@@ -213,7 +223,7 @@ def test_strict_refuses_to_remove_a_sink_with_a_backlog(bench: Bench) -> None:
     runtime = start(bench, flow)
     runtime.cells["out"].node.away = True
     time.sleep(0.1)
-    with pytest.raises(ReloadFailed, match="out still has .* letters to deliver"):
+    with pytest.raises(ReloadFailed, match=r"out still has .* letters to deliver"):
         bench.edit(runtime, FLOW, strict=True)
     assert "out" in runtime.cells
     facts = bench.edit(runtime, FLOW)
@@ -241,7 +251,7 @@ def random_flow(rng: random.Random, bench: Bench) -> str:
         if rng.random() < 0.5:
             lines.append(f"k{name}: {{type: keep, from: {name}}}")
     lines.append("end: {type: keep, from: count}")
-    lines.append(f"out: {{type: letters, from: count}}")
+    lines.append("out: {type: letters, from: count}")
     return "\n".join(lines)
 
 

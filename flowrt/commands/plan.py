@@ -1,0 +1,34 @@
+"""Say what a reload from one flow file to another would keep, change and forget."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from flowrt.commands.check import print_problems
+from flowrt.load import load
+from flowrt.plan import Plan
+from flowrt.problem import FlowError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `flowrt plan`."""
+    parser.add_argument("old", metavar="OLD", help="the flow file that runs")
+    parser.add_argument("new", metavar="NEW", help="the flow file to come")
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan; 1 where one of the files has problems."""
+    try:
+        plan = Plan.between(load(args.old), load(args.new))
+    except FlowError as error:
+        print_problems(error.problems)
+        return 1
+    if args.format == "json":
+        print(json.dumps(plan.names()))
+    elif plan.empty:
+        print("nothing changes")
+    else:
+        print("\n".join(plan.lines()))
+    return 0

@@ -1,0 +1,149 @@
+"""Watching: every way in which an edit reaches a file, and what must not count as one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flowrt.runtime import Runtime
+from flowrt.watch import Reload, Reloader, Watcher
+from tests.runtime.conftest import Bench
+
+NODES = """
+    count: {type: numbers, n: 10000000, every_s: 0.002}
+    sum: {type: total, from: count}
+    end: {type: keep, from: sum}
+"""
+
+
+class Watched:
+    """A running flow whose file is watched."""
+
+    def __init__(self, bench: Bench, mode: str) -> None:
+        self.bench = bench
+        self.runtime: Runtime = bench.runtime(NODES)
+        self.reports: list[Reload] = []
+        self.reloader = Reloader(self.runtime, on_reload=self.reports.append)
+        self.watcher = Watcher(self.reloader, mode, poll_s=0.1)  # type: ignore[arg-type]
+        self.runtime.start()
+        self.watcher.start()
+
+    @property
+    def path(self) -> Path:
+        return self.bench.path
+
+    def expect(self, condition: Callable[[], object], within_s: float = 5.0) -> None:
+        end = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < end, f"not within {within_s} s; reports: {self.reports}"
+            time.sleep(0.005)
+
+    def factor(self) -> float:
+        return float(self.runtime.cells["sum"].node.factor)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(params=["auto", "poll"])
+def watched(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Watched]:
+    watched = Watched(bench, request.param)
+    yield watched
+    watched.watcher.stop()
+
+
+def with_factor(watched: Watched, factor: int) -> str:
+    """The flow file with another factor."""
+    lines = NODES.replace("type: total", f"type: total, factor: {factor}").replace("\n    ", "\n  ")
+    return f"flow: bench\nsite: here\nnodes:{lines}\n"
+
+
+def test_written_in_place(watched: Watched) -> None:
+    watched.path.write_text(with_factor(watched, 5))
+    watched.expect(lambda: watched.factor() == 5)
+    assert watched.reports[-1].plan["reconfigured"] == ["sum"]
+
+
+def test_saved_by_rename_as_editors_do(watched: Watched) -> None:
+    for factor in (2, 3):
+        fresh = watched.path.with_suffix(".tmp")
+        fresh.write_text(with_factor(watched, factor))
+        fresh.replace(watched.path)
+        watched.expect(lambda factor=factor: watched.factor() == factor)
+
+
+def test_a_save_without_a_change_does_nothing(watched: Watched) -> None:
+    watched.path.write_bytes(watched.path.read_bytes())
+    time.sleep(0.5)
+    assert watched.reports == []
+
+
+def test_many_writes_within_the_debounce_are_one_reload(watched: Watched) -> None:
+    for factor in range(2, 12):
+        watched.path.write_text(with_factor(watched, factor))
+    watched.expect(lambda: watched.factor() == 11)
+    time.sleep(0.3)
+    assert len(watched.reports) <= 3
+
+
+def test_a_broken_edit_leaves_the_flow_running_until_it_is_mended(watched: Watched) -> None:
+    good = with_factor(watched, 1)
+    watched.path.write_text(good.replace("type: total", "type: totl"))
+    watched.expect(lambda: watched.runtime.problems)
+    problem = watched.runtime.problems[0]
+    assert problem["line"] == 5
+    assert problem["column"] > 0
+    assert "did you mean 'total'?" in problem["hint"]
+    before = watched.runtime.cells["end"].n_in
+    watched.expect(lambda: watched.runtime.cells["end"].n_in > before + 10)
+    watched.path.write_text(good)
+    watched.expect(lambda: not watched.runtime.problems)
+
+
+def test_the_file_deleted_and_put_back(watched: Watched) -> None:
+    text = with_factor(watched, 7)
+    watched.path.unlink()
+    watched.expect(lambda: watched.runtime.problems)
+    assert "the flow file is gone" in watched.runtime.problems[0]["message"]
+    watched.path.write_text(text)
+    watched.expect(lambda: watched.factor() == 7)
+    assert watched.runtime.problems == []
+
+
+def test_node_code_beside_the_flow(watched: Watched) -> None:
+    code = watched.bench.folder / "nodes" / "total.py"
+    good = code.read_text()
+    old = watched.runtime.cells["sum"].node
+    code.write_text("def broken(:\n" + good)
+    watched.expect(lambda: watched.runtime.problems)
+    assert "total.py" in watched.runtime.problems[0]["message"] + watched.runtime.problems[0]["file"]
+    assert watched.runtime.cells["sum"].node is old
+    code.write_text(good.replace("self._sum = state", "self._sum = state + 1e6"))
+    watched.expect(lambda: watched.runtime.cells["sum"].node is not old)
+    assert watched.runtime.cells["sum"].node._sum >= 1e6  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symlinks need rights on Windows")
+def test_a_symlink_swap_as_kubernetes_does(bench: Bench) -> None:
+    text = "flow: bench\nsite: here\nnodes:\n" + NODES.replace("\n    ", "\n  ")
+    for name, factor in (("v1", "1"), ("v2", "9")):
+        (bench.folder / name).mkdir()
+        (bench.folder / name / "flow.yaml").write_text(text.replace("type: total", f"type: total, factor: {factor}"))
+    (bench.folder / "..data").symlink_to("v1")
+    bench.path.symlink_to("..data/flow.yaml")
+    from flowrt.load import load
+
+    runtime = bench.runtime(load(bench.path))
+    watcher = Watcher(Reloader(runtime), "auto")
+    runtime.start()
+    watcher.start()
+    try:
+        (bench.folder / "..data_tmp").symlink_to("v2")
+        (bench.folder / "..data_tmp").replace(bench.folder / "..data")
+        end = time.monotonic() + 5
+        while runtime.cells["sum"].node.factor != 9:  # type: ignore[attr-defined]
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        watcher.stop()
