@@ -20,6 +20,7 @@ import numpy as np
 from flowrt.messages import PEDESTRIANS, VEHICLES, Count, Event, Fraction, Message, NonNegative, Objects, Record, Tracks
 
 _NOT_SENT = frozenset({"time_s", "id", "camera_id"})  # part of the envelope, or said by it
+_TELLING = ("frame_number", "service", "node", "lane_id", "violation_type", "severity")  # fields that go into an id
 
 
 class DetectedObject(msgspec.Struct, frozen=True, kw_only=True, rename={"label": "class"}):
@@ -69,11 +70,9 @@ def message_id(message: Message, site: str) -> str:
     """An event's own id; for others one made of what tells them apart and the time, which a second run does not repeat."""
     if isinstance(message, Event):
         return message.id
-    at = time_us(message.time_s)
-    if isinstance(message, Objects):
-        return f"{message.camera_id}-{message.frame_number}-{at}"
-    own = getattr(message, "service", "") or getattr(message, "node", "")
-    return "-".join(part for part in (message.camera_id or site, message.port, own, str(at)) if part)
+    telling = (str(getattr(message, name, "")) for name in _TELLING)
+    parts = (message.camera_id or site, message.port, *telling, str(time_us(message.time_s)))
+    return "-".join(part for part in parts if part)
 
 
 def payload_of(message: Message, site: str) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def _outside(inner: Schema, outer: Schema | bool, root: Schema, path: str) -> It
 
 
 def _outside_values(inner: Schema, outer: Schema, where: str) -> Iterator[str]:
-    allowed = _types(outer)
+    allowed = _types({"type": outer.get("type", [])})
     if allowed and not _types(inner) <= allowed | ({"integer"} if "number" in allowed else set()):
         yield f"{where}: the schema wants {' or '.join(sorted(allowed))}, the message has {_said(inner)}"
         return

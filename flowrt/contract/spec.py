@@ -111,7 +111,7 @@ def read_folders(folders: Iterable[Path]) -> tuple[dict[str, TopicSpec], dict[st
     measurements: dict[str, MeasurementSpec] = {}
     problems: list[Problem] = []
     for folder in folders:
-        seen: dict[str, Path] = {}
+        seen: dict[tuple[type, str], Path] = {}
         for file in schema_files(folder):
             try:
                 spec = _read(file)
@@ -120,11 +120,9 @@ def read_folders(folders: Iterable[Path]) -> tuple[dict[str, TopicSpec], dict[st
                 continue
             if spec is None:
                 continue
-            if spec.name in seen:
-                problems.append(
-                    _BadSchema(f"'{spec.name}' is described by {seen[spec.name].name} already").problem(file)
-                )
-            seen[spec.name] = file
+            twin = seen.setdefault((type(spec), spec.name), file)
+            if twin != file:
+                problems.append(_BadSchema(f"'{spec.name}' is described by {twin.name} already").problem(file))
             if isinstance(spec, TopicSpec):
                 topics[spec.name] = spec
             else:
