@@ -69,7 +69,13 @@ TOOLTIP = {"mode": "multi", "sort": "desc"}
 
 
 def stat(
-    title: str, about: str, *queries: Query, size: Size = (4, 4), calc: str = "lastNotNull", words: bool = False, **more: Any
+    title: str,
+    about: str,
+    *queries: Query,
+    size: Size = (4, 4),
+    calc: str = "lastNotNull",
+    words: bool = False,
+    **more: Any,
 ) -> Panel:
     """One big number with its recent course; `words`: a word on its colour."""
     options = {
@@ -119,7 +125,9 @@ def lines(
     return _panel("timeseries", title, about, queries, size, options=options, custom=custom, **more)
 
 
-def ranked(title: str, about: str, *queries: Query, size: Size = (8, 8), calc: str = "lastNotNull", **more: Any) -> Panel:
+def ranked(
+    title: str, about: str, *queries: Query, size: Size = (8, 8), calc: str = "lastNotNull", **more: Any
+) -> Panel:
     """Horizontal bars, one per series, for comparing."""
     options = {
         "reduceOptions": _reduce(calc),
@@ -149,7 +157,9 @@ def shares(title: str, about: str, *queries: Query, size: Size = (6, 8), **more:
     return _panel("piechart", title, about, queries, size, options=options, **more)
 
 
-def states(title: str, about: str, *queries: Query, size: Size = (12, 7), colors: list[dict[str, Any]], **more: Any) -> Panel:
+def states(
+    title: str, about: str, *queries: Query, size: Size = (12, 7), colors: list[dict[str, Any]], **more: Any
+) -> Panel:
     """Words over time, one row per series."""
     options = {
         "mergeValues": True,
@@ -189,7 +199,9 @@ def distribution(title: str, about: str, *queries: Query, size: Size = (12, 8), 
     return _panel("histogram", title, about, queries, size, options=options, custom=custom, **more)
 
 
-def columns(title: str, about: str, query: Query, size: Size = (8, 8), *, name: str, hide: Sequence[str] = (), **more: Any) -> Panel:
+def columns(
+    title: str, about: str, query: Query, size: Size = (8, 8), *, name: str, hide: Sequence[str] = (), **more: Any
+) -> Panel:
     """Upright bars, one per row of a table. name: the column that names the bar."""
     options = {
         "orientation": "auto",
@@ -207,7 +219,9 @@ def columns(title: str, about: str, query: Query, size: Size = (8, 8), *, name: 
     }
     custom = {"fillOpacity": 85, "lineWidth": 0, "gradientMode": "none", "axisSoftMin": 0}
     hidden = [organize(hide=["Time", *hide])]
-    return _panel("barchart", title, about, [query], size, options=options, custom=custom, transformations=hidden, **more)
+    return _panel(
+        "barchart", title, about, [query], size, options=options, custom=custom, transformations=hidden, **more
+    )
 
 
 def table(

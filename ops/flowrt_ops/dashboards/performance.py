@@ -86,7 +86,9 @@ SPEED = Row(
         lines(
             "Frame rate by camera",
             "Pictures processed per second. The dashed line is the rate below which the alert fires.",
-            steps('mean("fps")', "performance", of=["camera"], where=_CAMERAS, by=["camera_id"], alias="$tag_camera_id"),
+            steps(
+                'mean("fps")', "performance", of=["camera"], where=_CAMERAS, by=["camera_id"], alias="$tag_camera_id"
+            ),
             unit=FPS,
             limit=True,
             thresholds=thresholds((10, GOOD), base=BAD),
@@ -104,14 +106,23 @@ SPEED = Row(
         lines(
             "Processing time by camera",
             "What inference takes for one picture, mean per step.",
-            steps('mean("processing_time")', "detection_events", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
+            steps(
+                'mean("processing_time")', "detection_events", of=["camera"], by=["camera_id"], alias="$tag_camera_id"
+            ),
             unit=MILLISECONDS,
             min_step="5s",
         ),
         lines(
-            "Pictures dropped",
+            "Pictures dropped by camera",
             "Per step, by camera. A camera whose drops never end needs a lower fps or `every` at its detector.",
-            steps('sum("frames_dropped")', "performance", of=["camera"], where=_CAMERAS, by=["camera_id"], alias="$tag_camera_id"),
+            steps(
+                'sum("frames_dropped")',
+                "performance",
+                of=["camera"],
+                where=_CAMERAS,
+                by=["camera_id"],
+                alias="$tag_camera_id",
+            ),
             bars=True,
             stacked=True,
             min_step="5s",
@@ -187,7 +198,9 @@ MODEL = Row(
         lines(
             "Confidence",
             "Mean confidence of what the model finds. A lasting fall means dirt on a lens, darkness, or a moved camera.",
-            steps('mean("confidence_avg")', "detection_events", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
+            steps(
+                'mean("confidence_avg")', "detection_events", of=["camera"], by=["camera_id"], alias="$tag_camera_id"
+            ),
             size=(8, 8),
             unit=SHARE,
             max=1,
@@ -217,7 +230,9 @@ LONG_TERM = Row(
         lines(
             "Frame rate, 7 days",
             "Mean per minute, kept for 30 days.",
-            steps('mean("fps")', "fps_per_minute", of=["camera"], by=["camera_id"], alias="$tag_camera_id", source=LONG),
+            steps(
+                'mean("fps")', "fps_per_minute", of=["camera"], by=["camera_id"], alias="$tag_camera_id", source=LONG
+            ),
             size=(24, 7),
             unit=FPS,
             span="7d",

@@ -82,10 +82,14 @@ def steps(what: str, measurement: str, *, alias: str, **more: Any) -> Query:
     return select(what, measurement, every="$__interval", alias=alias, **more)
 
 
-def summed(what: str, measurement: str, *, over: str, alias: str, of: Iterable[str] = (), where: Iterable[str] = ()) -> Query:
+def summed(
+    what: str, measurement: str, *, over: str, alias: str, of: Iterable[str] = (), where: Iterable[str] = ()
+) -> Query:
     """One value per step: the sum over the tag `over` of what each has (cars in view of all cameras)."""
     inner = select(f'{what} AS "each"', measurement, of=of, where=where, by=[over], every="$__interval").text
-    return Query(text=f'SELECT sum("each") FROM ({inner}) WHERE $timeFilter GROUP BY time($__interval) fill(none)', alias=alias)
+    return Query(
+        text=f'SELECT sum("each") FROM ({inner}) WHERE $timeFilter GROUP BY time($__interval) fill(none)', alias=alias
+    )
 
 
 def tag_values(measurement: str, tag: str, *, of_site: bool) -> str:

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
-from flowrt_ops.dashboards.look import BAD, BLUE, FAIR, FPS, GOOD, KMH, POOR, SEVERITY, STATES, TEAL, VIOLET, mappings, thresholds
+from flowrt_ops.dashboards.look import (
+    BAD,
+    BLUE,
+    FAIR,
+    FPS,
+    GOOD,
+    KMH,
+    POOR,
+    SEVERITY,
+    STATES,
+    TEAL,
+    VIOLET,
+    mappings,
+    thresholds,
+)
 from flowrt_ops.dashboards.panel import colored_words, fixed, lines, override, ranked, stat, states, table
 from flowrt_ops.dashboards.query import select, steps, summed
 
@@ -30,7 +44,9 @@ NOW = Row(
         stat(
             "Pedestrians in view",
             "Pedestrians that the detectors see at the moment, all chosen cameras together.",
-            summed('mean("pedestrian_count")', "detection_events", over="camera_id", of=["camera"], alias="pedestrians"),
+            summed(
+                'mean("pedestrian_count")', "detection_events", over="camera_id", of=["camera"], alias="pedestrians"
+            ),
             decimals=0,
             color={"mode": "fixed", "fixedColor": VIOLET},
             min_step="5s",
@@ -144,10 +160,20 @@ EVENTS = Row(
             "Cameras",
             "The newest word of each camera.",
             select(
-                'last("status") AS "status", "fps", "reconnects"', "camera_status", of=["camera"], by=["site", "camera_id"], table=True
+                'last("status") AS "status", "fps", "reconnects"',
+                "camera_status",
+                of=["camera"],
+                by=["site", "camera_id"],
+                table=True,
             ),
             (8, 9),
-            names={"camera_id": "Camera", "status": "State", "fps": "Rate", "reconnects": "Reconnects", "site": "Intersection"},
+            names={
+                "camera_id": "Camera",
+                "status": "State",
+                "fps": "Rate",
+                "reconnects": "Reconnects",
+                "site": "Intersection",
+            },
             hide=["Time"],
             overrides=[colored_words("State", mappings(STATES)), override("Rate", unit=FPS, decimals=1)],
         ),
@@ -160,7 +186,9 @@ SERVICES = Row(
         states(
             "Services",
             "What the runtime found of itself, the broker, the database and Grafana.",
-            select('"service_status"', "system_health", by=["site", "service_name"], alias="$tag_site $tag_service_name"),
+            select(
+                '"service_status"', "system_health", by=["site", "service_name"], alias="$tag_site $tag_service_name"
+            ),
             size=(16, 7),
             colors=mappings(STATES),
         ),

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
 from flowrt_ops.dashboards.look import BAD, BLUE, CONGESTION, FAIR, GOOD, POOR, SECONDS, TEAL, mappings, thresholds
-from flowrt_ops.dashboards.panel import colored_words, distribution, fixed, heat, lines, override, ranked, stat, states, table
+from flowrt_ops.dashboards.panel import (
+    colored_words,
+    distribution,
+    fixed,
+    heat,
+    lines,
+    override,
+    ranked,
+    stat,
+    states,
+    table,
+)
 from flowrt_ops.dashboards.query import Query, select, steps
 
 _OF = ["camera", "zone"]
@@ -15,22 +26,42 @@ def _events(kind: str, *, every: str = "", by: str = "") -> Query:
     """How many events of one kind. The kind is a field, which can't be grouped by."""
     where = [f"\"event_type\" = '{kind}'"]
     alias = f"$tag_{by}" if by else kind
-    return select('count("object_count")', "roi_events", of=_OF, where=where, every=every, by=[by] if by else [], alias=alias)
+    return select(
+        'count("object_count")', "roi_events", of=_OF, where=where, every=every, by=[by] if by else [], alias=alias
+    )
 
 
 SUMMARY = Row(
     "Summary",
     [
-        stat("Entries", "Road users that entered a chosen zone.", _events("entry"), empty="0", color={"mode": "fixed", "fixedColor": BLUE}),
-        stat("Exits", "Road users that left a chosen zone.", _events("exit"), empty="0", color={"mode": "fixed", "fixedColor": TEAL}),
-        stat("Line crossings", "Crossings of a chosen line.", _events("crossing"), empty="0", color={"mode": "fixed", "fixedColor": TEAL}),
+        stat(
+            "Entries",
+            "Road users that entered a chosen zone.",
+            _events("entry"),
+            empty="0",
+            color={"mode": "fixed", "fixedColor": BLUE},
+        ),
+        stat(
+            "Exits",
+            "Road users that left a chosen zone.",
+            _events("exit"),
+            empty="0",
+            color={"mode": "fixed", "fixedColor": TEAL},
+        ),
+        stat(
+            "Line crossings",
+            "Crossings of a chosen line.",
+            _events("crossing"),
+            empty="0",
+            color={"mode": "fixed", "fixedColor": TEAL},
+        ),
         stat(
             "Stay, median",
             "How long road users stay in a zone: half of them leave earlier.",
             select('median("dwell_time")', "roi_events", of=_OF, where=_LEFT, alias="median"),
             unit=SECONDS,
             decimals=1,
-            empty="–",
+            empty="none yet",
         ),
         stat(
             "Stay, 95 %",
@@ -38,7 +69,7 @@ SUMMARY = Row(
             select('percentile("dwell_time", 95)', "roi_events", of=_OF, where=_LEFT, alias="95 %"),
             unit=SECONDS,
             decimals=1,
-            empty="–",
+            empty="none yet",
             thresholds=thresholds((60, FAIR), (180, POOR)),
         ),
         stat(
@@ -72,7 +103,14 @@ COMING = Row(
             min_step="1m",
         ),
         ranked("Busiest zones", "Entries by zone.", _events("entry", by="roi_id"), size=(8, 8), calc="sum"),
-        ranked("Busiest lines", "Crossings by line.", _events("crossing", by="roi_id"), size=(8, 8), calc="sum", empty="no line crossed"),
+        ranked(
+            "Busiest lines",
+            "Crossings by line.",
+            _events("crossing", by="roi_id"),
+            size=(8, 8),
+            calc="sum",
+            empty="no line crossed",
+        ),
         lines(
             "Events by kind of zone",
             "Lanes, crosswalks, lines and so on; all kinds of events.",

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
-from flowrt_ops.dashboards.look import BAD, BLUE, CONGESTION, FAIR, KMH, METRES, PER_HOUR, POOR, SECONDS, SHARE, mappings, thresholds
-from flowrt_ops.dashboards.panel import colored_words, columns, fixed, heat, lines, override, shares, stat, states, table
+from flowrt_ops.dashboards.look import (
+    BAD,
+    BLUE,
+    CONGESTION,
+    FAIR,
+    KMH,
+    METRES,
+    PER_HOUR,
+    POOR,
+    SECONDS,
+    SHARE,
+    mappings,
+    thresholds,
+)
+from flowrt_ops.dashboards.panel import (
+    colored_words,
+    columns,
+    fixed,
+    heat,
+    lines,
+    override,
+    shares,
+    stat,
+    states,
+    table,
+)
 from flowrt_ops.dashboards.query import LONG, select, steps
 
 _BY_LANE = {"of": ["lane"], "by": ["lane_id"], "alias": "$tag_lane_id"}
@@ -172,7 +196,9 @@ TURNS = Row(
         lines(
             "Turning movements over time",
             "Vehicles per 15 minutes by movement, as a turning movement count has them.",
-            select('sum("vehicles")', "turning_movements", of=["lane"], by=["movement"], every="15m", alias="$tag_movement"),
+            select(
+                'sum("vehicles")', "turning_movements", of=["lane"], by=["movement"], every="15m", alias="$tag_movement"
+            ),
             size=(8, 9),
             bars=True,
             stacked=True,

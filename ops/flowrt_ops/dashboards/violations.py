@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
-from flowrt_ops.dashboards.look import BAD, BLUE, FAIR, KMH, POOR, QUIET, SECONDS, SEVERITY, SHARE, TEAL, mappings, thresholds
-from flowrt_ops.dashboards.panel import colored_words, distribution, fixed, heat, lines, override, ranked, shares, stat, table
+from flowrt_ops.dashboards.look import (
+    BAD,
+    BLUE,
+    FAIR,
+    KMH,
+    POOR,
+    QUIET,
+    SECONDS,
+    SEVERITY,
+    SHARE,
+    TEAL,
+    mappings,
+    thresholds,
+)
+from flowrt_ops.dashboards.panel import (
+    colored_words,
+    distribution,
+    fixed,
+    heat,
+    lines,
+    override,
+    ranked,
+    shares,
+    stat,
+    table,
+)
 from flowrt_ops.dashboards.query import LONG, Query, select, steps
 
 _OF = ["camera", "zone"]
@@ -28,12 +52,20 @@ SUMMARY = Row(
             empty="0",
             color={"mode": "fixed", "fixedColor": BLUE},
         ),
-        stat("Critical", "Violations of critical severity.", _severity("critical"), empty="0", thresholds=thresholds((1, BAD))),
+        stat(
+            "Critical",
+            "Violations of critical severity.",
+            _severity("critical"),
+            empty="0",
+            thresholds=thresholds((1, BAD)),
+        ),
         stat("High", "Violations of high severity.", _severity("high"), empty="0", thresholds=thresholds((1, POOR))),
         stat(
             "Near misses",
             "Pedestrians and vehicles that nearly collided: time to collision at most 1.5 s, or post-encroachment time at most 5 s.",
-            select('sum("count")', "safety_events", of=_OF, where=["\"event_category\" = 'near_miss'"], alias="near misses"),
+            select(
+                'sum("count")', "safety_events", of=_OF, where=["\"event_category\" = 'near_miss'"], alias="near misses"
+            ),
             empty="0",
             thresholds=thresholds((1, BAD)),
         ),
@@ -43,7 +75,7 @@ SUMMARY = Row(
             select('min("ttc_s")', "safety_events", of=_OF, alias="TTC"),
             unit=SECONDS,
             decimals=1,
-            empty="–",
+            empty="none yet",
             thresholds=thresholds((1.5, FAIR), (3, QUIET), base=BAD),
         ),
         stat(
@@ -52,7 +84,7 @@ SUMMARY = Row(
             select('mean("confidence")', "violation_events", of=_OF, alias="confidence"),
             unit=SHARE,
             decimals=0,
-            empty="–",
+            empty="none yet",
             thresholds=thresholds((0.6, FAIR), (0.8, QUIET), base=POOR),
         ),
     ],
@@ -101,7 +133,9 @@ WHAT = Row(
         shares(
             "By type",
             "Share of each rule.",
-            select('sum("count")', "violation_events", of=_OF, by=["violation_category"], alias="$tag_violation_category"),
+            select(
+                'sum("count")', "violation_events", of=_OF, by=["violation_category"], alias="$tag_violation_category"
+            ),
             size=(6, 8),
             empty="no violation",
         ),
@@ -195,8 +229,16 @@ EVIDENCE = Row(
                 colored_words("Severity", mappings(SEVERITY)),
                 override("Speed", unit=KMH, decimals=0),
                 override("Confidence", unit=SHARE, decimals=0),
-                override("Event", links=[{"title": "Evidence", "url": "${flowrt:raw}/api/events/${__value.raw}", "targetBlank": True}]),
-                override("Picture", links=[{"title": "Picture", "url": "${flowrt:raw}/evidence/${__value.raw}", "targetBlank": True}]),
+                override(
+                    "Event",
+                    links=[
+                        {"title": "Evidence", "url": "${flowrt:raw}/api/events/${__value.raw}", "targetBlank": True}
+                    ],
+                ),
+                override(
+                    "Picture",
+                    links=[{"title": "Picture", "url": "${flowrt:raw}/evidence/${__value.raw}", "targetBlank": True}],
+                ),
             ],
             empty="no violation in this time",
         ),

@@ -1,0 +1,282 @@
+"""Alert rules, as Grafana's file provisioning reads them.
+
+Each rule is one InfluxQL query in steps of a minute, reduced to one number per intersection, held against a limit. `without_data` is
+chosen for each: silence is good news for a rule that counts violations, and the worst news for the one that waits for signs of life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from flowrt_ops.dashboards.found import Found
+from flowrt_ops.dashboards.lint import Measurements, lint_query
+from flowrt_ops.dashboards.query import LIVE
+
+FOLDER = "Smart intersection"
+RUNBOOK = "$FLOWRT_DOCS_URL/watching.md#{anchor}"  # from the environment of Grafana's server
+FILE = "rules.yaml"
+
+Reducer = Literal["last", "sum", "min", "max", "mean"]
+Test = Literal["gt", "lt", "within_range"]
+Severity = Literal["info", "warning", "critical"]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert. range_s: how far back the query looks; hold: how long the condition must last before it fires.
+
+    query: InfluxQL with `$timeFilter`; reduced by `reducer` to one number per series, then held against `limits` by `test`.
+    """
+
+    uid: str
+    title: str
+    query: str
+    range_s: int
+    reducer: Reducer
+    test: Test
+    limits: tuple[float, ...]
+    hold: str
+    without_data: Literal["OK", "NoData", "Alerting"]
+    severity: Severity
+    dashboard: str
+    summary: str
+    todo: str
+
+    @property
+    def found(self) -> Found:
+        """The query in its place, for the same checks that the dashboards' queries undergo."""
+        return Found(dashboard="Alerts", where="alert", name=self.title, text=self.query, source=LIVE)
+
+
+def _by_minute(what: str, measurement: str, *where: str, by: str = '"site"', fill: str = "none") -> str:
+    conditions = " AND ".join(["$timeFilter", *where])
+    return f'SELECT {what} FROM "{measurement}" WHERE {conditions} GROUP BY time(1m), {by} fill({fill})'
+
+
+_FLOWRT = "\"service_name\" = 'flowrt'"
+_RUNTIME = "\"service\" = 'flowrt'"
+_CAMERA = "\"service\" = 'camera'"
+
+RULES = (
+    Rule(
+        uid="flowrt-violation-burst",
+        title="Violation burst",
+        query=_by_minute('sum("count")', "violation_events"),
+        range_s=300,
+        reducer="sum",
+        test="gt",
+        limits=(10.0,),
+        hold="0s",
+        without_data="OK",
+        severity="warning",
+        dashboard="flowrt-violations",
+        summary="{n} violations within 5 minutes at {site}",
+        todo="Look at the table of violations: many of one rule in one zone mean a moved camera, a dark signal, or an incident.",
+    ),
+    Rule(
+        uid="flowrt-critical-violation",
+        title="Critical violation",
+        query=_by_minute('sum("count")', "violation_events", "\"severity_level\" = 'critical'"),
+        range_s=300,
+        reducer="sum",
+        test="gt",
+        limits=(0.0,),
+        hold="0s",
+        without_data="OK",
+        severity="critical",
+        dashboard="flowrt-violations",
+        summary="A critical violation at {site}",
+        todo="Open the event's evidence in the dashboard's table, and inform the control room where people are in danger.",
+    ),
+    Rule(
+        uid="flowrt-near-miss",
+        title="Near miss",
+        query=_by_minute('sum("count")', "safety_events", "\"event_category\" = 'near_miss'"),
+        range_s=300,
+        reducer="sum",
+        test="gt",
+        limits=(0.0,),
+        hold="0s",
+        without_data="OK",
+        severity="critical",
+        dashboard="flowrt-violations",
+        summary="A pedestrian was nearly hit at {site}",
+        todo="Look at the encounter's time to collision; several at one crosswalk within a week are a reason to look at its signals.",
+    ),
+    Rule(
+        uid="flowrt-camera-offline",
+        title="Camera offline",
+        query=_by_minute('max("fps")', "performance", _CAMERA, by='"site", "camera_id"'),
+        range_s=120,
+        reducer="max",
+        test="lt",
+        limits=(0.1,),
+        hold="1m",
+        without_data="OK",
+        severity="critical",
+        dashboard="flowrt-realtime",
+        summary="{camera} at {site} gives no pictures",
+        todo="Check the camera's power, network and address; `flowrt services status` says what the runtime found.",
+    ),
+    Rule(
+        uid="flowrt-fps-below-target",
+        title="Frame rate below target",
+        query=_by_minute('mean("fps")', "performance", _CAMERA, by='"site", "camera_id"'),
+        range_s=300,
+        reducer="mean",
+        test="within_range",
+        limits=(0.1, 10.0),
+        hold="5m",
+        without_data="OK",
+        severity="warning",
+        dashboard="flowrt-performance",
+        summary="{camera} at {site} runs at {n} pictures a second",
+        todo="Compare processor and processing time: lower the camera's fps, use `every` at the detector, or a faster device.",
+    ),
+    Rule(
+        uid="flowrt-runtime-degraded",
+        title="Runtime degraded",
+        query=_by_minute('count("uptime_seconds")', "system_health", _FLOWRT, "\"service_status\" != 'healthy'"),
+        range_s=120,
+        reducer="sum",
+        test="gt",
+        limits=(0.0,),
+        hold="2m",
+        without_data="OK",
+        severity="warning",
+        dashboard="flowrt-realtime",
+        summary="The runtime at {site} is not healthy",
+        todo="The reasons are in the topic system/health, in `/readyz`, and in `flowrt services status`.",
+    ),
+    Rule(
+        uid="flowrt-outbox-growing",
+        title="Outbox growing",
+        query=_by_minute('derivative(mean("outbox_pending"), 1m)', "performance", _RUNTIME),
+        range_s=600,
+        reducer="min",
+        test="gt",
+        limits=(10.0,),
+        hold="5m",
+        without_data="OK",
+        severity="warning",
+        dashboard="flowrt-performance",
+        summary="The outbox at {site} grows by {n} letters a minute or more",
+        todo="A service is away or too slow. Nothing is lost while the disk has room: see `flowrt outbox` and `flowrt services status`.",
+    ),
+    Rule(
+        uid="flowrt-no-data",
+        title="No data at all",
+        query=_by_minute('count("uptime_seconds")', "system_health", _FLOWRT, fill="0"),
+        range_s=3600,
+        reducer="last",
+        test="lt",
+        limits=(1.0,),
+        hold="2m",
+        without_data="Alerting",
+        severity="critical",
+        dashboard="flowrt-realtime",
+        summary="{site} has been silent for two minutes",
+        todo="Is the machine on, does `flowrt run` run, is the database up? `flowrt services status` tells them apart.",
+    ),
+)
+
+
+def as_json() -> dict[str, Any]:
+    """The provisioning file's content."""
+    rules = [_rule(rule) for rule in RULES]
+    return {
+        "apiVersion": 1,
+        "groups": [{"orgId": 1, "name": "flowrt", "folder": FOLDER, "interval": "30s", "rules": rules}],
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    # `$$` is a `$` in a provisioning file; only the queries' models are taken as they are.
+    words = {
+        "n": '{{ printf "%.0f" $$values.B.Value }}',
+        "site": "{{ $$labels.site }}",
+        "camera": "{{ $$labels.camera_id }}",
+    }
+    query = {"refId": "A", "query": rule.query, "rawQuery": True, "resultFormat": "time_series", "intervalMs": 60_000}
+    reduce = {
+        "refId": "B",
+        "type": "reduce",
+        "expression": "A",
+        "reducer": rule.reducer,
+        "settings": {"mode": "dropNN"},
+    }
+    limit = {"evaluator": {"type": rule.test, "params": list(rule.limits)}}
+    threshold = {"refId": "C", "type": "threshold", "expression": "B", "conditions": [limit]}
+    return {
+        "uid": rule.uid,
+        "title": rule.title,
+        "condition": "C",
+        "for": rule.hold,
+        "noDataState": rule.without_data,
+        "execErrState": "Error",
+        "data": [
+            _step(query, LIVE, rule.range_s),
+            _step(reduce, "__expr__", 0),
+            _step(threshold, "__expr__", 0),
+        ],
+        "annotations": {
+            "summary": rule.summary.format(**words),
+            "description": rule.todo,
+            "runbook_url": RUNBOOK.format(anchor=rule.title.lower().replace(" ", "-")),
+            "__dashboardUid__": rule.dashboard,
+        },
+        "labels": {"severity": rule.severity, "app": "flowrt"},
+        "isPaused": False,
+    }
+
+
+def _step(model: dict[str, Any], source: str, range_s: int) -> dict[str, Any]:
+    return {
+        "refId": model["refId"],
+        "relativeTimeRange": {"from": range_s, "to": 0},
+        "datasourceUid": source,
+        "model": model,
+    }
+
+
+def text() -> str:
+    """The provisioning file."""
+    head = "# Made by `flowrt dashboards build` from ops/flowrt_ops/alerts.py: change it there.\n"
+    return head + yaml.safe_dump(as_json(), sort_keys=False, allow_unicode=True, width=118)
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the rules; returns the file where it changed."""
+    file = folder / FILE
+    if file.exists() and file.read_text("utf-8") == text():
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(text(), "utf-8")
+    return [file]
+
+
+def drift(folder: Path) -> list[str]:
+    """Whether the file says something else than the builder."""
+    file = folder / FILE
+    if not file.exists():
+        return [f"{file}: is missing; write it with `flowrt dashboards build`"]
+    if file.read_text("utf-8") != text():
+        return [f"{file}: edited by hand; change ops/flowrt_ops/alerts.py and run `flowrt dashboards build`"]
+    return []
+
+
+def lint(measurements: Measurements) -> list[str]:
+    """What is wrong with the rules' queries."""
+    return list(_lint(measurements))
+
+
+def _lint(measurements: Measurements) -> Iterator[str]:
+    for rule in RULES:
+        for problem in lint_query(rule.found, measurements):
+            yield f"{rule.found.place}: {problem}"
+        if "GROUP BY time(1m)" not in rule.query:
+            yield f"{rule.found.place}: alert queries go in steps of a minute"

@@ -1,0 +1,113 @@
+"""Build the Grafana dashboards and alerts, check them against a flow, and draw them.
+
+flowrt dashboards build [FOLDER]     write grafana/dashboards and the alert rules
+flowrt dashboards check [FLOW]       look for drift and mistakes; with a flow: which panels stay empty, and why
+flowrt dashboards draw --influx URL  draw each dashboard with the database's own data, without a Grafana
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from flowrt.commands import BAD_FLOW, DONE, Failure
+from flowrt.contract import Contract
+from flowrt.share import share
+from flowrt_ops import alerts, dashboards
+from flowrt_ops.dashboards.coverage import Coverage, compare
+from flowrt_ops.dashboards.lint import lint
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    doing = parser.add_subparsers(dest="what", required=True, metavar="build|check|draw")
+    build = doing.add_parser("build", help="write the dashboards and alert rules")
+    build.add_argument(
+        "folder", type=Path, nargs="?", metavar="FOLDER", help="the grafana folder (default: flowrt's own)"
+    )
+    check = doing.add_parser("check", help="look for drift and mistakes, and hold the dashboards against a flow")
+    check.add_argument("flow", type=Path, nargs="?", metavar="FLOW", help="a flow file")
+    check.add_argument("--folder", type=Path, metavar="FOLDER", help="the grafana folder (default: flowrt's own)")
+    check.add_argument("--format", choices=("text", "json"), default="text", help="how to say it")
+    draw = doing.add_parser("draw", help="draw each dashboard as a picture")
+    draw.add_argument("--influx", metavar="URL", default=os.environ.get("INFLUX_URL", ""), help="the database")
+    draw.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where the pictures go")
+    draw.add_argument("--site", default="", help="only this intersection")
+    draw.add_argument(
+        "--to",
+        type=float,
+        default=0.0,
+        metavar="TIME",
+        help="end of the time shown, seconds since the epoch (default: now)",
+    )
+    draw.add_argument(
+        "--span", default="", metavar="15m", help="length of the time shown (default: each dashboard's own)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked."""
+    if args.what == "draw":
+        return _draw(args)
+    folder = args.folder or share("grafana")
+    if args.what == "build":
+        changed = [*dashboards.write(folder / "dashboards"), *alerts.write(folder / "provisioning" / "alerting")]
+        for file in changed:
+            print(f"written: {file}")
+        if not changed:
+            print("everything was up to date")
+        return DONE
+    return _check(args, folder)
+
+
+def _check(args: argparse.Namespace, folder: Path) -> int:
+    contract = Contract.load()
+    problems = [*dashboards.drift(folder / "dashboards"), *alerts.drift(folder / "provisioning" / "alerting")]
+    built = [dashboard.json() for dashboard in dashboards.DASHBOARDS]
+    problems += lint(built, contract.measurements) + alerts.lint(contract.measurements)
+    coverage = None
+    if args.flow:
+        from flowrt.load import load
+
+        coverage = compare(load(args.flow), contract, built)
+    if args.format == "json":
+        print(json.dumps({"ok": not problems, "problems": problems, "coverage": _as_json(coverage)}, indent=2))
+    else:
+        for problem in problems:
+            print(problem)
+        if coverage is not None:
+            _tell(coverage)
+        elif not problems:
+            print(f"{len(built)} dashboards and {len(alerts.RULES)} alerts are as built, and fit the contract")
+    return BAD_FLOW if problems else DONE
+
+
+def _tell(coverage: Coverage) -> None:
+    full = coverage.panels - len(coverage.gaps)
+    print(f"{full} of {coverage.panels} panels have data with this flow")
+    for gap in coverage.gaps:
+        print(f"  empty: {gap.dashboard} / {gap.panel}: {gap.why}")
+    for unseen in coverage.unseen:
+        print(f"  shown nowhere: {unseen.what} (from {unseen.node})")
+
+
+def _as_json(coverage: Coverage | None) -> object:
+    if coverage is None:
+        return None
+    return {
+        "panels": coverage.panels,
+        "empty": [{"dashboard": gap.dashboard, "panel": gap.panel, "why": gap.why} for gap in coverage.gaps],
+        "shown_nowhere": [{"node": unseen.node, "what": unseen.what} for unseen in coverage.unseen],
+    }
+
+
+def _draw(args: argparse.Namespace) -> int:
+    from flowrt_ops.picture import draw_all
+
+    if not args.influx:
+        raise Failure("say where the database is: --influx http://localhost:8086, or INFLUX_URL")
+    for file in draw_all(args.influx, args.output, site=args.site, to_s=args.to, span=args.span):
+        print(f"drawn: {file}")
+    return DONE

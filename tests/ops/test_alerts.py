@@ -1,0 +1,172 @@
+"""Each alert fires when it should and stays silent when it should, on a real database."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from flowrt_ops.alerts import RULES, Rule
+from flowrt_ops.evaluate import fires, judge
+from flowrt_ops.influx import Reader
+from servers import influx
+
+from flowrt import Health, Message, Performance
+from flowrt.contract import Contract
+from flowrt.messages import PedestrianEvent, Violation
+from flowrt.share import share
+
+NOW_S = 1_777_917_600.0
+HERE = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """A database with nothing in it; each test writes to its own site at its own time."""
+    with influx(tmp_path_factory.mktemp("alerts")) as running:
+        yield Reader(running.url)
+
+
+def write(reader: Reader, contract: Contract, site: str, messages: Iterable[Message]) -> None:
+    lines = [line for message in messages for line in contract.lines(message, site)]
+    address = f"{reader.url}/api/v2/write?bucket=traffic_monitoring&precision=us"
+    with urllib.request.urlopen(urllib.request.Request(address, data=b"\n".join(lines), method="POST")) as answer:
+        assert answer.status == 204
+
+
+def violations(now_s: float, n: int, severity: str = "medium") -> Iterator[Violation]:
+    from random import Random
+
+    from busy_day import _violation
+    from msgspec.structs import replace
+
+    for i in range(n):
+        event = _violation(Random(i), now_s - 20.0 - i)
+        yield replace(event, severity=severity, id=f"{event.id}-{i}")
+
+
+def encounter(now_s: float, kind: str) -> Iterator[PedestrianEvent]:
+    from random import Random
+
+    from busy_day import _encounter
+    from msgspec.structs import replace
+
+    yield replace(_encounter(Random(3), now_s - 30.0), event_type=kind)
+
+
+def reports(
+    now_s: float, *, fps: float = 15.0, pending: Callable[[int], int] = lambda minute: 3, camera: str = "north"
+) -> Iterator[Performance]:
+    """Ten minutes, one report each 5 s."""
+    for tick in range(120):
+        common: dict[str, Any] = {
+            "time_s": now_s - 600.0 + 5.0 * tick,
+            "fps": fps,
+            "processing_time_ms": 8.0,
+            "cpu_usage": 40.0,
+            "memory_usage": 400.0,
+        }
+        yield Performance(**common, outbox_pending=pending(tick // 12))
+        yield Performance(**common, camera_id=camera, service="camera")
+
+
+def health(now_s: float, *, status: str = "healthy", silent_s: float = 0.0) -> Iterator[Health]:
+    """Ten minutes that end `silent_s` ago."""
+    for tick in range(121):
+        yield Health(
+            time_s=now_s - silent_s - 600.0 + 5.0 * tick,
+            status=status,  # type: ignore[arg-type]
+            active_cameras=1,
+            services={},
+            uptime_seconds=1000.0 + 5.0 * tick,
+            host="edge-1",
+        )
+
+
+Case = Callable[[float], Iterable[Message]]
+CASES: dict[str, tuple[Case, Case]] = {
+    "Violation burst": (lambda t: violations(t, 14), lambda t: violations(t, 10)),
+    "Critical violation": (lambda t: violations(t, 1, "critical"), lambda t: violations(t, 5, "high")),
+    "Near miss": (lambda t: encounter(t, "near_miss"), lambda t: encounter(t, "unsafe_crossing")),
+    "Camera offline": (lambda t: reports(t, fps=0.0), lambda t: reports(t, fps=2.0)),
+    "Frame rate below target": (lambda t: reports(t, fps=7.0), lambda t: reports(t, fps=14.0)),
+    "Runtime degraded": (lambda t: health(t, status="degraded"), lambda t: health(t)),
+    "Outbox growing": (
+        lambda t: reports(t, pending=lambda m: 40 * m),
+        lambda t: reports(t, pending=lambda m: 400 - 40 * m),
+    ),
+    "No data at all": (lambda t: health(t, silent_s=400.0), lambda t: health(t)),
+}
+"""Title to what makes it fire, and what is near to it and must not."""
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.title)
+def test_it_fires_and_it_does_not(empty: Reader, contract: Contract, rule: Rule) -> None:
+    bad, good = CASES[rule.title]
+    at = NOW_S + 7200.0 * [one.title for one in RULES].index(rule.title)
+    write(empty, contract, "good-site", good(at))
+    assert not fires(empty, rule, at), [*judge(empty, rule, at)]
+    write(empty, contract, "bad-site", bad(at))
+    verdicts = judge(empty, rule, at)
+    assert {verdict.tags["site"] for verdict in verdicts if verdict.fires} == {"bad-site"}, verdicts
+
+
+def test_silence_is_an_alarm_only_where_signs_of_life_are_awaited(empty: Reader) -> None:
+    long_before = NOW_S - 90 * 86_400.0
+    assert [rule.title for rule in RULES if fires(empty, rule, long_before)] == ["No data at all"]
+
+
+def test_a_camera_that_is_off_is_not_called_slow_as_well(empty: Reader, contract: Contract) -> None:
+    at = NOW_S + 300_000.0
+    write(empty, contract, "bad-site", reports(at, fps=0.0))
+    slow = next(rule for rule in RULES if rule.title == "Frame rate below target")
+    assert not fires(empty, slow, at)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+PROVISIONING = share("grafana") / "provisioning"
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((PROVISIONING / name).read_text("utf-8"))
+
+
+def test_alerts_lead_to_a_receiver_a_dashboard_and_a_page_that_exist() -> None:
+    (group,) = load("alerting/rules.yaml")["groups"]
+    uids = [dashboard.stem for dashboard in (share("grafana") / "dashboards").glob("*.json")]
+    page = (HERE / "docs" / "watching.md").read_text("utf-8")
+    for rule in group["rules"]:
+        assert rule["annotations"]["__dashboardUid__"].removeprefix("flowrt-") in uids
+        address, anchor = rule["annotations"]["runbook_url"].split("#")
+        assert address == "$FLOWRT_DOCS_URL/watching.md"
+        assert f"### {rule['title']}" in page, f"the runbook has nothing on #{anchor}"
+        assert rule["noDataState"] in ("OK", "NoData", "Alerting")
+        assert [step["refId"] for step in rule["data"]] == ["A", "B", "C"]
+    receivers = {point["name"] for point in load("alerting/contact-points.yaml")["contactPoints"]}
+    mutes = {mute["name"] for mute in load("alerting/mute-times.yaml")["muteTimes"]}
+    (policy,) = load("alerting/policies.yaml")["policies"]
+    assert {policy["receiver"], *(route["receiver"] for route in policy["routes"])} <= receivers
+    assert {name for route in policy["routes"] for name in route.get("mute_time_intervals", ())} == mutes
+
+
+def test_words_are_escaped_and_queries_are_not() -> None:
+    text = (PROVISIONING / "alerting" / "rules.yaml").read_text("utf-8")
+    (group,) = yaml.safe_load(text)["groups"]
+    for rule in group["rules"]:
+        assert "$timeFilter" in rule["data"][0]["model"]["query"]
+        assert "$$" not in rule["data"][0]["model"]["query"]
+        words = rule["annotations"]["summary"].replace("$$", "")
+        assert "$" not in words, "a single $ would be taken for a variable of the environment"
+
+
+def test_the_data_sources_are_those_that_the_queries_name() -> None:
+    from flowrt_ops.influx import DATABASES
+
+    sources = load("datasources/flowrt.yaml")["datasources"]
+    assert {source["uid"]: source["jsonData"]["dbName"] for source in sources} == DATABASES
+    for source in sources:
+        assert source["secureJsonData"]["password"].startswith("$__file{"), "no password stands in the file"
