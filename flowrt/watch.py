@@ -34,6 +34,8 @@ WatchMode = Literal["auto", "poll", "off"]
 QUIET_S = 0.02
 """An edit is over when its folder has been quiet for so long."""
 
+LARGE_BYTES = 1_000_000
+
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one reload. plan: kind to node names; lines: the plan in words; took_ms: by stage."""
@@ -167,11 +169,15 @@ class Reloader:
 
 
 def fingerprint(files: Iterable[Path]) -> dict[Path, str]:
-    """Content hash by file; an empty hash where the file can't be read."""
+    """Content hash by file, for large ones (models, videos) size and time; empty where the file can't be read."""
     prints = {}
     for file in files:
         try:
-            prints[file] = hashlib.sha256(file.read_bytes()).hexdigest()
+            facts = file.stat()
+            large = facts.st_size > LARGE_BYTES
+            prints[file] = (
+                f"{facts.st_size} {facts.st_mtime_ns}" if large else hashlib.sha256(file.read_bytes()).hexdigest()
+            )
         except OSError:
             prints[file] = ""
     return prints

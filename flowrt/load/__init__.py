@@ -99,12 +99,12 @@ def _flow(
     return Flow(
         name=name,
         site=site,
-        path=path.resolve(),
+        path=path.absolute(),
         nodes={key: _spec(draft, wiring) for key, draft in drafts.items()},
         arriving=wiring.arriving,
         scenes=readable,
         services=services.blocks,
-        files=tuple(dict.fromkeys(file.resolve() for file in files)),
+        files=tuple(dict.fromkeys(file.absolute() for file in files)),
         secrets=frozenset(secrets - {""}),
     )
 
