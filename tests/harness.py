@@ -68,6 +68,7 @@ def context(
 def opened(node: N, where: Context) -> Iterator[N]:
     """The node, open; closed at the end, also where `open` failed."""
     node.__dict__["context"] = where
+    where.stopping.clear()
     try:
         node.open(where)
         yield node

@@ -127,7 +127,8 @@ def _image(mat: Any) -> Image | None:
 
 
 def _why_unreadable(path: Path) -> str:
-    head = path.open("rb").read(64)
+    with path.open("rb") as file:
+        head = file.read(64)
     if head[4:8] == b"ftyp":
         return "the video can't be read: its index is missing, so the file is truncated, has no frames, or was never finished"
     if head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):

@@ -140,7 +140,8 @@ def connect_network(url: str, transport: str, timeout_s: float) -> cv2.VideoCapt
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms,
         cv2.CAP_PROP_N_THREADS, 1,
     ]  # fmt: skip
-    options = "fflags;nobuffer|flags;low_delay"
+    # Half a second of looking at the stream is enough to know its codec; FFmpeg's five would be a slow start.
+    options = "analyzeduration;500000|flags;low_delay"
     if url.lower().startswith(("rtsp://", "rtsps://")):
         options = f"rtsp_transport;{transport}|{options}"
     with _options.set_to(options):

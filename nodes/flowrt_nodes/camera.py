@@ -144,7 +144,8 @@ north_camera:
 
     def close(self) -> None:
         # `open` may have failed before it got anywhere
-        if grabber := self.__dict__.get("_grabber"):
+        grabbers = [*self.__dict__.get("_left_behind", ()), self.__dict__.get("_grabber")]
+        for grabber in filter(None, grabbers):
             grabber.stop()
         if clip := self.__dict__.get("_clip"):
             clip.close()
@@ -285,7 +286,7 @@ north_camera:
                     yield self._report(time_s)
             return ""
         finally:
-            grabber.stop(0.0 if not self.context.stopping.is_set() else 1.0)
+            grabber.stop(0.0)  # a lost camera's read may hang; the next connection does not wait for it
             self._overwritten += grabber.overwritten
             self._grabber = None
             if grabber.alive:
