@@ -1,0 +1,69 @@
+"""Any message as plain JSON values: for expressions, logs and files."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flowrt import Detections, Frame, Message, Objects, Tracks
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """The fields of a message with `type` (its port), `time` (RFC 3339, UTC) and `time_s`; arrays become lists, NaN becomes None.
+
+    Objects of a picture become a list of dicts. Pictures are left out; their size stays.
+    """
+    head: dict[str, Any] = {"type": message.port, "time": rfc3339(message.time_s), "time_s": message.time_s}
+    if message.camera_id:
+        head["camera_id"] = message.camera_id
+    if isinstance(message, Frame):
+        return {**head, "number": message.number, "width": message.size_px[0], "height": message.size_px[1]}
+    if isinstance(message, Objects):
+        return {**head, **_objects(message)}
+    fields = msgspec.to_builtins(message, enc_hook=_plain_value)
+    return {**head, **{name: value for name, value in fields.items() if name not in ("time_s", "camera_id")}}
+
+
+def rfc3339(time_s: float) -> str:
+    """UTC with microseconds and Z; a text without a time where it is out of range."""
+    try:
+        return datetime.fromtimestamp(round(time_s, 6), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except (OverflowError, ValueError, OSError):
+        return ""
+
+
+def _objects(objects: Objects) -> dict[str, Any]:
+    labels = objects.label
+    found: list[dict[str, Any]] = [
+        {"label": label, "confidence": _number(confidence), "box_px": [round(float(edge), 1) for edge in box]}
+        for label, confidence, box in zip(labels, objects.confidence, objects.boxes_px, strict=True)
+    ]
+    if isinstance(objects, Tracks):
+        for row, one in enumerate(found):
+            one["track_id"] = int(objects.track_id[row])
+            one["age_s"] = _number(objects.age_s[row])
+            for name in ("speed_kmh", "heading_deg"):
+                one[name] = _number(getattr(objects, name)[row])
+            one["x_m"], one["y_m"] = (_number(metre) for metre in objects.ground_m[row])
+            one["zones"] = [zone for z, zone in enumerate(objects.zones) if objects.in_zone[row, z]]
+    shown: dict[str, Any] = {"frame_number": objects.frame_number, "objects": found}
+    if isinstance(objects, Tracks | Detections):
+        shown["model"] = objects.model
+    return shown
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return round(number, 3) if math.isfinite(number) else None
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)

@@ -1,0 +1,59 @@
+"""map: make a new record out of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
+
+from flowrt import CheckView, Complaint, Context, Message, Record, Transform, setting
+from flowrt_nodes._expression import Expression, complaints
+from flowrt_nodes._payload import plain
+
+SAMPLE: dict[str, Any] = {"message": {}, "time": 0.0, "camera": "", "site": ""}
+
+
+class Map(Transform):
+    """Make a record with fields computed by CEL expressions from a message.
+
+    Each field is an expression over `message` (its JSON form), `time` (UTC seconds), `camera` and `site`:
+    `fields: {kmh: message.object.speed_kmh, fast: message.object.speed_kmh > 80.0}`. A message that lacks what the expressions
+    read gives no record; has(message.x) asks beforehand.
+    """
+
+    fields: Annotated[dict[str, str], setting("Field name to CEL expression.", min_length=1)]
+    topic: Annotated[str, setting("Topic of the record; empty for none.")] = ""
+
+    example: ClassVar[str] = """\
+short: {type: map, from: speeding, topic: fines, fields: {who: message.object.track_id, kmh: message.evidence.median_kmh}}
+"""
+
+    def check(self, view: CheckView) -> Iterable[Complaint]:
+        for name, text in self.fields.items():
+            yield from complaints(("fields", name), text, SAMPLE, open_values=("message",))
+
+    def open(self, context: Context) -> None:
+        self._compile()
+        self._failed = 0
+
+    def reconfigured(self, changed: frozenset[str]) -> None:
+        self._compile()
+
+    def process(self, message: Message) -> Record | None:
+        values = {
+            "message": plain(message),
+            "time": message.time_s,
+            "camera": message.camera_id,
+            "site": self.context.site,
+        }
+        try:
+            data = {name: expression(values) for name, expression in self._expressions.items()}
+        except KeyError:
+            self._failed += 1
+            return None
+        return Record(time_s=message.time_s, camera_id=message.camera_id, data=data, topic=self.topic)
+
+    def status(self) -> dict[str, Any]:
+        return {"lacking_fields": self._failed}
+
+    def _compile(self) -> None:
+        self._expressions = {name: Expression(text) for name, text in self.fields.items()}
