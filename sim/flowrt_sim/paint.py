@@ -59,7 +59,9 @@ class Seen:
 
 
 @dataclass
-class _Cast:
+class Cast:
+    """A projected figure: world vertices (V, 3), pixels (V, 2), box, distance in metres, outline in half-size fixed point."""
+
     figure: Figure
     world: Array
     px: Array
@@ -78,7 +80,7 @@ def palette(figure: Figure, light: Light) -> Array:
     return table
 
 
-def cast(figure: Figure, camera: Camera) -> _Cast | None:
+def cast(figure: Figure, camera: Camera) -> Cast | None:
     """Project a figure; None when it is behind the camera or outside the picture."""
     mesh = figure.body.mesh
     c, s = np.cos(figure.heading_rad), np.sin(figure.heading_rad)
@@ -97,7 +99,7 @@ def cast(figure: Figure, camera: Camera) -> _Cast | None:
         return None
     away = np.hypot(figure.x_m - camera.position_m[0], figure.y_m - camera.position_m[1])
     hull = cv2.convexHull(np.rint(px * (ONE / 2)).astype(np.int32))
-    return _Cast(figure, world, px, np.concatenate([low, high]), float(away), hull)
+    return Cast(figure, world, px, np.concatenate([low, high]), float(away), hull)
 
 
 def paint_figures(picture: Picture, camera: Camera, figures: Sequence[Figure], light: Light) -> list[Seen]:
@@ -114,15 +116,21 @@ def paint_figures(picture: Picture, camera: Camera, figures: Sequence[Figure], l
         _faces(picture, camera, item, light)
         if light.lamps_on:
             _glow(picture, camera, item, light)
-    return _seen(casts, camera)
+    return seen_only(casts, camera)
 
 
-def _seen(casts: Sequence[_Cast], camera: Camera) -> list[Seen]:
+def seen_only(casts: Sequence[Cast], camera: Camera) -> list[Seen]:
+    """What is seen of each actor among projected figures, without drawing them."""
+    casts = sorted(casts, key=lambda c: -c.distance)
     width, height = camera.size_px
     ids = np.zeros((height // 2, width // 2), np.uint16)
     alone = np.zeros((height // 2, width // 2), np.uint8)
     areas = []
     for number, item in enumerate(casts, 1):
+        if item.figure.actor < 0:
+            _fill_parts(ids, item, number)
+            areas.append(1)
+            continue
         cv2.fillConvexPoly(ids, item.hull, number, cv2.LINE_8, SHIFT)
         x1, y1, x2, y2 = _region(item.box / 2, width // 2, height // 2, 2)
         view = alone[y1:y2, x1:x2]
@@ -145,13 +153,22 @@ def _seen(casts: Sequence[_Cast], camera: Camera) -> list[Seen]:
     return found
 
 
+def _fill_parts(ids: npt.NDArray[np.uint16], item: Cast, number: int) -> None:
+    """Mark what furniture hides, part by part, because a pole with its arm is far from convex."""
+    fixed = np.rint(item.px * (ONE / 2)).astype(np.int32)
+    mesh = item.figure.body.mesh
+    for part in mesh.parts:
+        corners = np.concatenate([mesh.faces[i] for i in range(part.first, part.last)])
+        cv2.fillConvexPoly(ids, cv2.convexHull(fixed[corners]), number, cv2.LINE_8, SHIFT)
+
+
 def _region(box: Array, width: int, height: int, pad: int) -> tuple[int, int, int, int]:
     x1, y1 = max(int(box[0]) - pad, 0), max(int(box[1]) - pad, 0)
     x2, y2 = min(int(box[2]) + pad + 1, width), min(int(box[3]) + pad + 1, height)
     return x1, y1, max(x2, x1), max(y2, y1)
 
 
-def _faces(picture: Picture, camera: Camera, item: _Cast, light: Light) -> None:
+def _faces(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     figure, mesh = item.figure, item.figure.body.mesh
     c, s = np.cos(figure.heading_rad), np.sin(figure.heading_rad)
     normals = np.empty_like(mesh.normals)
@@ -186,7 +203,7 @@ def _lamp_colours(colours: Array, slots: npt.NDArray[np.intp], figure: Figure, l
         colours[slots == HEADLAMP] = (250, 255, 255)
 
 
-def _shadow(picture: Picture, camera: Camera, item: _Cast, light: Light) -> None:
+def _shadow(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     body, figure = item.figure.body, item.figure
     if figure.z_m > 0.5:
         return
@@ -238,7 +255,7 @@ def add_glow(picture: Picture, middle: Array, radius_px: float, colour: Colour, 
     cv2.add(view, layer, dst=view)
 
 
-def _ends(item: _Cast, front: bool) -> Array:
+def _ends(item: Cast, front: bool) -> Array:
     figure, body = item.figure, item.figure.body
     c, s = np.cos(figure.heading_rad), np.sin(figure.heading_rad)
     x = body.length_m / 2 * (1 if front else -1)
@@ -246,7 +263,7 @@ def _ends(item: _Cast, front: bool) -> Array:
     return np.array([[figure.x_m + c * x - s * y, figure.y_m + s * x + c * y, 0.75] for y in offsets])
 
 
-def _beam(picture: Picture, camera: Camera, item: _Cast, light: Light) -> None:
+def _beam(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     figure, body = item.figure, item.figure.body
     if body.kind in ("pedestrian", "pole", "signal", "bicycle") or light.ambient[1] > 0.4:
         return
@@ -269,7 +286,7 @@ def _beam(picture: Picture, camera: Camera, item: _Cast, light: Light) -> None:
     cv2.add(view, cv2.merge([cv2.convertScaleAbs(mask, alpha=a) for a in (0.62, 0.7, 0.74)]), dst=view)
 
 
-def _glow(picture: Picture, camera: Camera, item: _Cast, light: Light) -> None:
+def _glow(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     figure, body = item.figure, item.figure.body
     if body.kind in ("pedestrian", "pole", "signal"):
         return

@@ -1,0 +1,109 @@
+"""Simulated cameras and the signal feed as plain iterators, for whoever takes `sim://` addresses.
+
+Every camera runs its own copy of the world; as worlds are deterministic by seed, scenario and rate, all cameras and the
+signal feed of equal options show the same events at the same times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowrt_sim.light import make_light
+from flowrt_sim.rig import scene
+from flowrt_sim.signals import SignalPlan
+from flowrt_sim.uri import WEATHERS, SimOptions, parse
+from flowrt_sim.view import Truth, View
+from flowrt_sim.world import World
+
+
+@dataclass(frozen=True)
+class SimFrame:
+    """One frame: `time_s` since the start of the recording, its number from 0, the BGR picture (H, W, 3), the truth.
+
+    `truth.time_s` is the world's own time, which is `start` seconds ahead.
+    """
+
+    time_s: float
+    number: int
+    image: npt.NDArray[np.uint8]
+    truth: Truth
+
+
+class SimCamera:
+    """A simulated camera. Frames are made when they are asked for, never ahead."""
+
+    def __init__(self, options: SimOptions) -> None:
+        self.options = options
+        self.size_px = options.size
+        self.fps = options.fps
+        self.world = World(options.seed, options.scenario, options.rate)
+        light, weather = WEATHERS[options.weather]
+        self._view = View(
+            self.world, options.camera, options.size, make_light(light, weather), options.blur, options.jpeg, options.shake
+        )
+
+    @property
+    def frame_count(self) -> int | None:
+        """How many frames there are in all, or None when there is no end."""
+        return int(round(self.options.duration_s * self.fps)) if self.options.duration_s else None
+
+    def frame(self, number: int) -> SimFrame:
+        """Frame `number`; numbers must not go back, but may leave frames out."""
+        time_s = number / self.fps
+        picture, truth = self._view.frame(self.options.start + time_s, number)
+        return SimFrame(time_s, number, picture, truth)
+
+    def frames(self) -> Iterator[SimFrame]:
+        """All frames in order."""
+        number = 0
+        while self.frame_count is None or number < self.frame_count:
+            yield self.frame(number)
+            number += 1
+
+    def truths(self) -> Iterator[tuple[float, Truth]]:
+        """(time since the start, truth) of every frame, without drawing pictures: over ten times faster."""
+        number = 0
+        while self.frame_count is None or number < self.frame_count:
+            yield number / self.fps, self._view.truth(self.options.start + number / self.fps)
+            number += 1
+
+    def scene(self) -> dict[str, object]:
+        """The `scene:` entry of this camera."""
+        return scene(self.world.layout, self.options.camera, self.size_px)
+
+
+def open_camera(options: SimOptions | str) -> SimCamera:
+    """The camera of parsed options or of an address. Raises ValueError for a bad address."""
+    return SimCamera(parse(options) if isinstance(options, str) else options)
+
+
+def signal_plan(options: SimOptions | str) -> SignalPlan:
+    """The signal controller's plan, to look phases up by the world's time (`start` + time since the start)."""
+    options = parse(options) if isinstance(options, str) else options
+    return World(options.seed, options.scenario, options.rate).plan
+
+
+def open_signals(options: SimOptions | str, every_s: float = 1.0) -> Iterator[tuple[float, dict[str, tuple[str, float]]]]:
+    """A feed like SPaT: (time since the start, {group: (state, since when)}), at every change and every `every_s` seconds.
+
+    Both times are seconds since the start; `since` may be negative for a state that began before.
+    """
+    options = parse(options) if isinstance(options, str) else options
+    plan, start = signal_plan(options), options.start
+    end = start + options.duration_s if options.duration_s else float("inf")
+    now = start
+    beat = 0
+    while now < end:
+        phases = {group: (state, since - start) for group, (state, since) in plan.phases(now).items()}
+        yield now - start, phases
+        change = min(plan.next_change_s(group, now) for group in phases) + 1e-6
+        beat_s = start + (beat + 1) * every_s
+        if change < beat_s - 1e-9:
+            now = change
+        else:
+            now = beat_s
+            beat += 1

@@ -1,0 +1,197 @@
+"""Films the world: the picture and the truth of one camera at any time.
+
+Invariants: a view steps its own world up to the wanted time and interpolates between the last two steps, so any frame
+rate shows exact positions; the truth of a frame is taken from the very same interpolated state that was drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from flowrt_sim import CLASSES
+from flowrt_sim.actors import Vehicle, Walker
+from flowrt_sim.backdrop import draw_street_lamps, render_backdrop
+from flowrt_sim.furniture import draw_lamps, furniture
+from flowrt_sim.ground import Look, paint_ground
+from flowrt_sim.light import Light, make_light
+from flowrt_sim.paint import Figure, Seen, cast, paint_figures, seen_only
+from flowrt_sim.rig import pole_camera
+from flowrt_sim.sensor import Sensor
+from flowrt_sim.world import STEP_S, World
+
+VISIBLE = 0.30
+"""Actors of which less than this share is seen are left out of the truth boxes."""
+SMALLEST_PX = 8.0
+NO_FURNITURE_M = 14.0
+"""No pole stands so near to a camera; the camera would be mounted on it."""
+INSIDE = 0.35
+"""Actors of whose box less than this share lies in the picture are left out."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is really in a frame, as columns over the visible actors, and the signal phases.
+
+    `boxes_px` (N, 4) x1 y1 x2 y2; `ground_m` (N, 2) middle of the footprint; `front_m` (N, 2) middle of the front edge;
+    `heading_rad`, `speed_kmh`, `visible` (N,); `phases` group to (state, since when in s).
+    """
+
+    time_s: float
+    ids: npt.NDArray[np.int64]
+    class_ids: npt.NDArray[np.int64]
+    boxes_px: npt.NDArray[np.float64]
+    ground_m: npt.NDArray[np.float64]
+    front_m: npt.NDArray[np.float64]
+    heading_rad: npt.NDArray[np.float64]
+    speed_kmh: npt.NDArray[np.float64]
+    visible: npt.NDArray[np.float64]
+    phases: dict[str, tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class State:
+    """Position, heading and speed of one actor at one time."""
+
+    x_m: float
+    y_m: float
+    heading_rad: float
+    speed_ms: float
+    stride: float
+    braking: bool
+
+
+def states(world: World) -> dict[int, State]:
+    """The state of every actor, by number."""
+    found: dict[int, State] = {}
+    for v in world.vehicles:
+        found[v.number] = State(v.x, v.y, v.heading, v.speed, 0.0, v.acceleration < -0.7 or v.speed < 0.3)
+    for w in world.walkers:
+        found[w.number] = State(w.x, w.y, w.heading, w.speed, w.stride, False)
+    return found
+
+
+def between(a: State, b: State, share: float) -> State:
+    """The state at `share` (0..1) between two."""
+    turn = (b.heading_rad - a.heading_rad + np.pi) % (2 * np.pi) - np.pi
+    return State(
+        a.x_m + share * (b.x_m - a.x_m),
+        a.y_m + share * (b.y_m - a.y_m),
+        a.heading_rad + share * turn,
+        a.speed_ms + share * (b.speed_ms - a.speed_ms),
+        a.stride + share * (b.stride - a.stride),
+        b.braking,
+    )
+
+
+@dataclass
+class View:
+    """One camera's view of a world. `frame(time_s)` must be called with times that do not go back."""
+
+    world: World
+    camera_name: str
+    size_px: tuple[int, int] = (1280, 720)
+    light: Light = field(default_factory=make_light)
+    blur_px: float = 0.6
+    jpeg: int = 0
+    shake_px: float = 0.0
+
+    def __post_init__(self) -> None:
+        layout = self.world.layout
+        self.camera = pole_camera(self.camera_name, layout, self.size_px)
+        eye = self.camera.position_m
+        self._furniture = [f for f in furniture(layout) if np.hypot(f.x_m - eye[0], f.y_m - eye[1]) > NO_FURNITURE_M]
+        self._backdrop: npt.NDArray[np.uint8] | None = None
+        number = ("north", "east", "south", "west").index(self.camera_name)
+        self._sensor: Sensor | None = None
+        self._camera_seed = self.world.seed * 4 + number
+        self._before = self._after = states(self.world)
+        self._actors: dict[int, Vehicle | Walker] = {}
+        self._number = 0
+
+    def _advance(self, time_s: float) -> float:
+        """Step the world to the first step at or after `time_s`; the share of that step that has passed."""
+        world = self.world
+        while world.time_s < time_s - 1e-9:
+            if world.time_s + STEP_S >= time_s - 1e-9:
+                self._before = states(world)
+                world.step()
+                self._after = states(world)
+            else:
+                world.step()
+        return 1.0 - (world.time_s - time_s) / STEP_S if world.steps else 1.0
+
+    def _figures(self, share: float) -> tuple[list[Figure], dict[int, State]]:
+        figures: list[Figure] = []
+        found: dict[int, State] = {}
+        for actor in (*self.world.vehicles, *self.world.walkers):
+            after = self._after.get(actor.number)
+            if after is None:
+                continue
+            now = between(self._before.get(actor.number, after), after, min(max(share, 0.0), 1.0))
+            found[actor.number] = now
+            paint, second, skin = actor.colours
+            figures.append(
+                Figure(actor.shape, now.x_m, now.y_m, now.heading_rad, paint, second, skin, actor.number, now.braking,
+                       now.stride)  # fmt: skip
+            )
+        return figures, found
+
+    def frame(self, time_s: float, number: int | None = None) -> tuple[npt.NDArray[np.uint8], Truth]:
+        """The picture (H, W, 3) BGR and its truth at `time_s`."""
+        self._number = self._number + 1 if number is None else number
+        figures, found = self._figures(self._advance(time_s))
+        backdrop, sensor = self._scenery()
+        picture = backdrop.copy()
+        seen = paint_figures(picture, self.camera, [*self._furniture, *figures], self.light)
+        layout = self.world.layout
+        draw_lamps(picture, self.camera, layout, self.world.plan.lamps(time_s), self.light)
+        draw_street_lamps(picture, self.camera, layout, self.light)
+        picture = sensor.expose(picture, self._number)
+        return picture, self._truth(time_s, seen, found, sensor.shake(self._number))
+
+    def truth(self, time_s: float) -> Truth:
+        """The truth at `time_s` without drawing a picture (and without shake)."""
+        figures, found = self._figures(self._advance(time_s))
+        casts = [c for c in (cast(f, self.camera) for f in (*self._furniture, *figures)) if c is not None]
+        return self._truth(time_s, seen_only(casts, self.camera), found, (0.0, 0.0))
+
+    def _scenery(self) -> tuple[npt.NDArray[np.uint8], Sensor]:
+        if self._backdrop is None or self._sensor is None:
+            layout = self.world.layout
+            plan = paint_ground(layout, Look(), self.world.seed, half_m=100.0, size=2000)
+            self._backdrop = render_backdrop(self.camera, plan, layout, self.light, self.world.seed)
+            self._sensor = Sensor(self.size_px, self.light, self._camera_seed, self.blur_px, self.jpeg, self.shake_px)
+        return self._backdrop, self._sensor
+
+    def _truth(self, time_s: float, seen: list[Seen], found: dict[int, State], shake: tuple[float, float]) -> Truth:
+        kept, boxes = [], []
+        width, height = self.size_px
+        dx, dy = shake
+        for item in seen:
+            x1, y1, x2, y2 = item.full_px
+            cut = (max(x1 + dx, 0.0), max(y1 + dy, 0.0), min(x2 + dx, float(width)), min(y2 + dy, float(height)))
+            inside = max(cut[2] - cut[0], 0) * max(cut[3] - cut[1], 0) / max((x2 - x1) * (y2 - y1), 1e-6)
+            if item.visible >= VISIBLE and inside >= INSIDE and cut[3] - cut[1] >= SMALLEST_PX * height / 720:
+                kept.append(item)
+                boxes.append(cut)
+        now = [found[item.actor] for item in kept]
+        shapes = {a.number: a.shape for a in (*self.world.vehicles, *self.world.walkers)}
+        half = np.array([shapes[item.actor].length_m / 2 for item in kept])
+        heading = np.array([s.heading_rad for s in now])
+        ground = np.array([(s.x_m, s.y_m) for s in now]).reshape(-1, 2)
+        front = ground + half[:, None] * np.column_stack([np.cos(heading), np.sin(heading)]) if len(kept) else ground
+        return Truth(
+            time_s,
+            np.array([item.actor for item in kept], np.int64),
+            np.array([CLASSES.index(item.kind) for item in kept], np.int64),
+            np.array(boxes).reshape(-1, 4),
+            ground,
+            front,
+            heading,
+            np.array([s.speed_ms * 3.6 for s in now]),
+            np.array([item.visible for item in kept]),
+            self.world.plan.phases(time_s),
+        )
