@@ -144,7 +144,7 @@ def mosquitto(
     home = folder / f"mosquitto-{free_port()}"
     home.mkdir(parents=True)
     port = free_port()
-    lines = [f"listener {port} 127.0.0.1", "set_tcp_nodelay true", "max_queued_messages 0", "log_type all"]
+    lines = [f"listener {port} 127.0.0.1", "set_tcp_nodelay true", "max_queued_messages 0"]
     if os.geteuid() == 0:
         lines.append("user root")
     if users:
