@@ -26,6 +26,7 @@ class Command(NamedTuple):
 BUILT_IN = {
     "run": Command("flowrt.commands.run", "Run a flow."),
     "check": Command("flowrt.commands.check", "Check flow files and say everything that is wrong with them."),
+    "test": Command("flowrt.commands.test", "Run declarative flow tests under virtual time."),
     "plan": Command("flowrt.commands.plan", "Say what a reload would keep, change and forget."),
     "new": Command("flowrt.commands.new", "Write a small flow to begin with."),
     "nodes": Command("flowrt.commands.nodes", "List the node types, or describe one."),

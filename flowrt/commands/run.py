@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from flowrt.commands.check import print_problems
-
 from flowrt.clock import SystemClock
 from flowrt.commands._logs import Mask, set_up
+from flowrt.commands.check import parse_overrides, print_problems
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.flow import Flow
@@ -54,10 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until the sources end, the time is up or a signal comes."""
-    overrides = _overrides(args.set)
-    if isinstance(overrides, str):
-        print(overrides, file=sys.stderr)
-        return 2
+    overrides = parse_overrides(args.set)
     try:
         flow = load(args.flow, overrides=overrides)
     except FlowError as error:
@@ -191,7 +187,7 @@ class _Run:
         def hang_up(_: int, __: FrameType | None) -> None:
             self.hangups += 1
 
-        wanted = {signal.SIGINT: end, signal.SIGTERM: end}
+        wanted: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: end, signal.SIGTERM: end}
         if hasattr(signal, "SIGHUP"):
             wanted[signal.SIGHUP] = hang_up
         before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
@@ -200,17 +196,6 @@ class _Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _overrides(given: list[str]) -> dict[str, str] | str:
-    """`NODE.SETTING=VALUE` pairs, or what is wrong with them."""
-    overrides = {}
-    for text in given:
-        target, equals, value = text.partition("=")
-        if not equals or "." not in target:
-            return f"--set {text}: expected NODE.SETTING=VALUE, for example --set objects.min_confidence=0.4"
-        overrides[target] = value
-    return overrides
 
 
 def _own_schemas(folder: Path) -> bool:

@@ -251,6 +251,18 @@ class OutboxCell(Cell):
             self._accept(self.name, letters, events=events, origin_ns=getattr(current, "origin_ns", 0))
 
 
+class RecordingCell(Cell):
+    """A sink in a test: what reaches it is written down."""
+
+    def __init__(self, *args: Any, record: Callable[[str, Message], None]) -> None:
+        self._record = record
+        super().__init__(*args)
+
+    def install(self, spec: NodeSpec, node: Node, context: Context) -> None:
+        super().install(spec, node, context)
+        self._process = lambda message: self._record(self.name, message)
+
+
 class InferenceCell(Cell):
     """A node whose work runs elsewhere. Submitted messages wait in `pipe`, in order, for the collector to fetch them."""
 

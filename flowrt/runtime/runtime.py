@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from flowrt.journal import EventRow
 from flowrt.messages import Fault, Message
 from flowrt.node import Context, Inference, Node, Outbox, Shared, Source
 from flowrt.plan import Plan
-from flowrt.runtime.cell import Cell, InferenceCell, OutboxCell, SourceCell
+from flowrt.runtime.cell import Cell, InferenceCell, OutboxCell, RecordingCell, SourceCell
 from flowrt.runtime.driver import Collector, Driver, SourceDriver
 
 log = logging.getLogger("flowrt")
@@ -52,28 +52,57 @@ class Outboxes(Protocol):
     def close(self, timeout_s: float) -> None: ...
 
 
+class NoOutboxes:
+    """In place of the delivery where outboxes are recorded."""
+
+    def add(self, name: str, node: Outbox) -> None:
+        """Nothing is delivered."""
+
+    swap = add
+
+    def remove(self, name: str, *, timeout_s: float) -> int:
+        """Nothing is left behind."""
+        return 0
+
+    def accept(self, name: str, letters: Any, *, events: Any = (), origin_ns: int = 0) -> None:
+        """Nothing comes here."""
+
+    def statistics(self) -> dict[str, Any]:
+        """No sinks."""
+        return {}
+
+    def settle(self, timeout_s: float) -> None:
+        """Nothing is under way."""
+
+    close = settle
+
+
 class Runtime:
     """One flow at work.
 
     threads: without them nothing runs by itself; `flowrt.runtime.virtual` then steps through the sources in time order.
+    record: given (outbox, message) instead of the outboxes, which are then not opened: no broker, no database, no journal.
     """
 
     def __init__(
         self,
         flow: Flow,
         *,
-        delivery: Outboxes,
+        delivery: Outboxes | None = None,
         contract: Contract,
         clock: Clock,
         data: Path,
         threads: bool = True,
+        record: Callable[[str, Message], None] | None = None,
     ) -> None:
         self.flow = flow
-        self.delivery = delivery
+        assert (delivery is None) == (record is not None), "letters are delivered, or messages recorded"
+        self.delivery: Outboxes = delivery if delivery is not None else NoOutboxes()
         self.contract = contract
         self.clock = clock
         self.data = data
         self.threads = threads
+        self.record = record
         self.shared = Shared()
         self.cells: dict[str, Cell] = {}
         self.drivers: dict[str, Driver] = {}
@@ -106,7 +135,7 @@ class Runtime:
         self.cells = {cell.name: cell for cell in reversed(opened)}
         self._wire(self.flow, drivers_reaching(self.flow))
         for cell in self.cells.values():
-            if isinstance(cell.node, Outbox):
+            if isinstance(cell, OutboxCell) and isinstance(cell.node, Outbox):
                 self.delivery.add(cell.name, cell.node)
                 self.outboxes.add(cell.name)
         self._state = "running"
@@ -141,7 +170,8 @@ class Runtime:
             self.delivery.settle(max(0.5, (end - monotonic()) * 0.6))
             self.delivery.close(max(0.5, end - monotonic()))
             for cell in self.cells.values():
-                self.close_node(cell.node)
+                if not isinstance(cell, RecordingCell):
+                    self.close_node(cell.node)
             self._state = "stopped"
             self.done.set()
 
@@ -154,6 +184,8 @@ class Runtime:
                 pass
 
     def finish_cell(self, cell: Cell) -> None:
+        if isinstance(cell, RecordingCell):
+            return
         try:
             cell.emit(list(cell.node.finish()))
         except Exception as error:
@@ -187,6 +219,8 @@ class Runtime:
     def open_node(self, flow: Flow, spec: NodeSpec) -> Node:
         node = spec.instance()
         node.__dict__["context"] = context = self._context(flow, spec)
+        if self.record is not None and isinstance(node, Outbox):
+            return node
         try:
             node.open(context)
         except Exception as error:
@@ -217,6 +251,8 @@ class Runtime:
             cell = InferenceCell(spec, node, context, self._on_fault)
             cell.threaded = self.threads
             return cell
+        if isinstance(node, Outbox) and self.record is not None:
+            return RecordingCell(spec, node, context, self._on_fault, record=self.record)
         if isinstance(node, Outbox):
             return OutboxCell(spec, node, context, self._on_fault, accept=self.delivery.accept, remember=self._remember)
         return Cell(spec, node, context, self._on_fault)

@@ -1,0 +1,68 @@
+"""Run declarative flow tests under virtual time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from flowrt.commands.check import print_problems
+from flowrt.flowtest import Outcome, read_suite, run_case
+from flowrt.problem import FlowError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `flowrt test`."""
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", type=Path, help="test files (*.test.yaml), or folders of them"
+    )
+    parser.add_argument("--name", default="", metavar="TEXT", help="only tests whose name has this in it")
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run every test; 1 where one fails or a file has problems."""
+    logging.getLogger("flowrt").setLevel(logging.ERROR)
+    outcomes: list[tuple[str, Outcome]] = []
+    bad = False
+    for file in [found for given in args.files for found in _files(given)]:
+        try:
+            suite = read_suite(file)
+            for case in suite.tests:
+                if args.name in case.name:
+                    started = time.monotonic()
+                    outcome = run_case(file, suite, case)
+                    outcomes.append((str(file), outcome))
+                    if args.format == "text":
+                        _print(outcome, time.monotonic() - started)
+        except FlowError as error:
+            print_problems(error.problems)
+            bad = True
+    failed = sum(not outcome.passed for _, outcome in outcomes)
+    if args.format == "json":
+        rows = [{"file": file, "passed": outcome.passed, **msgspec.to_builtins(outcome)} for file, outcome in outcomes]
+        print(json.dumps({"ok": not failed and not bad, "tests": rows}))
+    else:
+        print(f"{len(outcomes) - failed} passed, {failed} failed")
+    if not outcomes and not bad:
+        print("no test was found", file=sys.stderr)
+        return 1
+    return 1 if failed or bad else 0
+
+
+def _files(given: Path) -> list[Path]:
+    return sorted(given.rglob("*.test.yaml")) if given.is_dir() else [given]
+
+
+def _print(outcome: Outcome, took_s: float) -> None:
+    print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.name} ({took_s:.1f} s)")
+    for failure in outcome.failures:
+        print(f"       expected {failure.expected}")
+        print(f"       found    {failure.found}; what came there:")
+        for line in failure.instead:
+            print(f"                {line}")
