@@ -9,8 +9,9 @@ from flowrt.contract.contract import Contract
 
 WRITER = "flowrt"
 READERS = ("grafana", "reader")
+SIGNALLER = "signals"
 SIGNALS = "spat/#"
-"""Where signal controllers speak (SPaT); `signal.mqtt` listens there."""
+"""Where signal controllers speak (SPaT), as the user `signals`; `signal.mqtt` listens there."""
 SCENESCAPE = "scenescape/data/camera/+"
 
 _HEAD = """# Who may do what on the broker. Made by `flowrt contract acl` from schemas/topics; edit those.
@@ -25,6 +26,7 @@ def acl(contract: Contract, prefix: str = "smartintersection") -> str:
     for topic in sorted(contract.topics):
         lines += [f"topic write {prefix}/{topic}", f"topic write {prefix}/+/{topic}"]
     lines += [f"topic write {SCENESCAPE}", f"topic read {SIGNALS}", "topic read $SYS/broker/uptime"]
+    lines += ["", f"user {SIGNALLER}", f"topic write {SIGNALS}"]
     for reader in READERS:
         lines += ["", f"user {reader}", f"topic read {prefix}/#", "topic read $SYS/broker/uptime"]
     return "\n".join(lines) + "\n"

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import socket
-import subprocess
-import time
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from influxdb_client import Point, WritePrecision
+from servers import InfluxDB, influx
 
 from flowrt.contract import Contract, NotInContract
 from flowrt.messages import Fault, Frame, Message
@@ -150,69 +143,24 @@ def test_a_message_that_no_measurement_keeps() -> None:
 
 
 @pytest.fixture(scope="module")
-def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real InfluxDB 1 with a database `traffic`."""
-    binary = shutil.which("influxd")
-    if binary is None:
-        if os.environ.get("FLOWRT_REQUIRE_TEST_DATA") == "1" or os.environ.get("CI"):
-            pytest.fail("influxd is not installed (apt install influxdb)")
-        pytest.skip("influxd is not installed (apt install influxdb)")
-    folder = tmp_path_factory.mktemp("influxd")
-    port, inner = _free_port(), _free_port()
-    (folder / "influxdb.conf").write_text(
-        f'reporting-disabled = true\nbind-address = "127.0.0.1:{inner}"\n'
-        f'[meta]\ndir = "{folder}/meta"\n[data]\ndir = "{folder}/data"\nwal-dir = "{folder}/wal"\n'
-        f'[http]\nbind-address = "127.0.0.1:{port}"\nlog-enabled = false\n'
-    )
-    url = f"http://127.0.0.1:{port}"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([binary, "-config", folder / "influxdb.conf"], stdout=log, stderr=log)
-        try:
-            _wait_for(url, process, folder / "log")
-            _post(f"{url}/query", urllib.parse.urlencode({"q": "CREATE DATABASE traffic"}).encode())
-            yield url
-        finally:
-            process.terminate()
-            process.wait(10)
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
+    with influx(tmp_path_factory.mktemp("influx"), databases=("traffic",)) as running:
+        yield running
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def write(database: InfluxDB, lines: list[bytes]) -> None:
+    url = f"{database.url}/api/v2/write?bucket=traffic&precision=us"
+    urllib.request.urlopen(urllib.request.Request(url, b"\n".join(lines)), timeout=20).close()
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/ping", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"influxd did not start: {log.read_text()[-500:]}")
-
-
-def _post(url: str, body: bytes) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=10) as answer:
-        return answer.read()  # type: ignore[no-any-return]
-
-
-def _rows(url: str, query: str) -> list[dict[str, Any]]:
-    body = urllib.parse.urlencode({"db": "traffic", "q": query, "epoch": "u"}).encode()
-    series = json.loads(_post(f"{url}/query", body))["results"][0].get("series", [])
-    return [dict(zip(s["columns"], values, strict=True)) for s in series for values in s["values"]]
-
-
-def test_a_real_database_takes_every_line_and_gives_it_back(influxd: str) -> None:
+def test_a_real_database_takes_every_line_and_gives_it_back(database: InfluxDB) -> None:
     odd = msgspec.structs.replace(
         violation(track_id=99), camera_id='c,1= "x"\\', roi_id="a\\", violation_type='tab\tnew\nline "q" \\ €'
     )
     messages = [*KEPT, odd]
     lines = [line for message in messages for line in CONTRACT.lines(message, SITE)]
-    write = f"{influxd}/write?db=traffic&precision=u"
     for _ in range(2):  # the second time changes nothing
-        _post(write, b"\n".join(lines))
+        write(database, lines)
     expected: dict[tuple[Any, ...], dict[str, Any]] = {}
     for message in messages:
         for point in CONTRACT.points(message, SITE):
@@ -224,7 +172,7 @@ def test_a_real_database_takes_every_line_and_gives_it_back(influxd: str) -> Non
             field: row[field] for field in spec.fields if row.get(field) is not None
         }
         for name, spec in CONTRACT.measurements.items()
-        for row in _rows(influxd, f'SELECT * FROM "{name}"')
+        for row in database.query(f'SELECT * FROM "{name}"', "traffic")
     }
     plain = {key: value for key, value in expected.items() if "99" not in str(value.get("object_id"))}
     assert {key: value for key, value in found.items() if value.get("object_id") != 99} == plain
@@ -232,10 +180,12 @@ def test_a_real_database_takes_every_line_and_gives_it_back(influxd: str) -> Non
     assert strange["violation_type"] == odd.violation_type
 
 
-def test_fields_have_the_types_of_the_contract_in_a_real_database(influxd: str) -> None:
-    _post(f"{influxd}/write?db=traffic&precision=u", b"\n".join(x for m in KEPT for x in CONTRACT.lines(m, SITE)))
+def test_fields_have_the_types_of_the_contract_in_a_real_database(database: InfluxDB) -> None:
+    write(database, [line for message in KEPT for line in CONTRACT.lines(message, SITE)])
     in_database = {"float": "float", "int": "integer", "string": "string", "bool": "boolean"}
     for name, spec in CONTRACT.measurements.items():
-        found = {row["fieldKey"]: row["fieldType"] for row in _rows(influxd, f'SHOW FIELD KEYS FROM "{name}"')}
+        found = {
+            row["fieldKey"]: row["fieldType"] for row in database.query(f'SHOW FIELD KEYS FROM "{name}"', "traffic")
+        }
         assert found
         assert found == {field: in_database[spec.fields[field].type] for field in found}

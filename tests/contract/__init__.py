@@ -1,0 +1,1 @@
+"""The contract: schemas, payloads, points, proof, and what is made from them."""
