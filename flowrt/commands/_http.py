@@ -20,7 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from flowrt.runtime import Runtime
@@ -137,10 +137,18 @@ def _application(
         edges = [msgspec.to_builtins(edge) for edge in runtime.flow.edges]
         return json({"nodes": list(runtime.flow.nodes), "edges": edges})
 
+    async def snapshot(request: Request) -> Response:
+        name = request.path_params["name"]  # one word without slashes: nothing outside of the folder can be named
+        file = runtime.data / "snapshots" / name
+        if not name.endswith(".jpg") or not file.is_file():
+            return json({"error": f"there is no snapshot {name}"}, 404)
+        return FileResponse(file, media_type="image/jpeg")
+
     pages = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/api/status": status,
              "/api/reloads": reloads, "/api/graph": graph}  # fmt: skip
     routes = [Route(path, guarded(answer)) for path, answer in pages.items()]
     routes.append(Route("/api/reload", guarded(reload), methods=["POST"]))
+    routes.append(Route("/snapshots/{name}", guarded(snapshot)))
     return Starlette(routes=routes)
 
 

@@ -35,7 +35,7 @@ class CameraReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readings(msgspec.Struct, frozen=True, kw_only=True):
-    """The runtime at `time_s`."""
+    """The runtime at `time_s`. waiting: sinks that can't deliver now, with the reason."""
 
     time_s: float
     nodes: dict[str, Mapping[str, Any]]
@@ -43,13 +43,14 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     queue_depths: dict[str, int]
     pending: dict[str, int]
     dead_letters: dict[str, int]
+    waiting: dict[str, str]
     latency_ms: dict[str, float | None]
 
     @classmethod
     def of(cls, status: Mapping[str, Any], time_s: float) -> Readings:
         """Read `/api/status`. What a runtime does not say counts as zero."""
         nodes = dict(status.get("nodes") or {})
-        sinks = status.get("sinks") or {}
+        sinks: dict[str, Any] = msgspec.to_builtins(status.get("sinks") or {})
         return cls(
             time_s=time_s,
             nodes=nodes,
@@ -57,6 +58,11 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
             queue_depths={name: int(queue.get("depth", 0)) for name, queue in (status.get("queues") or {}).items()},
             pending={name: int(sink.get("pending", 0)) for name, sink in sinks.items()},
             dead_letters={name: int(sink.get("dead_letters", 0)) for name, sink in sinks.items()},
+            waiting={
+                name: str(sink.get("last_error") or "the service is away")
+                for name, sink in sinks.items()
+                if sink.get("state") == "waiting"
+            },
             latency_ms=_worst_latency(sinks),
         )
 
@@ -163,7 +169,7 @@ def camera_reasons(now: Readings, before: Readings | None, min_fps: float) -> tu
 
 def outbox_reasons(now: Readings, before: Readings | None, limit: int) -> list[str]:
     """Sinks with too much waiting, or with letters that nobody will take."""
-    found = []
+    found = [f"{name}: can't deliver ({reason}); its letters wait on disk" for name, reason in now.waiting.items()]
     for name, pending in now.pending.items():
         if pending > limit:
             growing = before is not None and pending > before.pending.get(name, 0)

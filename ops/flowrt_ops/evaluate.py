@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -89,7 +89,7 @@ def _mean(numbers: Sequence[float]) -> float:
     return math.fsum(numbers) / len(numbers)
 
 
-_REDUCE = {"last": lambda numbers: numbers[-1], "sum": math.fsum, "min": min, "max": max, "mean": _mean}
+_REDUCE: dict[str, Callable[[Sequence[float]], float]] = {"last": lambda numbers: numbers[-1], "sum": math.fsum, "min": min, "max": max, "mean": _mean}
 
 
 def _beyond(rule: Rule, value: float) -> bool:

@@ -20,6 +20,7 @@ from harness import context, opened
 
 from flowrt import Health, Performance
 from flowrt.clock import SystemClock, VirtualClock
+from flowrt.delivery.delivery import SinkStatistics
 from flowrt.services import Grafana, Influx, Mqtt
 
 
@@ -129,6 +130,23 @@ def test_a_growing_outbox_and_dead_letters_degrade(tmp_path: Path) -> None:
     assert found.status == "degraded"
     assert found.reasons[0] == "to_broker: 120 letters wait and their number grows"
     assert "2 dead letters" in found.reasons[1]
+
+
+def test_a_sink_that_cannot_deliver_degrades_and_the_slowest_sinks_latency_counts(tmp_path: Path) -> None:
+    def sink(**more: Any) -> SinkStatistics:
+        return SinkStatistics(
+            accepted=9, delivered=4, pending=5, dead_letters=0, dropped={}, resumed=0, oldest_s=3.0, rate_per_s=0.0,
+            errors=0, retries=2, **more,
+        )  # fmt: skip
+
+    away = sink(state="waiting", last_error="connection refused", latency_ms={"p50": 20.0, "p99": 30.0})
+    good = sink(state="up", last_error="", latency_ms={"p50": 25.0, "p99": 28.0})
+    status = {"nodes": {}, "sinks": {"to_broker": away, "to_history": good}}
+    found, performance = reports(tmp_path, status, n=2)
+    assert isinstance(found, Health)
+    assert found.reasons == ["to_broker: can't deliver (connection refused); its letters wait on disk"]
+    assert isinstance(performance, Performance)
+    assert (performance.latency_p50_ms, performance.latency_p99_ms, performance.outbox_pending) == (25.0, 30.0, 10)
 
 
 def test_a_full_disk_is_critical(tmp_path: Path) -> None:

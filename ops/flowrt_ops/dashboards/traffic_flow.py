@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
 from flowrt_ops.dashboards.look import (
     BAD,
@@ -31,7 +33,7 @@ from flowrt_ops.dashboards.panel import (
 )
 from flowrt_ops.dashboards.query import LONG, select, steps
 
-_BY_LANE = {"of": ["lane"], "by": ["lane_id"], "alias": "$tag_lane_id"}
+_BY_LANE: dict[str, Any] = {"of": ["lane"], "by": ["lane_id"], "alias": "$tag_lane_id"}
 
 SUMMARY = Row(
     "Summary",

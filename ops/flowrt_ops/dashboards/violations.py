@@ -201,7 +201,7 @@ EVIDENCE = Row(
     [
         table(
             "All violations",
-            "The newest 200. A click on the event opens what speaks for it; `flowrt events` shows the same on the machine itself.",
+            "The newest 200. A click on the picture opens the evidence that was kept (`snapshot: true` at the rule); `flowrt events` tells the rest.",
             select(
                 '"violation_type", "severity_level", "speed", "confidence", "roi_id", "camera_id", "site", "object_id", '
                 '"event_id", "snapshot"',
@@ -230,14 +230,8 @@ EVIDENCE = Row(
                 override("Speed", unit=KMH, decimals=0),
                 override("Confidence", unit=SHARE, decimals=0),
                 override(
-                    "Event",
-                    links=[
-                        {"title": "Evidence", "url": "${flowrt:raw}/api/events/${__value.raw}", "targetBlank": True}
-                    ],
-                ),
-                override(
                     "Picture",
-                    links=[{"title": "Picture", "url": "${flowrt:raw}/evidence/${__value.raw}", "targetBlank": True}],
+                    links=[{"title": "Picture", "url": "${flowrt:raw}/${__value.raw}", "targetBlank": True}],
                 ),
             ],
             empty="no violation in this time",
@@ -255,7 +249,7 @@ DASHBOARD = Dashboard(
         Variable(name="camera", label="Camera", measurement="violation_events", tag="camera_id"),
         Variable(name="zone", label="Zone", measurement="violation_events", tag="roi_id"),
     ],
-    textboxes=[("flowrt", "flowrt's address", "http://localhost:8090")],
+    textboxes=[("flowrt", "flowrt's address", "http://localhost:8480")],
     span="24h",
     refresh="30s",
 )
