@@ -32,6 +32,7 @@ _INT = re.compile(r"[-+]?[0-9]+")
 _RADIX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
+_PASSWORD = re.compile(r":[^:@/\s]+@")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -42,6 +43,16 @@ class Mark(NamedTuple):
     line: int
     column: int
     end_column: int = 0
+
+
+class _Unknown:
+    """The value of a leaf that could not be read or filled: it is reported once, and every later step passes over it."""
+
+    def __repr__(self) -> str:
+        return "unknown"
+
+
+UNKNOWN = _Unknown()
 
 
 class Scalar:
@@ -99,7 +110,7 @@ def describe(node: Yaml) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"the string '{shorten(value)}'" if value else "an empty string"
+        return f"the string '{shorten(_PASSWORD.sub(':***@', value))}'" if value else "an empty string"
     return shorten(str(value))
 
 
@@ -247,7 +258,7 @@ def _advice(problem: str, line: str) -> str:
         return "quote a value that begins with @, ` or %"
     if "could not find expected ':'" in problem:
         return "a key needs ': ' behind it"
-    if "block end" in problem or "expected <" in problem:
+    if "expected key" in problem or "block end" in problem:
         return "check the indentation: keys of one mapping stand in the same column"
     if "undefined alias" in problem:
         return "define it with &name further up, or quote a value that begins with *"
@@ -377,7 +388,7 @@ class _Composer:
     def _resolve(self, text: str, mark: Mark) -> Any:
         if len(text) > MAX_DIGITS and _FLOAT.fullmatch(text):
             self._problem(mark, f"a number of {len(text)} characters", f"at most {MAX_DIGITS}")
-            return 0
+            return UNKNOWN
         return core_value(text)
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import networkx as nx
 
 from flowrt.catalog import NodeType
 from flowrt.messages import Message
-from flowrt.node import Node
+from flowrt.node import Node, setting
 from flowrt.scene import Scene
 
 FROM = "from"
@@ -35,9 +35,9 @@ class Edge(msgspec.Struct, frozen=True, order=True):
 class Restart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often a source that failed for good is started again: at most `max` times within `window_s`."""
 
-    max: int = 5
-    window_s: float = 60.0
-    backoff_s: float = 1.0
+    max: Annotated[int, setting("How often within the window; 0 for never.", ge=0)] = 5
+    window_s: Annotated[float, setting("The window.", gt=0)] = 60.0
+    backoff_s: Annotated[float, setting("Wait before the first restart; doubles.", ge=0)] = 1.0
 
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):

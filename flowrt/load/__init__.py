@@ -87,7 +87,7 @@ def _flow(
     references.check_files(services.references)
     wiring = Wiring(drafts, catalog, report)
     wiring.check()
-    prove(drafts.values(), wiring.arriving, report)
+    prove(drafts.values(), wiring.arriving, path.parent, report)
     signals = published_signals(drafts.values(), report)
     readable = {key: scene for key, scene in scenes.items() if scene is not None}
     check_signals(signals, readable, sources, drafts, report)

@@ -98,7 +98,7 @@ class DraftReader:
         name = written.value
         if name not in self.catalog:
             near = self.report.suggest(name, self.catalog.names())
-            hint = near if near.startswith("did") else f"{near}; {LISTED}"
+            hint = near if near.startswith("did") else LISTED
             self.report.add(written.mark, path, f"unknown node type '{shorten(name)}'", hint)
             return None
         try:

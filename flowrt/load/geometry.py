@@ -49,8 +49,8 @@ def _check_zone(zone: Zone, scene: Scene, node: Mapping, steps: tuple[str, ...],
             message = f"{what}: the last corner repeats the first"
         hint = "remove it: a zone closes by itself"
         report.add(place(node, (*steps, "zone", repeated), whole), join(below, repeated), message, hint)
-    elif abs(area(zone.points)) < 1.0:
-        report.add(whole, below, f"{what} has no area", "its corners lie on one line, or it crosses itself")
+    elif all(_turn(zone.points[0], zone.points[1], point) == 0 for point in zone.points[2:]):
+        report.add(whole, below, f"{what} has no area", "its corners lie on one line")
     elif crossing := crossing_sides(zone.points):
         first, second = crossing
         hint = "list the corners in order around the zone"
@@ -110,14 +110,6 @@ def _path(path: str, steps: Sequence[str]) -> str:
     for step in steps:
         path = join(path, step)
     return path
-
-
-def area(points: Sequence[Point]) -> float:
-    """Signed area by the shoelace formula, square pixels."""
-    total = 0.0
-    for (x1, y1), (x2, y2) in zip(points, [*points[1:], points[0]], strict=True):
-        total += x1 * y2 - x2 * y1
-    return total / 2
 
 
 def crossing_sides(points: Sequence[Point]) -> tuple[int, int] | None:

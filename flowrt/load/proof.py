@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Literal, get_args
 
 from flowrt.document import shorten
@@ -15,10 +16,11 @@ from flowrt.problem import FlowError
 OutboxKind = Literal["topics", "measurements"]
 
 
-def prove(drafts: Iterable[Draft], arriving: Mapping[Edge, Types], report: Report) -> None:
+def prove(drafts: Iterable[Draft], arriving: Mapping[Edge, Types], folder: Path, report: Report) -> None:
     """Report every edge into an outbox on which something travels that its topics or measurements forbid.
 
-    An outbox says in its class variable `contract` which schemas it has to fit: "topics" or "measurements".
+    An outbox says in its class variable `contract` which schemas it has to fit: "topics" or "measurements". folder: the flow file's,
+    whose `schemas/` may describe more of both.
     """
     outboxes = [d for d in drafts if d.type and getattr(d.type.cls, "contract", None) in get_args(OutboxKind)]
     if not outboxes:
@@ -26,7 +28,7 @@ def prove(drafts: Iterable[Draft], arriving: Mapping[Edge, Types], report: Repor
     from flowrt.contract import Contract  # only flows with such an outbox pay for reading the schemas
 
     try:
-        contract = Contract.load()
+        contract = Contract.of_flow(folder)
     except (FlowError, FileNotFoundError) as error:
         for draft in outboxes:
             report.add(draft.mark, draft.path, f"the contract can't be read: {shorten(str(error), 200)}")

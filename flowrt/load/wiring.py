@@ -144,7 +144,9 @@ class Wiring:
             gives = said(tuple(port)) if port else "nothing"
             takes = f"'{kind.name}' takes {said(accepted)}" + ("" if wire.field == FROM else f" as '{wire.field}'")
             message = f"'{wire.source}' ({source.type.name}) gives {gives}, but {takes}"
-            self.report.add(wire.mark, wire.path, message, self._between(tuple(port), accepted))
+            others = meeting(outputs, accepted)
+            hint = f"write {wire.source}.{others[0].port}" if others else self._between(tuple(port), accepted)
+            self.report.add(wire.mark, wire.path, message, hint)
         return types
 
     def _check_facts(self, wire: Wire, draft: Draft, kind: NodeType) -> None:

@@ -31,7 +31,7 @@ class Expression:
             self._program = cel.compile(text)
         except ValueError as error:
             raise ExpressionError(_reason(str(error), text)) from None
-        self.variables = frozenset(self._program.variables)
+        self.variables = frozenset(self._program.variables())
 
     def fields(self, variable: str) -> list[str]:
         """Which fields of a variable it reads (`track.speed_kmh`), as far as the text shows."""
