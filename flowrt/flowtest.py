@@ -167,7 +167,7 @@ def run_case(suite_path: Path, suite: Suite, case: Case) -> Outcome:
     path = suite_path.parent / suite.flow
     flow = load(path, overrides={target: _literal(value) for target, value in case.set.items()})
     recorded = record(_with_inputs(flow, case, suite_path), until_s=case.until_s)
-    contract = Contract.load()
+    contract = Contract.of_flow(flow.folder)
     for expectation in case.expect:
         _check_names(suite_path, flow, expectation)
     return Outcome(
@@ -183,7 +183,7 @@ def record(flow: Flow, *, until_s: float | None = None) -> list[tuple[str, Messa
     with tempfile.TemporaryDirectory() as data:
         runtime = Runtime(
             flow,
-            contract=Contract.load(),
+            contract=Contract.of_flow(flow.folder),
             clock=VirtualClock(),
             data=Path(data),
             threads=False,

@@ -93,7 +93,7 @@ class _Run:
                 error.strerror,
             )
             return 3
-        contract = Contract.load(extra=[extra for extra in [flow.folder / "schemas"] if _own_schemas(extra)])
+        contract = Contract.of_flow(flow.folder)
         runtime = Runtime(flow, delivery=Delivery(journal, clock, log), contract=contract, clock=clock, data=folder)
         reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_reload=self._learn)
         server = None
@@ -196,10 +196,6 @@ class _Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _own_schemas(folder: Path) -> bool:
-    return folder.is_dir() and (folder / "topics").is_dir() | (folder / "measurements").is_dir()
 
 
 def _start_problem(flow: Flow, error: StartFailed) -> Problem:

@@ -50,6 +50,11 @@ class Contract:
         contract.files = tuple(file for place in folders for file in schema_files(place))
         return contract
 
+    @classmethod
+    def of_flow(cls, folder: Path) -> Contract:
+        """The project's contract with what the folder `schemas/` beside a flow file in `folder` adds. Raises FlowError."""
+        return cls.load(extra=[folder / "schemas"])
+
     def topic(self, message: Message | type[Message]) -> TopicSpec:
         """The topic of a message or message type; a record's own where it names one. Raises NotInContract."""
         if isinstance(message, Record) and message.topic:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from flowrt.contract import Contract
+from flowrt.load import read
 from flowrt.messages import Count, Event, Message, Record
 from tests.contract.messages import CAMERA, SITE, TIME_S, violation
 
@@ -109,3 +110,49 @@ def test_without_a_schema_it_is_refused() -> None:
     for reason in (*contract.prove(Noise, "topics"), *contract.prove(Noise, "measurements")):
         assert "Noise" in reason
     assert issubclass(Noise, Message)
+
+
+NODE = '''
+from typing import ClassVar, Iterator
+from flowrt import Event, Source
+
+class Noise(Event, frozen=True, kw_only=True, eq=False):
+    """A loud vehicle."""
+
+    port: ClassVar[str] = "noise"
+
+    level_db: float
+    vehicles: int = 1
+
+
+class Microphone(Source):
+    """Hears loud vehicles."""
+
+    def produce(self) -> Iterator[Noise]:
+        yield Noise(time_s=self.context.clock.now_s(), id="n1", level_db=91.5)
+'''
+FLOW = """
+flow: noise
+nodes:
+  street: {type: microphone}
+  out: {type: mqtt_out, from: street}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [({}, None), ({"level_db": {"type": "string"}}, "level_db: the schema wants")]
+)
+def test_a_flow_is_loaded_with_the_schemas_beside_it(
+    tmp_path: Path, change: dict[str, Any], reason: str | None
+) -> None:
+    flow = tmp_path / "noise.yaml"
+    flow.write_text(FLOW)
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "nodes" / "microphone.py").write_text(NODE)
+    _, problems = read(flow)
+    assert [p.message for p in problems if "no topic of the contract carries Noise" in p.message]
+    properties = {**TOPIC["properties"], "vehicles": {"type": "integer"}, **change}  # type: ignore[dict-item]
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "noise.schema.json").write_text(json.dumps({**TOPIC, "properties": properties}))
+    _, problems = read(flow)
+    assert (not problems) if reason is None else any(reason in p.message for p in problems), problems
