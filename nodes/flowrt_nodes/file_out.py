@@ -15,7 +15,7 @@ from flowrt_nodes._events import event_id
 from flowrt_nodes._payload import plain
 
 
-class FileOut(Outbox):
+class FileOut(Outbox, kw_only=True):
     """Append messages to a file: a JSON object per line (NDJSON), or CSV.
 
     When the file would grow beyond `max_mb` it becomes FILE.1, the former FILE.1 becomes FILE.2, and so on; at most `keep` old files

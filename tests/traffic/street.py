@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import Homography, Line, Scene, SignalState, Tracks, Zone
+from flowrt import Homography, Line, Message, Scene, SignalState, Tracks, Violation, Zone
 from flowrt_nodes._footprint import SIZES_M
+from flowrt_nodes._rule import Rule, SignalRule
+from flowrt_nodes.speed import Speed
+from harness import context, opened
 
 LABELS = ("car", "truck", "bus", "bicycle", "pedestrian")
 PICTURE_PX = (1280, 720)
@@ -88,10 +92,10 @@ def street(homography: bool = True) -> Scene:
     )
 
 
-Path = Callable[[float], tuple[float, float]]
+Way = Callable[[float], tuple[float, float]]
 
 
-def along(*stops: tuple[float, float, float]) -> Path:
+def along(*stops: tuple[float, float, float]) -> Way:
     """A path through (time_s, x, y), straight between them."""
     t, x, y = np.asarray(stops, float).T
     return lambda time_s: (float(np.interp(time_s, t, x)), float(np.interp(time_s, t, y)))
@@ -103,7 +107,7 @@ class Actor:
 
     track_id: int
     label: str
-    path: Path
+    path: Way
     begin_s: float = 0.0
     end_s: float = 1e9
     heading_deg: float | None = None
@@ -224,3 +228,41 @@ def lights(
         since_s, state = max((change for change in changes if change[0] <= t), key=lambda change: change[0])
         reports.append(SignalState(time_s=START_S + t, states={group: state}, since_s={group: START_S + since_s}))
     return reports
+
+
+def merged(*streams: Iterable[Message]) -> list[Message]:
+    """Messages of several streams by time; at equal times, signals go first."""
+    together = [message for stream in streams for message in stream]
+    return sorted(together, key=lambda message: (message.time_s, not isinstance(message, SignalState)))
+
+
+def judge(
+    rule: Rule,
+    folder: Path,
+    tracks: Iterable[Tracks],
+    signals: Iterable[SignalState] = (),
+    *,
+    scene: Scene | None = None,
+    speed: bool = True,
+) -> list[Violation]:
+    """Everything a rule says of the tracks, behind a `speed` node, and when the flow ends."""
+    scene = scene or street()
+    said: list[Violation] = []
+    with (
+        opened(rule, context(folder, scene=scene, name="rule")),
+        opened(Speed(scene="north"), context(folder, scene=scene, name="speed")) as speeds,
+    ):
+        for message in merged(tracks, signals):
+            if isinstance(message, SignalState):
+                assert isinstance(rule, SignalRule)
+                rule.on_signal(message)
+            else:
+                assert isinstance(message, Tracks)
+                said.extend(rule.process(speeds.process(message) if speed else message))
+        said.extend(rule.finish())
+    return said
+
+
+def begun(events: Iterable[Violation]) -> list[tuple[int, float]]:
+    """(track, start in the script's seconds) of every violation that began."""
+    return [(event.object.track_id, event.started_s - START_S) for event in events if event.phase == "new"]

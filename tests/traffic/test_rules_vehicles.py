@@ -1,0 +1,280 @@
+"""Rules about vehicles: the violation is found, its innocent look-alikes are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flowrt_nodes.violation.amber_acceleration import AmberAcceleration
+from flowrt_nodes.violation.red_light import RedLight
+from flowrt_nodes.violation.speeding import Speeding
+from flowrt_nodes.violation.stopped import Stopped
+from flowrt_nodes.violation.stopped_on_crosswalk import StoppedOnCrosswalk
+from flowrt_nodes.violation.wrong_way import WrongWay
+from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
+
+RED, AMBER, GREEN = "stop-and-remain", "permissive-clearance", "permissive-movement-allowed"
+
+
+def front(*stops: tuple[float, float]) -> Way:
+    """A car's way down the inbound lane, given as (time_s, y of its front)."""
+    return along(*((t, -1.75, y + 2.225) for t, y in stops))
+
+
+FAST = front((0, 40), (3, 0), (5, -26))
+"""Crosses the line at second 3 at 48 km/h."""
+CREEP = front((0, 20), (3, 0.4), (6, 0.4), (9, -1.8), (20, -1.8))
+"""Stops before the line, and creeps over it around second 6.5."""
+STOPS = front((0, 40), (3, 5), (4.5, 0.4), (20, 0.4))
+
+RED_LIGHT_CASES = [
+    pytest.param(FAST, [(0, GREEN), (1, RED)], {}, 3.0, id="fast"),
+    pytest.param(CREEP, [(0, RED)], {}, 6.55, id="creeping"),
+    pytest.param(FAST, [(0, GREEN)], {}, None, id="green"),
+    pytest.param(FAST, [(0, AMBER)], {}, None, id="amber"),
+    pytest.param(FAST, [(0, AMBER), (2.8, RED)], {}, None, id="within the grace time"),
+    pytest.param(FAST, [(0, AMBER), (3.1, RED)], {}, None, id="past the line at red onset"),
+    pytest.param(STOPS, [(0, RED)], {}, None, id="stops just before the line"),
+    pytest.param(
+        front((0, 30), (3, 3), (5, -0.2), (20, -0.2)), [(0, RED)], {}, None, id="stops with its nose on the line"
+    ),
+    pytest.param(FAST, [(0, "unavailable")], {}, None, id="phase unavailable"),
+    pytest.param(FAST, [(0, "dark")], {}, None, id="signal dark"),
+    pytest.param(FAST, [], {}, None, id="nobody reports"),
+    pytest.param(front((0, -3), (5, -20)), [(0, RED)], {}, None, id="first seen past the line"),
+    pytest.param(
+        front((0, 3), (5, 0.4), (10, 0.4), (13, -20)), [(0, RED), (9.9, GREEN)], {}, None, id="starts at green"
+    ),
+    pytest.param(FAST, [(0, RED)], {"grace_s": 5.0}, None, id="grace as set"),
+]
+
+
+@pytest.mark.parametrize(("way", "changes", "settings", "expected"), RED_LIGHT_CASES)
+def test_red_light(way: Way, changes: list, settings: dict, expected: float | None, tmp_path: Path) -> None:
+    rule = RedLight(scene="north", signal="signals", **settings)
+    said = judge(rule, tmp_path, play([Actor(7, "car", way)], 20), lights(*changes) if changes else [])
+    if expected is None:
+        assert begun(said) == []
+        return
+    [(track, start)] = begun(said)
+    assert track == 7
+    assert start == pytest.approx(expected, abs=0.35)
+    assert [event.phase for event in said][0] == "new"
+    assert [event.phase for event in said][-1] == "end"
+    assert len({event.id for event in said}) == 1
+
+
+def test_red_light_evidence_names_the_signal_and_the_way(tmp_path: Path) -> None:
+    rule = RedLight(scene="north", signal="signals")
+    new = judge(rule, tmp_path, play([Actor(7, "car", FAST)], 6), lights((0, GREEN), (1, RED)))[0]
+    assert new.evidence["signal"] == "cars"
+    assert new.evidence["state"] == RED
+    assert new.evidence["red_for_s"] == pytest.approx(2.0, abs=0.3)
+    assert new.evidence["state_age_s"] <= 1.0
+    assert new.evidence["speed_at_line_kmh"] == pytest.approx(48, abs=3)
+    ys = [sample["y_m"] for sample in new.evidence["samples"]]
+    assert len(ys) >= 10
+    assert ys == sorted(ys, reverse=True)
+    assert new.roi_id == "stop_line"
+    assert new.severity == "high"
+
+
+def test_creeping_is_less_grave(tmp_path: Path) -> None:
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, play([Actor(7, "car", CREEP)], 12), lights((0, RED)))
+    assert said[0].severity == "medium"
+
+
+def test_red_light_stale_signal(tmp_path: Path) -> None:
+    reports = [report for report in lights((0, RED)) if report.time_s < START_S + 0.5]  # the controller falls silent
+    assert begun(judge(RedLight(scene="north", signal="s"), tmp_path, play([Actor(7, "car", FAST)], 6), reports)) == []
+
+
+def test_red_light_once_per_cycle(tmp_path: Path) -> None:
+    way = front((0, 10), (2, -2), (4, 3), (6, -3), (8, 4), (10, -4))  # over, back, over, back, over
+    rule = RedLight(scene="north", signal="s")
+    assert len(begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 12), lights((0, RED))))) == 1
+    rule = RedLight(scene="north", signal="s")
+    cycles = lights((0, RED), (3, GREEN), (4.5, RED))
+    assert len(begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 12), cycles))) == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_red_light_with_noise_and_lost_pictures(seed: int, tmp_path: Path) -> None:
+    actors = [Actor(1, "car", FAST), Actor(2, "car", lambda t: (STOPS(t)[0] - 0.2, STOPS(t)[1]), begin_s=7)]
+    waits = Actor(3, "truck", along((0, -1.75, 44.5), (7, -1.75, 4.4), (20, -1.75, 4.4)), begin_s=8)
+    tracks = play([*actors, waits], 20, noise_px=1.5, drops=0.3, jitter_s=0.06, seed=seed)
+    [(track, start)] = begun(judge(RedLight(scene="north", signal="s"), tmp_path, tracks, lights((0, RED))))
+    assert track == 1
+    assert start == pytest.approx(3.0, abs=0.5)
+
+
+def turning(x_sign: float, straight: bool = False) -> Way:
+    """Stops at the line, then turns (or goes on straight)."""
+
+    def way(t: float) -> tuple[float, float]:
+        if t < 6:
+            return -1.75, float(np.interp(t, [0, 4, 6], [25, 2.7, 2.7]))
+        gone = (t - 6) * 4.0
+        if straight:
+            return -1.75, 2.7 - gone
+        if gone < 5:
+            return -1.75, 2.7 - gone
+        angle = min((gone - 5) / 6.0, np.pi / 2)
+        on = max(gone - 5 - 6.0 * np.pi / 2, 0.0)
+        return -1.75 + x_sign * (6 * (1 - np.cos(angle)) + on), 2.7 - 5 - 6 * float(np.sin(angle))
+
+    return way
+
+
+@pytest.mark.parametrize(
+    ("way", "allowed", "found"),
+    [
+        (turning(-1), "right", False),  # southbound drivers have the west, -x, at their right
+        (turning(-1), "never", True),
+        (turning(+1), "right", True),
+        (turning(+1), "left", False),
+        (turning(-1, straight=True), "right", True),
+        (FAST, "right", True),
+    ],
+)
+def test_turn_on_red(way: Way, allowed: str, found: bool, tmp_path: Path) -> None:
+    rule = RedLight(scene="north", signal="s", turn_on_red=allowed)  # type: ignore[arg-type]
+    said = judge(rule, tmp_path, play([Actor(7, "car", way)], 12), lights((0, RED)))
+    assert bool(begun(said)) == found
+
+
+def test_red_light_without_homography(tmp_path: Path) -> None:
+    scene = street(homography=False)
+    rule = RedLight(scene="north", signal="s")
+    actors = [Actor(1, "car", FAST), Actor(2, "car", STOPS, begin_s=7)]
+    said = judge(rule, tmp_path, play(actors, 20), lights((0, RED)), scene=scene, speed=False)
+    [(track, start)] = begun(said)
+    assert track == 1
+    assert start == pytest.approx(3.0, abs=0.6)
+
+
+WRONG_WAY_CASES = [
+    pytest.param(along((0, -1.75, 5), (4, -1.75, 45)), "car", True, id="against the lane"),
+    pytest.param(along((0, -1.75, 45), (4, -1.75, 5)), "car", False, id="with the lane"),
+    pytest.param(along((0, 1.75, 5), (4, 1.75, 45)), "car", False, id="in the other lane"),
+    pytest.param(along((0, -1.75, 20), (2, -1.75, 24), (9, -1.75, 24)), "car", False, id="reverses a short way"),
+    pytest.param(along((0, -1.75, 20), (9, -1.75, 20)), "car", False, id="stands"),
+    pytest.param(along((0, -1.75, 5), (20, -1.75, 30)), "pedestrian", False, id="on foot"),
+    pytest.param(along((0, -6, 20), (3, 6, 20)), "car", False, id="crosses the lane"),
+]
+
+
+@pytest.mark.parametrize(("way", "label", "found"), WRONG_WAY_CASES)
+def test_wrong_way(way: Way, label: str, found: bool, tmp_path: Path) -> None:
+    said = judge(WrongWay(scene="north"), tmp_path, play([Actor(7, label, way)], 9, noise_px=0.5))
+    assert bool(begun(said)) == found
+    if found:
+        assert said[0].roi_id == "lane_in"
+        assert said[0].evidence["angle_deg"] > 150
+
+
+@pytest.mark.parametrize(("kmh", "found"), [(40, False), (53, False), (54.0, False), (58, True), (90, True)])
+def test_speeding(kmh: float, found: bool, tmp_path: Path) -> None:
+    """50 are allowed, 5 tolerated."""
+    way = along((0, -1.75, 55), (55 / (kmh / 3.6), -1.75, 0))
+    said = judge(Speeding(scene="north"), tmp_path, play([Actor(7, "car", way)], 55 / (kmh / 3.6), noise_px=0.3))
+    assert bool(begun(said)) == found
+    if found:
+        assert said[0].evidence["median_kmh"] == pytest.approx(kmh, abs=3)
+        assert said[0].severity == ("high" if kmh >= 70 else "low")
+        assert len(begun(said)) == 1
+
+
+def test_speeding_ignores_a_jumping_box(tmp_path: Path) -> None:
+    steady = along((0, -1.75, 45), (4, -1.75, 5))
+    jumps = lambda t: (steady(t)[0], steady(t)[1] - (1.5 if 2.0 <= t < 2.25 else 0.0))  # noqa: E731
+    assert begun(judge(Speeding(scene="north"), tmp_path, play([Actor(7, "car", jumps)], 4))) == []
+
+
+BAY = along((0, -4.7, 40), (4, -4.7, 20), (30, -4.7, 20))
+STOPPED_CASES = [
+    pytest.param([Actor(7, "car", BAY)], True, id="stands in the bay"),
+    pytest.param(
+        [Actor(7, "car", along((0, -4.7, 40), (4, -4.7, 20), (9, -4.7, 20), (13, -4.7, 0)))], False, id="short stop"
+    ),
+    pytest.param(
+        [Actor(7, "car", along((0, -1.75, 40), (4, -1.75, 20), (30, -1.75, 20)))], False, id="stands in the lane"
+    ),
+    pytest.param([Actor(7, "car", along((0, -4.7, 40), (40, -4.7, 5)))], False, id="drives slowly"),
+    pytest.param([Actor(7, "pedestrian", BAY)], False, id="on foot"),
+]
+
+
+@pytest.mark.parametrize(("actors", "found"), STOPPED_CASES)
+def test_stopped(actors: list[Actor], found: bool, tmp_path: Path) -> None:
+    said = judge(Stopped(scene="north", hold_s=8.0), tmp_path, play(actors, 25, noise_px=0.7))
+    assert bool(begun(said)) == found
+    if found:
+        assert begun(said)[0][1] == pytest.approx(4.0, abs=1.5)
+
+
+def test_stopped_in_a_queue_is_innocent(tmp_path: Path) -> None:
+    """Two stand in the forbidden zone behind one that stands before it."""
+    queue = [
+        Actor(i, "car", along((0, -4.7, 60), (5, -4.7, y), (40, -4.7, y)), heading_deg=-90)
+        for i, y in ((1, 8), (2, 14), (3, 20))
+    ]
+    assert begun(judge(Stopped(scene="north", hold_s=8.0), tmp_path, play(queue, 25))) == []
+    alone = judge(Stopped(scene="north", hold_s=8.0), tmp_path, play(queue[1:], 25))
+    assert {track for track, _ in begun(alone)} == {2, 3}
+
+
+ON_CROSSWALK = front((0, 30), (3, -2.6), (20, -2.6))
+CROSSWALK_CASES = [
+    pytest.param(ON_CROSSWALK, [(0, AMBER), (4, RED)], 4.0, id="waits on it at red"),
+    pytest.param(ON_CROSSWALK, [(0, GREEN)], None, id="stands there at green"),
+    pytest.param(ON_CROSSWALK, [], None, id="phase unknown"),
+    pytest.param(front((0, 30), (3, -0.5), (20, -0.5)), [(0, RED)], None, id="stands between line and crosswalk"),
+    pytest.param(front((0, 30), (8, -30)), [(0, RED)], None, id="rolls over it"),
+    pytest.param(
+        along((0, 1.75, -12), (3, 1.75, -3), (20, 1.75, -3)), [(0, RED)], None, id="leaving, held up by a queue"
+    ),
+]
+
+
+@pytest.mark.parametrize(("way", "changes", "expected"), CROSSWALK_CASES)
+def test_stopped_on_crosswalk(way: Way, changes: list, expected: float | None, tmp_path: Path) -> None:
+    rule = StoppedOnCrosswalk(scene="north", signal="s")
+    said = judge(rule, tmp_path, play([Actor(7, "car", way)], 15, noise_px=0.5), lights(*changes) if changes else [])
+    if expected is None:
+        assert begun(said) == []
+    else:
+        [(_, start)] = begun(said)
+        assert start == pytest.approx(expected, abs=1.0)
+        assert said[-1].phase == "end"
+
+
+def accelerating(gain: float, at_s: float = 2.0) -> Way:
+    """8 m/s from y = 45, growing to gain times that within a second, from `at_s` on."""
+
+    def way(t: float) -> tuple[float, float]:
+        times = np.arange(0, t + 1e-9, 0.02)
+        speeds = 8 * (1 + (gain - 1) * np.clip(times - at_s, 0, 1))
+        return -1.75, 45 - float(speeds.sum() * 0.02)
+
+    return way
+
+
+AMBER_CASES = [
+    pytest.param(accelerating(1.6), [(0, GREEN), (1.8, AMBER)], True, id="speeds up at amber"),
+    pytest.param(accelerating(1.0), [(0, GREEN), (1.8, AMBER)], False, id="goes on as before"),
+    pytest.param(accelerating(1.1), [(0, GREEN), (1.8, AMBER)], False, id="a little faster"),
+    pytest.param(accelerating(1.6), [(0, GREEN)], False, id="at green"),
+    pytest.param(accelerating(1.6, at_s=0.3), [(0, GREEN), (2.5, AMBER)], False, id="before amber"),
+    pytest.param(accelerating(1.6), [(0, "unavailable")], False, id="phase unknown"),
+]
+
+
+@pytest.mark.parametrize(("way", "changes", "found"), AMBER_CASES)
+def test_amber_acceleration(way: Way, changes: list, found: bool, tmp_path: Path) -> None:
+    rule = AmberAcceleration(scene="north", signal="s")
+    said = judge(rule, tmp_path, play([Actor(7, "car", way)], 6, noise_px=0.3), lights(*changes))
+    assert bool(begun(said)) == found
+    if found:
+        assert said[0].evidence["gain"] > 0.2
