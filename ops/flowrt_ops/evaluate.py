@@ -89,7 +89,13 @@ def _mean(numbers: Sequence[float]) -> float:
     return math.fsum(numbers) / len(numbers)
 
 
-_REDUCE: dict[str, Callable[[Sequence[float]], float]] = {"last": lambda numbers: numbers[-1], "sum": math.fsum, "min": min, "max": max, "mean": _mean}
+_REDUCE: dict[str, Callable[[Sequence[float]], float]] = {
+    "last": lambda numbers: numbers[-1],
+    "sum": math.fsum,
+    "min": min,
+    "max": max,
+    "mean": _mean,
+}
 
 
 def _beyond(rule: Rule, value: float) -> bool:

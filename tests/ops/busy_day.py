@@ -49,7 +49,7 @@ def rush(time_s: float) -> float:
 
 
 def day(seed: int = 1, end_s: float = END_S) -> Iterator[Message]:
-    """Six hours of lane intervals, events and violations, and the last 20 minutes of everything else."""
+    """Six hours of lane intervals, events and violations, and the last hour of everything else."""
     chance = random.Random(seed)
     yield from _lanes(chance, end_s)
     yield from _events(chance, end_s)
@@ -184,15 +184,15 @@ def _encounter(chance: random.Random, time_s: float) -> PedestrianEvent:
 
 
 def _runtime(chance: random.Random, end_s: float) -> Iterator[Message]:
-    for tick in range(240):
-        time_s = end_s - 5.0 * (239 - tick)
-        lost = 150 <= tick < 162  # the south camera is away for a minute
+    for tick in range(720):
+        time_s = end_s - 5.0 * (719 - tick)
+        lost = 630 <= tick < 642  # the south camera is away for a minute
         reasons = ["south_camera: offline"] if lost else []
         services = {
             "mqtt": ServiceState(status="up", latency_ms=round(abs(chance.gauss(1.2, 0.3)), 2)),
             "influxdb": ServiceState(status="up", latency_ms=round(abs(chance.gauss(4, 1)), 2)),
             "grafana": ServiceState(status="down", error="no answer")
-            if 60 <= tick < 80
+            if 560 <= tick < 580
             else ServiceState(status="up", latency_ms=3.0),
         }
         cpu = 46 + 12 * math.sin(tick / 30) + chance.gauss(0, 2)
@@ -221,7 +221,7 @@ def _runtime(chance: random.Random, end_s: float) -> Iterator[Message]:
             queue_depth=chance.choice((0, 0, 0, 1, 1, 2)),
             latency_p50_ms=round(24 + chance.gauss(0, 2), 1),
             latency_p99_ms=round(58 + abs(chance.gauss(0, 9)), 1),
-            outbox_pending=max(0, 40 * (tick - 60)) if 60 <= tick < 80 else chance.randrange(0, 6),
+            outbox_pending=max(0, 40 * (tick - 560)) if 560 <= tick < 580 else chance.randrange(0, 6),
         )
         for i, camera in enumerate(CAMERAS):
             away = lost and i == 1
@@ -242,7 +242,7 @@ def _runtime(chance: random.Random, end_s: float) -> Iterator[Message]:
                 position=("north", "south")[i],  # type: ignore[arg-type]
                 fps=0.0 if away else 14.6,
                 resolution="1280x720",
-                reconnects=1 if tick >= 162 and i == 1 else 0,
+                reconnects=1 if tick >= 642 and i == 1 else 0,
             )
             if not away:
                 yield from (_picture(chance, time_s + 2.5 * half, camera) for half in (0, 1))

@@ -164,7 +164,7 @@ def test_the_dashboards_link_to_each_other_and_keep_choices() -> None:
         assert link["includeVars"]
         assert link["keepTime"]
         names = [annotation["name"] for annotation in dashboard["annotations"]["list"]]
-        assert names[1:] == ["Grave violations", "Near misses"]
+        assert names[1:] == ["Critical violations", "Near misses"]
 
 
 def test_every_measurement_of_the_contract_is_shown(contract: Contract) -> None:

@@ -129,12 +129,12 @@ def _annotations() -> list[dict[str, Any]]:
     grave = select(
         '"violation_type", "severity_level", "camera_id"',
         "violation_events",
-        where=["(\"severity_level\" = 'high' OR \"severity_level\" = 'critical')"],
+        where=["\"severity_level\" = 'critical'"],
     )
     near = select('"event_type", "risk_level", "ttc_s"', "safety_events", where=["\"event_category\" = 'near_miss'"])
     return [
         grafana,
-        _annotation("Grave violations", grave, BAD, text="violation_type", tags="severity_level"),
+        _annotation("Critical violations", grave, BAD, text="violation_type", tags="severity_level"),
         _annotation("Near misses", near, POOR, text="event_type", tags="risk_level"),
     ]
 

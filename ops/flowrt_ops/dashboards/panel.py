@@ -110,7 +110,8 @@ def lines(
         "drawStyle": style,
         "lineInterpolation": "linear",
         "lineWidth": 0 if bars else 2,
-        "fillOpacity": 85 if bars else 12,
+        # Areas of many series cover each other and turn grey.
+        "fillOpacity": 85 if bars else 12 if all("$tag" not in query.alias for query in queries) else 0,
         "gradientMode": "none" if bars else "opacity",
         "showPoints": "always" if points else "auto",
         "pointSize": 7 if points else 4,
@@ -122,6 +123,8 @@ def lines(
         "thresholdsStyle": {"mode": "dashed" if limit else "off"},
     }
     options = {"legend": _legend(calcs, table=bool(calcs)), "tooltip": TOOLTIP}
+    if bars:
+        more.setdefault("decimals", 0)  # bars count things
     return _panel("timeseries", title, about, queries, size, options=options, custom=custom, **more)
 
 

@@ -228,7 +228,7 @@ LONG_TERM = Row(
     "Thirty days",
     [
         lines(
-            "Frame rate, 7 days",
+            "Frame rate over days",
             "Mean per minute, kept for 30 days.",
             steps(
                 'mean("fps")', "fps_per_minute", of=["camera"], by=["camera_id"], alias="$tag_camera_id", source=LONG

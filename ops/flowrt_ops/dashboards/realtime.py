@@ -112,7 +112,8 @@ FLOW = Row(
             size=(8, 8),
             unit=KMH,
             decimals=0,
-            color={"mode": "continuous-BlYlRd"},
+            color={"mode": "thresholds"},
+            thresholds=thresholds((50, FAIR), (60, BAD), base=TEAL),
         ),
         lines(
             "Pedestrian safety",

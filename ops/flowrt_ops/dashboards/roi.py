@@ -138,7 +138,7 @@ STAY = Row(
             "Mean stay of those who left, per step.",
             steps('mean("dwell_time")', "roi_events", of=_OF, where=_LEFT, by=["roi_id"], alias="$tag_roi_id"),
             unit=SECONDS,
-            min_step="1m",
+            min_step="5m",
         ),
     ],
 )
@@ -151,7 +151,7 @@ OCCUPANCY = Row(
             "How many are in each zone at once, mean per step over its events.",
             steps('mean("object_count")', "roi_events", of=_OF, by=["roi_id"], alias="$tag_roi_id"),
             decimals=1,
-            min_step="1m",
+            min_step="5m",
         ),
         states(
             "Activity",
@@ -169,12 +169,13 @@ OCCUPANCY = Row(
         ),
         table(
             "Zones",
-            "The chosen time, zone by zone. `flowrt events` lists the single events.",
+            "The chosen time, zone by zone, of those who left it. `flowrt events` lists the single events.",
             select(
-                'count("object_count") AS "events", mean("object_count") AS "mean", max("object_count") AS "most", '
+                'count("object_count") AS "left", mean("object_count") AS "mean", max("object_count") AS "most", '
                 'mean("dwell_time") AS "stay", max("dwell_time") AS "longest", last("activity_level") AS "activity"',
                 "roi_events",
                 of=_OF,
+                where=_LEFT,
                 by=["roi_id", "roi_type", "camera_id", "site"],
                 table=True,
             ),
@@ -182,7 +183,7 @@ OCCUPANCY = Row(
             names={
                 "roi_id": "Zone",
                 "roi_type": "Kind",
-                "events": "Events",
+                "left": "Left",
                 "mean": "Mean at once",
                 "most": "Most at once",
                 "stay": "Mean stay",

@@ -1,0 +1,224 @@
+"""Panels without a time axis: big numbers, ranked bars, rings, columns, distributions, tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from flowrt_ops.influx import Series
+from flowrt_ops.picture.canvas import DIM, EDGE, GRID, TEXT, Canvas, black_on, text_width
+from flowrt_ops.picture.overtime import Box
+from flowrt_ops.picture.values import PALETTE, Line, color_of, field_of, text_of, ticks
+
+
+def reduced(panel: Mapping[str, Any], line: Line) -> Any:
+    """One value of a series, as the panel's options say."""
+    values = [value for value in line.values if value is not None]
+    if not values:
+        return None
+    if panel["options"]["reduceOptions"]["calcs"] == ["sum"]:
+        return math.fsum(line.numbers)
+    return values[-1]
+
+
+def stat(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
+    """Big numbers side by side, each with its recent course."""
+    words = panel["options"]["colorMode"] == "background"
+    width = box.w / len(series)
+    for i, line in enumerate(series):
+        own = Box(x=box.x + width * i + 2, y=box.y, w=width - 4, h=box.h)
+        value = reduced(panel, line)
+        color = color_of(value, line.field, i)
+        text = text_of(value, line.field)
+        if words:
+            canvas.rect(own.x, own.y, own.w, own.h, color, radius=4)
+        elif panel["options"]["graphMode"] == "area":
+            _spark(canvas, own, line, color)
+        named = len(series) > 1 or words
+        shown = ("#101214" if black_on(color) else "#FFFFFF") if words else color
+        size = min(34.0, own.h * 0.45, 0.92 * own.w / max(text_width(text, 1.0), 0.1))
+        middle = own.y + own.h * (0.5 if named else 0.56) + size * 0.34
+        canvas.words(own.x + own.w / 2, middle, text, size=size, color=shown, anchor="middle", bold=True)
+        if named:
+            label = shown if words else DIM
+            canvas.words(
+                own.x + own.w / 2, own.y + own.h - 8, line.name, size=11, color=label, anchor="middle", room=own.w - 8
+            )
+
+
+def _spark(canvas: Canvas, box: Box, line: Line, color: str) -> None:
+    points = [(t, v) for t, v in zip(line.times_ms, line.values, strict=True) if isinstance(v, int | float)]
+    if len(points) < 3:
+        return
+    low, high = min(v for _, v in points), max(v for _, v in points)
+    first, last = points[0][0], points[-1][0]
+    room, ground = box.h * 0.34, box.y + box.h
+    path = [
+        (box.x + box.w * (t - first) / (last - first), ground - room * (0.15 + 0.85 * (v - low) / (high - low or 1.0)))
+        for t, v in points
+    ]
+    canvas.area(path, ground, color, 0.16)
+    canvas.line(path, color, width=1.2, alpha=0.7)
+
+
+def ranked(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
+    """Horizontal bars."""
+    rows = [(line, value) for line in series if isinstance(value := reduced(panel, line), int | float)]
+    top = max((value for _, value in rows), default=1.0) or 1.0
+    height = min(box.h / max(len(rows), 1), 46.0)
+    left = min(max((text_width(line.name, 12) for line, _ in rows), default=40.0) + 12, box.w * 0.4)
+    for i, (line, value) in enumerate(rows):
+        y = box.y + height * i
+        color = color_of(value, line.field, i, top)
+        text = text_of(value, line.field)
+        room = box.w - left - 84
+        canvas.words(
+            box.x + left - 8, y + height * 0.5 + 4, line.name, size=12, color=TEXT, anchor="end", room=left - 10
+        )
+        canvas.rect(box.x + left, y + height * 0.18, room, height * 0.64, GRID, radius=2)
+        canvas.rect(box.x + left, y + height * 0.18, room * value / top, height * 0.64, color, radius=2)
+        canvas.words(box.x + box.w - 2, y + height * 0.5 + 5, text, size=13, color=color, anchor="end", bold=True)
+
+
+def ring(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
+    """Shares as a ring, with a legend of values and percentages."""
+    rows = [
+        (line, math.fsum(line.numbers), color_of(1, line.field, i)) for i, line in enumerate(series) if line.numbers
+    ]
+    whole = math.fsum(value for _, value, _ in rows) or 1.0
+    radius = min(box.h * 0.46, box.w * 0.24)
+    x, y = box.x + radius + 6, box.y + box.h / 2
+    angle = -math.pi / 2
+    for _, value, color in rows:
+        turn = min(2 * math.pi * value / whole, 2 * math.pi - 1e-4)
+        canvas.path(_arc(x, y, radius, radius * 0.6, angle, angle + turn), color)
+        angle += turn
+    left = x + radius + 16
+    for i, (line, value, color) in enumerate(rows):
+        top = box.y + box.h / 2 - 10 * len(rows) + 20 * i + 12
+        canvas.rect(left, top - 8, 10, 10, color, radius=2)
+        amount = f"{value:.0f}  {100 * value / whole:.0f} %"
+        room = box.x + box.w - left - text_width(amount, 11) - 24
+        canvas.words(left + 16, top + 1, line.name, size=11.5, color=TEXT, room=room)
+        canvas.words(box.x + box.w - 2, top + 1, amount, size=11, color=DIM, anchor="end")
+
+
+def _arc(x: float, y: float, outer: float, inner: float, start: float, end: float) -> str:
+    large = int(end - start > math.pi)
+
+    def at(radius: float, angle: float) -> str:
+        return f"{x + radius * math.cos(angle):.2f} {y + radius * math.sin(angle):.2f}"
+
+    return (
+        f"M{at(outer, start)}A{outer:.2f} {outer:.2f} 0 {large} 1 {at(outer, end)}"
+        f"L{at(inner, end)}A{inner:.2f} {inner:.2f} 0 {large} 0 {at(inner, start)}Z"
+    )
+
+
+def distribution(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
+    """How many values fall into each interval."""
+    values = [value for line in series for value in line.numbers]
+    size = float(panel["options"]["bucketSize"])
+    counts: dict[int, int] = {}
+    for value in values:
+        counts[int(value // size)] = counts.get(int(value // size), 0) + 1
+    if not counts:
+        return
+    first, last = min(counts), max(counts)
+    names = [text_of(size * i, {**series[0].field, "decimals": 0}) for i in range(first, last + 1)]
+    color = color_of(1, series[0].field)
+    _upright(canvas, box, names, [counts.get(i, 0) for i in range(first, last + 1)], [color] * len(names), gap=0.06)
+
+
+def columns(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[Series]) -> None:
+    """One bar per row of a table."""
+    name = panel["options"]["xField"]
+    rows = [
+        (one.tags.get(name, ""), float(one.values[0][1]))
+        for one in tables
+        if one.values and one.values[0][1] is not None
+    ]
+    colors = [PALETTE[0]] * len(rows)
+    _upright(canvas, box, [name for name, _ in rows], [value for _, value in rows], colors, gap=0.3, valued=True)
+
+
+def _upright(
+    canvas: Canvas,
+    box: Box,
+    names: Sequence[str],
+    values: Sequence[float],
+    colors: Sequence[str],
+    *,
+    gap: float,
+    valued: bool = False,
+) -> None:
+    top = max(values, default=1.0) * (1.12 if valued else 1.05) or 1.0
+    plot = Box(x=box.x + 34, y=box.y + 4, w=box.w - 40, h=box.h - 26)
+    for level in ticks(0.0, top, max(2, int(box.h / 45))):
+        y = plot.y + plot.h * (1.0 - level / top)
+        canvas.line([(plot.x, y), (plot.x + plot.w, y)], GRID)
+        canvas.words(plot.x - 6, y + 3.5, text_of(level, {}), size=10.5, color=DIM, anchor="end")
+    width = plot.w / max(len(values), 1)
+    every = math.ceil(max((text_width(name, 10.5) + 8 for name in names), default=1.0) / width)
+    for i, (name, value, color) in enumerate(zip(names, values, colors, strict=True)):
+        height = plot.h * value / top
+        x = plot.x + width * (i + gap / 2)
+        canvas.rect(x, plot.y + plot.h - height, width * (1 - gap), height, color, radius=2, alpha=0.9)
+        if i % every == 0:
+            middle = x + width * (1 - gap) / 2
+            canvas.words(middle, plot.y + plot.h + 15, name, size=10.5, color=DIM, anchor="middle")
+            if valued:
+                canvas.words(middle, plot.y + plot.h - height - 5, text_of(value, {}), size=11, anchor="middle")
+
+
+def table(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[Series]) -> None:
+    """Rows under their titles, as many as there is room for."""
+    options = panel["transformations"][0]["options"]
+    names: dict[str, str] = options["renameByName"]
+    rows = [
+        {
+            "Time" if key == "time" else key: value
+            for key, value in {**one.tags, **dict(zip(one.columns, row, strict=True))}.items()
+        }
+        for one in tables
+        for row in one.values
+    ]
+    room = int((box.h - 26) / 26)
+    shown = rows[:room]
+    texts = {
+        column: [_cell(column, row.get(column), field_of(panel, title)) for row in shown]
+        for column, title in names.items()
+    }
+    wanted = {
+        column: max([text_width(title, 11.5), *(text_width(text, 12) for text in texts[column])]) + 22
+        for column, title in names.items()
+    }
+    factor = (box.w - 4) / (math.fsum(wanted.values()) or 1.0)
+    x = box.x + 2
+    for column, title in names.items():
+        width = wanted[column] * factor
+        canvas.words(x + 8, box.y + 15, title, size=11.5, color="#6E9FFF", bold=True, room=width - 10)
+        field = field_of(panel, title)
+        for i, text in enumerate(texts[column]):
+            y = box.y + 26 + 26 * i
+            color = TEXT
+            if "custom.cellOptions" in field and text:
+                back = color_of(shown[i].get(column), field)
+                canvas.rect(x + 2, y + 2, width - 4, 22, back, radius=3)
+                color = "#101214" if black_on(back) else "#FFFFFF"
+            elif field.get("links") and text:
+                color = "#6E9FFF"
+            canvas.words(x + 8, y + 17, text, size=12, color=color, room=width - 12)
+        x += width
+    for i in range(len(shown)):
+        canvas.line([(box.x, box.y + 26 + 26 * i), (box.x + box.w, box.y + 26 + 26 * i)], EDGE)
+    if len(rows) > room:
+        canvas.words(box.x + box.w - 4, box.y + 15, f"{len(shown)} of {len(rows)}", size=10.5, color=DIM, anchor="end")
+
+
+def _cell(column: str, value: Any, field: Mapping[str, Any]) -> str:
+    if column == "Time":
+        return datetime.fromtimestamp(value / 1000.0, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return text_of(value, field)
