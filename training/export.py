@@ -80,7 +80,6 @@ def quantised(model: Any, pictures: Pictures) -> Any:
         nncf.Dataset(chosen.tolist(), blob),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(chosen),
-        fast_bias_correction=False,
     )
 
 

@@ -168,6 +168,15 @@ class Deployed(nn.Module):
         return torch.cat((rows[..., :4], rows[..., 4:5].sigmoid(), rows[..., 5:].softmax(-1)), -1)
 
 
+class Level(NamedTuple):
+    """One resolution of the output."""
+
+    stride_px: int
+    columns: int
+    rows: int
+    first_cell: int
+
+
 class Grid(NamedTuple):
     """The cells of all levels, in the order of the output rows."""
 
@@ -175,16 +184,20 @@ class Grid(NamedTuple):
     """[cells, 2]: gx, gy."""
     strides_px: Tensor
     """[cells, 1]."""
+    levels: tuple[Level, ...]
 
     @classmethod
     def of(cls, width_px: int, height_px: int) -> Grid:
         """The grid of an input of that size; both must be multiples of 32."""
-        cells, strides = [], []
+        cells, strides, levels, first = [], [], [], 0
         for stride in STRIDES:
-            gy, gx = torch.meshgrid(torch.arange(height_px // stride), torch.arange(width_px // stride), indexing="ij")
+            columns, rows = width_px // stride, height_px // stride
+            gy, gx = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
             cells.append(torch.stack((gx, gy), -1).reshape(-1, 2).float())
-            strides.append(torch.full((cells[-1].shape[0], 1), float(stride)))
-        return cls(torch.cat(cells), torch.cat(strides))
+            strides.append(torch.full((columns * rows, 1), float(stride)))
+            levels.append(Level(stride, columns, rows, first))
+            first += columns * rows
+        return cls(torch.cat(cells), torch.cat(strides), tuple(levels))
 
     def boxes_px(self, offsets: Tensor) -> Tensor:
         """Raw [..., cells, 4] to corners x1, y1, x2, y2 in pixels of the input."""

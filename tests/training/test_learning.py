@@ -10,6 +10,8 @@ from training.augment import Example, augmented  # noqa: E402
 from training.loss import detection_loss, paired_giou  # noqa: E402
 from training.model import Deployed, Grid, RawOutput, TrafficDetector  # noqa: E402
 
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
+
 WIDTH_PX, HEIGHT_PX, CLASSES = 128, 64, 7
 
 
