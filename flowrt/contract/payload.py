@@ -9,6 +9,7 @@ Invariants
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -124,7 +125,7 @@ def _detection(seen: Objects) -> dict[str, Any]:
         columns["ground_m"] = [None if math.isnan(x + y) else [x, y] for x, y in _rounded(seen.ground_m, 3)]
         columns["speed_kmh"] = [_finite(value) for value in _rounded(seen.speed_kmh, 2)]
         columns["heading_deg"] = [_finite(value) for value in _rounded(seen.heading_deg, 1)]
-        columns["zones"] = [[seen.zones[z] for z in np.flatnonzero(row)] or None for row in seen.in_zone]
+        columns["zones"] = [list(itertools.compress(seen.zones, row)) or None for row in seen.in_zone.tolist()]
     names = tuple(columns)
     rows = zip(*columns.values(), strict=True)
     facts["objects"] = [
