@@ -320,6 +320,10 @@ class Receipt(Protocol):
         """Acknowledged by the outside: the journal may forget it."""
         ...
 
+    def delivered_all(self, letters: Iterable[Letter]) -> None:
+        """The same for many at once, which costs less."""
+        ...
+
     def rejected(self, letter: Letter, reason: str) -> None:
         """The outside will never take it: it becomes a dead letter."""
         ...

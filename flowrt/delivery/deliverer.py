@@ -67,7 +67,7 @@ class Deliverer:
         self._poison = 0
         self._tick_due = 0.0
         self._last_receipt = time.monotonic()
-        self._receipts = 0
+        self._receipts = self._receipts_before = 0  # now, and when the last failure was
         self._rate = _Rate()
         self._backoff = Backoff()
         self.stopping = threading.Event()
@@ -125,7 +125,7 @@ class Deliverer:
                 self._receipts += 1
                 self._rate.count()
                 self._last_receipt = time.monotonic()
-                if self._room() == self._worthwhile or not self._under_way:
+                if self._probing or self._room() == self._worthwhile or not self._under_way:
                     self._wake.notify_all()
             return known or begun
 
@@ -159,11 +159,13 @@ class Deliverer:
         with self._wake:
             if not self._under_way:
                 self._last_receipt = time.monotonic()
-            elif not self._fresh or self._room() < self._worthwhile:
+            elif self._probing or not self._fresh or self._room() < self._worthwhile:
                 self._wake.wait(TICK_S)
             elif self._places.replaying and not self._probing:
                 self._wake.wait(PACE_S)
             room = self._room()
+            if self._probing and self._under_way and self._receipts == self._receipts_before:
+                return []
             if not self._fresh or room < self._worthwhile:
                 return []
             self._fresh = False
@@ -179,25 +181,29 @@ class Deliverer:
         return msgspec.structs.replace(letter, attempts=letter.attempts + begun) if begun else letter
 
     def _send(self, letters: list[Letter]) -> None:
-        before = self._receipts
         self._tick_due = time.monotonic() + TICK_S
         try:
             self.node.deliver(letters, self)
-            self._poison = 0
             if time.monotonic() - self._last_receipt > SILENCE_S:
                 raise Retry(f"no answer for {SILENCE_S:.0f} s")
         except Retry as retry:
             self.retries += 1
-            self._again(str(retry), retry.after_s, moved=self._receipts > before)
+            self._again(str(retry), retry.after_s)
         except Reject as reject:
             self._isolate(letters, str(reject))
         except Exception as error:
             self._contain(letters, error)
         else:
             if letters:
-                self._probing = False
-                self._backoff.reset()
-                self._be("up")
+                self._poison = 0
+        self._look_for_success()
+
+    def _look_for_success(self) -> None:
+        """A receipt, and not merely a call that came back, says that the outside is there again."""
+        if self._receipts > self._receipts_before:
+            self._probing = False
+            self._backoff.reset()
+            self._be("up")
 
     def _isolate(self, letters: Sequence[Letter], reason: str) -> None:
         """Somebody in this batch is refused: send it again one by one, until the one is alone."""
@@ -221,17 +227,19 @@ class Deliverer:
                 return
         elif open_letters:
             self._single_until = max(self._single_until, open_letters[-1].number)
-        self._again(text, None, moved=False)
+        self._again(text, None)
 
-    def _again(self, reason: str, after_s: float | None, *, moved: bool) -> None:
+    def _again(self, reason: str, after_s: float | None) -> None:
         """Back off, then begin again with the first letter that has no receipt."""
-        if moved:
-            self._backoff.reset()
         if reason != self.last_error or self.state == "up":
             self._log.warning("'%s' waits: %s", self.name, reason)
         self.last_error = reason
-        self._probing = True
+        if self._receipts > self._receipts_before:
+            self._backoff.reset()  # it failed, but not before it had taken something
         self._rewind()
+        with self._wake:
+            self._probing = True
+            self._receipts_before = self._receipts
         self._be("waiting")
         self._pause(self._backoff.wait_s(after_s))
 

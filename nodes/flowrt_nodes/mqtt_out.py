@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 INFLIGHT = 20
 _WINDOW = 1000
+_GATHER = 32
+_SAMPLE = 100
 _WAIT_S = 1.0
 _SUSPECT_AFTER = 3
 _REFUSED = {
@@ -42,7 +45,6 @@ class _Flight(msgspec.Struct):
     """A letter that is with paho."""
 
     letter: Letter
-    properties: Any
     since: float
 
 
@@ -117,11 +119,13 @@ class MqttOut(Outbox):
         self._unheard: set[int] = set()  # ids whose answer concerns no letter any more
         self._session = 0  # grows when flights are forgotten
         self._receipt: Receipt | None = None
+        self._acknowledged: deque[Letter] = deque()
         self._again = ""  # why letters that were sent have to be sent again
         self._losses = 0  # connections lost with letters under way, in a row
         self._suspicious = False
         self._retained_at: dict[str, float] = {}
         self._rates: dict[str, tuple[float, float]] = {}
+        self._kinds: dict[tuple[int, bool], Properties] = {}
         self._make_validator()
         self._link: MqttLink | None = None
         link = MqttLink(
@@ -141,7 +145,10 @@ class MqttOut(Outbox):
         self._make_validator()
 
     def _make_validator(self) -> None:
-        self._validator = self.context.contract.validator(self.validate)
+        self._validator = self.context.contract.validator("off" if self.validate == "off" else "all")
+        self._looked: dict[
+            str, int
+        ] = {}  # payloads seen by topic; the first of each is looked at, then every hundredth
 
     def close(self) -> None:
         link: MqttLink | None = self.__dict__.get("_link")
@@ -204,6 +211,7 @@ class MqttOut(Outbox):
         again, self._again = self._again, ""
         if again:
             raise Retry(again, after_s=0.0)
+        self._hand_in()
         self._look_at_the_clock(link)
         for letter in letters:
             if letter.number not in self._with_paho:
@@ -219,7 +227,7 @@ class MqttOut(Outbox):
         if retain:
             retain = self._is_news(letter)
         properties = self._properties(letter) if link.mqtt5 else None
-        flight = _Flight(letter, properties, time.monotonic())
+        flight = _Flight(letter, time.monotonic())
         self._with_paho.add(letter.number)
         session = self._session
         try:
@@ -243,15 +251,20 @@ class MqttOut(Outbox):
         self._settle(flight, reason)
 
     def _properties(self, letter: Letter) -> Properties:
-        from paho.mqtt.packettypes import PacketTypes
-        from paho.mqtt.properties import Properties
+        """Shared by all letters alike: paho only reads them, and making them costs more than sending."""
+        kind = letter.headers.get("expiry_s", 0), letter.attempts > 0
+        properties = self._kinds.get(kind)
+        if properties is None:
+            from paho.mqtt.packettypes import PacketTypes
+            from paho.mqtt.properties import Properties
 
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
-        properties.ContentType = CONTENT_TYPE
-        if "expiry_s" in letter.headers:
-            properties.MessageExpiryInterval = letter.headers["expiry_s"]
-        if letter.attempts:
-            properties.UserProperty = ("resent", "true")
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+            properties.ContentType = CONTENT_TYPE
+            if kind[0]:
+                properties.MessageExpiryInterval = kind[0]
+            if kind[1]:
+                properties.UserProperty = ("resent", "true")
+            self._kinds[kind] = properties
         return properties
 
     def _breach(self, letter: Letter) -> str:
@@ -259,6 +272,10 @@ class MqttOut(Outbox):
         spec = self.context.contract.topics.get(letter.headers.get("topic", ""))
         if spec is None or self.validate == "off":
             return ""
+        if self.validate == "sample":
+            self._looked[spec.topic] = count = self._looked.get(spec.topic, -1) + 1
+            if count % _SAMPLE:
+                return ""
         breaches = self._validator.check(spec, msgspec.json.decode(letter.body))
         return f"breaks the contract: {'; '.join(map(str, breaches))}" if breaches else ""
 
@@ -306,11 +323,21 @@ class MqttOut(Outbox):
         assert receipt is not None
         self._losses, self._suspicious = 0, False
         if reason is None or not reason.is_failure:
-            receipt.delivered(letter)
+            self._acknowledged.append(letter)
+            if len(self._acknowledged) >= _GATHER or not self._flights:
+                self._hand_in()
         elif reason.value in _REFUSED:
             receipt.rejected(letter, f"the broker refuses it: {_REFUSED[reason.value]}")
         else:
             self._again = f"the broker can't take it now: {reason}"
+
+    def _hand_in(self) -> None:
+        """Receipts in bundles: one lock for many letters."""
+        receipt, done = self._receipt, []
+        while self._acknowledged:
+            done.append(self._acknowledged.popleft())
+        if receipt is not None:
+            receipt.delivered_all(done)
 
     def _on_down(self) -> None:
         """QoS 0 that was not written is lost with the connection; the rest is sent again by paho or by us."""
@@ -323,8 +350,10 @@ class MqttOut(Outbox):
                     self._again = "the connection was lost"
                 else:
                     flight.since = time.monotonic()
-                    if flight.properties is not None and not getattr(flight.properties, "UserProperty", None):
-                        flight.properties.UserProperty = ("resent", "true")
+        for (_, resent), properties in self._kinds.items():
+            if not resent:  # paho may send again what it holds: all of that shares these, and nothing new will
+                properties.UserProperty = ("resent", "true")
+        self._kinds = {}
         if under_way:
             self._losses += 1
             self._suspect([flight.letter for _, flight in under_way])

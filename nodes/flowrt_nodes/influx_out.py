@@ -1,0 +1,145 @@
+"""Keep the history in InfluxDB: each message as the points that the contract makes of it, at event time.
+
+One letter is one line, so that a point which the database refuses can be put aside alone. `deliver` gathers letters until a batch is
+full or old enough; what is gathered has no receipt yet and so is still the journal's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar
+
+from flowrt import Context, Letter, Message, Outbox, Receipt, ServiceName, Violation, setting
+from flowrt.contract import NotInContract
+from flowrt.messages import Objects, Performance
+from flowrt.node import Urgency
+from flowrt.services import Influx
+
+
+class InfluxOut(Outbox):
+    """Write points to InfluxDB 2 or 3, by the measurements of the contract.
+
+    Measurement, tags, fields and their types are those of `schemas/measurements/`. Without an address everything waits in
+    the journal until there is one. A slow or dead database holds up nothing but this node's own queue.
+    """
+
+    contract: ClassVar[str] = "measurements"
+    guarantee: ClassVar[str] = (
+        "At least once. A point leaves the journal when the database took it (204). Its time is the event's own, so a repetition "
+        "changes nothing. A point that the database refuses (a field of another type) becomes a dead letter, and only it."
+    )
+    example: ClassVar[str] = "to_history: {type: influx_out, from: [red_light, health]}"
+
+    service: Annotated[ServiceName, setting("The database's block in `services`.", restart=True)] = "influx"
+    batch_points: Annotated[int, setting("Most points in one write.", ge=1, le=50_000)] = 5000
+    batch_kb: Annotated[float, setting("Most kilobytes in one write, before compression.", gt=0)] = 1000.0
+    flush_s: Annotated[float, setting("Longest time that a point waits for others.", ge=0, le=60)] = 1.0
+    gzip: Annotated[bool | None, setting("Compress; null: unless the database is on this machine.", restart=True)] = (
+        None
+    )
+    timeout_s: Annotated[float, setting("Longest wait for an answer.", gt=0, le=600, restart=True)] = 10.0
+
+    @property
+    def window(self) -> int:
+        return 2 * self.batch_points
+
+    def open(self, context: Context) -> None:
+        from flowrt_nodes._influx import InfluxWriter
+
+        service = context.services.get(self.service)
+        self._service = service if isinstance(service, Influx) else Influx()
+        self._buckets = {"monitoring": self._service.bucket, "analytics": self._service.analytics_bucket}
+        ca_file = str(context.path(self._service.ca_file)) if self._service.ca_file else None
+        self._writer = InfluxWriter(self._service, timeout_s=self.timeout_s, gzip=self.gzip, ca_file=ca_file)
+        self._gathered: list[Letter] = []
+        self._gathered_bytes = 0
+        self._since = 0.0
+        self._written = 0
+        self._urgencies: dict[type[Message], Urgency] = {}
+
+    def close(self) -> None:
+        if "_writer" in self.__dict__:
+            self._writer.close()
+
+    def ready(self) -> bool:
+        return bool(self._service.url)
+
+    def status(self) -> dict[str, Any]:
+        if "_writer" not in self.__dict__:
+            return {}
+        state = {"database": self._writer.address, "bucket": self._service.bucket, "points": self._written}
+        return state if self._service.url else {"database": "none; points wait in the journal"}
+
+    # -- encoding: on the thread that brought the message ---------------------------------------------------------------
+
+    def encode(self, message: Message) -> Iterator[Letter]:
+        context = self.context
+        urgency = self._urgency(type(message))
+        for line in context.contract.lines(message, context.site):
+            yield Letter(
+                id=getattr(message, "id", ""),
+                time_s=message.time_s,
+                address=_measurement(line),
+                body=line,
+                urgency=urgency,
+            )
+
+    def _urgency(self, kind: type[Message]) -> Urgency:
+        """As the message's topic has it; a message without a topic is judged by what it is."""
+        known = self._urgencies.get(kind)
+        if known is None:
+            try:
+                known = self.context.contract.topic(kind).urgency
+            except NotInContract:
+                known = "telemetry" if issubclass(kind, (Objects, Performance)) else "event"
+            if issubclass(kind, Violation):
+                known = "violation"
+            self._urgencies[kind] = known
+        return known
+
+    # -- delivery: on the outbox's own thread ------------------------------------------------------------------------
+
+    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+        if letters and not self._gathered:
+            self._since = time.monotonic()
+        for letter in letters:
+            if (
+                self._gathered_bytes + len(letter.body) > self.batch_kb * 1000
+                or len(self._gathered) >= self.batch_points
+            ):
+                self._write(receipt)
+                self._since = time.monotonic()
+            self._gathered.append(letter)
+            self._gathered_bytes += len(letter.body) + 1
+        old = time.monotonic() - self._since >= self.flush_s or self.context.stopping.is_set()
+        old = old or any(letter.attempts for letter in letters)  # somebody waits to see whether the database is back
+        full = len(self._gathered) >= self.batch_points
+        if self._gathered and (old or full):
+            self._write(receipt)
+
+    def _write(self, receipt: Receipt) -> None:
+        """Write what is gathered. Raises Retry; then all of it that has no receipt comes again."""
+        from flowrt_nodes._influx import write_isolating
+
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        by_bucket: dict[str, list[Letter]] = defaultdict(list)
+        for letter in gathered:
+            by_bucket[self._bucket(letter)].append(letter)
+        for bucket, letters in by_bucket.items():
+
+            def write(part: Sequence[Letter], bucket: str = bucket) -> None:
+                self._writer.write(bucket, b"\n".join([letter.body for letter in part]))
+                receipt.delivered_all(part)
+
+            self._written += len(write_isolating(letters, write, receipt.rejected))
+
+    def _bucket(self, letter: Letter) -> str:
+        spec = self.context.contract.measurements.get(letter.address)
+        return self._buckets[spec.bucket if spec else "monitoring"]
+
+
+def _measurement(line: bytes) -> str:
+    """The measurement that a line begins with; names of the contract have nothing to escape."""
+    return line.partition(b",")[0].partition(b" ")[0].decode()
