@@ -104,9 +104,9 @@ class Director:
         elif self._due("past_line_at_red") and -0.9 < late < -0.25:
             v.mode = "run_red"
             self._done("past_line_at_red")
-        elif self._due("amber_acceleration") and 20 < line < 42 and 6.0 < speed < 10.2 and v.kind in ("car", "motorcycle", "van"):
+        elif self._due("amber_acceleration") and 16 < line < 31 and 6.0 < speed < 12.3 and v.kind in ("car", "motorcycle", "van"):
             if line / (speed * 1.22) < amber - 0.15:
-                v.mode, v.speed_wish = "amber_acceleration", speed * 1.55
+                v.mode, v.speed_wish = "amber_acceleration", speed * 1.5
                 self._done("amber_acceleration")
         elif self._due("stopped_on_crosswalk") and self._overshoot(v, amber):
             self._done("stopped_on_crosswalk")
@@ -153,7 +153,10 @@ class Director:
         """Overtake in the opposing lane of an approach on which nobody comes."""
         world = self.world
         for leg in self._pick():
-            if world.traffic.inbound.get((leg, 1)) or world.traffic.outbound.get((leg, 1)):
+            queue = world.traffic.inbound.get((leg, 1), [])
+            if len(queue) > 2 or any(v.to_line > 14 for v in queue):
+                continue
+            if any(v.in_exit < 62 or v.speed < 8 for v in world.traffic.outbound.get((leg, 1), ())):
                 continue
             coming = any(v.route.exit == leg and v.route.exit_lane == 1 and v.to_line < 45 for v in world.vehicles)
             if coming or any(w.leg == leg and w.act for w in world.walkers):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flowrt_sim.actors import Vehicle, Walker, sidewalk, walker_colours
 from flowrt_sim.layout import CLOCKWISE, LEGS, OPPOSITE
-from flowrt_sim.signals import CROSSWALK_GROUPS, GREEN, RED
+from flowrt_sim.signals import CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
 
 if TYPE_CHECKING:
     from flowrt_sim.world import World
@@ -157,7 +157,6 @@ def _may_cross(world: World, w: Walker) -> bool:
     if w.act == "linger":
         return False
     state, since = world.plan.state(CROSSWALK_GROUPS[w.leg], world.time_s)
-    first_in = w.side > 0
     if w.act == "dash":
         return _dash(world, w)
     if w.act in ("jaywalk", "jaywalk_mid"):
@@ -165,7 +164,7 @@ def _may_cross(world: World, w: Walker) -> bool:
             left = world.plan.next_change_s(CROSSWALK_GROUPS[w.leg], world.time_s) - world.time_s
             if state != RED or left < 14.0 / (w.pace * w.hurry) + 1.0 or world.time_s - since < 1.0:
                 return False
-        return _gap(world, w, first_in)
+        return _gap(world, w)
     if state != GREEN or world.time_s - since > STEP_OFF_S or world.time_s - since < 0.4 + 0.1 * (w.number % 9):
         return False
     return not _someone_fast(world, w)
@@ -196,21 +195,31 @@ def _near_times(world: World, w: Walker, v: Vehicle) -> list[tuple[bool, float, 
     return found
 
 
-def _gap(world: World, w: Walker, first_in: bool) -> bool:
-    """Whether the whole road can be crossed before anybody comes."""
+def _gap(world: World, w: Walker) -> bool:
+    """Whether the whole road can be crossed before, between and behind the vehicles that are coming."""
+    return all(_clear_of(world, w, v, 2.4) for v in world.vehicles)
+
+
+def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float) -> bool:
+    """Whether a walker who starts now and a vehicle miss each other by at least `margin_s`."""
     pace = w.pace * w.hurry
-    for v in world.vehicles:
-        for inbound, ahead, _side in _near_times(world, w, v):
-            time = (8.5 if inbound == first_in else 15.5) / pace
-            if -v.length - 1.5 < ahead < 3.0:
-                return False
-            if ahead >= 0:
-                stopped = inbound and v.to_line > 0 and v.speed < 0.3 and w.out < world.layout.stop_line_m
-                waits = stopped and world.traffic.lights[w.leg][0] == RED and not v.may_turn_on_red and v.mode == ""
-                if waits and world.plan.next_change_s("phase_2" if w.leg in ("north", "south") else "phase_4", world.time_s) - world.time_s > time + 1:
-                    continue
-                if ahead / max(v.speed, 7.0) < time + 2.5:
-                    return False
+    for inbound, ahead, side in _near_times(world, w, v):
+        half = v.width / 2 + 0.7
+        ends = sorted(((w.side - side - half) / pace, (w.side - side + half) / pace), key=abs)
+        enter, leave = abs(ends[0]), abs(ends[1])
+        if -v.length - 1.2 < ahead < 1.5:
+            return False
+        if ahead <= 0:
+            continue
+        stopped = inbound and 0 < v.to_line and v.speed < 0.3 and w.out < world.layout.stop_line_m and v.mode == ""
+        if stopped and world.traffic.lights[w.leg][0] == RED and not v.may_turn_on_red:
+            group = VEHICLE_GROUPS[w.leg]
+            if world.plan.next_change_s(group, world.time_s) - world.time_s > leave + 1.5:
+                continue
+        soonest = ahead / (v.speed + 2.0)
+        latest = (ahead + v.length) / max(0.75 * v.speed, 0.1)
+        if soonest < leave + margin_s and latest > enter - margin_s:
+            return False
     return True
 
 
@@ -220,21 +229,14 @@ def _dash(world: World, w: Walker) -> bool:
     chosen = None
     for v in world.vehicles:
         for inbound, ahead, side in _near_times(world, w, v):
-            if -v.length - 3.0 < ahead < 4.0:
+            leave = (w.side - side + v.width / 2 + 0.35) / pace
+            eta = ahead / max(v.speed, 1.0)
+            good = inbound and v.route.lane == layout.lanes_in and v.speed > 7.5 and abs(v.acceleration) < 0.6
+            if good and 0.45 < eta - leave < 0.75 and v.kind != "bicycle" and v.to_line > 6:
+                chosen = v
+            elif not _clear_of(world, w, v, 1.2):
                 return False
-            if ahead <= 0:
-                continue
-            eta = ahead / max(v.speed, 5.0)
-            if inbound and v.route.lane == layout.lanes_in:
-                leave = (w.side - side + v.width / 2 + 0.35) / pace
-                if 0.5 < eta - leave < 0.8 and v.speed > 7.5 and abs(v.acceleration) < 0.5 and v.kind != "bicycle":
-                    chosen = v
-                elif eta < leave + 0.8:
-                    return False
-            elif eta < 15.5 / pace + 1.5:
-                return False
-    if chosen is None or chosen.to_line < 6:
+    if chosen is None:
         return False
     chosen.careless = True
     return True
-

@@ -7,7 +7,7 @@ signal feed of equal options show the same events at the same times.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from flowrt_sim.world import World
 class SimFrame:
     """One frame: `time_s` since the start of the recording, its number from 0, the BGR picture (H, W, 3), the truth.
 
-    `truth.time_s` is the world's own time, which is `start` seconds ahead.
+    The truth's times count from the same start; the world itself is `options.start` seconds ahead.
     """
 
     time_s: float
@@ -55,7 +55,16 @@ class SimCamera:
         """Frame `number`; numbers must not go back, but may leave frames out."""
         time_s = number / self.fps
         picture, truth = self._view.frame(self.options.start + time_s, number)
-        return SimFrame(time_s, number, picture, truth)
+        return SimFrame(time_s, number, picture, self._since_start(truth))
+
+    def truth(self, number: int) -> Truth:
+        """The truth of frame `number` without drawing its picture; numbers as in `frame`."""
+        return self._since_start(self._view.truth(self.options.start + number / self.fps))
+
+    def _since_start(self, truth: Truth) -> Truth:
+        start = self.options.start
+        phases = {group: (state, since - start) for group, (state, since) in truth.phases.items()}
+        return replace(truth, time_s=truth.time_s - start, phases=phases)
 
     def frames(self) -> Iterator[SimFrame]:
         """All frames in order."""
@@ -68,7 +77,7 @@ class SimCamera:
         """(time since the start, truth) of every frame, without drawing pictures: over ten times faster."""
         number = 0
         while self.frame_count is None or number < self.frame_count:
-            yield number / self.fps, self._view.truth(self.options.start + number / self.fps)
+            yield number / self.fps, self.truth(number)
             number += 1
 
     def scene(self) -> dict[str, object]:

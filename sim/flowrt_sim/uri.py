@@ -43,7 +43,7 @@ class SimOptions:
     scenario: str = "mixed"
     size: tuple[int, int] = (1280, 720)
     duration_s: float = 0.0
-    start: float = 0.0
+    start: float = 30.0
     rate: float = 1.0
     jpeg: int = 0
     shake: float = 0.0

@@ -33,7 +33,7 @@ SHARES_OUTER = (0.58, 0.12, 0.08, 0.06, 0.08, 0.08)
 class World:
     """A signalised four-way intersection with its traffic.
 
-    `rate` scales the traffic (1.0: about 300 vehicles per hour and lane), `scenario` names what the director makes
+    `rate` scales the traffic (1.0: about 230 vehicles per hour and lane), `scenario` names what the director makes
     happen. Read `time_s`, `vehicles`, `walkers`, `plan`; call `step` to go on by STEP_S.
     """
 
@@ -102,7 +102,7 @@ class World:
         vehicle.place()
 
     def _headway(self) -> float:
-        return float(2.2 + self.rng.exponential(9.8 / max(self.rate, 0.05)))
+        return float(2.2 + self.rng.exponential(13.5 / max(self.rate, 0.05)))
 
     def _walker_wait(self) -> float:
         return float(self.rng.exponential(9.0 / max(self.rate, 0.05)))
