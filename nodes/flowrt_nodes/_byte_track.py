@@ -38,6 +38,8 @@ GROW_MAX = 0.5
 RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
 SECOND_IOU = 0.5
+SECOND_S = 0.5
+"""Unsure detections continue tracks that were seen this long ago at most."""
 UNCONFIRMED_IOU = 0.3
 SAME_OBJECT_IOU = 0.7
 
@@ -167,7 +169,7 @@ class ByteTrack:
         measured = _centred(boxes)
         found = np.full(len(tracks), -1)
         confirmed = tracks.number > 0
-        in_sight = tracks.last_s >= time_s - dt_s - 1e-6
+        in_sight = tracks.last_s >= time_s - max(dt_s, SECOND_S) - 1e-6
         sure = np.flatnonzero(confidence >= limits.high_confidence)
         unsure = np.flatnonzero((confidence < limits.high_confidence) & (confidence >= limits.low_confidence))
         alike = self._alike(boxes, measured, class_id)
@@ -182,7 +184,8 @@ class ByteTrack:
             tracks.last_s[rows] = time_s
             tracks.hits[rows] += 1
             tracks.votes[rows, class_id[found[rows]]] += confidence[found[rows]]
-        new = self._newcomers(boxes, class_id, sure[confidence[sure] >= limits.new_confidence], found[rows])
+        sure = sure[confidence[sure] >= limits.new_confidence]
+        new = self._newcomers(boxes, class_id, confidence, sure, found[rows])
         stay = confirmed | (found >= 0)
         if not stay.all():
             tracks, found = tracks.take(stay), found[stay]
@@ -224,14 +227,17 @@ class ByteTrack:
         overlap[other | resized] = 0.0
         return overlap
 
-    def _newcomers(self, boxes: Floats, class_id: Ints, rows: Ints, taken: Ints) -> Ints:
-        """Those of the rows that are no second box around what a track has already."""
-        if not len(rows) or not len(taken):
+    def _newcomers(self, boxes: Floats, class_id: Ints, confidence: Floats, rows: Ints, taken: Ints) -> Ints:
+        """Those of the rows that are no second box around what a track has already, or around a surer newcomer."""
+        if not len(rows):
             return rows
-        overlap = iou(boxes[rows].astype(np.float64), boxes[taken].astype(np.float64))
-        same = self._groups[class_id[rows]][:, None] == self._groups[class_id[taken]][None, :]
-        second: Bools = ((overlap > SAME_OBJECT_IOU) & same).any(axis=1)
-        return rows[~second]
+        rows = rows[np.argsort(-confidence[rows], kind="stable")]
+        before = np.concatenate((taken, rows))
+        overlap = iou(boxes[rows].astype(np.float64), boxes[before].astype(np.float64))
+        same = self._groups[class_id[rows]][:, None] == self._groups[class_id[before]][None, :]
+        earlier = np.arange(len(before))[None, :] < np.arange(len(taken), len(before))[:, None]
+        second: Bools = ((overlap > SAME_OBJECT_IOU) & same & earlier).any(axis=1)
+        return np.sort(rows[~second])
 
     def _seen(self, found: Ints, time_s: float) -> Seen:
         tracks = self.tracks

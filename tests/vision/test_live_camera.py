@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from flowrt_nodes.camera import Camera
 from harness import data_file, opened
-from servers import MjpegCamera, RtspServer, free_port, silent_camera
+from live_servers import MjpegCamera, RtspServer, free_port, silent_camera
 
 from flowrt import CameraStatus, Frame, Message
 

@@ -1,0 +1,301 @@
+"""The track node: its promises, and its tracks beside those of the ByteTrack in PyPI's `trackers`."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from flowrt_nodes.camera import Camera
+from flowrt_nodes.detect import Detect
+from flowrt_nodes.track import Track
+from harness import data_file, feed, opened
+from track_scenes import SCENES, Picture
+
+from flowrt import Detections, Frame, Tracks
+
+LABELS = ("car", "truck", "person")
+
+
+def seen(
+    time_s: float, boxes: list, confidence: float | list = 0.8, class_id: int | list = 0, camera: str = "north"
+) -> Detections:
+    n = len(boxes)
+    return Detections(
+        time_s=time_s,
+        camera_id=camera,
+        boxes_px=np.array(boxes, np.float32).reshape(-1, 4),
+        confidence=np.broadcast_to(np.float32(confidence), n).copy(),
+        class_id=np.broadcast_to(np.int64(class_id), n).copy(),
+        labels=LABELS,
+        picture_px=(1280, 720),
+    )
+
+
+def box(x: float, y: float = 100.0, w: float = 60.0, h: float = 40.0) -> list[float]:
+    return [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+
+
+def drive(node: Track, times: list[float], x0: float = 100.0, speed: float = 100.0, **more) -> list[Tracks]:
+    """One vehicle along a line."""
+    return [node.process(seen(t, [box(x0 + speed * t)], **more)) for t in times]
+
+
+def every(step_s: float, count: int, begin_s: float = 0.0) -> list[float]:
+    return [begin_s + step_s * i for i in range(count)]
+
+
+def test_a_track_leaves_the_node_once_it_is_confirmed(virtual):
+    with opened(Track(confirm_frames=3), virtual) as node:
+        made = drive(node, every(0.1, 5))
+    assert [len(each) for each in made] == [0, 0, 1, 1, 1]
+    assert [each.track_id.tolist() for each in made[2:]] == [[1], [1], [1]]
+    assert made[4].age_s.tolist() == pytest.approx([0.4])
+    assert made[4].velocity_px_s[0].tolist() == pytest.approx([100, 0], abs=8)
+
+
+def test_a_picture_without_objects_gives_an_empty_message(virtual):
+    with opened(Track(), virtual) as node:
+        made = node.process(seen(0.0, []))
+    assert (len(made), made.track_id.shape, made.in_zone.shape) == (0, (0,), (0, 0))
+
+
+def test_what_flickers_is_no_track_and_costs_no_number(virtual):
+    with opened(Track(confirm_frames=3), virtual) as node:
+        for t in every(0.1, 20):
+            x = 100 + 300 * (round(t * 10) % 2)  # never twice in a row at the same place
+            assert len(node.process(seen(t, [box(x)]))) == 0
+        assert drive(node, every(0.1, 5, 3.0))[-1].track_id.tolist() == [1]
+
+
+@pytest.mark.parametrize("steps", [[0.1] * 12, [0.02, 0.2, 0.05, 0.15, 0.1, 0.02, 0.3, 0.04, 0.12, 0.2, 0.03, 0.1]])
+def test_time_between_pictures_may_vary(virtual, steps):
+    times = np.cumsum(steps).tolist()
+    with opened(Track(), virtual) as node:
+        made = drive(node, times, speed=200.0)
+    assert {n for each in made for n in each.track_id.tolist()} == {1}
+    assert made[-1].velocity_px_s[0, 0] == pytest.approx(200, rel=0.03)
+
+
+def test_a_hidden_vehicle_keeps_its_number(virtual):
+    with opened(Track(lost_s=1.5), virtual) as node:
+        drive(node, every(0.1, 10))
+        for t in every(0.1, 10, 1.0):
+            assert len(node.process(seen(t, []))) == 0
+        again = drive(node, every(0.1, 3, 2.0))
+    assert [each.track_id.tolist() for each in again] == [[1]] * 3
+
+
+def test_a_vehicle_hidden_for_too_long_is_another_one(virtual):
+    with opened(Track(lost_s=0.5), virtual) as node:
+        drive(node, every(0.1, 10))
+        again = drive(node, every(0.1, 5, 2.0))
+    assert again[-1].track_id.tolist() == [2]
+
+
+def test_unsure_detections_continue_a_track_and_begin_none(virtual):
+    with opened(Track(high_confidence=0.5, low_confidence=0.1), virtual) as node:
+        drive(node, every(0.1, 5))
+        assert drive(node, every(0.1, 5, 0.5), confidence=0.2)[-1].track_id.tolist() == [1]
+        assert len(drive(node, every(0.1, 3, 1.0), confidence=0.05)[-1]) == 0
+        for t in every(0.1, 10, 5.0):
+            assert len(node.process(seen(t, [box(600)], confidence=0.2))) == 0
+
+
+def test_crossing_vehicles_keep_their_numbers(virtual):
+    with opened(Track(), virtual) as node:
+        for t in every(0.05, 60):
+            made = node.process(seen(t, [box(100 + 150 * t, 100 + 60 * t), box(500 - 150 * t, 100 + 60 * t)]))
+    right_then_left = made.boxes_px[:, 0] > 300
+    assert dict(zip(made.track_id.tolist(), right_then_left.tolist(), strict=True)) == {1: True, 2: False}
+
+
+def test_a_pedestrian_never_takes_over_a_vehicles_track(virtual):
+    with opened(Track(), virtual) as node:
+        drive(node, every(0.1, 6), speed=0.0)
+        made = [node.process(seen(t, [box(100)], class_id=2)) for t in every(0.1, 6, 0.6)]
+    assert made[0].track_id.tolist() == []
+    assert made[-1].track_id.tolist() == [2]
+    assert made[-1].label == ["person"]
+
+
+def test_the_class_is_what_most_pictures_said(virtual):
+    with opened(Track(), virtual) as node:
+        for i, t in enumerate(every(0.1, 9)):
+            made = node.process(seen(t, [box(100 + 10 * i)], class_id=1 if i in (3, 6) else 0))
+    assert made.label == ["car"]
+
+
+def test_a_giant_box_does_not_take_a_track_over(virtual):
+    with opened(Track(), virtual) as node:
+        drive(node, every(0.1, 6), speed=0.0)
+        made = node.process(seen(0.6, [box(160, 100, 200, 90), box(101)], confidence=[0.9, 0.3]))
+    assert made.track_id.tolist() == [1]
+    assert made.boxes_px[0].tolist() == box(101)
+
+
+def test_a_second_box_around_a_tracked_vehicle_begins_no_track(virtual):
+    with opened(Track(), virtual) as node:
+        for t in every(0.1, 10):
+            made = node.process(seen(t, [box(100), box(102, 101)], class_id=[0, 1]))
+    assert made.track_id.tolist() == [1]
+
+
+def test_cameras_do_not_share_tracks_or_numbers(virtual):
+    with opened(Track(), virtual) as node:
+        numbers = {"north": set(), "south": set()}
+        for t in every(0.1, 6):
+            for camera in numbers:
+                made = node.process(seen(t, [box(100), box(400)], camera=camera))
+                assert made.camera_id == camera
+                numbers[camera].update(made.track_id.tolist())
+    assert [len(each) for each in numbers.values()] == [2, 2]
+    assert not numbers["north"] & numbers["south"]
+
+
+def test_when_time_goes_back_everybody_is_new(virtual):
+    with opened(Track(), virtual) as node:
+        assert drive(node, every(0.1, 5))[-1].track_id.tolist() == [1]
+        assert drive(node, every(0.1, 5))[-1].track_id.tolist() == [2]
+
+
+def test_the_same_time_twice_is_no_fault(virtual):
+    with opened(Track(), virtual) as node:
+        made = drive(node, [0.0, 0.1, 0.1, 0.2, 0.3], speed=50.0)
+    assert made[-1].track_id.tolist() == [1]
+    assert np.isfinite(made[-1].velocity_px_s).all()
+
+
+def test_columns_are_those_of_a_tracks_message(virtual):
+    frame = Frame(time_s=0.3, camera_id="north", image=np.zeros((720, 1280, 3), np.uint8))
+    with opened(Track(confirm_frames=1), virtual) as node:
+        arriving = msgspec.structs.replace(
+            seen(0.3, [box(100), box(300)]), frame=frame, processing_time_ms=5.0, model="m"
+        )
+        made = node.process(arriving)
+    assert made.frame is frame
+    assert (made.processing_time_ms, made.model, made.picture_px, made.labels) == (5.0, "m", (1280, 720), LABELS)
+    assert (made.track_id.dtype, made.age_s.dtype, made.velocity_px_s.dtype) == (np.int64, np.float32, np.float32)
+    assert np.isnan(made.speed_kmh).all()
+
+
+def test_settings_change_in_place(virtual):
+    with opened(Track(confirm_frames=3), virtual) as node:
+        drive(node, every(0.1, 5))
+        node.confirm_frames = 1
+        node.reconfigured(frozenset({"confirm_frames"}))
+        made = node.process(seen(0.5, [box(150), box(700)]))
+    assert sorted(made.track_id.tolist()) == [1, 2]
+
+
+def test_a_successor_goes_on_with_the_same_tracks(virtual):
+    with opened(Track(), virtual) as node:
+        drive(node, every(0.1, 6))
+        state = pickle.loads(pickle.dumps(node.export_state()))
+    with opened(Track(), virtual) as successor:
+        successor.import_state(state)
+        made = successor.process(seen(0.6, [box(160), box(700)]))
+        assert made.track_id.tolist() == [1]
+        assert made.age_s.tolist() == pytest.approx([0.6])
+        for t in every(0.1, 4, 0.7):
+            made = successor.process(seen(t, [box(100 + 100 * t), box(700)]))
+        assert made.track_id.tolist() == [1, 2]
+
+
+def test_a_model_with_other_classes_keeps_the_tracks(virtual):
+    with opened(Track(), virtual) as node:
+        drive(node, every(0.1, 6), class_id=1)
+        other = msgspec.structs.replace(seen(0.6, [box(160)]), labels=("bus", "truck"), class_id=np.array([1]))
+        made = node.process(other)
+    assert (made.track_id.tolist(), made.label) == ([1], ["truck"])
+
+
+# Beside the oracle
+
+
+def own_numbers(pictures: list[Picture], where) -> list[list[int]]:
+    """Per picture, the track of each detection; -1 for none."""
+    result = []
+    with opened(Track(), where) as node:
+        for picture in pictures:
+            made = node.process(seen(picture.time_s, picture.boxes, picture.confidence))
+            given = np.full(len(picture.boxes), -1)
+            for tracked, number in zip(made.boxes_px, made.track_id, strict=True):
+                given[np.flatnonzero((picture.boxes == tracked).all(axis=1))[0]] = number
+            result.append(given.tolist())
+    return result
+
+
+class Marks(msgspec.Struct):
+    """switches: a vehicle got another number. mixed: numbers that several vehicles had. covered: share of tracked detections."""
+
+    switches: int
+    mixed: int
+    covered: float
+
+
+def marks_of(pictures: list[Picture], numbers: list[list[int]]) -> Marks:
+    last: dict[int, int] = {}
+    owners: dict[int, set[int]] = {}
+    switches = total = tracked = 0
+    for picture, given in zip(pictures, numbers, strict=True):
+        for who, number in zip(picture.who.tolist(), given, strict=True):
+            total += 1
+            if number >= 0:
+                tracked += 1
+                switches += last.get(who, number) != number
+                last[who] = number
+                owners.setdefault(number, set()).add(who)
+    return Marks(switches, sum(len(each) > 1 for each in owners.values()), tracked / total)
+
+
+ORACLE = json.loads(Path(__file__).with_name("oracle_tracks.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(SCENES))
+def test_no_worse_than_the_trackers_package(virtual, name):
+    """`oracle_tracks.json` was made by `record_oracle.py`; it names the version."""
+    assert ORACLE["package"].startswith("trackers 2.")
+    pictures = SCENES[name]()
+    own = marks_of(pictures, own_numbers(pictures, virtual))
+    oracle = marks_of(pictures, ORACLE["scenes"][name])
+    assert own.switches <= oracle.switches
+    assert own.mixed <= oracle.mixed
+    assert own.covered >= oracle.covered - 0.005
+
+
+def test_the_oracles_record_belongs_to_these_scenes():
+    assert sorted(ORACLE["scenes"]) == sorted(SCENES)
+    for name, make in SCENES.items():
+        assert [len(given) for given in ORACLE["scenes"][name]] == [len(picture.boxes) for picture in make()]
+
+
+def test_numbers_survive_the_bridges_gantry(virtual):
+    """The bus and five cars in front of the camera keep one number each for the whole clip, the bus behind the sign too."""
+    with (
+        opened(Camera(uri=str(data_file("bridge-traffic.mp4"))), virtual) as camera,
+        opened(
+            Detect(
+                model=str(data_file("yolox_nano.onnx")),
+                min_confidence=0.1,
+                keep=["car", "bus", "truck", "motorcycle"],
+                nms="across",
+            ),
+            virtual,
+        ) as detect,
+        opened(Track(high_confidence=0.3), virtual) as node,
+    ):
+        frames = (message for message in camera.produce() if isinstance(message, Frame))
+        made = [node.process(found) for found in feed(detect, frames)]
+    pictures_of: dict[int, int] = {}
+    for each in made:
+        for number in each.track_id.tolist():
+            pictures_of[number] = pictures_of.get(number, 0) + 1
+    long_lived = [number for number, count in pictures_of.items() if count >= 100]
+    assert len(long_lived) >= 6
+    bus = [each.track_id[i] for each in made for i, name in enumerate(each.label) if name == "bus"]
+    assert len(set(bus)) == 1
+    assert len(bus) >= 100
