@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import networkx as nx
 
 from flowrt.catalog import NodeType
 from flowrt.messages import Message
 from flowrt.node import Node, setting
 from flowrt.scene import Scene
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 FROM = "from"
 
@@ -88,6 +90,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     def graph(self) -> nx.DiGraph[str]:
         """The nodes and edges as a networkx graph; each edge carries its `Edge`s as `edges`."""
+        import networkx as nx  # a tenth of a second, which `flowrt check` need not wait
+
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(self.nodes)
         for edge in self.edges:
@@ -99,6 +103,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     def order(self) -> list[str]:
         """Node names, each after everything that feeds it; ties as in the file."""
+        import networkx as nx
+
         position = {name: i for i, name in enumerate(self.nodes)}
         return list(nx.lexicographical_topological_sort(self.graph(), key=position.__getitem__))
 

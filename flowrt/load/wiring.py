@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Mapping as ReadOnly
-
-import networkx as nx
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError
 from flowrt.document import Mapping, Sequence
@@ -31,31 +30,32 @@ class Wiring:
 
     def check(self) -> None:
         """Report everything wrong, and fill `arriving`."""
-        graph = self._graph()
+        feeds = self._feeds()
         for draft in self.drafts.values():
             self._check_from(draft)
             self._check_was(draft)
-        unsettled = self._cycles(graph)
-        graph.remove_nodes_from(unsettled)
-        for name in nx.topological_sort(graph):
-            self._settle(self.drafts[name], unsettled)
+        order, unsettled = _sorted(feeds)
+        if unsettled:
+            self._cycles(feeds)
+        for name in order:
+            self._settle(self.drafts[name])
         self._unused()
 
     def edge(self, wire: Wire, target: str) -> Edge:
         """The edge that a wire stands for."""
         return Edge(source=wire.source, target=target, field=wire.field, port=wire.port)
 
-    def _graph(self) -> nx.DiGraph[str]:
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.drafts)
+    def _feeds(self) -> dict[str, list[str]]:
+        """Node to the nodes that it feeds."""
+        feeds: dict[str, list[str]] = {name: [] for name in self.drafts}
         for draft in self.drafts.values():
             for wire in draft.wires:
-                if wire.source in self.drafts:
-                    graph.add_edge(wire.source, draft.name)
+                if wire.source in feeds:
+                    feeds[wire.source].append(draft.name)
                 else:
                     hint = self.report.suggest(wire.source, self.drafts)
                     self.report.add(wire.mark, wire.path, f"there is no node '{wire.source}'", hint)
-        return graph
+        return feeds
 
     def _check_from(self, draft: Draft) -> None:
         """Sources have no `from`, and everything else has."""
@@ -83,32 +83,35 @@ class Wiring:
             )
             self.report.add(mark, path, message, "`was` is for a node that got a new name: remove it")
 
-    def _cycles(self, graph: nx.DiGraph[str]) -> set[str]:
-        """Report one circle per knot; returns every node that lies in one."""
-        knotted: set[str] = set()
+    def _cycles(self, feeds: dict[str, list[str]]) -> None:
+        """Report one circle for every knot of nodes that feed each other."""
+        import networkx as nx  # only a flow with a circle waits for it
+
+        graph: nx.DiGraph[str] = nx.DiGraph(
+            [(source, target) for source, targets in feeds.items() for target in targets]
+        )
+        position = {name: i for i, name in enumerate(self.drafts)}
         for knot in nx.strongly_connected_components(graph):
-            first = next(iter(knot))
+            first = min(knot, key=position.__getitem__)
             if len(knot) == 1 and not graph.has_edge(first, first):
                 continue
-            first = min(knot, key=list(self.drafts).index)
-            inside = graph.subgraph(knot)
-            way = [first] if graph.has_edge(first, first) else [a for a, _ in nx.find_cycle(inside, first)]
+            way = (
+                [first] if graph.has_edge(first, first) else [a for a, _ in nx.find_cycle(graph.subgraph(knot), first)]
+            )
             source, target = way[-1], way[0]
             wire = next(w for w in self.drafts[target].wires if w.source == source)
             circle = " -> ".join([*way, way[0]])
             message = f"'{target}' feeds itself" if len(way) == 1 else f"the nodes go round in a circle: {circle}"
             self.report.add(wire.mark, wire.path, message, "a flow runs one way: take one of these edges out")
-            knotted |= knot
-        return knotted
 
-    def _settle(self, draft: Draft, unsettled: set[str]) -> None:
-        """Find what arrives at a node and what leaves it; everything before it is settled, or in a circle."""
+    def _settle(self, draft: Draft) -> None:
+        """Find what arrives at a node and what leaves it; everything before it is settled."""
         if draft.type is None:
             return
         passed: dict[type[Message], None] = {}
         for wire in draft.wires:
             source = self.drafts.get(wire.source)
-            if source is None or source.type is None or source.name in unsettled or wire.source not in self._outputs:
+            if source is None or source.type is None or wire.source not in self._outputs:
                 continue
             types = self._travelling(wire, source, draft, draft.type)
             if types:
@@ -214,3 +217,18 @@ def said(types: Types) -> str:
     """Message types by their ports: `frames or camera_status`."""
     names = list(dict.fromkeys("any message" if each is Message else each.port for each in types))
     return " or ".join(names) if names else "nothing"
+
+
+def _sorted(feeds: dict[str, list[str]]) -> tuple[list[str], set[str]]:
+    """Names in an order in which each stands behind all that feed it, and those that lie in or behind a circle.
+
+    The algorithm is A. B. Kahn's (1962).
+    """
+    waits_for = Counter(target for targets in feeds.values() for target in targets)
+    order = [name for name in feeds if not waits_for[name]]
+    for name in order:  # grows while it is walked
+        for target in feeds[name]:
+            waits_for[target] -= 1
+            if not waits_for[target]:
+                order.append(target)
+    return order, feeds.keys() - order

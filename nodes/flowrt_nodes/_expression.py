@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import cel
-
 from flowrt import Complaint
 
 FIELD = re.compile(r"\b([a-z_]\w*)\.([a-z_]\w*)\b(?!\s*\()")
@@ -28,6 +26,8 @@ class Expression:
         """Raises ExpressionError where the text is no CEL."""
         self.text = text
         try:
+            import cel  # takes a fifth of a second, so only flows with an expression pay for it
+
             self._program = cel.compile(text)
         except ValueError as error:
             raise ExpressionError(_reason(str(error), text)) from None
