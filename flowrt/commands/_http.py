@@ -57,7 +57,8 @@ class HttpServer:
     def stop(self) -> None:
         """Stop serving."""
         self._server.should_exit = True
-        self._thread.join(3)
+        if self._thread.ident is not None:
+            self._thread.join(3)
         self._socket.close()
 
     def _allowed(self, request: Request) -> bool:

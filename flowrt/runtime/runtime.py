@@ -26,6 +26,9 @@ from flowrt.runtime.driver import Collector, Driver, SourceDriver
 
 log = logging.getLogger("flowrt")
 
+REPEAT_S = 10.0
+"""The same fault of the same node is logged once in so long; each is counted, and offered to `catch`."""
+
 
 class StartFailed(Exception):
     """A node could not be opened. `node` names it."""
@@ -114,6 +117,7 @@ class Runtime:
         self.outboxes: set[str] = set()
         self.events: dict[str, int] = {}
         self.last_events: deque[EventRow] = deque(maxlen=50)
+        self._said: dict[tuple[str, str, str], tuple[float, int]] = {}
         self._known_events: OrderedDict[str, None] = OrderedDict()
         self._gone_in = self._gone_sent = 0
         self.structure = threading.Lock()  # who changes cells and drivers
@@ -332,7 +336,16 @@ class Runtime:
             self.done.set()
 
     def _on_fault(self, cell: Cell, fault: Fault) -> None:
-        log.error("%s: %s: %s", cell.name, fault.error_type, fault.error, extra={"node": cell.name})
+        key = (cell.name, fault.error_type, fault.error)
+        logged_s, unsaid = self._said.get(key, (0.0, 0))
+        if monotonic() - logged_s < REPEAT_S and logged_s:
+            self._said[key] = logged_s, unsaid + 1
+        else:
+            more = f" ({unsaid} more of these since)" if unsaid else ""
+            log.error("%s: %s: %s%s", cell.name, fault.error_type, fault.error, more, extra={"node": cell.name})
+            if len(self._said) > 1000:
+                self._said.clear()
+            self._said[key] = monotonic(), 0
         cell.emit(fault)
 
     # -- rest -----------------------------------------------------------------------------------------------------

@@ -189,7 +189,8 @@ class SimClip:
     """The simulated intersection as a camera sees it (`sim://…`)."""
 
     def __init__(self, uri: str) -> None:
-        from flowrt_sim.uri import open_camera, parse  # only flows that use it pay for it
+        from flowrt_sim.source import open_camera  # only flows that use it pay for it
+        from flowrt_sim.uri import parse
 
         self._open = lambda: open_camera(parse(uri))
         self._camera = self._open()
