@@ -126,7 +126,9 @@ class Walker:
         self.x, self.y = self.points[0]
 
 
-def new_vehicle(number: int, kind: str, route: Route, rng: np.random.Generator, speed: float, wish: float | None = None) -> Vehicle:
+def new_vehicle(
+    number: int, kind: str, route: Route, rng: np.random.Generator, speed: float, wish: float | None = None
+) -> Vehicle:
     """A vehicle at the start of a route."""
     shape = body(kind, int(rng.integers(VARIANTS[kind])))
     style = STYLES[kind]
@@ -140,7 +142,9 @@ def walker_colours(rng: np.random.Generator) -> tuple[Body, tuple[Colour, Colour
     return body("pedestrian", int(rng.integers(VARIANTS["pedestrian"]))), colours_of("pedestrian", rng)
 
 
-def sidewalk(layout: Layout, leg: str, inbound: bool, start: float, end: float, shift: float) -> list[tuple[float, float]]:
+def sidewalk(
+    layout: Layout, leg: str, inbound: bool, start: float, end: float, shift: float
+) -> list[tuple[float, float]]:
     """Points along a leg's sidewalk between two distances from the middle, around the bay on the outbound side."""
     offset = layout.sidewalk_width_m * 0.5 + shift
     if inbound:

@@ -104,7 +104,12 @@ class Director:
         elif self._due("past_line_at_red") and -0.9 < late < -0.25:
             v.mode = "run_red"
             self._done("past_line_at_red")
-        elif self._due("amber_acceleration") and 16 < line < 31 and 6.0 < speed < 12.3 and v.kind in ("car", "motorcycle", "van"):
+        elif (
+            self._due("amber_acceleration")
+            and 16 < line < 31
+            and 6.0 < speed < 12.3
+            and v.kind in ("car", "motorcycle", "van")
+        ):
             if line / (speed * 1.22) < amber - 0.15:
                 v.mode, v.speed_wish = "amber_acceleration", speed * 1.5
                 self._done("amber_acceleration")
@@ -180,7 +185,9 @@ class Director:
                     continue
                 if world.plan.state(VEHICLE_GROUPS[leg], world.time_s + arrival + 1.5)[0] != GREEN:
                     continue
-                slow = any(v.speed < 7 or v.route.kind != "through" or v.to_line / v.speed + 2.2 > arrival for v in queue)
+                slow = any(
+                    v.speed < 7 or v.route.kind != "through" or v.to_line / v.speed + 2.2 > arrival for v in queue
+                )
                 if slow or world.closed_until_s.get((leg, lane), -1) > world.time_s:
                     continue
                 kind = str(self.rng.choice(["car", "car", "motorcycle", "van"]))
@@ -293,7 +300,9 @@ class Director:
         leg = LEGS[int(self.rng.integers(4))]
         lane = int(self.rng.integers(1, 3))
         self.world.blocked = [b for b in self.world.blocked if b[3] > self.world.time_s]
-        self.world.blocked.append((leg, lane, float(self.rng.uniform(45, 60)), self.world.time_s + float(self.rng.uniform(20, 35))))
+        self.world.blocked.append(
+            (leg, lane, float(self.rng.uniform(45, 60)), self.world.time_s + float(self.rng.uniform(20, 35)))
+        )
         return True
 
     def _right_on_red(self) -> bool:

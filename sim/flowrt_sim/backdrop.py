@@ -67,7 +67,7 @@ def _ground(camera: Camera, plan: Plan, light: Light) -> tuple[Picture, npt.NDAr
         level = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         where = (distance >= near) & (distance < far)
         result[where] = level[where]
-        image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        image = np.asarray(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
         pixels /= 2
     return result, seen, distance
 
@@ -136,7 +136,9 @@ def _buildings(picture: Picture, camera: Camera, layout: Layout, light: Light, r
         _building(picture, camera, light, corners, height, hue, rng)
 
 
-def _building(picture: Picture, camera: Camera, light: Light, corners: Array, height: float, hue: Array, rng: np.random.Generator) -> None:
+def _building(
+    picture: Picture, camera: Camera, light: Light, corners: Array, height: float, hue: Array, rng: np.random.Generator
+) -> None:
     middle = corners.mean(axis=0)
     eye = np.array(camera.position_m)
     distance = float(np.hypot(*(middle - eye[:2])))
@@ -196,7 +198,9 @@ def _hides_road(camera: Camera, layout: Layout, where: Array, height: float) -> 
     return bool((np.abs(behind).min(axis=1) < wide).any())
 
 
-def _tree(picture: Picture, camera: Camera, light: Light, where: Array, height: float, shade: float, rng: np.random.Generator) -> None:
+def _tree(
+    picture: Picture, camera: Camera, light: Light, where: Array, height: float, shade: float, rng: np.random.Generator
+) -> None:
     px, depth = camera.project(np.array([[*where, 0.0], [*where, height * 0.5], [*where, height * 0.68]]))
     if depth.min() < 4 or not (-200 < px[2, 0] < camera.size_px[0] + 200):
         return
@@ -215,7 +219,9 @@ def _tree(picture: Picture, camera: Camera, light: Light, where: Array, height: 
             offset = rng.normal(0, 0.5, 2) * crown * (1 - 0.15 * ring)
             blob = px[2] + np.array([offset[0], offset[1] * 0.8 - 0.22 * crown * ring]) * scale
             green = np.array([38.0, 92.0, 66.0]) * shade * (0.62 + 0.22 * ring + rng.uniform(-0.08, 0.08))
-            cv2.circle(picture, _dot(blob), max(int(rng.uniform(0.28, 0.5) * crown * scale), 1), tone(green), -1, cv2.LINE_AA)
+            cv2.circle(
+                picture, _dot(blob), max(int(rng.uniform(0.28, 0.5) * crown * scale), 1), tone(green), -1, cv2.LINE_AA
+            )
 
 
 def _dot(pixel: Array) -> tuple[int, int]:

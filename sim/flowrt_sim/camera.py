@@ -55,7 +55,7 @@ class Camera:
         width, height = self.size_px
         inner = np.array([[self.focal_px, 0, width / 2], [0, self.focal_px, height / 2], [0, 0, 1.0]])
         shift = -self.rotation @ np.array(self.position_m)
-        return inner @ np.column_stack([self.rotation, shift])
+        return np.asarray(inner @ np.column_stack([self.rotation, shift]))
 
     def project(self, points_m: npt.ArrayLike) -> tuple[Array, Array]:
         """Pixels (N, 2) and depths in metres (N,) of world points (N, 3). Pixels of points at depth <= 0 mean nothing."""
@@ -73,7 +73,7 @@ class Camera:
     @cached_property
     def image_to_ground(self) -> Array:
         """Homography (3, 3) from pixels to ground metres."""
-        return np.linalg.inv(self.ground_to_image)
+        return np.asarray(np.linalg.inv(self.ground_to_image), dtype=np.float64)
 
     def ground_px(self, ground_m: npt.ArrayLike) -> Array:
         """Pixels (N, 2) of ground points (N, 2)."""

@@ -29,12 +29,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, help="what decides everything that happens (default 7)")
     parser.add_argument("--minutes", type=float, default=1.0, help="simulated minutes to write (default 1)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if missing")
-    parser.add_argument("--camera", action="append", choices=CAMERAS, help="camera to film; may be repeated (default: all)")
+    parser.add_argument(
+        "--camera", action="append", choices=CAMERAS, help="camera to film; may be repeated (default: all)"
+    )
     parser.add_argument("--weather", default="day", choices=tuple(WEATHERS), help="light and weather (default day)")
     parser.add_argument("--scenario", default="mixed", choices=tuple(SCENARIOS), help="what happens (default mixed)")
     parser.add_argument("--fps", type=float, default=10.0, help="frames per second (default 10)")
     parser.add_argument("--size", default="1280x720", metavar="WxH", help="picture size (default 1280x720)")
-    parser.add_argument("--start", type=float, default=SimOptions.start, metavar="S", help="world time of the first frame")
+    parser.add_argument(
+        "--start", type=float, default=SimOptions.start, metavar="S", help="world time of the first frame"
+    )
     parser.add_argument("--rate", type=float, default=1.0, help="amount of traffic, 1 is usual (default 1)")
     parser.add_argument("--no-video", action="store_true", help="write truth and scene only, many times faster")
 

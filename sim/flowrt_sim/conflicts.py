@@ -71,7 +71,8 @@ class Conflicts:
 
     def _encroach(self, time_s: float, vehicles: list[Vehicle], people: list[Walker]) -> list[Conflict]:
         found: list[Conflict] = []
-        for actor in (*vehicles, *people):
+        actors: list[Vehicle | Walker] = [*vehicles, *people]
+        for actor in actors:
             if actor.speed < 0.3:
                 rows, columns = _cells(actor)
                 self._who[rows, columns] = -1
@@ -115,7 +116,9 @@ class Conflicts:
         self._approach(discs, owner)
         return found
 
-    def _collide(self, time_s: float, discs: npt.NDArray[np.float64], owner: npt.NDArray[np.int64], vehicles: int) -> None:
+    def _collide(
+        self, time_s: float, discs: npt.NDArray[np.float64], owner: npt.NDArray[np.int64], vehicles: int
+    ) -> None:
         x, y, r, vx, vy, number = discs.T
         i, j = np.triu_indices(len(discs), 1)
         dx, dy = x[j] - x[i], y[j] - y[i]
@@ -132,7 +135,9 @@ class Conflicts:
             key = (int(number[i[k]]), int(number[j[k]]))
             pair = self._pairs.get(key)
             if pair is None:
-                pair = self._pairs[key] = _Pair(np.inf, time_s, time_s, time_s, np.inf, 0, (float(x[i[k]]), float(y[i[k]])))
+                pair = self._pairs[key] = _Pair(
+                    np.inf, time_s, time_s, time_s, np.inf, 0, (float(x[i[k]]), float(y[i[k]]))
+                )
             if pair.last_s < time_s or pair.seen == 0:
                 pair.seen += 1
             pair.last_s = time_s
@@ -144,7 +149,11 @@ class Conflicts:
         for (first, second), pair in self._pairs.items():
             a, b = discs[discs[:, 5] == first], discs[discs[:, 5] == second]
             if len(a) and len(b):
-                gap = np.hypot(a[:, None, 0] - b[None, :, 0], a[:, None, 1] - b[None, :, 1]) - a[:, None, 2] - b[None, :, 2]
+                gap = (
+                    np.hypot(a[:, None, 0] - b[None, :, 0], a[:, None, 1] - b[None, :, 1])
+                    - a[:, None, 2]
+                    - b[None, :, 2]
+                )
                 pair.nearest_m = min(pair.nearest_m, float(gap.min()))
 
 

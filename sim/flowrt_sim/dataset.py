@@ -56,7 +56,9 @@ class _Place:
     sensor: Sensor
 
 
-def sample(seed: int, *, size: tuple[int, int] = (1280, 720), weather: str | None = None, light: str | None = None) -> Sample:
+def sample(
+    seed: int, *, size: tuple[int, int] = (1280, 720), weather: str | None = None, light: str | None = None
+) -> Sample:
     """A random picture; the same arguments give the same picture.
 
     `weather` is one of clear, overcast, rain and `light` one of day, dusk, night; None draws them. Raises ValueError for
@@ -119,7 +121,9 @@ def _layout(rng: np.random.Generator) -> Layout:
     corner = float(rng.uniform(3.5, 8.0))
     near = max(lanes_in, lanes_out) * width + rng.uniform(1.5, corner)
     far = near + rng.uniform(2.8, 4.5)
-    return Layout(lanes_in, lanes_out, width, (near, far), far + rng.uniform(1.0, 3.0), float(rng.uniform(2.0, 4.5)), corner)
+    return Layout(
+        lanes_in, lanes_out, width, (near, far), far + rng.uniform(1.0, 3.0), float(rng.uniform(2.0, 4.5)), corner
+    )
 
 
 def _camera(rng: np.random.Generator, layout: Layout, size: tuple[int, int]) -> Camera:
@@ -153,7 +157,9 @@ def _traffic(rng: np.random.Generator, layout: Layout) -> list[Figure]:
         braking = bool(rng.random() < 0.3)
         stride = float(rng.uniform(0, 2 * np.pi))
         number = len(figures)
-        figures.append(Figure(shape, float(where[0]), float(where[1]), heading, paint, second, skin, number, braking, stride))
+        figures.append(
+            Figure(shape, float(where[0]), float(where[1]), heading, paint, second, skin, number, braking, stride)
+        )
 
     vehicles = ("car", "van", "truck", "bus", "motorcycle", "bicycle")
     for leg in LEGS:
@@ -164,7 +170,9 @@ def _traffic(rng: np.random.Generator, layout: Layout) -> list[Figure]:
                 while out < reach:
                     if rng.random() < dense:
                         kind = str(rng.choice(vehicles, p=[0.40, 0.13, 0.12, 0.10, 0.13, 0.12]))
-                        side = layout.lane_side_m(lane, inbound) + rng.normal(0, 0.3 if kind not in ("motorcycle", "bicycle") else 0.9)
+                        side = layout.lane_side_m(lane, inbound) + rng.normal(
+                            0, 0.3 if kind not in ("motorcycle", "bicycle") else 0.9
+                        )
                         turn = 0.0 if inbound else np.pi
                         put(kind, layout.world(leg, [(out, side)])[0], inward + turn + rng.normal(0, 0.04))
                     out += rng.uniform(6.5, 15.0)

@@ -13,18 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from flowrt_sim.actors import Vehicle, Walker
-from flowrt_sim.layout import LEGS, OPPOSITE
+from flowrt_sim.layout import LEGS
+from flowrt_sim.priority import EASY_BRAKE, cross_runner, gap_is_free, in_bay, red_turn_is_free, room_behind
 from flowrt_sim.route import SPACING_M
 from flowrt_sim.signals import AMBER, GREEN, RED, VEHICLE_GROUPS
 
 if TYPE_CHECKING:
     from flowrt_sim.world import World
 
-EASY_BRAKE = 3.2
-"""Deceleration up to which a driver stops at amber."""
 HARDEST = 8.5
-GAP_S = 5.0
-"""Time to the next opposing vehicle that a left turner wants."""
 BOX_M = 19.0
 LOOK_M = 26.0
 
@@ -111,7 +108,9 @@ def follow(v: Vehicle, gap: float, leader_speed: float, hard: bool = True) -> fl
     style = v.style
     gap = max(gap, 0.05)
     closing = v.speed - leader_speed
-    wish = style.gap_m + max(v.speed * style.headway_s + v.speed * closing / (2 * sqrt(style.acceleration * style.braking)), 0.0)
+    wish = style.gap_m + max(
+        v.speed * style.headway_s + v.speed * closing / (2 * sqrt(style.acceleration * style.braking)), 0.0
+    )
     wanted = style.acceleration * (1 - (v.speed / max(v.speed_wish, 0.1)) ** 4 - (wish / gap) ** 2)
     if closing > 0:
         needed = closing * closing / (2 * max(gap - 1.0, 0.1))
@@ -128,7 +127,7 @@ def halt(v: Vehicle, distance: float, late: bool = False) -> float:
     if late and v.speed > 3.0 and needed < 4.8:
         return inf
     if needed < 0.6 * v.style.braking:
-        return inf if needed < 0.4 * v.style.braking or v.speed < 0.8 and distance > 1.5 else -needed * 0.9
+        return inf if needed < 0.4 * v.style.braking or (v.speed < 0.8 and distance > 1.5) else -needed * 0.9
     return max(-needed * 1.03, -HARDEST)
 
 
@@ -177,7 +176,7 @@ def _leaders(world: World, v: Vehicle) -> float:
         near = inf
         for other in traffic.outbound.get((way.exit, way.exit_lane), ()):
             gap = other.in_exit - other.length - v.in_exit
-            if other is v or other.in_exit <= v.in_exit or _in_bay(other) != _in_bay(v):
+            if other is v or other.in_exit <= v.in_exit or in_bay(other) != in_bay(v):
                 continue
             if gap < near:
                 near = gap
@@ -188,11 +187,6 @@ def _leaders(world: World, v: Vehicle) -> float:
             if gap > 0 and v.in_exit > -8:
                 best = min(best, follow(v, gap, 0.0))
     return best
-
-
-def _in_bay(v: Vehicle) -> bool:
-    hold = v.route.hold_s
-    return hold > 0 and hold - 7.0 < v.s - v.length / 2 and v.s - v.length < hold + 7.5
 
 
 def _crossers(world: World, v: Vehicle) -> float:
@@ -209,7 +203,11 @@ def _crossers(world: World, v: Vehicle) -> float:
             low, high = min(w.side, soon), max(w.side, soon)
             if high < side - 1.7 or low > side + 1.7:
                 continue
-            at = v.route.stop_s + layout.stop_line_m - w.out if inbound else v.route.exit_s + w.out - layout.crosswalk_m[0]
+            at = (
+                v.route.stop_s + layout.stop_line_m - w.out
+                if inbound
+                else v.route.exit_s + w.out - layout.crosswalk_m[0]
+            )
             gap = at - v.s - 0.9
             if gap > -0.5 and not (w.act == "dash" and v.careless):
                 best = min(best, follow(v, gap, 0.0))
@@ -235,16 +233,16 @@ def _junction(world: World, v: Vehicle) -> float:
         best = min(best, halt(v, v.stop_at_s - v.s))
         if state == GREEN and world.time_s - since > 1.0:
             v.mode, v.stop_at_s = "", -1.0
-    for inbound, (start, end) in ((True, way.cross_in_s), (False, way.cross_out_s)):
+    for inbound, (start, _end) in ((True, way.cross_in_s), (False, way.cross_out_s)):
         if v.s < start and start - v.s < 32 and not v.careless:
             leg = way.leg if inbound else way.exit
             if traffic.busy.get((leg, inbound)):
                 rest = start - 0.7 - v.s if not inbound or line < 0.4 else line - 0.5
                 if rest > 0 and v.speed * v.speed / (2 * max(rest, 0.1)) < 6.5:
                     best = min(best, halt(v, rest))
-    if way.kind in ("left", "u_turn") and v.s < way.wait_s + 0.6 and v.s > way.stop_s - 25:
-        if not _gap_is_free(world, v):
-            best = min(best, halt(v, way.wait_s - v.s))
+    waits = way.kind in ("left", "u_turn") and way.stop_s - 25 < v.s < way.wait_s + 0.6
+    if waits and not gap_is_free(world, v):
+        best = min(best, halt(v, way.wait_s - v.s))
     return best
 
 
@@ -257,115 +255,26 @@ def _must_stop(world: World, v: Vehicle, state: str) -> bool:
         if state == GREEN:
             v.mode, v.stop_at_s = "", -1.0
         return state != GREEN
-    if world.closed_until_s.get((way.exit, way.exit_lane), -1.0) > world.time_s and way.kind != "wrong_way":
-        if v.speed * v.speed < 2 * 4.0 * line:
-            return True
+    closed = world.closed_until_s.get((way.exit, way.exit_lane), -1.0) > world.time_s and way.kind != "wrong_way"
+    if closed and v.speed * v.speed < 2 * 4.0 * line:
+        return True
     if state == GREEN:
         since = world.time_s - traffic.lights[way.leg][1]
-        return not _room_behind(world, v) or (since < 20.0 and line < 30 and _cross_runner(world, v, since))
+        return not room_behind(world, v) or (since < 20.0 and line < 30 and cross_runner(world, v, since))
     if v.red_turn:
         return False
-    if state == RED and v.may_turn_on_red and v.stopped_since_s >= 0 and line < 3.0 and world.time_s - v.stopped_since_s > 1.2:
-        if _red_turn_is_free(world, v):
-            v.red_turn = True
-            return False
-    return v.mode == "amber_acceleration" and state == RED or v.speed * v.speed < 2 * EASY_BRAKE * max(line - 0.4, 0.01) and (
-        v.mode != "amber_acceleration"
+    if (
+        state == RED
+        and v.may_turn_on_red
+        and v.stopped_since_s >= 0
+        and line < 3.0
+        and world.time_s - v.stopped_since_s > 1.2
+    ) and red_turn_is_free(world, v):
+        v.red_turn = True
+        return False
+    return (v.mode == "amber_acceleration" and state == RED) or (
+        v.speed * v.speed < 2 * EASY_BRAKE * max(line - 0.4, 0.01) and (v.mode != "amber_acceleration")
     )
-
-
-def _room_behind(world: World, v: Vehicle) -> bool:
-    """Whether there will be room to clear the own crosswalk, and behind the exit crosswalk."""
-    way = v.route
-    if v.to_line > 12:
-        return True
-    need = v.length + 1.5
-    for other in world.traffic.by_leg[way.leg]:
-        if other is v or other.route.lane != way.lane or other.to_line >= 0 or other.s < v.s:
-            continue
-        if other.speed < 3.0 and other.s - other.length - way.cross_in_s[1] < need and other.s < other.route.cross_out_s[0] + 3:
-            return False
-    for other in world.traffic.outbound.get((way.exit, way.exit_lane), ()):
-        if other.speed < 2.0 and not _in_bay(other) and other.in_exit - other.length < 3.5 + need:
-            return False
-    return True
-
-
-def _cross_runner(world: World, v: Vehicle, since_s: float) -> bool:
-    """Whether someone from the crossing road is still in the box, or runs the red light towards it."""
-    for leg in LEGS:
-        if VEHICLE_GROUPS[leg] == VEHICLE_GROUPS[v.route.leg]:
-            continue
-        for other in world.traffic.by_leg[leg]:
-            if since_s < 5.0 and 0 < other.to_line < 45 and other.mode == "run_red":
-                return True
-            inside = other.to_line <= 0 and other.s - other.length < other.route.cross_out_s[0] - 3
-            if not inside or other.mode in ("creep", "overshoot") or other.red_turn or other.s < other.route.cross_in_s[1]:
-                continue
-            if since_s < 5.0 and other.speed > 1.5 or other.route.kind in ("left", "u_turn"):
-                return True
-    return False
-
-
-def _gap_is_free(world: World, v: Vehicle) -> bool:
-    """Whether a left or U-turn may begin: no opposing vehicle within GAP_S and no one on the exit crosswalk."""
-    traffic, way = world.traffic, v.route
-    if traffic.busy.get((way.exit, False)):
-        return False
-    if v.to_line > 0 and traffic.lights[way.leg][0] != GREEN:
-        return True
-    for other in traffic.by_leg[OPPOSITE[way.leg]]:
-        if other.route.kind in ("left", "u_turn") and way.kind == "left":
-            continue
-        to_box = other.route.cross_in_s[1] - other.s
-        if other.s - other.length > other.route.exit_s - 4.0:
-            continue
-        light = traffic.lights[other.route.leg][0]
-        if light != GREEN and other.speed < 0.5 and other.mode != "run_red":
-            continue
-        stopping = other.to_line > 0 and light != GREEN
-        if stopping and other.speed * other.speed < 2 * EASY_BRAKE * other.to_line and other.mode != "run_red":
-            continue
-        if other.to_line > 0.3 and other.speed < 0.3 and world.closed_until_s.get((other.route.exit, other.route.exit_lane), 0) > world.time_s:
-            continue
-        if to_box < 6.0 or to_box / max(other.speed, 2.5) < GAP_S:
-            return False
-    exit_queue = traffic.outbound.get((way.exit, way.exit_lane), ())
-    if any(o.speed < 2.0 and not _in_bay(o) and o.in_exit - o.length < v.length + 5 for o in exit_queue):
-        return False
-    return not _lane_inflow(world, v, 3.5 if traffic.lights[way.leg][0] == GREEN else 1.5)
-
-
-def _lane_inflow(world: World, v: Vehicle, within_s: float) -> bool:
-    """Whether someone else reaches the same exit lane soon from another road."""
-    way = v.route
-    for other in world.vehicles:
-        if other is v or other.route.exit != way.exit or other.route.exit_lane != way.exit_lane or other.route.leg == way.leg:
-            continue
-        left = other.route.exit_s - other.s
-        if left < -6.0 - other.length:
-            continue
-        light = world.traffic.lights[other.route.leg][0]
-        if other.to_line > 0 and light != GREEN and other.mode != "run_red" and other.speed**2 < 2 * EASY_BRAKE * other.to_line:
-            continue
-        if left / max(other.speed, 3.0) < within_s + 2.0:
-            return True
-    return False
-
-
-def _red_turn_is_free(world: World, v: Vehicle) -> bool:
-    """Whether a right turn on red may begin after the full stop."""
-    traffic, way = world.traffic, v.route
-    if traffic.busy.get((way.leg, True)) or traffic.busy.get((way.exit, False)):
-        return False
-    for w in world.walkers:
-        if w.leg in (way.leg, way.exit) and not w.crossing and w.law and w.speed > 0.3 and abs(w.side) < 13 and w.gate >= w.next:
-            return False
-        if w.leg == way.leg and w.crossing:
-            return False
-    if world.plan.next_change_s(VEHICLE_GROUPS[way.leg], world.time_s) - world.time_s < 3.0:
-        return False
-    return not _lane_inflow(world, v, 6.0)
 
 
 def _in_the_way(world: World, v: Vehicle) -> float:
@@ -412,7 +321,9 @@ def _holds(world: World, v: Vehicle) -> float:
             v.hold_until_s = world.time_s + v.hold_s
     elif world.time_s >= v.hold_until_s:
         behind = world.traffic.outbound.get((v.route.exit, v.route.exit_lane), ())
-        if not any(o is not v and not _in_bay(o) and -8 - o.speed * 4.5 < o.in_exit - v.in_exit < v.length + 10 for o in behind):
+        if not any(
+            o is not v and not in_bay(o) and -8 - o.speed * 4.5 < o.in_exit - v.in_exit < v.length + 10 for o in behind
+        ):
             v.hold_s = 0.0
             return inf
     return halt(v, hold - v.s)

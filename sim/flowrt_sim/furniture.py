@@ -101,4 +101,6 @@ def draw_lamps(picture: Picture, camera: Camera, layout: Layout, lit: Mapping[st
             size = max(int(radius * 16), 16)
             cv2.circle(picture, (int(centre[0]), int(centre[1])), size, colour, -1, cv2.LINE_AA, 4)
             if burning:
-                add_glow(picture, middle, radius * (5 if light.lamps_on else 2.5), colour, 0.6 if light.lamps_on else 0.3)
+                add_glow(
+                    picture, middle, radius * (5 if light.lamps_on else 2.5), colour, 0.6 if light.lamps_on else 0.3
+                )

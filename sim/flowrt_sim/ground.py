@@ -51,7 +51,7 @@ class Plan:
 def noise(rng: np.random.Generator, size: int, cells: int) -> npt.NDArray[np.float32]:
     """Smooth random field (size, size) in about -1..1 with blobs of size / cells pixels."""
     field = rng.standard_normal((cells + 1, cells + 1)).astype(np.float32)
-    return cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 class Painter:
@@ -66,7 +66,7 @@ class Painter:
         px = np.column_stack([points_m[:, 0] - plan.left_m, plan.top_m - points_m[:, 1]]) * plan.pixels_per_m
         return np.rint((px - 0.5) * (1 << SHIFT)).astype(np.int32)
 
-    def fill(self, points_m: Array, colour: Sequence[float], target: Picture | None = None) -> None:
+    def fill(self, points_m: Array, colour: Sequence[float] | Array, target: Picture | None = None) -> None:
         """Fill a polygon, convex or not."""
         image = self.plan.image if target is None else target
         cv2.fillPoly(image, [self.fixed(points_m)], [float(c) for c in colour], cv2.LINE_AA, SHIFT)
@@ -80,14 +80,16 @@ def paint_ground(layout: Layout, look: Look, seed: int, *, half_m: float = 100.0
     fine = rng.standard_normal((512, 512)).astype(np.float32)
     fine = np.tile(fine, (-(-size // 512), -(-size // 512)))[:size, :size]
     broad = noise(rng, size, 14) + 0.6 * noise(rng, size, 90)
-    plan.image[:] = np.clip(np.array(look.grass) + (9 * fine + 9 * broad)[..., None] * np.array([0.8, 1.0, 0.9]), 0, 255)
+    plan.image[:] = np.clip(
+        np.array(look.grass) + (9 * fine + 9 * broad)[..., None] * np.array([0.8, 1.0, 0.9]), 0, 255
+    )
     road = np.zeros((size, size), np.uint8)
     walk = np.zeros((size, size), np.uint8)
     _areas(painter, layout, half_m, road, walk)
     slabs = _slabs(size, plan.pixels_per_m)
     pave = np.array(look.sidewalk) + (4 * fine + 5 * broad - 10 * slabs)[..., None]
     _blend(plan.image, pave, walk)
-    kerb = cv2.dilate(road, np.ones((3, 3), np.uint8)) & ~road
+    kerb = np.asarray(cv2.dilate(road, np.ones((3, 3), np.uint8)), np.uint8) & ~road
     plan.image[kerb > 127] = np.array(look.sidewalk) * 1.12
     tracks = _tracks(painter, layout, half_m, size)
     tar = np.array(look.asphalt) + (4.5 * fine + 4 * broad - 7 * tracks)[..., None]
@@ -122,7 +124,7 @@ def _areas(painter: Painter, layout: Layout, half_m: float, road: Picture, walk:
 
 
 def _slabs(size: int, pixels_per_m: float) -> npt.NDArray[np.float32]:
-    step = max(int(round(1.6 * pixels_per_m)), 4)
+    step = max(round(1.6 * pixels_per_m), 4)
     lines = np.zeros((size, size), np.float32)
     lines[::step], lines[:, ::step] = 1.0, 1.0
     return lines
@@ -142,7 +144,7 @@ def _tracks(painter: Painter, layout: Layout, half_m: float, size: int) -> npt.N
                     oil = (layout.stop_line_m, layout.stop_line_m + 18)
                     painter.fill(layout.rectangle(leg, oil, (middle - 0.5, middle + 0.5)), (230,), mask)
     wide = int(0.9 * painter.plan.pixels_per_m) | 1
-    return cv2.blur(mask, (wide, wide)).astype(np.float32) / 255
+    return np.asarray(cv2.blur(mask, (wide, wide)), np.float32) / np.float32(255)
 
 
 def _patches(painter: Painter, layout: Layout, look: Look, rng: np.random.Generator, half_m: float) -> None:
@@ -202,7 +204,12 @@ def _markings(painter: Painter, layout: Layout, look: Look, half_m: float, opaci
         for out in np.arange(layout.bay_m[0], layout.bay_m[1], 1.2):
             stripe(leg, (float(out), float(out) + 0.6), (edge - 0.06, edge + 0.06))
         for out in np.arange(layout.bay_m[0] + 1, layout.bay_m[1] - 4, 6.0):
-            cross = [(out, edge - width + 0.3), (out + 0.2, edge - width + 0.2), (out + 3.2, edge - 0.3), (out + 3.0, edge - 0.2)]
+            cross = [
+                (out, edge - width + 0.3),
+                (out + 0.2, edge - width + 0.2),
+                (out + 3.2, edge - 0.3),
+                (out + 3.0, edge - 0.2),
+            ]
             painter.fill(layout.world(leg, cross), (200,), mask)
     share = (mask.astype(np.float32) / 255 * opacity.astype(np.float32))[..., None]
     plan = painter.plan.image
@@ -212,13 +219,27 @@ def _markings(painter: Painter, layout: Layout, look: Look, half_m: float, opaci
 def _arrow(painter: Painter, layout: Layout, leg: str, lane: int, mask: Picture) -> None:
     middle = layout.lane_side_m(lane, True)
     for out in (layout.stop_line_m + 6, layout.stop_line_m + 26):
-        shaft = [(out + 3.4, middle - 0.08), (out + 1.4, middle - 0.08), (out + 1.4, middle + 0.08), (out + 3.4, middle + 0.08)]
+        shaft = [
+            (out + 3.4, middle - 0.08),
+            (out + 1.4, middle - 0.08),
+            (out + 1.4, middle + 0.08),
+            (out + 3.4, middle + 0.08),
+        ]
         head = [(out + 1.5, middle - 0.32), (out, middle), (out + 1.5, middle + 0.32)]
         painter.fill(layout.world(leg, shaft), (255,), mask)
         painter.fill(layout.world(leg, head), (255,), mask)
         if lane in (1, layout.lanes_in):
             sign = -1 if lane == 1 and layout.lanes_in > 1 else 1
-            bend = [(out + 2.9, middle), (out + 2.7, middle), (out + 1.9, middle + sign * 0.55), (out + 2.1, middle + sign * 0.65)]
-            tip = [(out + 2.3, middle + sign * 0.4), (out + 1.5, middle + sign * 0.85), (out + 2.4, middle + sign * 0.95)]
+            bend = [
+                (out + 2.9, middle),
+                (out + 2.7, middle),
+                (out + 1.9, middle + sign * 0.55),
+                (out + 2.1, middle + sign * 0.65),
+            ]
+            tip = [
+                (out + 2.3, middle + sign * 0.4),
+                (out + 1.5, middle + sign * 0.85),
+                (out + 2.4, middle + sign * 0.95),
+            ]
             painter.fill(layout.world(leg, bend), (255,), mask)
             painter.fill(layout.world(leg, tip), (255,), mask)

@@ -60,7 +60,7 @@ class Layout:
         """World points (N, 2) of leg points (N, 2) given as (out, side)."""
         ux, uy = OUTWARD[leg]
         given = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-        return given[:, :1] * np.array([[ux, uy]]) + given[:, 1:] * np.array([[-uy, ux]])
+        return np.asarray(given[:, :1] * np.array([[ux, uy]]) + given[:, 1:] * np.array([[-uy, ux]]))
 
     def leg_of(self, leg: str, points_m: Array) -> Array:
         """Leg points (N, 2) as (out, side) of world points (N, 2)."""

@@ -40,7 +40,7 @@ class Light:
         """Light factors (N, 3) of faces with unit normals (N, 3) in world axes."""
         facing = np.clip(normals @ np.array(self.sun), 0, None)[:, None]
         up = (0.78 + 0.22 * normals[:, 2])[:, None]
-        return facing * np.array(self.direct) + up * np.array(self.ambient)
+        return np.asarray(facing * np.array(self.direct) + up * np.array(self.ambient))
 
 
 def _sun(azimuth_deg: float, elevation_deg: float) -> tuple[float, float, float]:
@@ -67,12 +67,12 @@ def make_light(light: str = "day", weather: str = "clear", rng: np.random.Genera
                        0.10, 500, 4.5, True, 0.75),
     }[light]  # fmt: skip
     if weather == "overcast":
-        direct = tuple(0.25 * d for d in base.direct)
+        direct = _times(base.direct, 0.25)
         base = replace(base, direct=direct, shadow=base.shadow * 0.3, sky_top=_mix(base.sky_top, base.haze, 0.8))
     elif weather == "rain":
         base = replace(
-            base, direct=tuple(0.12 * d for d in base.direct), ambient=tuple(0.92 * a for a in base.ambient),
-            shadow=base.shadow * 0.2, sky_top=_mix(base.sky_top, base.haze, 0.85), haze=tuple(0.8 * h for h in base.haze),
+            base, direct=_times(base.direct, 0.12), ambient=_times(base.ambient, 0.92),
+            shadow=base.shadow * 0.2, sky_top=_mix(base.sky_top, base.haze, 0.85), haze=_times(base.haze, 0.8),
             haze_m=220.0, noise=base.noise * 1.2, rain=420, wet=1.0, lamps_on=True)  # fmt: skip
     elif weather != "clear":
         raise KeyError(weather)
@@ -82,8 +82,8 @@ def make_light(light: str = "day", weather: str = "clear", rng: np.random.Genera
     tint = np.array([1 - warm, 1.0, 1 + warm]) * gain
     return replace(
         base,
-        direct=tuple(np.array(base.direct) * tint * rng.uniform(0.7, 1.15)),
-        ambient=tuple(np.array(base.ambient) * tint * rng.uniform(0.85, 1.15)),
+        direct=_times(base.direct, tint * rng.uniform(0.7, 1.15)),
+        ambient=_times(base.ambient, tint * rng.uniform(0.85, 1.15)),
         shadow=base.shadow * rng.uniform(0.6, 1.15),
         haze_m=base.haze_m * rng.uniform(0.5, 1.3),
         noise=base.noise * rng.uniform(0.5, 2.0),
@@ -94,3 +94,8 @@ def make_light(light: str = "day", weather: str = "clear", rng: np.random.Genera
 def _mix(a: tuple[float, float, float], b: tuple[float, float, float], share: float) -> tuple[float, float, float]:
     mixed = np.array(a) * (1 - share) + np.array(b) * share
     return float(mixed[0]), float(mixed[1]), float(mixed[2])
+
+
+def _times(a: tuple[float, float, float], factor: float | npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    product = np.array(a) * factor
+    return float(product[0]), float(product[1]), float(product[2])

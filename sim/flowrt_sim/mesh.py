@@ -141,4 +141,4 @@ def _normal(points: Array) -> Array:
     """Unit normal of a planar polygon by Newell's method."""
     following = np.roll(points, -1, axis=0)
     normal = np.cross(points, following).sum(axis=0)
-    return normal / max(float(np.linalg.norm(normal)), 1e-12)
+    return np.asarray(normal / max(float(np.linalg.norm(normal)), 1e-12))

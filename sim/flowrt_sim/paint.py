@@ -75,7 +75,12 @@ def palette(figure: Figure, light: Light) -> Array:
     table = np.zeros((10, 3))
     table[PAINT], table[SECOND], table[SKIN] = figure.paint, figure.second, figure.skin
     table[GLASS] = np.array([62, 54, 46]) + 0.10 * np.array(light.sky_top)
-    table[DARK], table[METAL], table[PLATE], table[SIGNAL] = (34, 33, 32), (125, 125, 124), (205, 215, 220), (28, 30, 28)
+    table[DARK], table[METAL], table[PLATE], table[SIGNAL] = (
+        (34, 33, 32),
+        (125, 125, 124),
+        (205, 215, 220),
+        (28, 30, 28),
+    )
     table[HEADLAMP], table[TAILLAMP] = (225, 228, 228), (36, 30, 150)
     return table
 
@@ -98,7 +103,7 @@ def cast(figure: Figure, camera: Camera) -> Cast | None:
     if high[0] <= 0 or high[1] <= 0 or low[0] >= camera.size_px[0] or low[1] >= camera.size_px[1]:
         return None
     away = np.hypot(figure.x_m - camera.position_m[0], figure.y_m - camera.position_m[1])
-    hull = cv2.convexHull(np.rint(px * (ONE / 2)).astype(np.int32))
+    hull = np.asarray(cv2.convexHull(np.rint(px * (ONE / 2)).astype(np.int32)), np.int32)
     return Cast(figure, world, px, np.concatenate([low, high]), float(away), hull)
 
 
@@ -191,7 +196,9 @@ def _faces(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     for part in order:
         for i in range(part.first, part.last):
             if facing[i]:
-                cv2.fillConvexPoly(picture, fixed[mesh.faces[i]], shades[i], cv2.LINE_8 if plain else cv2.LINE_AA, SHIFT)
+                cv2.fillConvexPoly(
+                    picture, fixed[mesh.faces[i]], shades[i], cv2.LINE_8 if plain else cv2.LINE_AA, SHIFT
+                )
 
 
 def _lamp_colours(colours: Array, slots: npt.NDArray[np.intp], figure: Figure, light: Light) -> None:
@@ -227,7 +234,7 @@ def darken(picture: Picture, outline: Array, share: float, soft: int) -> None:
         return
     mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
     cv2.fillConvexPoly(mask, np.rint((outline - (x1, y1)) * ONE).astype(np.int32), int(255 * share), cv2.LINE_8, SHIFT)
-    mask = 255 - cv2.blur(mask, (soft, soft))
+    mask = np.asarray(255 - cv2.blur(mask, (soft, soft)), np.uint8)
     view = picture[y1:y2, x1:x2]
     cv2.multiply(view, cv2.merge((mask, mask, mask)), dst=view, scale=1 / 255)
 
@@ -235,7 +242,7 @@ def darken(picture: Picture, outline: Array, share: float, soft: int) -> None:
 def _glow_sprite() -> Picture:
     axis = np.linspace(-1, 1, 65)
     away = np.hypot(axis[:, None], axis[None, :])
-    return (255 * np.clip(1 - away, 0, 1) ** 2.2).astype(np.uint8)
+    return np.asarray(255 * np.clip(1 - away, 0, 1) ** 2.2).astype(np.uint8)
 
 
 _SPRITE = _glow_sprite()
@@ -245,7 +252,12 @@ def add_glow(picture: Picture, middle: Array, radius_px: float, colour: Colour, 
     """Add a round glow of light around a pixel."""
     radius = int(max(radius_px, 2))
     x, y = int(middle[0]), int(middle[1])
-    x1, y1, x2, y2 = max(x - radius, 0), max(y - radius, 0), min(x + radius, picture.shape[1]), min(y + radius, picture.shape[0])
+    x1, y1, x2, y2 = (
+        max(x - radius, 0),
+        max(y - radius, 0),
+        min(x + radius, picture.shape[1]),
+        min(y + radius, picture.shape[0]),
+    )
     if x2 <= x1 or y2 <= y1:
         return
     sprite = cv2.resize(_SPRITE, (2 * radius, 2 * radius), interpolation=cv2.INTER_AREA)
@@ -270,7 +282,9 @@ def _beam(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     c, s = np.cos(figure.heading_rad), np.sin(figure.heading_rad)
     x, w = body.length_m / 2, body.width_m / 2
     local = np.array([[x, -w], [x + 11, -w - 1.4], [x + 14, 0], [x + 11, w + 1.4], [x, w]])
-    ground = np.column_stack([figure.x_m + c * local[:, 0] - s * local[:, 1], figure.y_m + s * local[:, 0] + c * local[:, 1]])
+    ground = np.column_stack(
+        [figure.x_m + c * local[:, 0] - s * local[:, 1], figure.y_m + s * local[:, 0] + c * local[:, 1]]
+    )
     outline = camera.clip_ground(ground)
     if len(outline) < 3:
         return
@@ -281,7 +295,7 @@ def _beam(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
     cv2.fillConvexPoly(mask, np.rint((outline - (x1, y1)) * ONE).astype(np.int32), 70, cv2.LINE_8, SHIFT)
     size = max(min((x2 - x1) // 4, 41), 3) | 1
-    mask = cv2.blur(mask, (size, size))
+    mask = np.asarray(cv2.blur(mask, (size, size)), np.uint8)
     view = picture[y1:y2, x1:x2]
     cv2.add(view, cv2.merge([cv2.convertScaleAbs(mask, alpha=a) for a in (0.62, 0.7, 0.74)]), dst=view)
 
@@ -300,4 +314,6 @@ def _glow(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     for middle, away in zip(pixels, depth, strict=True):
         radius = camera.focal_px * ((0.55 if dark else 0.3) if front else (0.28 if figure.braking else 0.2)) / away
         colour = (235.0, 250.0, 255.0) if front else (40.0, 30.0, 255.0)
-        add_glow(picture, middle, radius + 1, colour, (0.9 if dark else 0.5) if front else (0.9 if figure.braking else 0.5))
+        add_glow(
+            picture, middle, radius + 1, colour, (0.9 if dark else 0.5) if front else (0.9 if figure.braking else 0.5)
+        )

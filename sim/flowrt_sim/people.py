@@ -18,7 +18,9 @@ STEP_OFF_S = 5.0
 """People start only in the first seconds of walk, so that everybody is over before the traffic."""
 
 
-def spawn_walker(world: World, leg: str | None = None, act: str = "", out_m: float | None = None, inbound: bool | None = None) -> Walker:
+def spawn_walker(
+    world: World, leg: str | None = None, act: str = "", out_m: float | None = None, inbound: bool | None = None
+) -> Walker:
     """A new person who crosses a leg at its crosswalk, or elsewhere at `out_m`, starting on the given side."""
     rng, layout = world.rng, world.layout
     leg = leg or LEGS[int(rng.integers(4))]
@@ -172,13 +174,20 @@ def _may_cross(world: World, w: Walker) -> bool:
 
 def _someone_fast(world: World, w: Walker) -> bool:
     for v in world.vehicles:
-        for inbound, leg, (start, end) in ((True, v.route.leg, v.route.cross_in_s), (False, v.route.exit, v.route.cross_out_s)):
+        for inbound, leg, (start, end) in (
+            (True, v.route.leg, v.route.cross_in_s),
+            (False, v.route.exit, v.route.cross_out_s),
+        ):
             if leg != w.leg or v.s - v.length > end + 0.5:
                 continue
             ahead = start - v.s
             if ahead < 0 and v.speed > 0.5 and inbound == (w.side > 0):
                 return True
-            if 0 <= ahead < 3.5 * v.speed and v.speed > 2.2 and (v.mode == "run_red" or v.careless or ahead < v.speed * v.speed / 6.0 + 3):
+            if (
+                0 <= ahead < 3.5 * v.speed
+                and v.speed > 2.2
+                and (v.mode == "run_red" or v.careless or ahead < v.speed * v.speed / 6.0 + 3)
+            ):
                 return True
     return False
 
@@ -211,7 +220,7 @@ def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float) -> bool:
             return False
         if ahead <= 0:
             continue
-        stopped = inbound and 0 < v.to_line and v.speed < 0.3 and w.out < world.layout.stop_line_m and v.mode == ""
+        stopped = inbound and v.to_line > 0 and v.speed < 0.3 and w.out < world.layout.stop_line_m and v.mode == ""
         if stopped and world.traffic.lights[w.leg][0] == RED and not v.may_turn_on_red:
             group = VEHICLE_GROUPS[w.leg]
             if world.plan.next_change_s(group, world.time_s) - world.time_s > leave + 1.5:

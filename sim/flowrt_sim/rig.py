@@ -131,7 +131,9 @@ def _sidewalk(layout: Layout, name: str, inbound: bool) -> Array:
     wide = layout.sidewalk_width_m
     if inbound:
         return layout.rectangle(name, (layout.crosswalk_m[0], LANE_END_M), (layout.in_edge_m, layout.in_edge_m + wide))
-    return layout.rectangle(name, (layout.crosswalk_m[0], layout.bay_m[0] - 3), (layout.out_edge_m, layout.out_edge_m - wide))
+    return layout.rectangle(
+        name, (layout.crosswalk_m[0], layout.bay_m[0] - 3), (layout.out_edge_m, layout.out_edge_m - wide)
+    )
 
 
 def _heading(camera: Camera, layout: Layout, name: str, lane: int, inbound: bool) -> list[float]:
@@ -161,7 +163,9 @@ def lamps(layout: Layout, name: str, size_px: tuple[int, int] = (1280, 720)) -> 
     best: dict[str, tuple[float, dict[str, list[float]]]] = {}
     for head in heads(layout):
         towards = np.array([camera.position_m[0] - head.x_m, camera.position_m[1] - head.y_m])
-        facing = float(towards @ np.array([np.cos(head.facing_rad), np.sin(head.facing_rad)])) / float(np.hypot(*towards))
+        facing = float(towards @ np.array([np.cos(head.facing_rad), np.sin(head.facing_rad)])) / float(
+            np.hypot(*towards)
+        )
         pixels, depth = camera.project(np.array([head.lamp_m(lamp) for lamp in LAMP_DROP_M]))
         inside = depth.min() > 3 and (pixels > 4).all() and (pixels < (width - 4, height - 4)).all()
         radius = LAMP_RADIUS_M * camera.focal_px / float(depth.mean())

@@ -7,7 +7,6 @@ every other path into that lane.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -116,7 +115,9 @@ def route(layout: Layout, leg: str, lane: int, kind: str) -> Route:
     if kind.startswith("bay_"):
         bay_side = layout.out_edge_m - layout.bay_width_m * 0.55
         first, last = layout.bay_m
-        end += _shift(first - 2.0, first + 7.0, exit_side, bay_side) + _shift(last - 8.0, last + 3.0, bay_side, exit_side)
+        end += _shift(first - 2.0, first + 7.0, exit_side, bay_side) + _shift(
+            last - 8.0, last + 3.0, bay_side, exit_side
+        )
         hold_out = (first + last) / 2 + 3.0
     end.append((ENTRY_M + 5.0, exit_side))
     raw = np.concatenate([layout.world(leg, begin), curve, layout.world(leaving, end)])
@@ -130,7 +131,13 @@ def _between(layout: Layout, leg: str, leaving: str, a: float, b: float) -> tupl
 
 
 def _quarter(
-    layout: Layout, leg: str, leaving: str, side: float, exit_side: float, near: float, middle: tuple[float, float] | None
+    layout: Layout,
+    leg: str,
+    leaving: str,
+    side: float,
+    exit_side: float,
+    near: float,
+    middle: tuple[float, float] | None,
 ) -> Array:
     """A quarter circle from (near, side) on the entry leg to (near, exit_side) on the exit leg."""
     middle = middle or _between(layout, leg, leaving, near, near)
@@ -183,7 +190,10 @@ def _measured(
     cross_out = (_first(late & (other[:, 0] >= near_out) & (other[:, 1] < 0)), _first(late & (other[:, 0] >= far_out)))
     turning = (0.0, 0.0)
     if near:
-        turning = (_first(early & (own[:, 0] <= near)), _first(late & (other[:, 0] >= near) & (order * SPACING_M > stop)))
+        turning = (
+            _first(early & (own[:, 0] <= near)),
+            _first(late & (other[:, 0] >= near) & (order * SPACING_M > stop)),
+        )
     wait = -1.0
     if kind in ("left", "u_turn"):
         opposing = layout.leg_of(OPPOSITE[leg], points)

@@ -64,7 +64,9 @@ class Sensor:
         move = self.shake(number)
         if move != (0.0, 0.0):
             matrix = np.array([[1, 0, move[0]], [0, 1, move[1]]], np.float64)
-            picture = cv2.warpAffine(picture, matrix, self.size_px, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+            picture = cv2.warpAffine(
+                picture, matrix, self.size_px, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )  # type: ignore[assignment]
         y, x = (int(v) for v in rng.integers(0, PAD, 2))
         tile = self._tiles[0][y : y + picture.shape[0], x : x + picture.shape[1]]
         cv2.addWeighted(picture, 1.0, tile, 1.0, -128.0, dst=picture)

@@ -57,27 +57,34 @@ def _lamps(builder: Builder, half_l: float, half_w: float, low: float, high: flo
 
 def _car(variant: int) -> Body:
     length, width, height = CAR_SIZES_M[variant]
-    l, w = length / 2, width / 2
+    half, w = length / 2, width / 2
     waist = 0.60 * height if variant != 2 else 0.62 * height
     b = Builder()
     first = b.begin()
     nose = waist - 0.16
-    profile = [(-l, 0.22), (-l + 0.25, 0.12), (l - 0.25, 0.12), (l, 0.2), (l, nose - 0.1), (l - 0.12, nose)]
-    profile += [(l - 1.15, waist), (-l + 0.1, waist), (-l, waist - 0.12)]
+    profile = [
+        (-half, 0.22),
+        (-half + 0.25, 0.12),
+        (half - 0.25, 0.12),
+        (half, 0.2),
+        (half, nose - 0.1),
+        (half - 0.12, nose),
+    ]
+    profile += [(half - 1.15, waist), (-half + 0.1, waist), (-half, waist - 0.12)]
     slots = [DARK, DARK, DARK, PAINT, PAINT, PAINT, PAINT, PAINT, PAINT]
     b.extrude(profile, [w * 0.97] * 4 + [w * 0.96] * 2 + [w * 0.97] * 3, PAINT, slots)
     wheel = 0.32 if variant != 2 else 0.36
-    b.wheels((-l + 0.82, l - 0.85), w * 0.97, wheel)
-    _lamps(b, l, w, nose - 0.32, nose - 0.16)
-    b.end_quad(l + 0.011, (-w * 0.5, w * 0.5), (0.28, 0.5), DARK)
-    b.end_quad(l + 0.013, (-0.26, 0.26), (0.38, 0.48), PLATE)
-    b.end_quad(-l - 0.013, (-0.26, 0.26), (0.5, 0.61), PLATE)
+    b.wheels((-half + 0.82, half - 0.85), w * 0.97, wheel)
+    _lamps(b, half, w, nose - 0.32, nose - 0.16)
+    b.end_quad(half + 0.011, (-w * 0.5, w * 0.5), (0.28, 0.5), DARK)
+    b.end_quad(half + 0.013, (-0.26, 0.26), (0.38, 0.48), PLATE)
+    b.end_quad(-half - 0.013, (-0.26, 0.26), (0.5, 0.61), PLATE)
     b.side_quad((-0.03, 0.0), w * 0.975, (0.3, waist - 0.05), DARK)
     b.end(first, 0)
     first = b.begin()
-    tail = {0: -l + 0.55, 1: -l + 0.06, 2: -l + 0.08, 3: -l + 0.12}[variant]
+    tail = {0: -half + 0.55, 1: -half + 0.06, 2: -half + 0.08, 3: -half + 0.12}[variant]
     lean = {0: 0.65, 1: 0.45, 2: 0.35, 3: 0.5}[variant]
-    front = l - 1.1
+    front = half - 1.1
     cabin = [(tail, waist), (front, waist), (front - 0.72, height), (tail + lean, height)]
     b.extrude(cabin, [w * 0.93, w * 0.93, w * 0.76, w * 0.76], GLASS, [DARK, GLASS, PAINT, GLASS])
     mid = (tail + lean + front - 0.72) / 2
@@ -94,83 +101,97 @@ def _car(variant: int) -> Body:
 
 def _van(variant: int) -> Body:
     length, width, height = VAN_SIZES_M[variant]
-    l, w = length / 2, width / 2
+    half, w = length / 2, width / 2
     b = Builder()
     first = b.begin()
     hood = 1.12
-    profile = [(-l, 0.25), (-l + 0.2, 0.16), (l - 0.2, 0.16), (l, 0.25), (l, hood - 0.2), (l - 0.75, hood + 0.08)]
-    profile += [(l - 1.45, height - 0.08), (l - 1.9, height), (-l + 0.1, height), (-l, height - 0.2)]
+    profile = [
+        (-half, 0.25),
+        (-half + 0.2, 0.16),
+        (half - 0.2, 0.16),
+        (half, 0.25),
+        (half, hood - 0.2),
+        (half - 0.75, hood + 0.08),
+    ]
+    profile += [(half - 1.45, height - 0.08), (half - 1.9, height), (-half + 0.1, height), (-half, height - 0.2)]
     widths = [w, w, w, w * 0.96, w * 0.96, w * 0.95, w * 0.88, w * 0.9, w * 0.9, w * 0.92]
     b.extrude(profile, widths, PAINT, [DARK, DARK, DARK, PAINT, PAINT, GLASS, PAINT, PAINT, PAINT, PAINT])
-    b.wheels((-l + 1.0, l - 0.95), w, 0.35)
-    _lamps(b, l, w, 0.62, 0.86, width=0.4)
-    b.end_quad(l + 0.011, (-w * 0.5, w * 0.5), (0.35, 0.62), DARK)
-    b.end_quad(l + 0.013, (-0.26, 0.26), (0.4, 0.5), PLATE)
-    b.end_quad(-l - 0.02, (-w * 0.75, -0.05), (1.35, height - 0.45), GLASS)
-    b.end_quad(-l - 0.02, (0.05, w * 0.75), (1.35, height - 0.45), GLASS)
-    b.side_quad((l - 2.35, l - 1.35), w * 0.985, (hood + 0.1, height - 0.45), GLASS)
+    b.wheels((-half + 1.0, half - 0.95), w, 0.35)
+    _lamps(b, half, w, 0.62, 0.86, width=0.4)
+    b.end_quad(half + 0.011, (-w * 0.5, w * 0.5), (0.35, 0.62), DARK)
+    b.end_quad(half + 0.013, (-0.26, 0.26), (0.4, 0.5), PLATE)
+    b.end_quad(-half - 0.02, (-w * 0.75, -0.05), (1.35, height - 0.45), GLASS)
+    b.end_quad(-half - 0.02, (0.05, w * 0.75), (1.35, height - 0.45), GLASS)
+    b.side_quad((half - 2.35, half - 1.35), w * 0.985, (hood + 0.1, height - 0.45), GLASS)
     if variant == 1:
-        b.side_quad((-l + 0.35, l - 2.5), w * 0.985, (hood + 0.1, height - 0.4), GLASS)
-    b.side_quad((l - 2.43, l - 2.39), w * 1.003, (0.4, hood + 0.05), DARK)
+        b.side_quad((-half + 0.35, half - 2.5), w * 0.985, (hood + 0.1, height - 0.4), GLASS)
+    b.side_quad((half - 2.43, half - 2.39), w * 1.003, (0.4, hood + 0.05), DARK)
     b.end(first, 0)
     return Body("van", length, width, height, b.build())
 
 
 def _truck(variant: int) -> Body:
     length, width, height = TRUCK_SIZES_M[variant]
-    l, w = length / 2, width / 2
+    half, w = length / 2, width / 2
     cab_l, cab_h = 1.9, min(2.75, height - 0.4)
     b = Builder()
     first = b.begin()
-    b.box((-l, l - 0.1), w * 0.85, (0.45, 0.95), DARK)
-    b.wheels((-l + 1.4, l - 1.3) if variant != 1 else (-l + 1.2, -l + 2.4, l - 1.3), w * 0.95, 0.48)
-    b.end_quad(-l - 0.012, (-w * 0.8, -w * 0.5), (0.6, 0.8), TAILLAMP)
-    b.end_quad(-l - 0.012, (w * 0.5, w * 0.8), (0.6, 0.8), TAILLAMP)
+    b.box((-half, half - 0.1), w * 0.85, (0.45, 0.95), DARK)
+    b.wheels((-half + 1.4, half - 1.3) if variant != 1 else (-half + 1.2, -half + 2.4, half - 1.3), w * 0.95, 0.48)
+    b.end_quad(-half - 0.012, (-w * 0.8, -w * 0.5), (0.6, 0.8), TAILLAMP)
+    b.end_quad(-half - 0.012, (w * 0.5, w * 0.8), (0.6, 0.8), TAILLAMP)
     b.end(first, 0)
     first = b.begin()
-    cab = [(l - cab_l, 0.35), (l, 0.28), (l, 1.45), (l - 0.28, cab_h), (l - cab_l, cab_h)]
+    cab = [(half - cab_l, 0.35), (half, 0.28), (half, 1.45), (half - 0.28, cab_h), (half - cab_l, cab_h)]
     b.extrude(cab, w * 0.94, PAINT, [DARK, PAINT, GLASS, PAINT, PAINT])
-    b.side_quad((l - 1.35, l - 0.32), w * 0.95, (1.45, cab_h - 0.3), GLASS)
-    _lamps(b, l, w * 0.94, 0.5, 0.72, width=0.4)
-    b.end_quad(l + 0.011, (-w * 0.55, w * 0.55), (0.85, 1.25), DARK)
-    b.end_quad(l + 0.013, (-0.26, 0.26), (0.4, 0.52), PLATE)
+    b.side_quad((half - 1.35, half - 0.32), w * 0.95, (1.45, cab_h - 0.3), GLASS)
+    _lamps(b, half, w * 0.94, 0.5, 0.72, width=0.4)
+    b.end_quad(half + 0.011, (-w * 0.55, w * 0.55), (0.85, 1.25), DARK)
+    b.end_quad(half + 0.013, (-0.26, 0.26), (0.4, 0.52), PLATE)
     b.end(first, 1)
     first = b.begin()
     if variant == 2:
-        bed = [(-l, 0.95), (l - cab_l - 0.15, 0.95), (l - cab_l - 0.15, 1.65), (-l, 1.65)]
+        bed = [(-half, 0.95), (half - cab_l - 0.15, 0.95), (half - cab_l - 0.15, 1.65), (-half, 1.65)]
         b.extrude(bed, w, SECOND)
-        load = [(-l + 0.3, 1.65), (l - cab_l - 0.5, 1.65), (l - cab_l - 1.1, 2.2), (-l + 1.0, 2.3)]
+        load = [(-half + 0.3, 1.65), (half - cab_l - 0.5, 1.65), (half - cab_l - 1.1, 2.2), (-half + 1.0, 2.3)]
         b.end(first, 1)
         first = b.begin()
         b.extrude(load, [w * 0.9, w * 0.9, w * 0.3, w * 0.3], METAL)
         b.end(first, 2)
     else:
-        b.box((-l, l - cab_l - 0.15), w, (0.95, height), SECOND)
-        b.side_quad((-l + 1.2, l - cab_l - 1.2), w + 0.012, (height * 0.55, height * 0.8), PAINT)
-        b.end_quad(-l - 0.012, (-0.03, 0.03), (1.0, height - 0.1), DARK)
+        b.box((-half, half - cab_l - 0.15), w, (0.95, height), SECOND)
+        b.side_quad((-half + 1.2, half - cab_l - 1.2), w + 0.012, (height * 0.55, height * 0.8), PAINT)
+        b.end_quad(-half - 0.012, (-0.03, 0.03), (1.0, height - 0.1), DARK)
         b.end(first, 1)
     return Body("truck", length, width, height, b.build())
 
 
 def _bus(variant: int) -> Body:
     length, width, height = BUS_SIZES_M[variant]
-    l, w = length / 2, width / 2
+    half, w = length / 2, width / 2
     b = Builder()
     first = b.begin()
-    profile = [(-l, 0.28), (l - 0.1, 0.26), (l, 0.6), (l, 1.15), (l - 0.1, height - 0.45), (l - 0.25, height)]
-    profile += [(-l + 0.1, height), (-l, height - 0.3)]
+    profile = [
+        (-half, 0.28),
+        (half - 0.1, 0.26),
+        (half, 0.6),
+        (half, 1.15),
+        (half - 0.1, height - 0.45),
+        (half - 0.25, height),
+    ]
+    profile += [(-half + 0.1, height), (-half, height - 0.3)]
     b.extrude(profile, w, PAINT, [DARK, PAINT, PAINT, GLASS, PAINT, PAINT, PAINT, PAINT])
-    b.wheels((-l + 2.6, l - 2.6), w, 0.48)
-    b.side_quad((-l + 0.35, l - 0.25), w + 0.012, (1.35, height - 0.55), GLASS)
-    for x in np.arange(-l + 1.7, l - 1.0, 1.45):
+    b.wheels((-half + 2.6, half - 2.6), w, 0.48)
+    b.side_quad((-half + 0.35, half - 0.25), w + 0.012, (1.35, height - 0.55), GLASS)
+    for x in np.arange(-half + 1.7, half - 1.0, 1.45):
         b.side_quad((x, x + 0.1), w + 0.02, (1.35, height - 0.55), PAINT)
-    b.side_quad((-l + 0.1, l - 0.1), w + 0.012, (0.5, 0.85), SECOND)
-    b.end_quad(-l - 0.02, (-w * 0.75, w * 0.75), (1.6, height - 0.6), GLASS)
-    b.end_quad(l + 0.0, (-w * 0.7, w * 0.7), (height - 0.42, height - 0.12), DARK)
-    _lamps(b, l, w, 0.7, 0.92, width=0.45)
+    b.side_quad((-half + 0.1, half - 0.1), w + 0.012, (0.5, 0.85), SECOND)
+    b.end_quad(-half - 0.02, (-w * 0.75, w * 0.75), (1.6, height - 0.6), GLASS)
+    b.end_quad(half + 0.0, (-w * 0.7, w * 0.7), (height - 0.42, height - 0.12), DARK)
+    _lamps(b, half, w, 0.7, 0.92, width=0.45)
     b.end(first, 0)
     first = b.begin()
-    b.box((-l * 0.5, l * 0.2), w * 0.6, (height, height + 0.22), METAL)
+    b.box((-half * 0.5, half * 0.2), w * 0.6, (height, height + 0.22), METAL)
     b.end(first, 1)
     return Body("bus", length, width, height + 0.22, b.build())
 
@@ -191,7 +212,12 @@ def _rider(b: Builder, hip_x: float, hip_z: float, lean: float, top_z: float, le
     b.end(first, level + 1)
     first = b.begin()
     for side in (-1, 1):
-        arm = [(top + 0.05, shoulder_z - 0.2), (top + 0.45, hip_z + 0.18), (top + 0.45, hip_z + 0.28), (top + 0.05, shoulder_z)]
+        arm = [
+            (top + 0.05, shoulder_z - 0.2),
+            (top + 0.45, hip_z + 0.18),
+            (top + 0.45, hip_z + 0.28),
+            (top + 0.05, shoulder_z),
+        ]
         b.extrude(arm, 0.05, PAINT, middle_y=side * 0.25)
     b.end(first, level + 1)
     first = b.begin()
@@ -213,19 +239,19 @@ def _thin_wheel(b: Builder, x: float, radius: float, half_width: float) -> None:
 
 def _motorcycle(variant: int) -> Body:
     length, width, height = CYCLE_SIZES_M["motorcycle"][variant]
-    l = length / 2
+    half = length / 2
     b = Builder()
-    for x in (-l + 0.31, l - 0.31):
+    for x in (-half + 0.31, half - 0.31):
         _thin_wheel(b, x, 0.31, 0.07)
     first = b.begin()
-    frame = [(-l + 0.25, 0.5), (-0.1, 0.25), (0.35, 0.3), (l - 0.45, 0.85), (0.2, 0.95), (-l + 0.1, 0.82)]
+    frame = [(-half + 0.25, 0.5), (-0.1, 0.25), (0.35, 0.3), (half - 0.45, 0.85), (0.2, 0.95), (-half + 0.1, 0.82)]
     b.extrude(frame, 0.17 if variant == 0 else 0.2, PAINT)
-    b.end_quad(-l + 0.08, (-0.1, 0.1), (0.62, 0.74), TAILLAMP)
+    b.end_quad(-half + 0.08, (-0.1, 0.1), (0.62, 0.74), TAILLAMP)
     b.end(first, 1)
     first = b.begin()
-    b.box((l - 0.6, l - 0.42), 0.12, (0.72, 1.0), METAL)
-    b.end_quad(l - 0.4, (-0.1, 0.1), (0.75, 0.93), HEADLAMP)
-    b.box((l - 0.72, l - 0.62), width / 2, (0.98, 1.04), DARK)
+    b.box((half - 0.6, half - 0.42), 0.12, (0.72, 1.0), METAL)
+    b.end_quad(half - 0.4, (-0.1, 0.1), (0.75, 0.93), HEADLAMP)
+    b.box((half - 0.72, half - 0.62), width / 2, (0.98, 1.04), DARK)
     b.end(first, 2)
     _rider(b, -0.25, 0.86, 0.22, height, 3, SECOND)
     return Body("motorcycle", length, width, height, b.build())
@@ -233,17 +259,17 @@ def _motorcycle(variant: int) -> Body:
 
 def _bicycle(variant: int) -> Body:
     length, width, height = CYCLE_SIZES_M["bicycle"][variant]
-    l = length / 2
+    half = length / 2
     b = Builder()
-    for x in (-l + 0.34, l - 0.34):
+    for x in (-half + 0.34, half - 0.34):
         _thin_wheel(b, x, 0.34, 0.025)
     first = b.begin()
-    b.extrude([(-l + 0.34, 0.32), (0.0, 0.28), (l - 0.42, 0.85), (-0.2, 0.85)], 0.02, METAL)
+    b.extrude([(-half + 0.34, 0.32), (0.0, 0.28), (half - 0.42, 0.85), (-0.2, 0.85)], 0.02, METAL)
     b.end(first, 1)
     first = b.begin()
-    b.box((l - 0.5, l - 0.42), width / 2, (0.98, 1.03), DARK)
-    b.end_quad(l - 0.34, (-0.04, 0.04), (0.72, 0.8), HEADLAMP)
-    b.end_quad(-l + 0.3, (-0.04, 0.04), (0.6, 0.68), TAILLAMP)
+    b.box((half - 0.5, half - 0.42), width / 2, (0.98, 1.03), DARK)
+    b.end_quad(half - 0.34, (-0.04, 0.04), (0.72, 0.8), HEADLAMP)
+    b.end_quad(-half + 0.3, (-0.04, 0.04), (0.6, 0.68), TAILLAMP)
     b.end(first, 1)
     _rider(b, -0.22, 0.95, 0.32, height, 2, SKIN)
     return Body("bicycle", length, width, height, b.build())

@@ -43,13 +43,19 @@ class SimCamera:
         self.world = World(options.seed, options.scenario, options.rate)
         light, weather = WEATHERS[options.weather]
         self._view = View(
-            self.world, options.camera, options.size, make_light(light, weather), options.blur, options.jpeg, options.shake
+            self.world,
+            options.camera,
+            options.size,
+            make_light(light, weather),
+            options.blur,
+            options.jpeg,
+            options.shake,
         )
 
     @property
     def frame_count(self) -> int | None:
         """How many frames there are in all, or None when there is no end."""
-        return int(round(self.options.duration_s * self.fps)) if self.options.duration_s else None
+        return round(self.options.duration_s * self.fps) if self.options.duration_s else None
 
     def frame(self, number: int) -> SimFrame:
         """Frame `number`; numbers must not go back, but may leave frames out."""
@@ -96,7 +102,9 @@ def signal_plan(options: SimOptions | str) -> SignalPlan:
     return World(options.seed, options.scenario, options.rate).plan
 
 
-def open_signals(options: SimOptions | str, every_s: float = 1.0) -> Iterator[tuple[float, dict[str, tuple[str, float]]]]:
+def open_signals(
+    options: SimOptions | str, every_s: float = 1.0
+) -> Iterator[tuple[float, dict[str, tuple[str, float]]]]:
     """A feed like SPaT: (time since the start, {group: (state, since when)}), at every change and every `every_s` seconds.
 
     Both times are seconds since the start; `since` may be negative for a state that began before.

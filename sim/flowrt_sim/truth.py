@@ -133,7 +133,7 @@ class Referee:
             self._forget()
 
     def _forget(self) -> None:
-        alive = {a.number for a in (*self.world.vehicles, *self.world.walkers)}
+        alive = {a.number for a in self.world.actors}
         self._vehicles = {n: m for n, m in self._vehicles.items() if n in alive}
         self._walkers = {n: m for n, m in self._walkers.items() if n in alive}
         self._open = {key: i for key, i in self._open.items() if key[0] in alive}
@@ -173,7 +173,9 @@ class Referee:
         if _turn_name(v.route.kind) == "right" and memory.full_stop:
             return
         detail = "creeping" if v.speed < 3.0 else "fast"
-        self._say("red_light", v, v.route.leg, f"in_{v.route.lane}", crossed, crossed - since, time_s=crossed, detail=detail)
+        self._say(
+            "red_light", v, v.route.leg, f"in_{v.route.lane}", crossed, crossed - since, time_s=crossed, detail=detail
+        )
 
     def _amber(self, v: Vehicle, memory: _Memory, light: tuple[str, float]) -> None:
         """Faster than at amber onset by the factor, still ahead of the stop line."""
@@ -298,7 +300,9 @@ class Referee:
             median = sorted(speeds)[len(speeds) // 2] * 3.6
             if len(speeds) * STEP_S > 0.8 and median > self.world.layout.limit_kmh + self.rules.speeding_tolerance_kmh:
                 where = measured.removesuffix("_in").removesuffix("_out")
-                self._say("speeding", v, _leg_of(where), _lane_of(v, where), self.world.time_s - len(speeds) * STEP_S, median)
+                self._say(
+                    "speeding", v, _leg_of(where), _lane_of(v, where), self.world.time_s - len(speeds) * STEP_S, median
+                )
 
     def _jaywalking(self, w: Walker) -> None:
         """On the carriageway outside a crosswalk, or on one having entered it against don't walk."""
@@ -322,10 +326,26 @@ class Referee:
             self._extend(*key)
         elif now - since >= self.rules.jaywalking_s:
             self._open[key] = len(self.violations)
-            zone, detail = ("crosswalk", "against don't walk") if on_crosswalk else ("carriageway", "outside a crosswalk")
+            zone, detail = (
+                ("crosswalk", "against don't walk") if on_crosswalk else ("carriageway", "outside a crosswalk")
+            )
             place = (w.x, w.y)
             self.violations.append(
-                Violation("jaywalking", w.number, "pedestrian", w.leg, zone, now, since, now, place, place, now - since, -1, detail)
+                Violation(
+                    "jaywalking",
+                    w.number,
+                    "pedestrian",
+                    w.leg,
+                    zone,
+                    now,
+                    since,
+                    now,
+                    place,
+                    place,
+                    now - since,
+                    -1,
+                    detail,
+                )
             )
 
     def _near_miss(self, found: Conflict) -> None:
@@ -336,9 +356,21 @@ class Referee:
         kinds = {v.number: v.kind for v in self.world.vehicles}
         by_pet = found.pet_s <= self.rules.pet_s
         self.violations.append(
-            Violation("near_miss", found.actor, kinds.get(found.actor, "pedestrian"), leg, "", found.time_s, found.start_s,
-                      found.time_s, found.ground_m, found.ground_m, found.pet_s if by_pet else found.ttc_s, found.other,
-                      "pet" if by_pet else "ttc")  # fmt: skip
+            Violation(
+                "near_miss",
+                found.actor,
+                kinds.get(found.actor, "pedestrian"),
+                leg,
+                "",
+                found.time_s,
+                found.start_s,
+                found.time_s,
+                found.ground_m,
+                found.ground_m,
+                found.pet_s if by_pet else found.ttc_s,
+                found.other,
+                "pet" if by_pet else "ttc",
+            )
         )
 
 

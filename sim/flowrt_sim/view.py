@@ -126,7 +126,7 @@ class View:
     def _figures(self, share: float) -> tuple[list[Figure], dict[int, State]]:
         figures: list[Figure] = []
         found: dict[int, State] = {}
-        for actor in (*self.world.vehicles, *self.world.walkers):
+        for actor in self.world.actors:
             after = self._after.get(actor.number)
             if after is None:
                 continue
@@ -134,8 +134,18 @@ class View:
             found[actor.number] = now
             paint, second, skin = actor.colours
             figures.append(
-                Figure(actor.shape, now.x_m, now.y_m, now.heading_rad, paint, second, skin, actor.number, now.braking,
-                       now.stride)  # fmt: skip
+                Figure(
+                    actor.shape,
+                    now.x_m,
+                    now.y_m,
+                    now.heading_rad,
+                    paint,
+                    second,
+                    skin,
+                    actor.number,
+                    now.braking,
+                    now.stride,
+                )
             )
         return figures, found
 
@@ -178,7 +188,7 @@ class View:
                 kept.append(item)
                 boxes.append(cut)
         now = [found[item.actor] for item in kept]
-        shapes = {a.number: a.shape for a in (*self.world.vehicles, *self.world.walkers)}
+        shapes = {a.number: a.shape for a in self.world.actors}
         half = np.array([shapes[item.actor].length_m / 2 for item in kept])
         heading = np.array([s.heading_rad for s in now])
         ground = np.array([(s.x_m, s.y_m) for s in now]).reshape(-1, 2)

@@ -14,7 +14,7 @@ from flowrt_sim.actors import Vehicle, Walker, new_vehicle
 from flowrt_sim.drive import Traffic, drive
 from flowrt_sim.layout import LEGS, Layout
 from flowrt_sim.people import spawn_walker, step_walkers
-from flowrt_sim.route import ENTRY_M, Route, route
+from flowrt_sim.route import Route, route
 from flowrt_sim.signals import SignalPlan
 
 STEP_S = 0.05
@@ -56,6 +56,11 @@ class World:
         self.traffic = Traffic(self)
         self.director = Director(self, np.random.default_rng((seed, 4)))
 
+    @property
+    def actors(self) -> list[Vehicle | Walker]:
+        """Everybody: vehicles, then people."""
+        return [*self.vehicles, *self.walkers]
+
     def number(self) -> int:
         """A new actor number, never used again."""
         self._numbers += 1
@@ -85,7 +90,9 @@ class World:
 
     def _move(self, vehicle: Vehicle, wanted: float) -> None:
         jerk = 12.0 * STEP_S
-        vehicle.acceleration = max(min(wanted, vehicle.acceleration + jerk), min(vehicle.acceleration - 2.5 * jerk, wanted + 8))
+        vehicle.acceleration = max(
+            min(wanted, vehicle.acceleration + jerk), min(vehicle.acceleration - 2.5 * jerk, wanted + 8)
+        )
         if wanted < -6.5:
             vehicle.acceleration = wanted
         speed = max(vehicle.speed + vehicle.acceleration * STEP_S, 0.0)
@@ -151,6 +158,3 @@ class World:
         """A world point as (out, side) of a leg."""
         place = self.layout.leg_of(leg, np.array([[x, y]]))[0]
         return float(place[0]), float(place[1])
-
-
-ENTRY = ENTRY_M

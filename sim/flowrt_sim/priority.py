@@ -1,0 +1,149 @@
+"""Who has priority: gaps for left turns, turns on red, room behind the crosswalk, clearing the box.
+
+Each function answers one question of a driver about everybody else, from the look-ups of `drive.Traffic`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowrt_sim.actors import Vehicle
+from flowrt_sim.layout import LEGS, OPPOSITE
+from flowrt_sim.signals import GREEN, VEHICLE_GROUPS
+
+if TYPE_CHECKING:
+    from flowrt_sim.world import World
+
+EASY_BRAKE = 3.2
+"""Deceleration up to which a driver stops at amber."""
+GAP_S = 5.0
+"""Time to the next opposing vehicle that a left turner wants."""
+
+
+def in_bay(v: Vehicle) -> bool:
+    hold = v.route.hold_s
+    return hold > 0 and hold - 7.0 < v.s - v.length / 2 and v.s - v.length < hold + 7.5
+
+
+def room_behind(world: World, v: Vehicle) -> bool:
+    """Whether there will be room to clear the own crosswalk, and behind the exit crosswalk."""
+    way = v.route
+    if v.to_line > 12:
+        return True
+    need = v.length + 1.5
+    for other in world.traffic.by_leg[way.leg]:
+        if other is v or other.route.lane != way.lane or other.to_line >= 0 or other.s < v.s:
+            continue
+        if (
+            other.speed < 3.0
+            and other.s - other.length - way.cross_in_s[1] < need
+            and other.s < other.route.cross_out_s[0] + 3
+        ):
+            return False
+    for other in world.traffic.outbound.get((way.exit, way.exit_lane), ()):
+        if other.speed < 2.0 and not in_bay(other) and other.in_exit - other.length < 3.5 + need:
+            return False
+    return True
+
+
+def cross_runner(world: World, v: Vehicle, since_s: float) -> bool:
+    """Whether someone from the crossing road is still in the box, or runs the red light towards it."""
+    for leg in LEGS:
+        if VEHICLE_GROUPS[leg] == VEHICLE_GROUPS[v.route.leg]:
+            continue
+        for other in world.traffic.by_leg[leg]:
+            if since_s < 5.0 and 0 < other.to_line < 45 and other.mode == "run_red":
+                return True
+            inside = other.to_line <= 0 and other.s - other.length < other.route.cross_out_s[0] - 3
+            if (
+                not inside
+                or other.mode in ("creep", "overshoot")
+                or other.red_turn
+                or other.s < other.route.cross_in_s[1]
+            ):
+                continue
+            if (since_s < 5.0 and other.speed > 1.5) or other.route.kind in ("left", "u_turn"):
+                return True
+    return False
+
+
+def gap_is_free(world: World, v: Vehicle) -> bool:
+    """Whether a left or U-turn may begin: no opposing vehicle within GAP_S and no one on the exit crosswalk."""
+    traffic, way = world.traffic, v.route
+    if traffic.busy.get((way.exit, False)):
+        return False
+    if v.to_line > 0 and traffic.lights[way.leg][0] != GREEN:
+        return True
+    for other in traffic.by_leg[OPPOSITE[way.leg]]:
+        if other.route.kind in ("left", "u_turn") and way.kind == "left":
+            continue
+        to_box = other.route.cross_in_s[1] - other.s
+        if other.s - other.length > other.route.exit_s - 4.0:
+            continue
+        light = traffic.lights[other.route.leg][0]
+        if light != GREEN and other.speed < 0.5 and other.mode != "run_red":
+            continue
+        stopping = other.to_line > 0 and light != GREEN
+        if stopping and other.speed * other.speed < 2 * EASY_BRAKE * other.to_line and other.mode != "run_red":
+            continue
+        if (
+            other.to_line > 0.3
+            and other.speed < 0.3
+            and world.closed_until_s.get((other.route.exit, other.route.exit_lane), 0) > world.time_s
+        ):
+            continue
+        if to_box < 6.0 or to_box / max(other.speed, 2.5) < GAP_S:
+            return False
+    exit_queue = traffic.outbound.get((way.exit, way.exit_lane), ())
+    if any(o.speed < 2.0 and not in_bay(o) and o.in_exit - o.length < v.length + 5 for o in exit_queue):
+        return False
+    return not lane_inflow(world, v, 3.5 if traffic.lights[way.leg][0] == GREEN else 1.5)
+
+
+def lane_inflow(world: World, v: Vehicle, within_s: float) -> bool:
+    """Whether someone else reaches the same exit lane soon from another road."""
+    way = v.route
+    for other in world.vehicles:
+        if (
+            other is v
+            or other.route.exit != way.exit
+            or other.route.exit_lane != way.exit_lane
+            or other.route.leg == way.leg
+        ):
+            continue
+        left = other.route.exit_s - other.s
+        if left < -6.0 - other.length:
+            continue
+        light = world.traffic.lights[other.route.leg][0]
+        if (
+            other.to_line > 0
+            and light != GREEN
+            and other.mode != "run_red"
+            and other.speed**2 < 2 * EASY_BRAKE * other.to_line
+        ):
+            continue
+        if left / max(other.speed, 3.0) < within_s + 2.0 or (light == GREEN and v.to_line > 0 and left < 45.0):
+            return True
+    return False
+
+
+def red_turn_is_free(world: World, v: Vehicle) -> bool:
+    """Whether a right turn on red may begin after the full stop."""
+    traffic, way = world.traffic, v.route
+    if traffic.busy.get((way.leg, True)) or traffic.busy.get((way.exit, False)):
+        return False
+    for w in world.walkers:
+        if (
+            w.leg in (way.leg, way.exit)
+            and not w.crossing
+            and w.law
+            and w.speed > 0.3
+            and abs(w.side) < 13
+            and w.gate >= w.next
+        ):
+            return False
+        if w.leg == way.leg and w.crossing:
+            return False
+    if world.plan.next_change_s(VEHICLE_GROUPS[way.leg], world.time_s) - world.time_s < 3.0:
+        return False
+    return not lane_inflow(world, v, 6.0)
