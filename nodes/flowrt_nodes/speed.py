@@ -74,10 +74,12 @@ speeds: {type: speed, from: tracks, scene: north}
 
     def process(self, tracks: Tracks) -> Tracks:
         view, fresh = self._views.fit(tracks)
-        if view.viewpoint is None or not len(tracks):
+        if view.viewpoint is None:
             return tracks
         if fresh:
             self._prepare(view)
+        if not len(tracks):
+            return tracks
         table = self._table
         rows, _ = table.rows(tracks)
         heading = self._headings(view.viewpoint, tracks, table["heading"][rows])
