@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import networkx as nx
 
@@ -23,11 +23,10 @@ from flowrt.node import Context, Inference, Node, Outbox, Shared, Source
 from flowrt.plan import Plan
 from flowrt.runtime.cell import Cell, InferenceCell, OutboxCell, RecordingCell, SourceCell
 from flowrt.runtime.driver import Collector, Driver, SourceDriver
+from flowrt.runtime.faults import FaultLog
+from flowrt.runtime.outboxes import NoOutboxes, Outboxes
 
 log = logging.getLogger("flowrt")
-
-REPEAT_S = 10.0
-"""The same fault of the same node is logged once in so long; each is counted, and offered to `catch`."""
 
 
 class StartFailed(Exception):
@@ -41,43 +40,6 @@ class StartFailed(Exception):
 
 class ReloadFailed(Exception):
     """A reload was rolled back; the old flow goes on as it was."""
-
-
-class Outboxes(Protocol):
-    """Where letters go: `flowrt.delivery.Delivery`, or a recorder in flow tests."""
-
-    def add(self, name: str, node: Outbox) -> None: ...
-    def swap(self, name: str, node: Outbox) -> None: ...
-    def remove(self, name: str, *, timeout_s: float) -> int: ...
-    def accept(self, name: str, letters: Any, *, events: Any = (), origin_ns: int = 0) -> None: ...
-    def statistics(self) -> dict[str, Any]: ...
-    def settle(self, timeout_s: float) -> None: ...
-    def close(self, timeout_s: float) -> None: ...
-
-
-class NoOutboxes:
-    """In place of the delivery where outboxes are recorded."""
-
-    def add(self, name: str, node: Outbox) -> None:
-        """Nothing is delivered."""
-
-    swap = add
-
-    def remove(self, name: str, *, timeout_s: float) -> int:
-        """Nothing is left behind."""
-        return 0
-
-    def accept(self, name: str, letters: Any, *, events: Any = (), origin_ns: int = 0) -> None:
-        """Nothing comes here."""
-
-    def statistics(self) -> dict[str, Any]:
-        """No sinks."""
-        return {}
-
-    def settle(self, timeout_s: float) -> None:
-        """Nothing is under way."""
-
-    close = settle
 
 
 class Runtime:
@@ -117,7 +79,7 @@ class Runtime:
         self.outboxes: set[str] = set()
         self.events: dict[str, int] = {}
         self.last_events: deque[EventRow] = deque(maxlen=50)
-        self._said: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._fault_log = FaultLog()
         self._known_events: OrderedDict[str, None] = OrderedDict()
         self._gone_in = self._gone_sent = 0
         self.structure = threading.Lock()  # who changes cells and drivers
@@ -336,16 +298,7 @@ class Runtime:
             self.done.set()
 
     def _on_fault(self, cell: Cell, fault: Fault) -> None:
-        key = (cell.name, fault.error_type, fault.error)
-        logged_s, unsaid = self._said.get(key, (0.0, 0))
-        if monotonic() - logged_s < REPEAT_S and logged_s:
-            self._said[key] = logged_s, unsaid + 1
-        else:
-            more = f" ({unsaid} more of these since)" if unsaid else ""
-            log.error("%s: %s: %s%s", cell.name, fault.error_type, fault.error, more, extra={"node": cell.name})
-            if len(self._said) > 1000:
-                self._said.clear()
-            self._said[key] = monotonic(), 0
+        self._fault_log.tell(fault)
         cell.emit(fault)
 
     # -- rest -----------------------------------------------------------------------------------------------------
