@@ -39,7 +39,12 @@ class World:
 
 @contextmanager
 def world(
-    node: Outbox, folder: Path, services: Mapping[str, Any], *, journal: Path | None = None, shared: Shared | None = None
+    node: Outbox,
+    folder: Path,
+    services: Mapping[str, Any],
+    *,
+    journal: Path | None = None,
+    shared: Shared | None = None,
 ) -> Iterator[World]:
     """The node open, its letters under way. journal: a file; in memory without one."""
     clock = SystemClock()
