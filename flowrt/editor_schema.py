@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from flowrt.catalog import Catalog, NodeType, NodeTypeError
+from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
 from flowrt.flow import Restart
 from flowrt.load.scenes import SceneBlock
 from flowrt.node import Source
@@ -33,6 +33,17 @@ UNITS = {
 Schema = dict[str, Any]
 
 _FILLED: Schema = {"type": "string", "pattern": r"\$\{(env|file):", "description": "filled from outside: ${env:NAME}"}
+_NAMES = {
+    "scene": "The scene of the camera; may be left out where the flow has only one.",
+    "zone": "A zone of the scene.",
+    "line": "A line of the scene.",
+    "signal": "A signal group.",
+    "service": "An entry of `services`.",
+    "file": "A file, relative to the flow file.",
+    "node": "The name of a node.",
+    "feed": "The node whose messages arrive here as a second input.",
+}
+"""What a setting is whose type says all."""
 _NODE_NAME = "^[a-z][a-z0-9_]*$"
 _SOURCE_NAME = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$"
 
@@ -46,12 +57,14 @@ def editor_schema(catalog: Catalog) -> Schema:
     """The schema of flow files with the types of a catalogue. Types that can't be imported are left out."""
     definitions: dict[str, Schema] = {}
     nodes = []
+    names = []  # said beside the branches as well, so that an editor offers all of them
     for name in catalog.names():
         try:
             kind = catalog.get(name)
         except NodeTypeError:
             continue
         definitions[f"node.{name}"] = _node(kind, definitions)
+        names.append(name)
         nodes.append({"$ref": f"#/$defs/node.{name}"})
     scene = _struct(SceneBlock, "scene", definitions)
     services = {name: _struct(block, f"service.{name}", definitions) for name, block in KINDS.items()}
@@ -87,7 +100,12 @@ def editor_schema(catalog: Catalog) -> Schema:
                 "description": "The nodes by name: small letters, digits and _.",
                 "minProperties": 1,
                 "propertyNames": {"pattern": _NODE_NAME},
-                "additionalProperties": {"type": "object", "required": ["type"], "oneOf": nodes},
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": {"type": {"enum": names, "description": "What the node does."}},
+                    "required": ["type"],
+                    "oneOf": nodes,
+                },
             },
         },
         "patternProperties": {"^x-": {}},
@@ -99,6 +117,11 @@ def editor_schema(catalog: Catalog) -> Schema:
 def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
     """One branch of the `oneOf`: the common keys, and the type's own settings."""
     own = _struct(kind.cls, f"node.{kind.name}", definitions)
+    for name, extra in setting_extras(kind.cls).items():
+        if extra.get("kind") and "description" not in own["properties"].get(name, {}):
+            own["properties"][name]["description"] = _NAMES[extra["kind"]]
+    # a flow's only scene need not be named
+    required = [name for name in own.get("required", []) if name != "scene"]
     source = issubclass(kind.cls, Source)
     common: Schema = {"type": {"const": kind.name, "description": kind.summary}}
     if not source:
@@ -120,7 +143,7 @@ def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
         "type": "object",
         "description": inspect.getdoc(kind.cls) or "",
         "properties": common | own["properties"],
-        "required": ["type", *([] if source else ["from"]), *own.get("required", [])],
+        "required": ["type", *([] if source else ["from"]), *required],
         "additionalProperties": False,
     }
 
@@ -163,10 +186,15 @@ def _tidy(schema: Schema, prefix: str) -> Schema:
 
 def _property(name: str, schema: Schema) -> Schema:
     about = {key: schema.pop(key) for key in ("description", "default", "examples") if key in schema}
+    kinds = schema.get("anyOf", [schema])
+    for kind in kinds:  # `Annotated[float, setting(…)] | None`: what is said belongs to the whole
+        said = kind.pop("description", "")
+        about.setdefault("description", said)
+    if not about["description"]:
+        del about["description"]
     unit = unit_of(name)
     if unit:
         about["description"] = f"{about.get('description', '')} In {unit}.".strip()
-    kinds = schema.get("anyOf", [schema])
     if any(kind.get("type") == "string" and len(kind) == 1 for kind in kinds):
         return about | schema
     return about | {"anyOf": [*kinds, _FILLED]}

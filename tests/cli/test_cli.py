@@ -1,0 +1,304 @@
+"""The command line as a user meets it: output, exit codes, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flowrt import cli, show
+from flowrt.catalog import Catalog
+from flowrt.commands import BUILT_IN
+from flowrt.commands.graph import mermaid, svg
+from flowrt.commands.nodes import description, listing
+from flowrt.graph_layout import layout
+from flowrt.load import load
+from flowrt.problem import Problem
+
+CASES = Path(__file__).parents[1] / "cases"
+FLOW = CASES / "valid-include.yaml"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def flowrt(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, as a shell starts it."""
+    return subprocess.run(
+        [sys.executable, "-m", "flowrt.cli", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+        timeout=60,
+    )
+
+
+def test_check_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", str(FLOW)]) == 0
+    assert capsys.readouterr().out == f"{FLOW}: ok, 7 nodes, 7 edges, 1 scene\n"
+
+
+def test_check_shows_the_place(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("flow.yaml").write_text(
+        "flow: a\nnodes:\n  tick: {type: timer, evry_s: 1}\n  print: {type: debug, from: tick}\n"
+    )
+    assert cli.main(["check", "flow.yaml"]) == 1
+    assert capsys.readouterr().out == (
+        "error: unknown setting 'evry_s' of 'timer'\n"
+        "  --> flow.yaml:3:23\n"
+        "  |\n"
+        "3 |   tick: {type: timer, evry_s: 1}\n"
+        "  |                       ^^^^^^\n"
+        "  = at nodes.tick.evry_s\n"
+        "  = help: did you mean 'every_s'?\n"
+        "\n"
+        "flow.yaml: 1 error\n"
+    )
+
+
+def test_check_several_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", str(FLOW), "nothing.yaml", str(CASES / "valid-unused-output.yaml")]) == 1
+    out = capsys.readouterr().out
+    assert "error: the file does not exist\n  --> nothing.yaml\n" in out
+    assert "1 warning" in out
+
+
+def test_check_json(capsys: pytest.CaptureFixture[str]) -> None:
+    path = CASES / "invalid-everything-at-once.yaml"
+    assert cli.main(["check", "--format", "json", str(path)]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    assert len(answer["problems"]) == path.read_text().count("# expect:")
+    assert set(answer["problems"][0]) == {"file", "line", "column", "path", "message", "hint", "severity"}
+    assert cli.main(["check", "--format", "json", str(FLOW)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "problems": []}
+
+
+def test_check_github(capsys: pytest.CaptureFixture[str]) -> None:
+    path = CASES / "invalid-unknown-setting.yaml"
+    assert cli.main(["check", "--format", "github", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert (
+        out
+        == f"::error file={path},line=4,col=23,endColumn=28::unknown setting 'evry_s' of 'timer' (did you mean 'every_s'?)\n"
+    )
+
+
+def test_github_annotations_are_escaped() -> None:
+    problem = Problem(file="a,b:c.yaml", line=1, column=2, path="", message="50 %\nmore")
+    assert show.github([problem]) == "::error file=a%2Cb%3Ac.yaml,line=1,col=2::50 %25%0Amore"
+
+
+def test_carets_stand_below_wide_characters_and_long_lines(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    line = "道路: " + "x" * 300 + " BAD tail" + "y" * 200
+    path.write_text(line + "\n", "utf-8")
+    column = line.index("BAD") + 1
+    said = show.text([Problem(file=str(path), line=1, column=column, end_column=column + 3, path="", message="no")])
+    shown, carets = said.splitlines()[3:5]
+    assert shown[carets.index("^") : carets.index("^") + 3] == "BAD"
+    assert carets.count("^") == 3
+    assert len(shown) < 140
+    said = show.text([Problem(file=str(path), line=1, column=5, end_column=6, path="", message="no")])
+    assert said.splitlines()[4] == "  |       ^"  # two wide characters, a colon and a blank before it
+
+
+def test_nothing_that_a_terminal_obeys_gets_through(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("flow.yaml").write_text('flow: "\\e]0;owned\\a"\nnodes:\n  "\\e[31mred": {type: debug}\n')
+    assert cli.main(["check", "flow.yaml"]) == 1
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_colour_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert show.wants_colour(Terminal())  # type: ignore[arg-type]  # only isatty is asked
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not show.wants_colour(Terminal())  # type: ignore[arg-type]  # as above
+    problem = Problem(file="f", line=0, column=0, path="", message="no")
+    assert "\x1b[31m" in show.text([problem], colour=True)
+    assert "\x1b" not in show.text([problem])
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 2),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["chek"], 2),
+        (["--chek"], 2),
+        (["check"], 2),
+        (["check", "--format", "xml", "f.yaml"], 2),
+        (["check", "--set", "nothing", "f.yaml"], 2),
+        (["check", "--help"], 0),
+        (["check", "nothing.yaml"], 1),
+        (["graph", "nothing.yaml"], 1),
+        (["graph", "nothing.yaml", "-o", "f.bmp"], 2),
+        (["nodes", "camrea"], 2),
+        (["new", "a/b"], 2),
+        (["schema", "-o", "no/such/folder.json"], 3),
+    ],
+)
+def test_exit_codes(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == code
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err + said.out
+    assert said.err or said.out
+
+
+def test_errors_without_a_name_end_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flowrt.commands import nodes
+
+    def fail(args: object) -> int:
+        raise RuntimeError("a\nb")
+
+    monkeypatch.setattr(nodes, "run", fail)
+    monkeypatch.delenv("FLOWRT_DEBUG", raising=False)
+    assert cli.main(["nodes"]) == 3
+    assert capsys.readouterr().err == "flowrt: internal error: RuntimeError: a b (FLOWRT_DEBUG=1 shows where)\n"
+    monkeypatch.setenv("FLOWRT_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        cli.main(["nodes"])
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name, command in BUILT_IN.items():
+        assert re.search(rf"^  {name} +{re.escape(command.help)}$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_command_is_there_and_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([name, "--help"]) == 0
+    assert BUILT_IN[name].help.rstrip(".")[:12] in capsys.readouterr().out
+
+
+def test_a_reader_that_goes_away() -> None:
+    command = f"{sys.executable} -m flowrt.cli schema | head -c 10"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ('{\n  "$schem'[:10], "")
+
+
+def test_check_waits_for_nothing_heavy() -> None:
+    """What takes long to import is not imported for a check. A flow without outboxes needs no contract either."""
+    code = (
+        "import sys; from flowrt import cli; code = cli.main(['check', sys.argv[1]]); "
+        "heavy = {'cv2', 'openvino', 'scipy', 'rich', 'jsonschema', 'networkx', 'paho', 'starlette', 'cel', 'influxdb_client'}; "
+        "print(code, sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(FLOW)], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "0 []", done.stdout + done.stderr
+
+
+def test_new_passes_check_and_overwrites_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["new", "main-and-5th"]) == 0
+    text = Path("main-and-5th.yaml").read_text()
+    assert cli.main(["check", "main-and-5th.yaml"]) == 0
+    assert "ok" in capsys.readouterr().out
+    assert cli.main(["new", "main-and-5th.yaml"]) == 3
+    assert "not overwritten" in capsys.readouterr().err
+    assert Path("main-and-5th.yaml").read_text() == text
+
+
+def test_nodes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["nodes"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^  camera +\S", out, re.MULTILINE)
+    assert "Can't be used" not in out
+    assert cli.main(["nodes", "roi"]) == 0
+    out = capsys.readouterr().out
+    for said in (
+        "takes tracks (Tracks)",
+        "gives zone_events (ZoneEvent)",
+        "debounce_s",
+        "seconds",
+        "default",
+        "Example",
+    ):
+        assert said in out
+
+
+def test_nodes_tells_of_broken_types() -> None:
+    catalog = Catalog(CASES)
+    assert re.search(r"Can't be used\n  broken: .*there_is_no_such_module", listing(catalog))
+
+
+@pytest.mark.parametrize("name", Catalog().names())
+def test_every_type_describes_itself(name: str) -> None:
+    kind = Catalog().get(name)
+    said = description(kind)
+    assert kind.summary in said
+    if kind.role == "sink":
+        assert "Guarantee" in said or "at least once" in said.lower() or "lost" in said.lower(), (
+            "a sink states its guarantee"
+        )
+
+
+def test_graph_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["graph", str(FLOW)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("flowchart LR\n")
+    assert '  zones -->|"zone_events"| print\n' in out
+    assert '  cam(["cam<br/><small>camera</small>"])\n' in out
+
+
+def test_words_that_mermaid_has_taken() -> None:
+    Path("flow.yaml").write_text("flow: a\nnodes:\n  end: {type: timer}\n  class: {type: debug, from: end}\n")
+    out = mermaid(load("flow.yaml"))
+    assert 'N_end -->|"ticks"| N_class' in out
+
+
+def test_graph_as_svg() -> None:
+    flow = load(FLOW)
+    root = ET.fromstring(svg(flow))
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {*flow.nodes, "camera", "zone_events"} <= set(texts)
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == len(flow.edges)
+
+
+def test_nothing_overlaps_in_a_drawing() -> None:
+    drawn = layout(load(FLOW))
+    boxes = drawn.boxes
+    for i, one in enumerate(boxes):
+        assert one.x >= 0
+        assert one.x + one.width <= drawn.width
+        assert one.y >= 0
+        assert one.y + one.height <= drawn.height
+        for other in boxes[i + 1 :]:
+            apart_x = one.x + one.width <= other.x or other.x + other.width <= one.x
+            apart_y = one.y + one.height <= other.y or other.y + other.height <= one.y
+            assert apart_x or apart_y, (one, other)
+    for wire in drawn.wires:
+        assert all(first[0] <= second[0] for first, second in zip(wire.points, wire.points[1:], strict=False))
+
+
+def test_graph_as_png() -> None:
+    assert cli.main(["graph", str(FLOW), "-o", "flow.png"]) == 0
+    picture = cv2.imdecode(np.fromfile("flow.png", np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape[1] > picture.shape[0] > 100
+    assert (picture != 255).mean() > 0.05
+
+
+def test_a_process_of_its_own() -> None:
+    done = flowrt("check", str(CASES / "invalid-binary.yaml"))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "the file is binary" in done.stdout
