@@ -89,6 +89,7 @@ def _bind(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # from here on, who asks waits until the server answers
     except OSError as error:
         listening.close()
         raise BadAddress(

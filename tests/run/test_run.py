@@ -1,0 +1,272 @@
+"""`flowrt run` as a user has it: a process, signals, HTTP, a report, an edit of the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runtime.library import write_nodes
+
+FLOW = """\
+flow: bench
+site: here
+nodes:
+  count: {type: numbers, n: 10000000, every_s: 0.002}
+  sum: {type: total, from: count, factor: 2}
+  out: {type: letters, from: sum}
+"""
+
+
+class Run:
+    """A `flowrt run` process in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.flow = folder / "flow.yaml"
+        self.report = folder / "report.json"
+        self.log = folder / "log.txt"
+        self.process: subprocess.Popen[bytes] | None = None
+        write_nodes(folder)
+        self.flow.write_text(FLOW)
+
+    def start(self, *arguments: str, environment: dict[str, str] | None = None, http: str = "127.0.0.1:0") -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "flowrt.cli",
+            "run",
+            str(self.flow),
+            "--report",
+            str(self.report),
+            "--http",
+            http,
+        ]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "FLOWRT_DATA": str(self.folder / "data"), **(environment or {})},
+            )
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, condition: Callable[[], Any], within_s: float = 30.0) -> Any:
+        end = time.monotonic() + within_s
+        while True:
+            found = condition()
+            if found:
+                return found
+            assert time.monotonic() < end, self.text()
+            time.sleep(0.02)
+
+    @property
+    def url(self) -> str:
+        return str(self.wait_for(lambda: re.search(r"status at (http://\S+)/api/status", self.text())).group(1))
+
+    def get(self, path: str, method: str = "GET", token: str = "") -> tuple[int, str]:
+        request = urllib.request.Request(self.url + path, method=method)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        started = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        assert time.monotonic() - started < 10
+        return code
+
+    def facts(self) -> dict[str, Any]:
+        return dict(json.loads(self.report.read_text()))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    run = Run(tmp_path)
+    yield run
+    if run.process and run.process.poll() is None:
+        run.process.kill()
+        run.process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_with_a_report_that_adds_up(run: Run, number: int) -> None:
+    run.start()
+    run.wait_for(lambda: "bench runs" in run.text())
+    time.sleep(0.5)
+    assert run.end(number) == 0, run.text()
+    facts = run.facts()
+    for name, row in facts["nodes"].items():
+        assert row["in"] == row["out"] + row["dropped"] + row["errors"] + row["held"], name
+        assert row["held"] == 0
+    assert facts["nodes"]["sum"]["errors"] == 1, "the 13"
+    assert facts["ledger"]["balanced"]
+    delivery = facts["delivery"]["out"]
+    assert delivery["accepted"] == facts["nodes"]["out"]["out"] > 0
+    assert delivery["accepted"] == delivery["delivered"]
+    assert delivery["pending"] == delivery["dead_letters"] == 0
+    for key in ("frames", "fps", "events", "cpu_s", "wall_s", "rss_peak_mb", "reloads", "queues", "latency_ms"):
+        assert key in facts
+    assert "Traceback" not in run.text()
+
+
+def test_duration_and_set(run: Run) -> None:
+    run.start("--duration", "1", "--set", "sum.factor=7", http="off")
+    assert run.process is not None
+    assert run.process.wait(30) == 0, run.text()
+    assert 0.9 < run.facts()["wall_s"] < 10
+
+
+def test_http(run: Run) -> None:
+    run.start()
+    assert run.get("/healthz") == (200, "ok\n")
+    code, ready = run.get("/readyz")
+    assert code == 200
+    assert json.loads(ready)["nodes"]["sum"]["ready"] is True
+    code, text = run.get("/metrics")
+    assert code == 200
+    assert re.search(r'flowrt_node_in_total\{node="sum",type="total"\} \d+', text)
+    assert re.search(r'flowrt_outbox_accepted_total\{node="out"\} \d+', text)
+    status = json.loads(run.get("/api/status")[1])
+    assert status["nodes"]["sum"]["in"] > 0
+    assert status["sinks"]["out"]["accepted"] > 0
+    assert run.get("/nothing")[0] == 404
+
+
+def test_an_edit_takes_effect_and_a_broken_one_is_refused(run: Run) -> None:
+    run.start()
+    run.wait_for(lambda: json.loads(run.get("/api/status")[1])["nodes"]["sum"]["in"] > 20)
+    run.flow.write_text(FLOW.replace("factor: 2", "factor: 3"))
+    reload = run.wait_for(lambda: json.loads(run.get("/api/reloads")[1])["reloads"])[0]
+    assert reload["ok"]
+    assert reload["plan"]["reconfigured"] == ["sum"]
+    assert reload["ledger"]["balanced"]
+    run.flow.write_text(FLOW.replace("from: sum", "from: sun"))
+    problem = run.wait_for(lambda: json.loads(run.get("/api/reloads")[1])["problems"])[0]
+    assert (problem["line"], problem["hint"]) == (6, "did you mean 'sum'?")
+    before = json.loads(run.get("/api/status")[1])["nodes"]["out"]["in"]
+    run.wait_for(lambda: json.loads(run.get("/api/status")[1])["nodes"]["out"]["in"] > before)
+    run.flow.write_text(FLOW)
+    run.wait_for(lambda: not json.loads(run.get("/api/reloads")[1])["problems"])
+
+
+def test_sighup_and_post_reload_too(run: Run) -> None:
+    run.start("--watch", "off")
+    run.wait_for(lambda: "bench runs" in run.text())
+    run.flow.write_text(FLOW.replace("factor: 2", "factor: 3"))
+    assert run.process is not None
+    run.process.send_signal(signal.SIGHUP)
+    run.wait_for(lambda: json.loads(run.get("/api/reloads")[1])["reloads"])
+    run.flow.write_text(FLOW.replace("factor: 2", "factor: x"))
+    code, answer = run.get("/api/reload", "POST")
+    assert code == 409
+    assert json.loads(answer)["problems"][0]["line"] == 5
+    run.flow.write_text(FLOW)
+    assert run.get("/api/reload", "POST")[0] == 200
+
+
+def test_a_flow_with_problems_exits_1_without_a_traceback(run: Run) -> None:
+    run.flow.write_text(FLOW.replace("type: total", "type: totl"))
+    run.start()
+    assert run.process is not None
+    assert run.process.wait(30) == 1
+    assert f"{run.flow}:5:15" in run.text()
+    assert "did you mean 'total'?" in run.text()
+    assert "Traceback" not in run.text()
+
+
+def test_a_node_that_does_not_open_exits_1(run: Run) -> None:
+    run.flow.write_text(
+        FLOW + "  fussy: {type: fussy, from: count, place: attic}\n  out2: {type: letters, from: fussy}\n"
+    )
+    run.start()
+    assert run.process is not None
+    assert run.process.wait(30) == 1
+    assert "fussy can't start: attic is no place to open" in run.text()
+    assert "Traceback" not in run.text()
+
+
+def test_a_source_that_fails_for_good_exits_3(run: Run) -> None:
+    source = "count: {type: numbers, n: 10, fail_at: 3, restart: {max: 1, window_s: 60, backoff_s: 0.01}}"
+    run.flow.write_text(re.sub(r"count: \{.*\}", source, FLOW))
+    run.start()
+    assert run.process is not None
+    assert run.process.wait(30) == 3, run.text()
+    assert run.facts()["nodes"]["count"]["errors"] == 2
+
+
+def test_a_port_that_is_taken_exits_2_and_says_so(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        run.start(http=f"127.0.0.1:{taken.getsockname()[1]}")
+        assert run.process is not None
+        assert run.process.wait(30) == 2
+    assert "choose another port" in run.text()
+    assert "Traceback" not in run.text()
+
+
+def test_bound_elsewhere_a_token_is_needed(run: Run) -> None:
+    run.start(http="0.0.0.0:0")
+    assert run.process is not None
+    assert run.process.wait(30) == 2
+    assert "FLOWRT_HTTP_TOKEN" in run.text()
+    run.start(http="0.0.0.0:0", environment={"FLOWRT_HTTP_TOKEN": "open-sesame"})
+    assert run.get("/healthz")[0] == 200
+    assert run.get("/api/status")[0] == 401
+    assert run.get("/api/status", token="wrong")[0] == 401
+    assert run.get("/api/status", token="open-sesame")[0] == 200
+
+
+def test_json_logs_are_json_and_hide_secrets(run: Run) -> None:
+    (run.folder / "nodes" / "vault.py").write_text(
+        "from typing import Annotated\nfrom flowrt import M, Transform, setting\n\n\n"
+        'class Vault(Transform):\n    """Says its secret."""\n    code: Annotated[str, setting("Code.", secret=True)]\n\n'
+        "    def process(self, message: M) -> M:\n        raise RuntimeError(f'the code is {self.code}')\n"
+    )
+    run.flow.write_text(
+        FLOW + "  vault: {type: vault, from: count, code: '${env:CODE}'}\n  out2: {type: letters, from: vault}\n"
+    )
+    run.start("--log-format", "json", environment={"CODE": "xyzzy-plugh"})
+    run.wait_for(lambda: "the code is" in run.text())
+    status = run.wait_for(lambda: run.get("/api/status")[1] if "the code is" in run.get("/api/status")[1] else "")
+    assert run.end() == 0
+    for line in run.text().splitlines():
+        assert {"time", "level", "message"} <= json.loads(line).keys()
+    assert "xyzzy" not in run.text() + status + run.report.read_text()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="systemd's protocol needs unix sockets")
+def test_systemd_is_told(run: Run) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        path = run.folder / "notify"
+        listening.bind(str(path))
+        listening.settimeout(30)
+        run.start(environment={"NOTIFY_SOCKET": str(path)})
+        said = [listening.recv(100).decode() for _ in range(3)]
+        assert said == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
+        run.end()
+        listening.settimeout(1)
+        while said[-1] != "STOPPING=1":
+            said.append(listening.recv(100).decode())

@@ -1,0 +1,89 @@
+"""The layers of docs/architecture.md: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = [
+    {"messages", "problem", "clock", "scene"},
+    {"node"},
+    {"catalog"},
+    {"flow"},
+    {"services", "document", "share"},
+    {"contract", "journal", "line_protocol"},
+    {"load", "plan", "delivery", "editor_schema", "show", "graph_layout", "graph_png"},
+    {"runtime"},
+    {"watch", "flowtest", "replay"},
+    {"commands"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+TYPES_ONLY = {("node", "contract")}
+"""The node API names the contract's type; it imports it for type checkers only."""
+
+
+def imports(file: Path, package: str) -> set[str]:
+    """First names below `package` that a file imports at any depth, type checking excluded."""
+    found = set()
+    tree = ast.parse(file.read_text())
+    guarded = {
+        id(x)
+        for n in ast.walk(tree)
+        if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
+        for x in ast.walk(n)
+    }
+    for node in ast.walk(tree):
+        if id(node) in guarded:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module] if node.module != package else [f"{package}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith(package + ".")}
+    return found
+
+
+def modules(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in modules(ROOT / "flowrt") if f.name != "__init__.py" or f.parent.name != "flowrt"], ids=str
+)
+def test_each_layer_imports_only_what_stands_before_it(file: Path) -> None:
+    own = file.relative_to(ROOT / "flowrt").parts[0].removesuffix(".py")
+    assert own in LEVEL, f"{own} has no place in the layers"
+    for other in imports(file, "flowrt") - {own}:
+        if (own, other) in TYPES_ONLY or other not in LEVEL:
+            continue
+        assert LEVEL[other] <= LEVEL[own], f"{file.relative_to(ROOT)} imports flowrt.{other}"
+
+
+def test_the_runtime_never_imports_the_node_library_or_the_simulation() -> None:
+    for file in modules(ROOT / "flowrt"):
+        text = file.read_text()
+        for package in ("flowrt_nodes", "flowrt_sim", "flowrt_ops"):
+            assert f"import {package}" not in text, file
+            assert f"from {package}" not in text, file
+
+
+def test_nodes_import_only_public_names() -> None:
+    """Node files use `from flowrt import …`; helpers may look deeper where they serve the runtime's own structures."""
+    for file in modules(ROOT / "nodes" / "flowrt_nodes"):
+        if file.name.startswith("_"):
+            continue
+        assert not imports(file, "flowrt") - {name for name in dir(__import__("flowrt"))}, file
+
+
+def test_the_simulation_knows_nothing_of_flowrt() -> None:
+    for file in modules(ROOT / "sim" / "flowrt_sim"):
+        text = file.read_text()
+        assert "import flowrt\n" not in text, file
+        assert "from flowrt " not in text, file
+        assert "from flowrt." not in text, file
