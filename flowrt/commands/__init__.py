@@ -33,6 +33,8 @@ BUILT_IN = {
     "graph": Command("flowrt.commands.graph", "Draw a flow as Mermaid, SVG or PNG."),
     "schema": Command("flowrt.commands.schema", "Print the JSON Schema of flow files, for editors."),
     "events": Command("flowrt.commands.events", "List what was recorded."),
+    "outbox": Command("flowrt.commands.outbox", "Show what waits for delivery."),
+    "dead-letters": Command("flowrt.commands.dead_letters", "List, show, retry or drop what was refused."),
     "contract": Command(
         "flowrt.commands.contract", "Write what is made from the contract: its pages, AsyncAPI, the access list."
     ),

@@ -1,0 +1,106 @@
+"""Finding and opening the journal that a command is about."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flowrt.commands import Failure, UsageError
+from flowrt.document import Scalar, read_document
+from flowrt.journal import JournalView, data_folder, journal_path
+from flowrt.problem import FlowError, Problem, did_you_mean
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+@contextmanager
+def open_journal(flow: str | None, *, write: bool = False) -> Iterator[JournalView]:
+    """The journal of a flow: by flow file or name; without either, the only one there is. Raises UsageError, Failure."""
+    path = journal_path(flow_name(flow)) if flow else _only_one()
+    if not path.exists():
+        names = [journal.stem for journal in _journals()]
+        hint = did_you_mean(path.stem, names) if names else "no flow has run here yet"
+        raise UsageError(f"there is no journal {path}; {hint}. Journals are looked for in $FLOWRT_DATA or .flowrt/")
+    try:
+        with JournalView(path, write=write) as view:
+            yield view
+    except sqlite3.Error as error:
+        raise Failure(f"{path} can't be read: {error}") from error
+
+
+def flow_name(flow: str) -> str:
+    """The name that a flow file gives its flow; a word that is no file is a name itself."""
+    path = Path(flow)
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml"):
+            raise UsageError(f"there is no file {flow}")
+        return flow
+    problems: list[Problem] = []
+    document = read_document(path, flow, problems)
+    if document is None:
+        raise FlowError(problems)
+    value = document.items.get("flow")
+    name = str(value.value) if isinstance(value, Scalar) and value.value else ""
+    return _read_name(flow) if "${" in name else name or path.stem
+
+
+def _read_name(flow: str) -> str:
+    """A name with `${…}` in it takes a whole load."""
+    from flowrt.load import read
+
+    loaded, problems = read(flow)
+    if loaded is None:
+        raise FlowError(problems)
+    return loaded.name
+
+
+def _journals() -> list[Path]:
+    return sorted(data_folder().glob("*.journal"))
+
+
+def _only_one() -> Path:
+    found = _journals()
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(f"there is no journal in {data_folder()}: no flow has run here yet, or FLOWRT_DATA is another")
+    raise UsageError(f"name one of the flows: {', '.join(path.stem for path in found)}")
+
+
+def since_s(text: str) -> float:
+    """A point in time: `10m`, `2h`, `1d` ago, seconds since the epoch, or RFC 3339. Raises UsageError."""
+    unit = _UNITS_S.get(text[-1:])
+    try:
+        if unit is not None:
+            return time.time() - float(text[:-1]) * unit
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since {text}: expected 90s, 10m, 2h, 1d, or a time like 2026-05-04T10:00:00Z") from None
+    return (moment if moment.tzinfo else moment.astimezone()).timestamp()
+
+
+def when(time_s: float) -> str:
+    """RFC 3339, UTC, milliseconds."""
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def table(head: list[str], rows: list[list[str]], right: frozenset[int] = frozenset()) -> None:
+    """Print columns; those in `right` are aligned to the right. Control characters are shown, not sent."""
+    from flowrt.show import printable
+
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *shown, strict=True)]
+    for row in [head, *shown]:
+        cells = [
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")

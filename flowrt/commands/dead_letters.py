@@ -1,0 +1,94 @@
+"""List, show, retry or drop what was refused.
+
+A dead letter is one that the outside refused for good, or that broke the contract; the reason stands beside it. `retry` queues it
+again behind everything that waits, also while the flow runs. `drop` removes it for ever.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import msgspec
+
+from flowrt.commands import DONE, UsageError
+from flowrt.commands._journal import open_journal, table, when
+from flowrt.journal import DeadLetter
+from flowrt.show import printable
+
+_HEAD = ["number", "sink", "time", "died", "to", "bytes", "reason"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("action", choices=("list", "show", "retry", "drop"), help="what to do")
+    parser.add_argument("flow", metavar="FLOW", help="a flow file or the name of a flow")
+    parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="which ones, by number")
+    parser.add_argument("--sink", default="", metavar="NODE", help="only those of this out-node")
+    parser.add_argument("--all", action="store_true", help="all of them (for retry and drop)")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it."""
+    changes = args.action in ("retry", "drop")
+    if changes and not (args.numbers or args.sink or args.all):
+        raise UsageError(f"dead-letters {args.action}: which ones? Give numbers, --sink NODE or --all")
+    with open_journal(args.flow, write=changes) as view:
+        found = view.dead_letters(args.numbers, args.sink)
+        unknown = sorted(set(args.numbers) - {letter.number for letter in found})
+        if unknown:
+            raise UsageError(
+                f"there is no dead letter {', '.join(map(str, unknown))}; `flowrt dead-letters list` shows all"
+            )
+        if args.action == "retry":
+            print(f"{view.retry(args.numbers, args.sink)} queued again")
+        elif args.action == "drop":
+            print(f"{view.drop(args.numbers, args.sink)} dropped")
+        else:
+            _print(found, args.action, args.format)
+    return DONE
+
+
+def _print(found: list[DeadLetter], action: str, form: str) -> None:
+    if form == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode([_plain(letter) for letter in found])).decode() + "\n")
+    elif not found:
+        print("there are no dead letters")
+    elif action == "list":
+        table(_HEAD, [_row(letter) for letter in found], right=frozenset({0, 5}))
+    else:
+        print("\n\n".join(_full(letter) for letter in found))
+
+
+def _row(letter: DeadLetter) -> list[str]:
+    reason = letter.reason if len(letter.reason) <= 100 else f"{letter.reason[:99]}…"
+    return [
+        str(letter.number),
+        letter.outbox,
+        when(letter.time_s),
+        when(letter.died_s),
+        letter.address,
+        str(len(letter.body)),
+        reason,
+    ]
+
+
+def _plain(letter: DeadLetter) -> dict[str, Any]:
+    return msgspec.structs.asdict(letter) | {"body": letter.body.decode("utf-8", "replace")}
+
+
+def _full(letter: DeadLetter) -> str:
+    facts = {
+        "sink": letter.outbox,
+        "to": letter.address,
+        "id": letter.id,
+        "time": when(letter.time_s),
+        "died": when(letter.died_s),
+        "urgency": letter.urgency,
+        "headers": msgspec.json.encode(letter.headers).decode(),
+        "reason": letter.reason,
+        "body": letter.body.decode("utf-8", "replace"),
+    }
+    return "\n".join([f"number {letter.number}", *(f"  {name}: {printable(said)}" for name, said in facts.items())])

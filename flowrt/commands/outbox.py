@@ -1,0 +1,71 @@
+"""Show what waits for delivery.
+
+Per sink, over the whole life of the flow's journal: accepted = delivered + dead letters + dropped + pending. The journal is only read,
+also while the flow runs. `drain` is the estimated time until nothing is pending at the present rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import msgspec
+
+from flowrt.commands import DONE
+from flowrt.commands._journal import open_journal, table
+from flowrt.journal import OutboxView
+
+_HEAD = [
+    "sink",
+    "state",
+    "accepted",
+    "delivered",
+    "pending",
+    "dead",
+    "dropped",
+    "oldest",
+    "rate",
+    "drain",
+    "last error",
+]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("flow", nargs="?", metavar="FLOW", help="a flow file or the name of a flow")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line per sink."""
+    with open_journal(args.flow) as view:
+        found = view.outboxes()
+    if args.format == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+    elif found:
+        table(_HEAD, [_row(outbox) for outbox in found], right=frozenset(range(2, 10)))
+    else:
+        print("this flow has no sink yet")
+    return DONE
+
+
+def _row(outbox: OutboxView) -> list[str]:
+    counts = [outbox.accepted, outbox.delivered, outbox.pending, outbox.dead_letters, outbox.dropped]
+    return [
+        outbox.name,
+        outbox.state,
+        *map(str, counts),
+        span(outbox.oldest_s) if outbox.pending else "-",
+        f"{outbox.rate_per_s:.0f}/s",
+        "-" if outbox.drain_s is None or not outbox.pending else span(outbox.drain_s),
+        outbox.last_error,
+    ]
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit: 40s, 12m, 3.5h, 2.0d."""
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f}m"
+    return f"{seconds / 3600:.1f}h" if seconds < 86_400 else f"{seconds / 86_400:.1f}d"
