@@ -174,7 +174,7 @@ class _Pen:
         middle = (a + b) / 2
         tip = middle + forward * self.unit * 2
         cv2.arrowedLine(self.picture, _at(middle), _at(tip), colour, self._width, cv2.LINE_AA, 0, 0.4)
-        self.note(tuple(b + along * self.unit * 0.5), name, colour)
+        self.note(tuple(middle - forward * self.unit * 1.1), name, colour)
 
     def trail(self, points: Sequence[tuple[float, float]], colour: Colour) -> None:
         if len(points) > 1:
@@ -184,11 +184,11 @@ class _Pen:
     def box(self, box: NDArray[np.float32], colour: Colour, thick: bool) -> None:
         """A thin frame with strong corners, which leaves the vehicle visible."""
         x0, y0, x1, y1 = (round(float(v)) for v in box)
-        cv2.rectangle(self.picture, (x0, y0), (x1, y1), colour, self._width * (2 if thick else 1), cv2.LINE_AA)
+        cv2.rectangle(self.picture, (x0, y0), (x1, y1), colour, self._width if thick else 1, cv2.LINE_AA)
         arm = max(min(x1 - x0, y1 - y0) // 5, 2)
         for x, y, dx, dy in ((x0, y0, arm, arm), (x1, y0, -arm, arm), (x0, y1, arm, -arm), (x1, y1, -arm, -arm)):
             corner = np.array([[x + dx, y], [x, y], [x, y + dy]], np.int32)
-            cv2.polylines(self.picture, [corner], False, colour, self._width * 2, cv2.LINE_AA)
+            cv2.polylines(self.picture, [corner], False, colour, self._width + (2 if thick else 1), cv2.LINE_AA)
 
     def tag(self, corner: tuple[float, float], text: str, colour: Colour, below: bool = False) -> None:
         """Text on a plate that stands on the corner (or hangs below it), kept inside the picture."""
@@ -203,12 +203,14 @@ class _Pen:
         cv2.putText(self.picture, text, (x + pad, y - base), FONT, self._letter, ink, 1, cv2.LINE_AA)
 
     def note(self, place: Sequence[float], text: str, colour: Colour) -> None:
-        """Text straight on the picture, with a dark edge that makes it readable anywhere."""
-        (width, height), _ = cv2.getTextSize(text, FONT, self._letter, 1)
-        x = min(max(round(place[0] - width / 2), 2), max(self.picture.shape[1] - width - 2, 2))
-        y = min(max(round(place[1] + height / 2), height + 2), self.picture.shape[0] - 2)
-        for ink, width_px in ((DARK, 4), (_lighter(colour), 1)):
-            cv2.putText(self.picture, text, (x, y), FONT, self._letter, ink, width_px, cv2.LINE_AA)
+        """Text on a darkened strip of the picture, which stays visible beneath."""
+        (width, height), base = cv2.getTextSize(text, FONT, self._letter, 1)
+        pad = round(self.unit * 0.3)
+        x = min(max(round(place[0] - width / 2), pad), max(self.picture.shape[1] - width - pad, pad))
+        y = min(max(round(place[1] + height / 2), height + pad), self.picture.shape[0] - base)
+        strip = self.picture[max(y - height - pad, 0) : y + base, x - pad : x + width + pad]
+        strip[...] = strip // 3
+        cv2.putText(self.picture, text, (x, y), FONT, self._letter, _lighter(colour), 1, cv2.LINE_AA)
 
     def lamp(self, row: int, group: str, colour: Colour) -> None:
         """One signal group at the right border."""
