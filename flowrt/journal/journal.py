@@ -23,7 +23,8 @@ from flowrt.clock import Clock
 from flowrt.journal.lock import JournalLock
 from flowrt.journal.rows import EventRow, Limits, letter_of, size_of
 from flowrt.journal.salvage import finish_interrupted, is_sound, salvage
-from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, percentiles
+from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, file_mb, percentiles
+from flowrt.journal.steady import SteadyClock
 from flowrt.journal.store import Dropped, Store, Work, is_corrupt
 from flowrt.node import Letter
 
@@ -32,7 +33,6 @@ Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 _MAINTENANCE_S = 1.0
 _RETRY_S = 0.25
 _GATHER_S = 0.02
-_STEP_S = 60.0
 _CHECK_MB = 512.0
 DEFAULT_LIMITS = Limits()
 
@@ -61,7 +61,6 @@ class Journal:
         """
         self.path = path
         self._limits = limits
-        self._clock = clock
         self._log: Log = log or logging.getLogger("flowrt.journal")
         self._salvaged: list[str] = []
         self._lock: JournalLock | None = None
@@ -92,7 +91,7 @@ class Journal:
         self._trouble = ""
         self._commits = 0
         self._commit_ms: deque[float] = deque(maxlen=RECENT)
-        self._wall_offset_s = clock.now_s() - time.monotonic()
+        self._steady = SteadyClock(clock)
         self._thread = threading.Thread(target=self._run, name="flowrt-journal", daemon=True)
         self._thread.start()
 
@@ -257,7 +256,7 @@ class Journal:
         except sqlite3.DatabaseError as error:
             self._report(error)
             return 0.0
-        return 0.0 if queued_s is None else max(self._clock.now_s() - queued_s, 0.0)
+        return 0.0 if queued_s is None else max(self._steady.now_s() - queued_s, 0.0)
 
     def outboxes(self) -> list[str]:
         """Every outbox that has, or ever had, letters in this file."""
@@ -277,7 +276,7 @@ class Journal:
                 for urgency, count in tally.dropped.items():
                     dropped[urgency] = dropped.get(urgency, 0) + count
             return JournalStatistics(
-                file_mb=_file_mb(self.path),
+                file_mb=file_mb(self.path),
                 buffered=self._buffered,
                 commits=self._commits,
                 commit_ms=percentiles(self._commit_ms),
@@ -329,7 +328,7 @@ class Journal:
 
     def _apply(self, work: Work) -> None:
         with self._writing:
-            counts = self._store.apply(work, self._clock.now_s())
+            counts = self._store.apply(work, self._steady.now_s())
             with self._changed:  # still under the writer's lock, so that `pending` never counts a letter twice
                 for outbox, count in counts.items():
                     tally = self._tallies.setdefault(outbox, OutboxTally())
@@ -408,12 +407,12 @@ class Journal:
             return
         with self._changed:
             notes, self._notes = self._notes, {}
-        now_s = self._clock.now_s()
         with self._writing:
-            step_s = self._clock_step_s(now_s)
+            step_s = self._steady.follow()
             if step_s:
                 self._log.warning("the machine's clock was set by %+.0f s; no letter ages by that", step_s)
                 self._store.shift_ages(step_s)
+            now_s = self._steady.now_s()
             self._store.note(notes, now_s)
             self._drop(self._store.enforce_age(now_s))
             self._store.shrink()
@@ -422,16 +421,6 @@ class Journal:
                 self._store.recount()
         if changed:
             self._tell()
-
-    def _clock_step_s(self, now_s: float) -> float:
-        """By how much wall time and monotonic time went apart; 0 for what is drift, and for virtual clocks."""
-        if self._clock.virtual:
-            return 0.0
-        step_s = now_s - time.monotonic() - self._wall_offset_s
-        if abs(step_s) < _STEP_S:
-            return 0.0
-        self._wall_offset_s += step_s
-        return step_s
 
     def _drop(self, dropped: list[Dropped]) -> None:
         for item in dropped:
@@ -442,10 +431,3 @@ class Journal:
             with self._changed:
                 counts = self._tallies.setdefault(item.outbox, OutboxTally()).dropped
                 counts[item.urgency] = counts.get(item.urgency, 0) + item.letters
-
-
-def _file_mb(path: Path | None) -> float:
-    if path is None:
-        return 0.0
-    files = (path, path.with_name(path.name + "-wal"))
-    return sum(file.stat().st_size for file in files if file.exists()) / 1e6

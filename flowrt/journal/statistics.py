@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -43,3 +44,11 @@ def percentiles(values: Sequence[float] | deque[float]) -> dict[str, float]:
         return {}
     ordered = sorted(values)
     return {"p50": ordered[len(ordered) // 2], "p99": ordered[min(len(ordered) * 99 // 100, len(ordered) - 1)]}
+
+
+def file_mb(path: Path | None) -> float:
+    """Size of a journal and its write-ahead log; 0 in memory."""
+    if path is None:
+        return 0.0
+    files = (path, path.with_name(path.name + "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists()) / 1e6

@@ -29,7 +29,7 @@ from flowrt.journal.rows import (
 )
 from flowrt.node import Letter, Urgency
 
-_VACUUM_PAGES = 500
+_VACUUM_PAGES = 1000
 _CHUNK = 1000
 
 
@@ -263,8 +263,9 @@ class Store:
     def shrink(self) -> None:
         """Give pages that are free back to the file system, a few at a time."""
         (free,) = self.writer.execute("PRAGMA freelist_count").fetchone()
-        if free > 2 * _VACUUM_PAGES:
+        if free > _VACUUM_PAGES:
             self.writer.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # only now does the file get shorter
 
     # -- counting --------------------------------------------------------------------------------------------------
 

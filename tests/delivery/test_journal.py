@@ -1,0 +1,321 @@
+"""The journal: what is accepted stays, limits drop by urgency, one process at a time, damage costs only what it hit."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flowrt.clock import SystemClock, VirtualClock
+from flowrt.journal import EventRow, Journal, JournalBusy, JournalClosed, JournalView, Limits, journal_path
+from flowrt.node import Letter
+from tests.delivery.outside import eventually, letters
+
+CLOCK = SystemClock()
+
+
+def fill(path: Path, count: int, *, size: int = 300, outbox: str = "out") -> None:
+    """A closed journal with that many letters."""
+    journal = Journal(path, clock=CLOCK)
+    for start in range(0, count, 500):
+        journal.append(outbox, letters(min(500, count - start), start=start, size=size))
+    journal.close()
+
+
+def everything(journal: Journal, outbox: str = "out") -> list[Letter]:
+    """All that waits, in order."""
+    found: list[Letter] = []
+    while batch := journal.read(outbox, found[-1].number if found else 0, 500):
+        found += batch
+    return found
+
+
+@pytest.mark.parametrize("kept", ["file", "memory"])
+def test_letters_come_out_as_they_went_in(tmp_path: Path, kept: str) -> None:
+    journal = Journal(tmp_path / "a.journal" if kept == "file" else None, clock=CLOCK)
+    sent = Letter(
+        id="ü-1",
+        time_s=12.5,
+        address="a/b",
+        body=b"\x00\xff{}",
+        urgency="violation",
+        headers={"qos": 2, "retain": False},
+    )
+    journal.append("out", [sent], wait=True)
+    (got,) = everything(journal)
+    assert (got.id, got.time_s, got.address, got.body, got.urgency, got.headers) == (
+        "ü-1", 12.5, "a/b", b"\x00\xff{}", "violation", {"qos": 2, "retain": False},
+    )  # fmt: skip
+    assert (got.number, got.attempts) == (1, 0)
+    journal.delivered("out", [got])
+    eventually(lambda: journal.tally("out").delivered == 1)
+    assert everything(journal) == []
+    journal.close()
+
+
+def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
+    fill(tmp_path / "a.journal", 1200)
+    journal = Journal(tmp_path / "a.journal", clock=CLOCK)
+    assert [letter.id for letter in everything(journal)] == [letter.id for letter in letters(1200)]
+    assert {letter.attempts for letter in everything(journal)} == {1}  # an earlier run may have sent them
+    assert journal.tally("out").resumed == 1200
+    journal.append("out", letters(1, start=1200), wait=True)
+    assert everything(journal)[-1].attempts == 0
+    journal.close()
+
+
+def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "deep" / "a.journal", clock=CLOCK)
+    journal.append("out", letters(10), wait=True)
+    files = list((tmp_path / "deep").iterdir())
+    assert {file.name for file in files} >= {"a.journal", "a.journal-wal", "a.journal.lock"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    journal.close()
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.journal", clock=CLOCK)
+    with pytest.raises(JournalBusy, match=rf"a\.journal is in use by process {os.getpid()}.*FLOWRT_DATA"):
+        Journal(tmp_path / "a.journal", clock=CLOCK)
+    journal.close()
+    Journal(tmp_path / "a.journal", clock=CLOCK).close()
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from flowrt.journal import Journal; from flowrt.clock import SystemClock\n"
+        f"j = Journal(Path({str(tmp_path / 'a.journal')!r}), clock=SystemClock()); print('open', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"open\n"
+    with pytest.raises(JournalBusy, match=f"process {child.pid}"):
+        Journal(tmp_path / "a.journal", clock=CLOCK)
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    Journal(tmp_path / "a.journal", clock=CLOCK).close()
+
+
+def test_names_become_file_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWRT_DATA", str(tmp_path))
+    assert journal_path("main-and-5th") == tmp_path / "main-and-5th.journal"
+    assert journal_path("../../etc/x y") == tmp_path / "_.._etc_x_y.journal"
+
+
+def test_an_event_has_one_row_that_phases_update(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    journal = Journal(path, clock=CLOCK)
+    row = EventRow("v-1", 10.0, "violations", "red", b'{"phase":"new"}')
+    journal.append("out", letters(1), events=[row], wait=True)
+    journal.append("other", letters(1), events=[row], wait=True)
+    journal.append("out", [], events=[EventRow("v-1", 14.0, "violations", "red", b'{"phase":"end"}')], wait=True)
+    with JournalView(path) as view:
+        (event,) = view.events()
+        assert (event.time_s, event.payload) == (10.0, b'{"phase":"end"}')
+        assert list(view.events(since_s=11.0)) == []
+    journal.close()
+
+
+def test_the_size_limit_takes_telemetry_first_and_violations_last() -> None:
+    limits = Limits(size_mb=0.1)
+    journal = Journal(None, limits=limits, clock=CLOCK)
+    for start in range(0, 1000, 50):  # five times what fits
+        journal.append("out", letters(20, start=start, size=300, urgency="telemetry"), wait=True)
+        journal.append("out", letters(10, start=start + 20, size=300, urgency="state"), wait=True)
+        journal.append("out", letters(10, start=start + 30, size=300, urgency="event"), wait=True)
+        journal.append("out", letters(10, start=start + 40, size=300, urgency="violation"), wait=True)
+    journal.flush(5.0)
+    left = everything(journal)
+    kinds = {
+        urgency: sum(x.urgency == urgency for x in left) for urgency in ("telemetry", "state", "event", "violation")
+    }
+    assert kinds["violation"] == 200
+    assert kinds["telemetry"] == 0
+    tally = journal.tally("out")
+    assert tally.accepted == 1000 == journal.pending("out") + sum(tally.dropped.values())
+    assert tally.dropped["telemetry"] == 400
+    assert tally.dropped.get("violation", 0) == 0
+    assert len(left) * 406 <= 100_000
+    oldest = [x for x in left if x.urgency == "event"]
+    assert oldest[-1].id == "n-989"  # the oldest of an urgency went, the newest stayed
+    journal.close()
+
+
+def test_the_fuller_outbox_pays() -> None:
+    journal = Journal(None, limits=Limits(size_mb=0.05), clock=CLOCK)
+    journal.append("alive", letters(10, size=300), wait=True)
+    for start in range(0, 400, 20):
+        journal.append("dead", letters(20, start=start, size=300), wait=True)
+    journal.flush(5.0)
+    assert journal.pending("alive") == 10
+    assert journal.tally("dead").dropped["event"] > 200
+    journal.close()
+
+
+def test_the_age_limit_is_per_urgency() -> None:
+    clock = VirtualClock(1000.0)
+    journal = Journal(None, limits=Limits(telemetry_age_s=60.0, violation_age_s=600.0), clock=clock)
+    journal.append("out", letters(5, urgency="telemetry"), wait=True)
+    journal.append("out", letters(5, start=5, urgency="violation"), wait=True)
+    clock.move_to(1100.0)
+    eventually(lambda: journal.pending("out") == 5)
+    assert {x.urgency for x in everything(journal)} == {"violation"}
+    assert journal.tally("out").dropped == {"telemetry": 5}
+    clock.move_to(2000.0)
+    eventually(lambda: journal.pending("out") == 0)
+    journal.close()
+
+
+def test_the_file_shrinks_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.journal", clock=CLOCK)
+    for start in range(0, 20_000, 1000):
+        journal.append("out", letters(1000, start=start, size=500))
+    journal.flush(20.0)
+    full_mb = journal.statistics().file_mb
+    journal.delivered("out", everything(journal))
+    eventually(lambda: journal.statistics().file_mb < full_mb / 2, 60.0)
+    journal.close()
+    assert (tmp_path / "a.journal").stat().st_size / 1e6 < full_mb / 2
+
+
+def test_append_blocks_while_the_buffer_is_full(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.journal", limits=Limits(buffer_letters=100), clock=CLOCK)
+    with journal._writing:  # as a slow disk would
+        journal.append("out", letters(100))
+        blocked = threading.Thread(target=journal.append, args=("out", letters(50, start=100)))
+        blocked.start()
+        blocked.join(0.3)
+        assert blocked.is_alive()
+        assert journal.statistics().buffered == 100
+    blocked.join(5.0)
+    assert not blocked.is_alive()
+    journal.flush(5.0)
+    assert journal.pending("out") == 150
+    journal.close()
+    with pytest.raises(JournalClosed):
+        journal.append("out", letters(1))
+
+
+def test_a_clock_set_by_an_hour_ages_nothing(tmp_path: Path) -> None:
+    class Stepped(SystemClock):
+        step_s = 0.0
+
+        def now_s(self) -> float:
+            return time.time() + self.step_s
+
+    clock = Stepped()
+    journal = Journal(tmp_path / "a.journal", limits=Limits(event_age_s=600.0), clock=clock)
+    journal.append("out", letters(10), wait=True)
+    for step_s in (3600.0, -3600.0, 0.0):
+        clock.step_s = step_s
+        journal.append("out", letters(1), wait=True)
+        eventually(lambda: abs(journal._steady.now_s() - clock.now_s()) < 1.0)
+        time.sleep(1.1)
+        assert journal.tally("out").dropped == {}
+        assert journal.oldest_s("out") < 60.0
+    assert journal.pending("out") == 13
+    journal.close()
+
+
+def test_a_flipped_byte_costs_one_letter(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    fill(path, 100)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"57".ljust(300))
+    data[at] ^= 0x40
+    path.write_bytes(data)
+    journal = Journal(path, clock=CLOCK)
+    assert [x.id for x in everything(journal)] == [x.id for x in letters(100) if x.id != "n-57"]
+    eventually(lambda: journal.tally("out").dead_letters == 1)
+    journal.close()
+    with JournalView(path) as view:
+        (dead,) = view.dead_letters()
+        assert "checksum" in dead.reason
+
+
+@pytest.mark.parametrize("where", ["first page", "middle", "half", "end"])
+def test_a_damaged_file_gives_what_can_be_read(tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.journal"
+    fill(path, 3000)
+    size = path.stat().st_size
+    start, length = {
+        "first page": (0, 4096),
+        "middle": (size // 2, 8192),
+        "half": (size // 4, size // 2),
+        "end": (size - 16_384, 16_384),
+    }[where]
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(random.Random(1).randbytes(length))
+    journal = Journal(path, clock=CLOCK)
+    found = everything(journal)
+    wanted = {x.id: x.body for x in letters(3000, size=300)}
+    assert all(wanted[x.id] == x.body for x in found)
+    lost = 3000 - len(found) - journal.tally("out").dead_letters
+    assert lost <= 3000 * 1.1 * length / size + 100  # the pages hit, and what their neighbours hold of the same rows
+    assert [x.number for x in found] == sorted(x.number for x in found)
+    (said,) = journal.statistics().salvaged
+    assert said in caplog.text
+    if lost:
+        assert "can't be read" in said
+    (kept,) = (
+        file for file in tmp_path.iterdir() if ".corrupt-" in file.name and not file.name.endswith(("-wal", "-shm"))
+    )
+    assert kept.stat().st_size == size
+    journal.append("out", letters(5, start=5000), wait=True)
+    assert everything(journal)[-1].number > max(x.number for x in found)
+    journal.close()
+    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_damage_while_running_is_salvaged_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    fill(path, 3000)
+    journal = Journal(path, clock=CLOCK)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(random.Random(2).randbytes(16_384))
+    eventually(lambda: len(everything(journal)) > 2000 and bool(journal.statistics().salvaged), 20.0)
+    journal.append("out", letters(5, start=5000), wait=True)
+    assert everything(journal)[-1].id == "n-5004"
+    journal.close()
+
+
+def test_no_journal_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    path.write_bytes(random.Random(3).randbytes(50_000))
+    journal = Journal(path, clock=CLOCK)
+    journal.append("out", letters(3), wait=True)
+    assert len(everything(journal)) == 3
+    assert "0 letters" in journal.statistics().salvaged[0]
+    journal.close()
+
+
+def test_dead_letters_are_retried_by_another_process_while_this_one_runs(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    journal = Journal(path, clock=CLOCK)
+    woken = threading.Event()
+    journal.append("out", letters(3), wait=True)
+    journal.rejected("out", 2, "not today")
+    eventually(lambda: journal.tally("out").dead_letters == 1)
+    journal.listen(woken.set)
+    with JournalView(path, write=True) as view:
+        assert [dead.id for dead in view.dead_letters()] == ["n-1"]
+        assert view.retry([2]) == 1
+    assert woken.wait(5.0)
+    eventually(lambda: journal.pending("out") == 3)
+    assert [x.id for x in everything(journal)] == ["n-0", "n-2", "n-1"]
+    journal.close()
+    with JournalView(path) as view:
+        (outbox,) = view.outboxes()
+        assert outbox.accepted == outbox.delivered + outbox.dead_letters + outbox.dropped + outbox.pending
