@@ -184,7 +184,7 @@ class _Pen:
     def box(self, box: NDArray[np.float32], colour: Colour, thick: bool) -> None:
         """A thin frame with strong corners, which leaves the vehicle visible."""
         x0, y0, x1, y1 = (round(float(v)) for v in box)
-        cv2.rectangle(self.picture, (x0, y0), (x1, y1), colour, self._width if thick else 1, cv2.LINE_AA)
+        cv2.rectangle(self.picture, (x0, y0), (x1, y1), colour, self._width if thick else 1)
         arm = max(min(x1 - x0, y1 - y0) // 5, 2)
         for x, y, dx, dy in ((x0, y0, arm, arm), (x1, y0, -arm, arm), (x0, y1, arm, -arm), (x1, y1, -arm, -arm)):
             corner = np.array([[x + dx, y], [x, y], [x, y + dy]], np.int32)

@@ -1,0 +1,323 @@
+"""Overlay, snapshots and videos: what is drawn, what is written, what is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flowrt_nodes._cv import cv2
+from flowrt_nodes._overlay import CLASS_COLOURS, Overlay
+from flowrt_nodes.snapshot import Snapshot
+from flowrt_nodes.video_out import VideoOut
+from harness import context, opened
+
+from flowrt import Detections, Frame, Line, Location, RoadUser, Scene, SignalState, Tracks, Violation, Zone, ZoneEvent
+
+GREY = 90
+
+
+def scene() -> Scene:
+    return Scene(
+        name="north",
+        picture_px=(640, 360),
+        zones={"lane": Zone(name="lane", points=((100, 100), (300, 100), (300, 300), (100, 300)), kind="lane")},
+        lines={"stop": Line(name="stop", points=((400, 200), (600, 200)), kind="stop_line")},
+    )
+
+
+def frame(time_s: float, camera: str = "north", size: tuple[int, int] = (640, 360), value: int = GREY) -> Frame:
+    image = np.full((size[1], size[0], 3), value, np.uint8)
+    image.flags.writeable = False
+    return Frame(time_s=time_s, camera_id=camera, image=image)
+
+
+def detections(of: Frame) -> Detections:
+    return Detections(
+        time_s=of.time_s,
+        camera_id=of.camera_id,
+        boxes_px=np.array([[400, 100, 480, 160]], np.float32),
+        confidence=np.array([0.8], np.float32),
+        class_id=np.array([0]),
+        labels=("car",),
+        picture_px=of.size_px,
+        frame=of,
+    )
+
+
+def tracks(of: Frame, speed_kmh: float = np.nan) -> Tracks:
+    one = np.array([speed_kmh], np.float32)
+    return Tracks.of(
+        detections(of),
+        np.array([0]),
+        track_id=np.array([7]),
+        age_s=np.array([1.0], np.float32),
+        velocity_px_s=np.zeros((1, 2), np.float32),
+    ).replace(speed_kmh=one)
+
+
+def violation(time_s: float, phase: str = "new", camera: str = "north") -> Violation:
+    return Violation(
+        time_s=time_s,
+        camera_id=camera,
+        id="abc123",
+        violation_type="red_light",
+        severity="high",
+        phase=phase,
+        location=Location(x_px=440, y_px=160),
+        object=RoadUser(track_id=7, label="car", confidence=0.8, box_px=(400, 100, 480, 160)),
+        evidence={},
+        started_s=time_s,
+    )
+
+
+def zone_event(time_s: float) -> ZoneEvent:
+    return ZoneEvent(
+        time_s=time_s,
+        camera_id="north",
+        id="e1",
+        roi_id="lane",
+        roi_type="lane",
+        event_type="entry",
+        object=RoadUser(track_id=7, label="car", confidence=0.8, box_px=(400, 100, 480, 160)),
+        location=Location(x_px=440, y_px=160),
+    )
+
+
+def near(picture: np.ndarray, x: int, y: int, colour: tuple[int, int, int], reach: int = 2) -> bool:
+    """Whether a colour is found around a pixel."""
+    part = picture[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3).astype(int)
+    return bool((np.abs(part - colour).max(axis=1) < 12).any())
+
+
+# Overlay
+
+
+def test_boxes_zones_and_lines_lie_where_they_should():
+    picture = Overlay(scene()).draw(tracks(frame(0.0)))
+    assert near(picture, 400, 130, CLASS_COLOURS["car"])
+    assert near(picture, 480, 130, CLASS_COLOURS["car"])
+    assert not near(picture, 440, 130, CLASS_COLOURS["car"])  # the vehicle stays visible
+    inside, outside = picture[250, 150].astype(int), picture[330, 150].astype(int)
+    assert outside.tolist() == [GREY] * 3
+    assert inside.tolist() != outside.tolist()
+    assert np.abs(inside - outside).max() < 60  # translucent
+    assert not near(picture, 420, 200, (GREY, GREY, GREY), reach=0)  # the line
+    arrow = picture[205:215, 480:520].reshape(-1, 3)  # forward is to the right of left-to-right: downwards
+    assert (arrow != GREY).any()
+
+
+def test_the_original_picture_is_not_touched():
+    of = frame(0.0)
+    Overlay(scene()).draw(tracks(of))
+    assert (of.image == GREY).all()
+
+
+def test_a_scene_drawn_for_another_size_fits():
+    picture = Overlay(scene()).draw(frame(0.0, size=(1280, 720)))
+    assert picture[500, 300].tolist() != [GREY] * 3
+    assert picture[660, 300].tolist() == [GREY] * 3
+
+
+def test_a_violation_is_marked_for_a_while():
+    overlay = Overlay(None)
+    before = overlay.draw(tracks(frame(10.0)))
+    overlay.note(violation(10.0))
+    marked = overlay.draw(tracks(frame(10.5)))
+    later = overlay.draw(tracks(frame(20.0)))
+    red = [60, 20, 235]
+    assert not near(before, 400, 130, red)
+    assert near(marked, 400, 130, red)
+    assert not near(later, 400, 130, red)
+
+
+def test_signal_states_are_shown():
+    overlay = Overlay(None)
+    plain = overlay.draw(frame(0.0))
+    overlay.note(
+        SignalState(time_s=0.0, states={"phase_2": "stop-And-Remain", "phase_4": "protected-movement-allowed"})
+    )
+    shown = overlay.draw(frame(0.0))
+    corner = shown[:80, -60:].reshape(-1, 3).tolist()
+    assert [60, 40, 230] in corner
+    assert [80, 200, 60] in corner
+    assert (plain[:80, -60:] == GREY).all()
+
+
+def test_speed_and_number_make_the_tag_longer():
+    short = Overlay(None).draw(detections(frame(0.0)))
+    long = Overlay(None).draw(tracks(frame(0.0), speed_kmh=43.0))
+    width = [int((picture[90] == CLASS_COLOURS["car"]).all(axis=1).sum()) for picture in (short, long)]
+    assert width[1] > width[0] > 0
+
+
+@pytest.mark.parametrize("size", [(64, 48), (320, 240), (1280, 720), (3840, 2160)])
+def test_any_picture_size_can_be_drawn_on(size):
+    overlay = Overlay(scene())
+    overlay.note(SignalState(time_s=0.0, states={"a_long_signal_name": "dark"}))
+    assert overlay.draw(tracks(frame(0.0, size=size))).shape == (size[1], size[0], 3)
+
+
+def test_without_a_picture_there_is_nothing_to_draw_on():
+    with pytest.raises(ValueError, match="no picture"):
+        Overlay(None).draw(tracks(frame(0.0)).replace(frame=None))
+
+
+# Snapshots
+
+
+def pictures(where) -> list[str]:
+    return sorted(file.name for file in (where.data / "snapshots").iterdir())
+
+
+def test_a_picture_for_each_event(virtual):
+    with opened(Snapshot(), virtual) as node:
+        node.process(tracks(frame(1_000_000_000.0)))
+        node.process(violation(1_000_000_000.0))
+        node.process(violation(1_000_000_000.5, phase="update"))
+        node.process(violation(1_000_000_000.9, phase="end"))
+    assert pictures(virtual) == ["north_20010909T014640.000Z_red_light_abc123.jpg"]
+    picture = cv2.imread(str(virtual.data / "snapshots" / pictures(virtual)[0]))
+    assert picture.shape == (360, 640, 3)
+    assert (picture[:, :, 2].astype(int) - picture[:, :, 0] > 100).any()  # the red box
+
+
+def test_an_event_that_comes_before_its_picture_waits_for_it(virtual):
+    with opened(Snapshot(), virtual) as node:
+        node.process(tracks(frame(10.0)))
+        node.process(zone_event(10.1))
+        assert pictures(virtual) == []
+        node.process(tracks(frame(10.1)))
+    assert pictures(virtual) == ["north_19700101T000010.100Z_lane_entry_e1.jpg"]
+
+
+def test_pictures_at_intervals_of_each_camera(virtual):
+    with opened(Snapshot(every_s=1.0), virtual) as node:
+        for step in range(25):
+            for camera in ("north", "south"):
+                node.process(frame(step / 10, camera))
+    assert len(pictures(virtual)) == 6
+    assert pictures(virtual)[0] == "north_19700101T000000.000Z_view.jpg"
+
+
+def test_the_oldest_pictures_go(virtual):
+    with opened(Snapshot(every_s=1.0, keep_files=3), virtual) as node:
+        for second in range(6):
+            node.process(frame(float(second)))
+    assert [name[19:21] for name in pictures(virtual)] == ["03", "04", "05"]
+    with opened(Snapshot(every_s=1.0, keep_files=2), virtual) as node:  # those of an earlier run count
+        node.process(frame(60.0))
+        assert node.status()["files"] == 2
+    assert [name[17:21] for name in pictures(virtual)] == ["0005", "0100"]
+
+
+def test_the_folder_stays_within_its_size(virtual):
+    noise = np.random.default_rng(1).integers(0, 255, (360, 640, 3), np.uint8)
+    with opened(Snapshot(every_s=1.0, keep_mb=0.5), virtual) as node:
+        for second in range(6):
+            node.process(Frame(time_s=float(second), camera_id="north", image=noise))
+    total = sum(file.stat().st_size for file in (virtual.data / "snapshots").iterdir())
+    assert 0 < total <= 500_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_takes_nothing_is_said(virtual, monkeypatch):
+    with opened(Snapshot(every_s=1.0), virtual) as node:
+        folder = virtual.data / "snapshots"
+        partial = folder / "north_19700101T000000.000Z_view.partial"
+        partial.symlink_to("/dev/full")
+        with pytest.raises(OSError, match=r"view\.jpg can't be written: No space left"):
+            node.process(frame(0.0))
+        assert list(folder.glob("*.jpg")) == []
+        node.process(frame(5.0))  # and it goes on when there is room again
+    assert len(pictures(virtual)) == 1
+
+
+# Videos
+
+
+def frames_of(file: Path) -> list[np.ndarray]:
+    capture = cv2.VideoCapture(str(file))
+    found = []
+    while True:
+        ok, image = capture.read()
+        if not ok:
+            return found
+        found.append(image)
+
+
+def test_a_video_keeps_the_flows_time(virtual):
+    with opened(VideoOut(path="out/north.mp4"), virtual) as node:
+        for step in (0, 1, 2, 3, 6, 7, 8):  # two pictures are missing
+            node.process(frame(step / 10, value=20 * step + 20))
+        assert (virtual.data / "out" / "north.partial.mp4").exists()
+        list(node.finish())
+    made = frames_of(virtual.data / "out" / "north.mp4")
+    assert [round(float(each[300:, 300:].mean()) / 20) - 1 for each in made] == [0, 1, 2, 3, 3, 3, 6, 7, 8]
+    assert cv2.VideoCapture(str(virtual.data / "out" / "north.mp4")).get(cv2.CAP_PROP_FPS) == 10.0
+    assert not (virtual.data / "out" / "north.partial.mp4").exists()
+
+
+def test_close_finishes_the_file_too(virtual):
+    with opened(VideoOut(fps=10), virtual) as node:
+        for step in range(5):
+            node.process(tracks(frame(step / 10)))
+    assert len(frames_of(virtual.data / "video.mp4")) == 5
+
+
+def test_pictures_faster_than_the_file_are_left_out(virtual):
+    with opened(VideoOut(fps=10), virtual) as node:
+        for step in range(40):
+            node.process(frame(step / 40))
+    assert 10 <= len(frames_of(virtual.data / "video.mp4")) <= 11
+
+
+def test_a_long_pause_is_not_filled(virtual):
+    with opened(VideoOut(fps=10), virtual) as node:
+        for time_s in (0.0, 0.1, 3600.0, 3600.1):
+            node.process(frame(time_s))
+    assert len(frames_of(virtual.data / "video.mp4")) == 4
+
+
+def test_segments_and_cameras_get_files_of_their_own(virtual):
+    with opened(VideoOut(path="v.mp4", fps=10, segment_s=1.0), virtual) as node:
+        for step in range(25):
+            node.process(frame(step / 10, "north"))
+            node.process(frame(step / 10, "south/2"))
+    files = sorted(file.name for file in virtual.data.glob("*.mp4"))
+    assert files == [
+        "v-000.mp4", "v-001.mp4", "v-002.mp4", "v-south_2-000.mp4", "v-south_2-001.mp4", "v-south_2-002.mp4",
+    ]  # fmt: skip
+    assert [len(frames_of(virtual.data / name)) for name in files] == [10, 10, 5] * 2
+
+
+def test_width_and_odd_sizes(virtual):
+    with opened(VideoOut(fps=10, width_px=321), virtual) as node:
+        for step in range(3):
+            node.process(frame(step / 10, size=(641, 361)))
+    assert frames_of(virtual.data / "video.mp4")[0].shape == (180, 320, 3)
+
+
+def test_a_single_picture_is_a_video_too(virtual):
+    with opened(VideoOut(), virtual) as node:
+        node.process(frame(0.0))
+    assert len(frames_of(virtual.data / "video.mp4")) == 1
+
+
+def test_a_folder_that_can_not_be_made_refuses_the_start(tmp_path):
+    where = context(tmp_path)
+    (where.data / "taken").write_text("a file")
+    with pytest.raises(OSError, match="taken"), opened(VideoOut(path="taken/v.mp4"), where):
+        pass
+
+
+def test_a_violation_shows_in_the_video(virtual):
+    with opened(VideoOut(fps=10), virtual) as node:
+        node.process(tracks(frame(0.0)))
+        node.process(violation(0.0))
+        for step in (1, 2):
+            node.process(tracks(frame(step / 10)))
+    made = frames_of(virtual.data / "video.mp4")
+    reddish = [int((each[:, :, 2].astype(int) - each[:, :, 0] > 100).sum()) for each in made]
+    assert reddish[0] == 0
+    assert min(reddish[1:]) > 100
