@@ -7,7 +7,7 @@ it can be read at all and raises `ClipError` with one line for people where it c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -186,30 +186,37 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 class SimClip:
-    """The simulated intersection as a camera sees it (`sim://…`)."""
+    """The simulated intersection as a camera sees it (`sim://…`).
 
-    def __init__(self, uri: str) -> None:
+    elapsed_s: the time since the simulation began, for a camera that shows it as it happens: pictures that would come too late are
+    never drawn. None draws every picture.
+    """
+
+    def __init__(self, uri: str, elapsed_s: Callable[[], float] | None = None) -> None:
         from flowrt_sim.source import open_camera  # only flows that use it pay for it
         from flowrt_sim.uri import parse
 
         self._open = lambda: open_camera(parse(uri))
         self._camera = self._open()
+        self._elapsed_s = elapsed_s
         self.fps = float(self._camera.fps)
         self.missing = ""
-        self._first_s: float | None = None
-        self._last_s = 0.0
+        self.left_out = 0
 
     @property
     def round_s(self) -> float:
-        return self._last_s + 1.0 / self.fps
+        return (self._camera.frame_count or 0) / self.fps
 
     def pictures(self, skip: int = 0) -> Iterator[Picture]:
-        for number, frame in enumerate(self._camera.frames()):
-            if self._first_s is None:
-                self._first_s = frame.time_s
-            self._last_s = frame.time_s - self._first_s
-            if number >= skip:
-                yield Picture(frame.image, self._last_s)
+        count, number = self._camera.frame_count, skip
+        while count is None or number < count:
+            if self._elapsed_s is not None:
+                due = int(self._elapsed_s() * self.fps)
+                self.left_out += max(0, due - number)
+                number = max(number, due)
+            frame = self._camera.frame(number)
+            yield Picture(frame.image, number / self.fps)
+            number += 1
         self._camera = self._open()
 
     def close(self) -> None:

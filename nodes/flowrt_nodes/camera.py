@@ -19,6 +19,7 @@ from flowrt import CameraStatus, Complaint, Context, Frame, Source, setting
 from flowrt.messages import Image, Position
 from flowrt.node import CheckView
 from flowrt.problem import did_you_mean
+from flowrt_nodes._sim import epoch_s
 
 if TYPE_CHECKING:
     import cv2
@@ -111,6 +112,8 @@ north_camera:
             )
         elif self._kind == "file":
             yield from _check_file(uri, view.folder)
+        elif self._kind == "sim":
+            yield from _check_simulation(uri)
 
     def open(self, context: Context) -> None:
         self._clip: Clip | None = None
@@ -132,7 +135,8 @@ north_camera:
 
         uri = str(self.uri)
         if self._kind == "sim":
-            return SimClip(uri)
+            as_it_happens = self.pace == "realtime" and not self.context.clock.virtual and not self.loop
+            return SimClip(uri, self._elapsed_s if as_it_happens else None)
         path = self.context.path(uri.removeprefix("file://"))
         if path.is_dir() or is_picture(path):
             return FolderClip(path, self.fps or FOLDER_FPS)
@@ -171,13 +175,23 @@ north_camera:
         }
 
     def produce(self) -> Iterator[Frame | CameraStatus]:
-        return self._watch() if self._clip is None else self._play(self._clip)
+        if self._clip is None:
+            return self._watch()
+        return self._play_along(self._clip) if self._kind == "sim" else self._play(self._clip, self._start_s())
 
     # Files, folders, simulation
 
-    def _play(self, clip: Clip) -> Iterator[Frame | CameraStatus]:
+    def _play_along(self, clip: Clip) -> Iterator[Frame | CameraStatus]:
+        """The simulation: cameras and signals of one flow share its time."""
+        with epoch_s(self.context) as epoch:
+            self._epoch_s = epoch
+            yield from self._play(clip, _time_of(self.start) or epoch)
+
+    def _elapsed_s(self) -> float:
+        return self.context.clock.now_s() - self._epoch_s
+
+    def _play(self, clip: Clip, start_s: float) -> Iterator[Frame | CameraStatus]:
         stopping = self.context.stopping
-        start_s = self._start_s()
         time_s, round_s, count = start_s, 0.0, self._number
         while True:
             for image, offset_s in clip.pictures(self._skip):
@@ -388,6 +402,15 @@ def _time_of(text: str) -> float | None:
     except ValueError:
         return None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _check_simulation(uri: str) -> Iterable[Complaint]:
+    from flowrt_sim.uri import parse
+
+    try:
+        parse(uri)
+    except ValueError as error:
+        yield Complaint(("uri",), str(error), "see docs/simulation.md for the parameters")
 
 
 def _check_file(uri: str, folder: Path) -> Iterable[Complaint]:
