@@ -246,7 +246,14 @@ def _step(model: dict[str, Any], source: str, range_s: int) -> dict[str, Any]:
 def text() -> str:
     """The provisioning file."""
     head = "# Made by `flowrt dashboards build` from ops/flowrt_ops/alerts.py: change it there.\n"
-    return head + yaml.safe_dump(as_json(), sort_keys=False, allow_unicode=True, width=118)
+    return head + yaml.dump(as_json(), Dumper=_Indented, sort_keys=False, allow_unicode=True, width=118)
+
+
+class _Indented(yaml.SafeDumper):
+    """Lists stand further in than their keys, as in the files written by hand."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
+        return super().increase_indent(flow, False)
 
 
 def write(folder: Path) -> list[Path]:

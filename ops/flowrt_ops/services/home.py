@@ -1,0 +1,75 @@
+"""Where the services' files are: secrets, data, generated configuration.
+
+In a checkout that is `docker/`, which compose reads too; elsewhere `.flowrt/services` below the current folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from flowrt.share import share
+
+SECRETS = (
+    "mqtt_password",
+    "mqtt_reader_password",
+    "mqtt_signals_password",
+    "influx_admin_password",
+    "influx_admin_token",
+    "influx_read_password",
+    "grafana_admin_password",
+    "flowrt_http_token",
+)
+MQTT_USERS = {
+    "flowrt": "mqtt_password",
+    "reader": "mqtt_reader_password",
+    "grafana": "mqtt_reader_password",
+    "signals": "mqtt_signals_password",
+}
+"""User of the broker to the secret that is the password; who may do what is in docker/mosquitto/acl."""
+DATA = ("mosquitto", "influxdb", "influxdb-config", "influxdb3", "grafana", "flowrt", "tokens")
+
+
+class Home(msgspec.Struct, frozen=True):
+    """A folder with the services' files in it."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, folder: Path | None) -> Home:
+        """The folder that was named, or the usual one."""
+        if folder is not None:
+            return cls(folder.resolve())
+        checkout = Path("docker")
+        return cls((checkout if (checkout / "compose.yaml").exists() else Path(".flowrt") / "services").resolve())
+
+    @property
+    def secrets(self) -> Path:
+        """Passwords, tokens, certificates: 0700, each file 0600."""
+        return self.folder / "secrets"
+
+    @property
+    def data(self) -> Path:
+        """What the services store."""
+        return self.folder / "data"
+
+    @property
+    def native(self) -> Path:
+        """Generated configuration, logs and process ids of services that run without Docker."""
+        return self.folder / "data" / "native"
+
+    def secret(self, name: str) -> str:
+        """A secret's value; empty where there is none yet."""
+        file = self.secrets / name
+        return file.read_text("utf-8").strip() if file.exists() else ""
+
+    @property
+    def initialised(self) -> bool:
+        """Whether every secret is there."""
+        return all((self.secrets / name).exists() for name in SECRETS)
+
+
+def template(name: str) -> str:
+    """A file of `docker/` as it comes with flowrt."""
+    return (share("docker") / name).read_text("utf-8")

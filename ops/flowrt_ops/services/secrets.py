@@ -1,0 +1,136 @@
+"""Making secrets: passwords, tokens, the broker's password file, certificates. What is there already is kept.
+
+Nothing here is printed or logged. Files are 0600 in a folder of 0700.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from flowrt.commands import Failure
+from flowrt_ops.services.home import DATA, MQTT_USERS, SECRETS, Home
+
+DAYS = "825"
+"""How long certificates hold: the longest that Apple's systems accept."""
+
+
+def initialise(home: Home, *, names: Iterable[str] = (), gpu: bool = False, influx: int = 2) -> list[Path]:
+    """Make everything that is missing; returns what was made. names: further host names of the certificate.
+
+    Raises Failure where openssl is missing.
+    """
+    home.folder.mkdir(parents=True, exist_ok=True)
+    for folder in (home.secrets, *(home.data / name for name in DATA)):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.secrets.chmod(0o700)
+    made = []
+    for name in SECRETS:
+        made += _write(home.secrets / name, secrets.token_urlsafe(24))
+    made += _write(
+        home.secrets / "influx3_admin_token",
+        json.dumps({"token": f"apiv3_{secrets.token_urlsafe(64)}", "name": "_admin"}),
+    )
+    made += _write(
+        home.secrets / "mosquitto_passwd", password_file({user: home.secret(name) for user, name in MQTT_USERS.items()})
+    )
+    made += _certificates(home.secrets, ["localhost", "mosquitto", socket.gethostname(), *names])
+    made += _write(home.folder / ".env", _environment(gpu, influx))
+    return made
+
+
+def _write(file: Path, text: str) -> list[Path]:
+    """Write a file that only its owner may read, unless it is there."""
+    if file.exists():
+        return []
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+        out.write(text + "\n")
+    return [file]
+
+
+def password_file(passwords: dict[str, str]) -> str:
+    """Mosquitto's password file: PBKDF2 with SHA-512 ($7$, as mosquitto_passwd writes it)."""
+    rounds = 10_000
+    lines = []
+    for user, password in passwords.items():
+        salt = secrets.token_bytes(12)
+        hashed = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+        lines.append(f"{user}:$7${rounds}${base64.b64encode(salt).decode()}${base64.b64encode(hashed).decode()}")
+    return "\n".join(lines)
+
+
+def _environment(gpu: bool, influx: int) -> str:
+    """`.env`, which compose reads: nothing secret is in it."""
+    uid, gid = (os.getuid(), os.getgid()) if hasattr(os, "getuid") else (1000, 1000)
+    address = "http://influxdb3:8181" if influx == 3 else "http://influxdb:8086"
+    lines = [
+        "# Made by `flowrt services init`; edit it as you like. No secrets in here.",
+        f"FLOWRT_UID={uid}",
+        f"FLOWRT_GID={gid}",
+        f"COMPOSE_PROFILES={'gpu' if gpu else 'cpu'},influx{influx}",
+        f"INFLUX_URL={address}",
+        "# NORTH_CAMERA=rtsp://user:password@camera.local/stream",
+        "# ALERT_WEBHOOK_URL=https://chat.example/hooks/intersection",
+        "# ALERT_EMAIL=control-room@example.org",
+        "# SMTP_ENABLED=true",
+        "# SMTP_HOST=mail.example.org:25",
+        "# GRAFANA_ANONYMOUS=true    dashboards without a login; only where the port stays on loopback",
+    ]
+    if gpu and (group := _render_group()):
+        lines.append(f"RENDER_GID={group}")
+    return "\n".join(lines)
+
+
+def _render_group() -> int:
+    for device in sorted(Path("/dev/dri").glob("renderD*")):
+        return device.stat().st_gid
+    return 0
+
+
+def _certificates(folder: Path, names: Iterable[str]) -> list[Path]:
+    """A certificate authority of one's own, and the broker's certificate."""
+    files = [folder / name for name in ("ca.crt", "ca.key", "server.crt", "server.key")]
+    if all(file.exists() for file in files):
+        return []
+    openssl = shutil.which("openssl") or _openssl_of_git()
+    if openssl is None:
+        raise Failure(
+            "openssl makes the broker's certificate and is not installed: apt-get install openssl, or Git for Windows"
+        )
+    alternatives = ",".join(dict.fromkeys([*(f"DNS:{name}" for name in names), "IP:127.0.0.1"]))
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        (work / "server.ext").write_text(f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth\n", "utf-8")
+        _run(openssl, work, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-days", DAYS,
+             "-subj", "/CN=flowrt intersection CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
+        _run(openssl, work, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "server.key", "-out", "server.csr",
+             "-subj", "/CN=mosquitto")  # fmt: skip
+        _run(openssl, work, "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
+             "-days", DAYS, "-out", "server.crt", "-extfile", "server.ext")  # fmt: skip
+        for file in files:
+            file.unlink(missing_ok=True)
+            _write(file, (work / file.name).read_text("ascii").rstrip("\n"))
+    return files
+
+
+def _openssl_of_git() -> str | None:
+    """Git for Windows brings one that is not on the PATH."""
+    file = Path(os.environ.get("PROGRAMFILES", "")) / "Git" / "usr" / "bin" / "openssl.exe"
+    return str(file) if file.exists() else None
+
+
+def _run(openssl: str, folder: Path, *arguments: str) -> None:
+    done = subprocess.run([openssl, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise Failure(
+            f"openssl {arguments[0]} failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'no reason given'}"
+        )
