@@ -232,7 +232,8 @@ north_camera:
             return True
         now_s = time.monotonic()
         if self._anchor is None:
-            self._anchor = (now_s, time_s)
+            simulated = self._kind == "sim" and not self.start
+            self._anchor = (now_s - self._elapsed_s(), self._epoch_s) if simulated else (now_s, time_s)
         due_s = self._anchor[0] + time_s - self._anchor[1]
         return due_s <= now_s or self.context.clock.sleep(due_s - now_s, self.context.stopping)
 
