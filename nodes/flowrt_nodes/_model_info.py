@@ -56,7 +56,8 @@ USUAL: dict[Decoder, Preparation] = {
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model's metadata says; empty where it says nothing. input_px: width and height for inputs left open."""
+    """What the model's metadata says; empty where it says nothing. input_px: width and height for inputs left open. iou: the overlap
+    for suppression that the model was measured with."""
 
     labels: tuple[str, ...] = ()
     decoder: Decoder | None = None
@@ -66,6 +67,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     scale: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     input_px: tuple[int, int] = (640, 640)
+    iou: float | None = None
 
     def preparation(self, decoder: Decoder, resize: Resize | None, colours: Colours | None) -> Preparation:
         """What models of that decoder usually want, overruled by the metadata, overruled by the settings."""
@@ -93,6 +95,7 @@ def read_info(model: Any) -> ModelInfo:
     colours = said(("flowrt", "colours")).lower()
     if not colours and (reverse := said(("model_info", "reverse_input_channels")).lower()):
         colours = "rgb" if reverse in ("true", "yes", "1") else "bgr"
+    iou = _numbers(said(("flowrt", "nms_iou"), ("model_info", "iou_threshold")))
     size = _numbers(said(("model_info", "imgsz"), ("framework", "imgsz")))  # height, width
     return ModelInfo(
         labels=_labels(
@@ -105,6 +108,7 @@ def read_info(model: Any) -> ModelInfo:
         scale=_numbers(said(("flowrt", "scale"), ("model_info", "scale_values"))),
         mean=_numbers(said(("flowrt", "mean"), ("model_info", "mean_values"))),
         input_px=(int(size[-1]), int(size[0])) if size else (640, 640),
+        iou=iou[0] if iou and 0 < iou[0] <= 1 else None,
     )
 
 

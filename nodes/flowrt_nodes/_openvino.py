@@ -127,6 +127,7 @@ class SharedModel:
         self.input_px: tuple[int, int] = (int(shape[3]), int(shape[2]))
         self.layout = _layout(model, self.input_px, info, wanted)
         self.labels = completed(info.labels, max(self.layout.classes, len(info.labels)))
+        self.iou = info.iou
         self.preparation = info.preparation(self.layout.decoder, wanted.resize, wanted.colours)
         properties = {"PERFORMANCE_HINT": wanted.hint.upper(), "CACHE_DIR": str(cache)}
         try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
 EVERY_OTHER_CLASS = "*"
+USUAL_IOU = 0.5
 
 
 class Pending(NamedTuple):
@@ -73,7 +74,17 @@ objects:
         Share | dict[str, Share],
         setting("Least confidence to report an object with: a number, or one per class with `*` for the others."),
     ] = 0.25
-    iou: Annotated[float, setting("Boxes of a class that overlap more than this are one object.", gt=0, le=1)] = 0.5
+    iou: (
+        Annotated[
+            float,
+            setting(
+                "Boxes that overlap more than this are one object; without it what the model says, else 0.5.",
+                gt=0,
+                le=1,
+            ),
+        ]
+        | None
+    ) = None
     nms: Annotated[
         Literal["per_class", "across"],
         setting("Suppress overlapping boxes within each class, or across classes (a van seen as car and truck)."),
@@ -230,7 +241,7 @@ objects:
         known = np.flatnonzero(found.class_id < len(self._least))
         wanted = known[found.score[known] >= self._least[found.class_id[known]]]
         found = found.take(wanted)
-        found = found.take(suppress(found, self.iou, self.nms == "across"))
+        found = found.take(suppress(found, self.iou or model.iou or USUAL_IOU, self.nms == "across"))
         boxes = placing.to_picture(found.boxes)
         return Detections(
             time_s=frame.time_s,
