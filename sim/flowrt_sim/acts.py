@@ -14,7 +14,7 @@ import numpy as np
 from flowrt_sim.actors import Vehicle
 from flowrt_sim.layout import LEGS
 from flowrt_sim.people import spawn_walker
-from flowrt_sim.route import route
+from flowrt_sim.route import ENTRY_M, route
 from flowrt_sim.signals import AMBER, CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ SCENARIOS: dict[str, dict[str, float]] = {
 }
 """Scenario names, each with its acts and their mean interval in seconds."""
 
+CAR_M = 4.6
+"""Vehicles enter with their rear at the edge of the world, so their front is a vehicle's length nearer to the line."""
 AT_AMBER = ("red_light", "past_line_at_red", "amber_acceleration", "stopped_on_crosswalk", "hard_stop")
 
 
@@ -49,6 +51,7 @@ class Director:
         self.every_s = SCENARIOS[world.scenario]
         self.due_s = {act: float(rng.exponential(every)) for act, every in self.every_s.items()}
         self._amber = dict.fromkeys(LEGS, False)
+        self._prepared_s: dict[tuple[str, str], float] = {}
         self._careless: list[tuple[Vehicle, float]] = []
 
     def step(self) -> None:
@@ -63,7 +66,11 @@ class Director:
         if world.steps % 5:
             return
         for act, due in self.due_s.items():
-            if now >= due and act not in AT_AMBER and getattr(self, "_" + act)():
+            if now < due:
+                continue
+            if act in AT_AMBER:
+                self._prepare(act)
+            elif getattr(self, "_" + act)():
                 self._done(act)
 
     def _done(self, act: str) -> None:
@@ -87,11 +94,45 @@ class Director:
         traffic, amber = self.world.traffic, self.world.plan.amber_s
         for lane in (1, 2):
             queue = [v for v in traffic.inbound.get((leg, lane), ()) if v.to_line > 0]
+            if queue and self._accelerate(queue[0], amber):
+                continue
             for v in queue:
                 if v.speed**2 >= 2 * 3.2 * max(v.to_line - 0.4, 0.01):
                     continue
                 self._tempt(v, amber)
                 break
+
+    def _prepare(self, act: str) -> None:
+        """Let a driver enter who meets the next amber at the right place for an act; see `_tempt`."""
+        world, amber = self.world, self.world.plan.amber_s
+        after_s, at_m = {
+            "red_light": (amber + 1.25, 0.0),
+            "past_line_at_red": (amber - 0.55, 0.0),
+            "amber_acceleration": (0.0, 19.0),
+            "stopped_on_crosswalk": (0.0, 22.5),
+            "hard_stop": (0.0, 24.0),
+        }[act]
+        for leg in self._pick():
+            state, _ = world.plan.state(VEHICLE_GROUPS[leg], world.time_s)
+            onset = world.plan.next_change_s(VEHICLE_GROUPS[leg], world.time_s) - world.time_s
+            if state != GREEN or self._prepared_s.get((act, leg), -99.0) > world.time_s - 20:
+                continue
+            wish = (ENTRY_M - world.layout.stop_line_m - CAR_M - at_m) / max(onset + after_s, 0.1)
+            lane = int(self.rng.integers(1, 3))
+            if not 11.2 < wish < 13.2 or not self._empty(leg, lane, onset + after_s):
+                continue
+            if world.add_vehicle(
+                str(self.rng.choice(["car", "car", "van"])), route(world.layout, leg, lane, "through"), wish
+            ):
+                self._prepared_s[act, leg] = world.time_s
+                return
+
+    def _empty(self, leg: str, lane: int, arrival_s: float) -> bool:
+        """Whether everybody ahead in a lane will have passed the line well before a newcomer arrives."""
+        for v in self.world.traffic.inbound.get((leg, lane), ()):
+            if v.in_exit < 0 and (v.speed < 7 or v.route.kind != "through" or v.to_line / v.speed + 2.4 > arrival_s):
+                return False
+        return self.world.closed_until_s.get((leg, lane), -1.0) < self.world.time_s
 
     def _tempt(self, v: Vehicle, amber: float) -> None:
         line, speed = v.to_line, max(v.speed, 0.1)
@@ -104,26 +145,29 @@ class Director:
         elif self._due("past_line_at_red") and -0.9 < late < -0.25:
             v.mode = "run_red"
             self._done("past_line_at_red")
-        elif (
-            self._due("amber_acceleration")
-            and 16 < line < 31
-            and 6.0 < speed < 12.3
-            and v.kind in ("car", "motorcycle", "van")
-        ):
-            if line / (speed * 1.22) < amber - 0.15:
-                v.mode, v.speed_wish = "amber_acceleration", speed * 1.5
-                self._done("amber_acceleration")
         elif self._due("stopped_on_crosswalk") and self._overshoot(v, amber):
             self._done("stopped_on_crosswalk")
         elif self._due("hard_stop") and speed > 8 and speed**2 / 9.5 < line - 0.7:
             v.mode, v.stop_at_s = "hard_stop", v.route.stop_s - 0.7
             self._done("hard_stop")
 
+    def _accelerate(self, v: Vehicle, amber: float) -> bool:
+        """Speed up instead of letting go, and pass the line before red."""
+        line, speed = v.to_line, v.speed
+        free = v.kind in ("car", "motorcycle", "van") and v.route.kind == "through" and not v.mode
+        if not self._due("amber_acceleration") or not free or not (13 < line < 23 and 6.5 < speed < 13.4):
+            return False
+        if line / (speed * 1.15) > amber - 0.3:
+            return False
+        v.mode, v.speed_wish = "amber_acceleration", speed * 1.38
+        self._done("amber_acceleration")
+        return True
+
     def _overshoot(self, v: Vehicle, amber: float) -> bool:
         """Pass the line at amber but come to rest with the front on the crosswalk."""
         beyond = float(self.rng.uniform(3.4, 4.0))
         braking = v.speed**2 / (2 * (v.to_line + beyond))
-        if not 1.0 < braking < 3.0:
+        if not 1.0 < braking < 3.4:
             return False
         at_line = sqrt(v.speed**2 - 2 * braking * v.to_line)
         if (v.speed - at_line) / braking > amber - 0.5:
@@ -177,7 +221,6 @@ class Director:
         world = self.world
         for leg in self._pick():
             for lane in (1, 2):
-                queue = [v for v in world.traffic.inbound.get((leg, lane), ()) if v.in_exit < 0]
                 wish = float(self.rng.uniform(18.5, 23.0))
                 arrival = 116.0 / wish
                 state = world.plan.state(VEHICLE_GROUPS[leg], world.time_s + arrival)
@@ -185,10 +228,7 @@ class Director:
                     continue
                 if world.plan.state(VEHICLE_GROUPS[leg], world.time_s + arrival + 1.5)[0] != GREEN:
                     continue
-                slow = any(
-                    v.speed < 7 or v.route.kind != "through" or v.to_line / v.speed + 2.2 > arrival for v in queue
-                )
-                if slow or world.closed_until_s.get((leg, lane), -1) > world.time_s:
+                if not self._empty(leg, lane, arrival):
                     continue
                 kind = str(self.rng.choice(["car", "car", "motorcycle", "van"]))
                 way = route(world.layout, leg, lane, "through")
@@ -223,10 +263,10 @@ class Director:
         return False
 
     def _stopped(self) -> bool:
-        return self._bay(float(self.rng.uniform(15, 28)))
+        return self._bay(float(self.rng.uniform(17, 28)))
 
     def _short_stop(self) -> bool:
-        return self._bay(float(self.rng.uniform(2.0, 4.0)))
+        return self._bay(float(self.rng.uniform(1.5, 3.0)))
 
     def _jaywalking(self) -> bool:
         """Cross at the crosswalk against don't walk, in a gap."""

@@ -240,9 +240,10 @@ def _junction(world: World, v: Vehicle) -> float:
                 rest = start - 0.7 - v.s if not inbound or line < 0.4 else line - 0.5
                 if rest > 0 and v.speed * v.speed / (2 * max(rest, 0.1)) < 6.5:
                     best = min(best, halt(v, rest))
-    waits = way.kind in ("left", "u_turn") and way.stop_s - 25 < v.s < way.wait_s + 0.6
+    wait = way.wait_s if way.kind == "left" else max(way.wait_s, way.cross_in_s[1] + min(v.length, 4.5) - 0.3)
+    waits = way.kind in ("left", "u_turn") and way.stop_s - 25 < v.s < wait + 0.6
     if waits and not gap_is_free(world, v):
-        best = min(best, halt(v, way.wait_s - v.s))
+        best = min(best, halt(v, wait - v.s))
     return best
 
 
@@ -322,7 +323,7 @@ def _holds(world: World, v: Vehicle) -> float:
     elif world.time_s >= v.hold_until_s:
         behind = world.traffic.outbound.get((v.route.exit, v.route.exit_lane), ())
         if not any(
-            o is not v and not in_bay(o) and -8 - o.speed * 4.5 < o.in_exit - v.in_exit < v.length + 10 for o in behind
+            o is not v and not in_bay(o) and -4 - o.speed * 2.7 < o.in_exit - v.in_exit < v.length + 5 for o in behind
         ):
             v.hold_s = 0.0
             return inf

@@ -220,13 +220,14 @@ def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float) -> bool:
             return False
         if ahead <= 0:
             continue
-        stopped = inbound and v.to_line > 0 and v.speed < 0.3 and w.out < world.layout.stop_line_m and v.mode == ""
-        if stopped and world.traffic.lights[w.leg][0] == RED and not v.may_turn_on_red:
-            group = VEHICLE_GROUPS[w.leg]
-            if world.plan.next_change_s(group, world.time_s) - world.time_s > leave + 1.5:
+        before_line = v.to_line > 0.3 and (not inbound or w.out < world.layout.stop_line_m) and v.mode != "run_red"
+        if before_line and v.speed**2 < 5.0 * v.to_line:
+            group = VEHICLE_GROUPS[v.route.leg]
+            waits_s = world.plan.next_change_s(group, world.time_s) - world.time_s
+            if world.plan.state(group, world.time_s)[0] == RED and waits_s > leave - 1.0:
                 continue
         soonest = ahead / (v.speed + 2.0)
-        latest = (ahead + v.length) / max(0.75 * v.speed, 0.1)
+        latest = (ahead + v.length) / max(0.5 * v.speed, 0.1)
         if soonest < leave + margin_s and latest > enter - margin_s:
             return False
     return True

@@ -22,7 +22,7 @@ GAP_S = 5.0
 
 def in_bay(v: Vehicle) -> bool:
     hold = v.route.hold_s
-    return hold > 0 and hold - 7.0 < v.s - v.length / 2 and v.s - v.length < hold + 7.5
+    return hold > 0 and v.hold_s > 0 and hold - 7.0 < v.s - v.length / 2
 
 
 def room_behind(world: World, v: Vehicle) -> bool:

@@ -34,10 +34,10 @@ class Definitions:
     speeding_tolerance_kmh: float = 5.0
     speeding_section_m: tuple[float, float] = (20.0, 60.0)
     stopped_below_kmh: float = 5.0
-    stopped_s: float = 8.0
+    stopped_s: float = 10.0
     crosswalk_below_kmh: float = 1.5
     crosswalk_s: float = 2.0
-    crosswalk_overlap_m: float = 0.3
+    crosswalk_overlap_m: float = 1.0
     amber_factor: float = 1.2
     amber_least_kmh: float = 15.0
     amber_within_m: float = 60.0

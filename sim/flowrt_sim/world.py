@@ -106,6 +106,8 @@ class World:
             vehicle.stopped_since_s = -1.0
         if before < vehicle.route.stop_s <= vehicle.s:
             vehicle.passed_s = self.time_s
+            if vehicle.mode == "amber_acceleration":
+                vehicle.mode, vehicle.speed_wish = "", min(vehicle.speed_wish, 13.0)
         vehicle.place()
 
     def _headway(self) -> float:
