@@ -8,6 +8,7 @@ Modules whose name begins with `_` are helpers.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -17,7 +18,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,12 +85,9 @@ class Catalog:
 
     def __init__(self, folder: Path | None = None) -> None:
         """folder: the flow file's folder, whose `nodes/` is looked at as well."""
-        self._where: dict[str, tuple[str, str]] = {}  # type name -> (origin, module name or file)
+        self._where = dict(_installed())  # type name -> (origin, module name or file)
         self._types: dict[str, NodeType] = {}
         self.folder = folder / "nodes" if folder else None
-        for entry in importlib.metadata.entry_points(group=GROUP):
-            for name, module in _modules(entry.value):
-                self._where.setdefault(name, (entry.name, module))
         if self.folder and self.folder.is_dir():
             for file in sorted(self.folder.rglob("*.py")):
                 name = _type_name(file.relative_to(self.folder))
@@ -123,6 +121,16 @@ class Catalog:
 
     def __iter__(self) -> Iterator[NodeType]:
         return map(self.get, self.names())
+
+
+@functools.cache  # what is installed stays as it is while a program runs; a reload need not look again
+def _installed() -> Mapping[str, tuple[str, str]]:
+    """The types of the installed packages; the first package to use a name keeps it."""
+    where: dict[str, tuple[str, str]] = {}
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        for name, module in _modules(entry.value):
+            where.setdefault(name, (entry.name, module))
+    return where
 
 
 def _type_name(file: Path) -> str:
@@ -211,6 +219,7 @@ def _describe(name: str, origin: str, module: types.ModuleType) -> NodeType:
     return NodeType(name=name, cls=cls, ports=ports_of(cls), origin=origin, file=file, code=code)
 
 
+@functools.cache
 def setting_extras(cls: type[Node]) -> dict[str, dict[str, Any]]:
     """Setting name to what `setting(...)` and the marked types said about it (restart, secret, kind)."""
     info = msgspec.inspect.type_info(cls)
@@ -231,6 +240,7 @@ def _extra(kind: msgspec.inspect.Type) -> dict[str, Any]:
     return extra
 
 
+@functools.cache
 def ports_of(cls: type[Node]) -> Ports:
     """Read the ports from the annotations. Raises NodeTypeError where they are missing or no message types."""
     if issubclass(cls, Source):

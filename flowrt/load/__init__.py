@@ -87,7 +87,7 @@ def _flow(
     references.check_files(services.references)
     wiring = Wiring(drafts, catalog, report)
     wiring.check()
-    prove(drafts.values(), wiring.arriving, path.parent, report)
+    schemas = prove(drafts.values(), wiring.arriving, path.parent, report)
     signals = published_signals(drafts.values(), report)
     readable = {key: scene for key, scene in scenes.items() if scene is not None}
     check_signals(signals, readable, sources, drafts, report)
@@ -95,7 +95,7 @@ def _flow(
     if report.failed:
         return None
     secrets = sources.secrets | services.secrets | {secret for draft in drafts.values() for secret in draft.secrets}
-    files = [*sources.all_files, *references.files, *catalog.files()]
+    files = [*sources.all_files, *references.files, *catalog.files(), *schemas]
     return Flow(
         name=name,
         site=site,

@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from flowrt.document import shorten
 from flowrt.flow import Edge
 from flowrt.load.drafts import Draft
 from flowrt.load.report import Report
 from flowrt.load.wiring import Types
+from flowrt.messages import Message
 from flowrt.problem import FlowError
+from flowrt.share import share
+
+if TYPE_CHECKING:
+    from flowrt.contract import Contract
 
 OutboxKind = Literal["topics", "measurements"]
 
 
-def prove(drafts: Iterable[Draft], arriving: Mapping[Edge, Types], folder: Path, report: Report) -> None:
+def prove(drafts: Iterable[Draft], arriving: Mapping[Edge, Types], folder: Path, report: Report) -> tuple[Path, ...]:
     """Report every edge into an outbox on which something travels that its topics or measurements forbid.
 
-    An outbox says in its class variable `contract` which schemas it has to fit: "topics" or "measurements". folder: the flow file's,
-    whose `schemas/` may describe more of both.
+    An outbox says in its class variable `contract` which schemas it has to fit: "topics" or "measurements". folder: the flow
+    file's, whose `schemas/` may describe more of both. Returns the schema files that were read.
     """
     outboxes = [d for d in drafts if d.type and getattr(d.type.cls, "contract", None) in get_args(OutboxKind)]
     if not outboxes:
-        return
-    from flowrt.contract import Contract  # only flows with such an outbox pay for reading the schemas
-
+        return ()
     try:
-        contract = Contract.of_flow(folder)
-    except (FlowError, FileNotFoundError) as error:
+        files = [
+            file for place in (share("schemas"), folder / "schemas") for file in sorted(place.rglob("*.schema.json"))
+        ]
+        contract = _contract(folder, tuple((file, file.stat().st_mtime_ns) for file in files))
+    except FlowError as error:
+        report.problems.extend(error.problems)
+        return ()
+    except OSError as error:
         for draft in outboxes:
             report.add(draft.mark, draft.path, f"the contract can't be read: {shorten(str(error), 200)}")
-        return
+        return ()
     for draft in outboxes:
         assert draft.type is not None
         kind: OutboxKind = draft.type.cls.contract  # type: ignore[attr-defined]
         for wire in draft.wires:
             edge = Edge(source=wire.source, target=draft.name, field=wire.field, port=wire.port)
             for message in arriving.get(edge, ()):
-                for reason in contract.prove(message, kind):
+                for reason in _reasons(contract, message, kind):
                     found = f"the contract forbids {message.port} of '{wire.source}' as {kind}: {shorten(reason, 200)}"
                     report.add(wire.mark, wire.path, found, "the message type and its schema have to agree")
+    return contract.files
+
+
+@functools.lru_cache(maxsize=2)  # a reload reads the schemas again only when one was edited
+def _contract(folder: Path, stamp: tuple[tuple[Path, int], ...]) -> Contract:
+    """The contract; `stamp` says which files and how new."""
+    from flowrt.contract import Contract  # only flows with such an outbox wait for it
+
+    return Contract.of_flow(folder)
+
+
+@functools.lru_cache(maxsize=1000)
+def _reasons(contract: Contract, message: type[Message], kind: OutboxKind) -> tuple[str, ...]:
+    return tuple(contract.prove(message, kind))
