@@ -4,26 +4,27 @@ Invariants
 - A request belongs to one picture from `take` until `give_back`. There is always one to take: the pool grows by one when
   all are out, so no node ever waits for another to collect. Each node's depth is bounded, hence so is the pool. How many run
   at a time is the device's affair: requests beyond its streams queue inside the compiled model, first come first served.
-- Pictures enter the model as u8, height x width x 3, BGR. Cast, colour order, layout and normalisation happen inside it; only
-  the resize is done by OpenCV into the request's own input buffer, which was measured faster on CPU than a resize in the graph.
+- Pictures enter the model as u8, height x width x 3, BGR. Cast, colour order, layout and normalisation happen inside it. The
+  resize is done by OpenCV into the request's own input buffer, which was measured faster on CPU than a resize in the graph; on
+  a GPU it is part of the graph, which is then compiled once per picture size.
 """
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import openvino
-from openvino.preprocess import ColorFormat, PrePostProcessor
 
 from flowrt.messages import Floats, Image
 from flowrt.problem import did_you_mean
 from flowrt_nodes._cv import cv2
 from flowrt_nodes._decoders import Layout, layout_of
-from flowrt_nodes._model_info import Colours, Decoder, ModelInfo, Preparation, Resize, completed, read_info
+from flowrt_nodes._model_info import Colours, Decoder, ModelInfo, Resize, completed, read_info
+from flowrt_nodes._preparing import Placing, prepared, prepared_for
 
 FORMATS = (".xml", ".onnx", ".tflite", ".pdmodel")
 
@@ -43,44 +44,16 @@ class Wanted(NamedTuple):
     resize: Resize | None
     colours: Colours | None
     labels: tuple[str, ...]
-
-
-class Placing(NamedTuple):
-    """Where a picture lies in the model's input: input = picture * (scale_x, scale_y) + (left, top)."""
-
-    picture_px: tuple[int, int]
-    scale: tuple[float, float]
-    left: int
-    top: int
-    width: int
-    height: int
-
-    @classmethod
-    def of(cls, picture_px: tuple[int, int], input_px: tuple[int, int], how: Preparation) -> Placing:
-        """Letterboxed or stretched."""
-        (w, h), (into_w, into_h) = picture_px, input_px
-        if how.resize == "stretch":
-            return cls(picture_px, (into_w / w, into_h / h), 0, 0, into_w, into_h)
-        scale = min(into_w / w, into_h / h)
-        width, height = max(round(w * scale), 1), max(round(h * scale), 1)
-        left, top = ((into_w - width) // 2, (into_h - height) // 2) if how.centred else (0, 0)
-        return cls(picture_px, (width / w, height / h), left, top, width, height)
-
-    def to_picture(self, boxes: Floats) -> Floats:
-        """Boxes (K, 4) of the model's input in pixels of the picture, cut off at its border."""
-        offset = np.array([self.left, self.top, self.left, self.top], np.float32)
-        scale = np.array([*self.scale, *self.scale], np.float32)
-        border = np.array([*self.picture_px, *self.picture_px], np.float32)
-        moved: Floats = (boxes - offset) / scale
-        return np.asarray(np.clip(moved, 0.0, border), np.float32)
+    resize_in: Literal["auto", "opencv", "model"]
 
 
 class Request:
-    """An infer request with an input buffer of its own, filled in place."""
+    """An infer request with an input buffer of its own, filled in place: `shape` is (1, height, width, 3)."""
 
-    def __init__(self, request: Any, input_px: tuple[int, int], pad: int) -> None:
+    def __init__(self, pool: Pool, request: Any, shape: tuple[int, ...], pad: int) -> None:
+        self.pool = pool
         self._request = request
-        self._buffer = np.full((1, input_px[1], input_px[0], 3), pad, np.uint8)
+        self._buffer = np.full(shape, pad, np.uint8)
         self._tensor = openvino.Tensor(self._buffer, shared_memory=True)
         self._pad = pad
         self._placing: Placing | None = None
@@ -88,6 +61,13 @@ class Request:
 
     def start(self, image: Image, placing: Placing) -> None:
         """Put the picture into the input and begin."""
+        if self.pool.whole_pictures:
+            np.copyto(self._buffer[0], image)
+        else:
+            self._resize(image, placing)
+        self._request.start_async()
+
+    def _resize(self, image: Image, placing: Placing) -> None:
         if placing != self._placing:  # another camera's picture: what lies beside this one must be grey
             self._buffer.fill(self._pad)
             self._placing = placing
@@ -98,7 +78,6 @@ class Request:
             dst=self._buffer[0, p.top : p.top + p.height, p.left : p.left + p.width],
             interpolation=cv2.INTER_LINEAR,
         )
-        self._request.start_async()
 
     def outputs(self) -> list[Floats]:
         """Wait, and look at the outputs; they are the request's memory, valid until it is given back."""
@@ -111,14 +90,43 @@ class Request:
         return float(self._request.latency)
 
 
+class Pool:
+    """A compiled model and its requests. whole_pictures: the resize is part of it, for pictures of one size."""
+
+    def __init__(self, compiled: Any, whole_pictures: bool, pad: int) -> None:
+        self.whole_pictures = whole_pictures
+        self.optimal_requests = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self.made = 0
+        self._compiled = compiled
+        self._pad = pad
+        self._idle: list[Request] = []
+        self._lock = threading.Lock()
+
+    def take(self) -> Request:
+        """A request that nobody uses."""
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            self.made += 1
+        shape = tuple(int(side) for side in self._compiled.inputs[0].shape)
+        return Request(self, self._compiled.create_infer_request(), shape, self._pad)
+
+    def give_back(self, request: Request) -> None:
+        """The request may be used for another picture."""
+        with self._lock:
+            self._idle.append(request)
+
+
 class SharedModel:
-    """A compiled model, its decoder, and its pool of requests."""
+    """A compiled model with its decoder."""
 
     def __init__(self, wanted: Wanted, cache: Path) -> None:
         self.name = wanted.path.stem
-        core = openvino.Core()
-        device = resolve_device(wanted.device, core.available_devices)
-        model = _read(core, wanted.path)
+        self._core = openvino.Core()
+        self._file = wanted.path.name
+        self._properties = {"PERFORMANCE_HINT": wanted.hint.upper(), "CACHE_DIR": str(cache)}
+        self.device = resolve_device(wanted.device, self._core.available_devices)
+        self._model = model = _read(self._core, wanted.path)
         info = read_info(model)
         if wanted.labels:
             info = msgspec.structs.replace(info, labels=wanted.labels)
@@ -129,33 +137,41 @@ class SharedModel:
         self.labels = completed(info.labels, max(self.layout.classes, len(info.labels)))
         self.iou = info.iou
         self.preparation = info.preparation(self.layout.decoder, wanted.resize, wanted.colours)
-        properties = {"PERFORMANCE_HINT": wanted.hint.upper(), "CACHE_DIR": str(cache)}
+        resize_in = wanted.resize_in
+        self._in_graph = self.device.startswith("GPU") if resize_in == "auto" else resize_in == "model"
+        self._pools: dict[Placing | None, Pool] = {}
+        self._compiling = threading.Lock()
+        # Also where the resize will be in the graph: a model that can't be compiled is refused now, not at the first picture.
+        self._pools[None] = self._compiled(prepared(model, self.preparation), whole_pictures=False)
+        self.optimal_requests = self._pools[None].optimal_requests
+
+    def _compiled(self, model: openvino.Model, whole_pictures: bool) -> Pool:
         try:
-            self._compiled = core.compile_model(_prepared(model, self.preparation), device, properties)
+            compiled = self._core.compile_model(model, self.device, self._properties)
         except RuntimeError as error:
-            raise ModelError(f"{wanted.path.name} can't be compiled for {device}: {_gist(error)}") from None
-        self.optimal_requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-        self.device = device
-        self._idle: list[Request] = []
-        self._lock = threading.Lock()
-        self.made = 0
+            raise ModelError(f"{self._file} can't be compiled for {self.device}: {_gist(error)}") from None
+        return Pool(compiled, whole_pictures, self.preparation.pad)
 
-    def take(self) -> Request:
-        """A request that nobody uses."""
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-            self.made += 1
-        return Request(self._compiled.create_infer_request(), self.input_px, self.preparation.pad)
+    def take(self, placing: Placing) -> Request:
+        """A request that nobody uses, for pictures that are placed so."""
+        key = placing if self._in_graph else None
+        pool = self._pools.get(key)
+        if pool is None:
+            with self._compiling:
+                pool = self._pools.get(key)
+                if pool is None:
+                    model = prepared_for(self._model, self.preparation, placing, self.input_px)
+                    pool = self._pools[key] = self._compiled(model, whole_pictures=True)
+        return pool.take()
 
-    def give_back(self, request: Request) -> None:
-        """The request may be used for another picture."""
-        with self._lock:
-            self._idle.append(request)
+    @property
+    def made(self) -> int:
+        """How many requests there are."""
+        return sum(pool.made for pool in self._pools.values())
 
     def close(self) -> None:
         """The last user is gone."""
-        self._idle.clear()
+        self._pools.clear()
 
 
 def resolve_device(device: str, available: list[str]) -> str:
@@ -207,24 +223,6 @@ def _layout(model: openvino.Model, input_px: tuple[int, int], info: ModelInfo, w
         return layout_of(names, shapes, input_px, info, wanted.decoder)
     except ValueError as error:
         raise ModelError(f"{wanted.path.name}: {error}") from None
-
-
-def _prepared(model: openvino.Model, how: Preparation) -> openvino.Model:
-    """The same model with a u8 NHWC BGR input: cast, colours, layout and normalisation become part of it."""
-    steps = PrePostProcessor(model)
-    entry = steps.input()
-    entry.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-    entry.tensor().set_color_format(ColorFormat.BGR)
-    entry.model().set_layout(openvino.Layout("NCHW"))
-    entry.preprocess().convert_element_type(openvino.Type.f32)
-    if how.colours == "rgb":
-        entry.preprocess().convert_color(ColorFormat.RGB)
-    for values, step in ((how.mean, entry.preprocess().mean), (how.scale, entry.preprocess().scale)):
-        if values:
-            step(values[0] if len(values) == 1 else list(values))
-    for index in range(len(model.outputs)):
-        steps.output(index).tensor().set_element_type(openvino.Type.f32)
-    return steps.build()
 
 
 def _gist(error: Exception) -> str:

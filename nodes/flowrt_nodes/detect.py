@@ -15,7 +15,8 @@ from flowrt.problem import did_you_mean
 from flowrt.share import share
 
 if TYPE_CHECKING:
-    from flowrt_nodes._openvino import Placing, Request, SharedModel, Wanted
+    from flowrt_nodes._openvino import Request, SharedModel, Wanted
+    from flowrt_nodes._preparing import Placing
 
 Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
 EVERY_OTHER_CLASS = "*"
@@ -101,6 +102,13 @@ objects:
     resize: Annotated[
         Literal["auto", "letterbox", "stretch"], setting("How pictures fill the model's input.", restart=True)
     ] = "auto"
+    resize_in: Annotated[
+        Literal["auto", "opencv", "model"],
+        setting(
+            "Where pictures are resized: by OpenCV (faster on CPU), or within the model; `auto`: within it on a GPU.",
+            restart=True,
+        ),
+    ] = "auto"
     colours: Annotated[Literal["auto", "bgr", "rgb"], setting("The colour order the model wants.", restart=True)] = (
         "auto"
     )
@@ -178,6 +186,7 @@ objects:
             resize=None if self.resize == "auto" else self.resize,
             colours=None if self.colours == "auto" else self.colours,
             labels=_labels_of(self.context.path(self.labels)) if self.labels else (),
+            resize_in=self.resize_in,
         )
 
     def _set_thresholds(self) -> None:
@@ -212,7 +221,7 @@ objects:
             self.context.shared.release(self._key)
 
     def submit(self, frame: Frame) -> Pending | None:
-        from flowrt_nodes._openvino import Placing
+        from flowrt_nodes._preparing import Placing
 
         self._seen += 1
         if (self._seen - 1) % self.every:
@@ -222,7 +231,7 @@ objects:
         placing = self._placing
         if placing is None or placing.picture_px != frame.size_px:
             placing = self._placing = Placing.of(frame.size_px, model.input_px, model.preparation)
-        request = model.take()
+        request = model.take(placing)
         request.start(frame.image, placing)
         return Pending(frame, request, placing, (time.perf_counter() - began_s) * 1e3)
 
@@ -237,7 +246,7 @@ objects:
             found = model.layout.decode(outputs, self._floor)
             inference_ms = request.latency_ms
         finally:
-            model.give_back(request)
+            request.pool.give_back(request)
         known = np.flatnonzero(found.class_id < len(self._least))
         wanted = known[found.score[known] >= self._least[found.class_id[known]]]
         found = found.take(wanted)

@@ -152,6 +152,19 @@ def test_a_letterboxed_picture_lies_in_the_middle_on_grey(virtual, tmp_path):
     assert first.boxes_px[best].tolist() == pytest.approx([48, 16, 80, 48], abs=0.01)
 
 
+@pytest.mark.parametrize("settings", [{"decoder": "yolo"}, {"decoder": "yolo", "resize": "stretch"}])
+def test_the_resize_may_be_part_of_the_model(virtual, tmp_path, settings):
+    models.averaging(tmp_path / "m.xml", labels="first second third")
+    frames = [frame(128, 64, (0, 40, 80)), frame(64, 64, (200, 40, 80), number=1), frame(128, 64, (9, 9, 9), number=2)]
+    settings = {**settings, "model": "m.xml", "min_confidence": 0.01}
+    outside = detect(virtual, frames, **settings)
+    inside = detect(virtual, frames, **settings, resize_in="model")
+    for a, b in zip(outside, inside, strict=True):
+        assert a.class_id.tolist() == b.class_id.tolist()
+        assert a.confidence.tolist() == pytest.approx(b.confidence.tolist(), abs=5e-3)
+        assert np.allclose(a.boxes_px, b.boxes_px, atol=0.01)
+
+
 def test_boxes_end_at_the_pictures_border(virtual, tmp_path):
     columns = np.zeros((1, 5, 84), np.float32)
     columns[0, :, 0] = (0, 0, 200, 200, 0.9)
