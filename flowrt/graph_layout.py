@@ -12,7 +12,7 @@ from typing import NamedTuple
 from flowrt.flow import FROM, Edge, Flow
 
 MARGIN, GAP_X, GAP_Y, BOX_HEIGHT, WAYPOINT_HEIGHT = 24.0, 96.0, 26.0, 46.0, 12.0
-CHAR_WIDTH, PADDING = 7.6, 22.0
+CHAR_WIDTH, LABEL_CHAR_WIDTH, PADDING = 7.6, 5.6, 22.0
 SWEEPS = 8
 
 
@@ -112,6 +112,8 @@ def _place(flow: Flow, columns: list[list[Cell]], ways: dict[Edge, list[Cell]]) 
     heights = [sum(_height(cell) + GAP_Y for cell in column) - GAP_Y for column in columns]
     tallest = max(heights, default=0.0)
     boxes: dict[Cell, Box] = {}
+    longest = max((len(edge_label(flow, edge)) for edge in flow.edges), default=0)
+    gap_x = max(GAP_X, longest * LABEL_CHAR_WIDTH + PADDING)
     x = MARGIN
     for column, height in zip(columns, heights, strict=True):
         width = max((_width(flow, cell) for cell in column), default=0.0)
@@ -121,9 +123,9 @@ def _place(flow: Flow, columns: list[list[Cell]], ways: dict[Edge, list[Cell]]) 
             kind, role = (node.type.name, node.type.role) if node else ("", "")
             boxes[cell] = Box(cell[0], kind, role, x, y, width, _height(cell))
             y += _height(cell) + GAP_Y
-        x += width + GAP_X
+        x += width + gap_x
     wires = [_wire(flow, edge, [boxes[cell] for cell in way]) for edge, way in ways.items()]
-    width = x - GAP_X + MARGIN if columns else 2 * MARGIN
+    width = x - gap_x + MARGIN if columns else 2 * MARGIN
     return Layout(width, tallest + 2 * MARGIN, [box for cell, box in boxes.items() if cell[1] < 0], wires)
 
 

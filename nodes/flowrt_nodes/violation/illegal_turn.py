@@ -50,7 +50,7 @@ class IllegalTurn(Rule, kw_only=True):
 
     violation_type: ClassVar[str] = "illegal_turn"
     example: ClassVar[str] = """\
-no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{from: in_1, to: exit_north}]}
+no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{from: n_in_1, to: exit_north}]}
 """
 
     def check(self, view: CheckView) -> Iterable[Complaint]:
