@@ -319,12 +319,30 @@ class Journal:
             with self._changed:
                 if self._closing:
                     return False
+            self._relieve(work)
             time.sleep(_RETRY_S)
         self._account(taken, began)
         if work.letters:
             self._tell()
             self._guard(self._make_room)
         return True
+
+    def _relieve(self, work: Work) -> None:
+        """A full disk: what was delivered makes room, so it must not wait for what does not fit."""
+        with self._changed:
+            newer, self._work = self._work, Work()
+        for outbox, letters in newer.delivered.items():
+            work.delivered.setdefault(outbox, []).extend(letters)
+        work.dead += newer.dead
+        relief = Work(delivered=work.delivered, dead=work.dead)
+        try:
+            with self._writing:
+                self._store.checkpoint()
+            if relief:
+                self._apply(relief)
+                work.delivered, work.dead = {}, []
+        except sqlite3.Error as error:
+            self._log.debug("no relief for the full journal: %s", error)
 
     def _apply(self, work: Work) -> None:
         with self._writing:

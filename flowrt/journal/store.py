@@ -265,7 +265,11 @@ class Store:
         (free,) = self.writer.execute("PRAGMA freelist_count").fetchone()
         if free > _VACUUM_PAGES:
             self.writer.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
-            self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # only now does the file get shorter
+            self.checkpoint()  # only now does the file get shorter
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file."""
+        self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # -- counting --------------------------------------------------------------------------------------------------
 
