@@ -12,7 +12,7 @@ from typing import NamedTuple
 from flowrt.flow import FROM, Edge, Flow
 
 MARGIN, GAP_X, GAP_Y, BOX_HEIGHT, WAYPOINT_HEIGHT = 24.0, 96.0, 26.0, 46.0, 12.0
-CHAR_WIDTH, LABEL_CHAR_WIDTH, PADDING = 7.6, 5.6, 22.0
+CHAR_WIDTH, LABEL_CHAR_WIDTH, LABEL_HEIGHT, PADDING = 7.6, 5.6, 12.0, 22.0
 SWEEPS = 8
 
 
@@ -112,9 +112,8 @@ def _place(flow: Flow, columns: list[list[Cell]], ways: dict[Edge, list[Cell]]) 
     heights = [sum(_height(cell) + GAP_Y for cell in column) - GAP_Y for column in columns]
     tallest = max(heights, default=0.0)
     boxes: dict[Cell, Box] = {}
-    longest = max((len(edge_label(flow, edge)) for edge in flow.edges), default=0)
-    gap_x = max(GAP_X, longest * LABEL_CHAR_WIDTH + PADDING)
     x = MARGIN
+    gap_x = GAP_X
     for column, height in zip(columns, heights, strict=True):
         width = max((_width(flow, cell) for cell in column), default=0.0)
         y = MARGIN + (tallest - height) / 2
@@ -123,8 +122,11 @@ def _place(flow: Flow, columns: list[list[Cell]], ways: dict[Edge, list[Cell]]) 
             kind, role = (node.type.name, node.type.role) if node else ("", "")
             boxes[cell] = Box(cell[0], kind, role, x, y, width, _height(cell))
             y += _height(cell) + GAP_Y
+        leaving = [edge_label(flow, edge) for edge, way in ways.items() if way[0] in column]
+        gap_x = max([GAP_X, *(len(label) * LABEL_CHAR_WIDTH + 2 * PADDING for label in leaving)])
         x += width + gap_x
-    wires = [_wire(flow, edge, [boxes[cell] for cell in way]) for edge, way in ways.items()]
+    said: dict[str, list[str]] = {}
+    wires = [_wire(flow, edge, [boxes[cell] for cell in way], said) for edge, way in ways.items()]
     width = x - gap_x + MARGIN if columns else 2 * MARGIN
     return Layout(width, tallest + 2 * MARGIN, [box for cell, box in boxes.items() if cell[1] < 0], wires)
 
@@ -139,11 +141,19 @@ def _width(flow: Flow, cell: Cell) -> float:
     return max(len(cell[0]), len(flow.nodes[cell[0]].type.name)) * CHAR_WIDTH + PADDING
 
 
-def _wire(flow: Flow, edge: Edge, way: list[Box]) -> Wire:
+def _wire(flow: Flow, edge: Edge, way: list[Box], said: dict[str, list[str]]) -> Wire:
+    """One edge. said: the labels that stand behind each node already; the same words are not repeated for its other edges."""
     points = [(way[0].x + way[0].width, way[0].y + way[0].height / 2)]
     for box in way[1:-1]:
         middle = box.y + box.height / 2
         points += [(box.x, middle), (box.x + box.width, middle)]
     points.append((way[-1].x, way[-1].y + way[-1].height / 2))
-    (x1, y1), (x2, y2) = points[0], points[1]
-    return Wire(points, edge_label(flow, edge), (x1 + (x2 - x1) * 0.5, y1 + (y2 - y1) * 0.5 - 4), edge.field != FROM)
+    label = edge_label(flow, edge)
+    labels = said.setdefault(edge.source, [])
+    if label in labels:
+        label = ""
+    else:
+        labels.append(label)
+    x, y = points[0]
+    at = (x + PADDING / 2 + len(label) * LABEL_CHAR_WIDTH / 2, y - 4 - LABEL_HEIGHT * max(len(labels) - 1, 0))
+    return Wire(points, label, at, edge.field != FROM)

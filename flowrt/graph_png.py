@@ -30,7 +30,7 @@ def write_png(drawn: Layout, path: Path) -> None:
         length = max(float(np.hypot(*np.subtract(points[-1], points[-2]))), 1.0)
         cv2.arrowedLine(picture, points[-2], points[-1], STROKE, SCALE, cv2.LINE_AA, tipLength=8 * SCALE / length)
     for wire in drawn.wires:
-        _text(picture, wire.label, wire.label_at[0], wire.label_at[1], 0.34, FAINT)
+        _text(picture, wire.label, wire.label_at[0], wire.label_at[1], 0.34, FAINT, halo=True)
     for box in drawn.boxes:
         top_left, bottom_right = _pixel(box.x, box.y), _pixel(box.x + box.width, box.y + box.height)
         cv2.rectangle(picture, top_left, bottom_right, FILLS[box.role], -1)
@@ -46,8 +46,14 @@ def _pixel(x: float, y: float) -> tuple[int, int]:
     return round(x * SCALE), round(y * SCALE)
 
 
-def _text(picture: Image, text: str, x: float, y: float, size: float, colour: tuple[int, int, int]) -> None:
-    """Centred text; y is its base line."""
+def _text(
+    picture: Image, text: str, x: float, y: float, size: float, colour: tuple[int, int, int], halo: bool = False
+) -> None:
+    """Centred text; y is its base line. halo: white around it, so that it can be read over lines."""
     (width, _), _ = cv2.getTextSize(text, FONT, size * SCALE, 1)
     left, base = _pixel(x, y)
+    if halo:
+        cv2.putText(
+            picture, text, (left - width // 2, base), FONT, size * SCALE, (255, 255, 255), 5 * SCALE, cv2.LINE_AA
+        )
     cv2.putText(picture, text, (left - width // 2, base), FONT, size * SCALE, colour, 1, cv2.LINE_AA)

@@ -75,7 +75,7 @@ def svg(flow: Flow) -> str:
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in wire.points)
         dashes = ' stroke-dasharray="5 4"' if wire.feed else ""
         parts.append(f'<polyline points="{points}" class="wire"{dashes} marker-end="url(#tip)"/>')
-    for wire in drawn.wires:
+    for wire in (each for each in drawn.wires if each.label):
         x, y = wire.label_at
         parts.append(f'<text x="{x:.1f}" y="{y:.1f}" class="label">{_escape(wire.label)}</text>')
     for box in drawn.boxes:
