@@ -59,10 +59,12 @@ class Conflicts:
         self._when = np.full((CELLS, CELLS), -1e9)
         self._heading = np.zeros((CELLS, CELLS))
         self._pairs: dict[tuple[int, int], _Pair] = {}
+        self._numbers: set[int] = set()
         self._pets: dict[tuple[int, int], float] = {}
 
     def watch(self, time_s: float, vehicles: Sequence[Vehicle], walkers: Sequence[Walker]) -> list[Conflict]:
         """Measure one moment."""
+        self._numbers = {v.number for v in vehicles}
         near = [v for v in vehicles if max(abs(v.x), abs(v.y)) < HALF_M - 8]
         people = [w for w in walkers if w.crossing and max(abs(w.x), abs(w.y)) < HALF_M - 8]
         found = self._encroach(time_s, near, people)
@@ -92,7 +94,8 @@ class Conflicts:
 
     def _pet(self, time_s: float, actor: Vehicle | Walker, other: int, pet: float) -> list[Conflict]:
         key = (min(actor.number, other), max(actor.number, other))
-        if pet >= self._pets.get(key, np.inf):
+        on_foot = actor.number not in self._numbers and other not in self._numbers
+        if on_foot or pet >= self._pets.get(key, np.inf):
             return []
         first = key not in self._pets
         self._pets[key] = pet

@@ -216,7 +216,7 @@ def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float) -> bool:
         half = v.width / 2 + 0.7
         ends = sorted(((w.side - side - half) / pace, (w.side - side + half) / pace), key=abs)
         enter, leave = abs(ends[0]), abs(ends[1])
-        if -v.length - 1.2 < ahead < 1.5:
+        if -v.length - 3.0 < ahead < 1.5:
             return False
         if ahead <= 0:
             continue

@@ -1,0 +1,52 @@
+"""What the tests of the simulator share: running a scenario under the referee, and footprints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from flowrt_sim.actors import Vehicle
+from flowrt_sim.truth import Referee, Violation
+from flowrt_sim.world import World
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its world and referee, and how often each act was begun."""
+
+    world: World
+    referee: Referee
+    acts: Counter[str]
+
+    def of(self, rule: str) -> list[Violation]:
+        """The violations of one rule."""
+        return [v for v in self.referee.violations if v.rule == rule]
+
+
+def run(scenario: str, seed: int, seconds: float, rate: float = 1.0) -> Run:
+    """Run a scenario from an empty road."""
+    world = World(seed, scenario, rate)
+    referee, acts = Referee(world), Counter[str]()
+    done = world.director._done
+
+    def counted(act: str) -> None:
+        acts[act] += 1
+        done(act)
+
+    world.director._done = counted  # type: ignore[method-assign]  # to count what the director began
+    while world.time_s < seconds:
+        world.step()
+        referee.watch()
+    return Run(world, referee, acts)
+
+
+def footprint(v: Vehicle, shrink_m: float = 0.05) -> npt.NDArray[np.float32]:
+    """Corners (4, 2) of a vehicle on the ground, a little smaller than it is."""
+    c, s = np.cos(v.heading), np.sin(v.heading)
+    length, width = v.length / 2 - shrink_m, v.width / 2 - shrink_m
+    signs = ((1, 1), (1, -1), (-1, -1), (-1, 1))
+    return np.array(
+        [(v.x + c * a * length - s * b * width, v.y + s * a * length + c * b * width) for a, b in signs], np.float32
+    )
