@@ -1,7 +1,8 @@
 """Pictures from a file, a folder, a network or USB camera, or the simulated intersection.
 
 Drop policy. A live camera (RTSP, HTTP, USB) waits for nobody: the flow takes its newest picture, the channel behind the
-camera counts what it could not take. A file, a folder and the simulation wait: the flow gets every picture, in order.
+camera counts what it could not take. A file and a folder wait: the flow gets every picture, in order. The simulation at its own
+pace leaves out what would come too late; under virtual time, or `asap`, it waits too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from flowrt import CameraStatus, Complaint, Context, Frame, Source, setting
 from flowrt.messages import Image, Position
 from flowrt.node import CheckView
 from flowrt.problem import did_you_mean
+from flowrt_nodes._camera_meter import Meter, Thinner
 from flowrt_nodes._sim import epoch_s
 
 if TYPE_CHECKING:
@@ -119,8 +121,8 @@ north_camera:
         self._clip: Clip | None = None
         self._grabber: Grabber | None = None
         self._left_behind: list[Grabber] = []
-        self._meter = _Meter(self.fps or 0.0)
-        self._thin = _Thinner()
+        self._meter = Meter(self.fps or 0.0)
+        self._thin = Thinner()
         self._number = 0
         self._skip = 0
         self._anchor: tuple[float, float] | None = None
@@ -144,7 +146,7 @@ north_camera:
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._anchor = None
-        self._thin = _Thinner()
+        self._thin = Thinner()
 
     def close(self) -> None:
         # `open` may have failed before it got anywhere
@@ -326,68 +328,6 @@ north_camera:
             detail=meter.detail,
             reconnects=self._reconnects,
         )
-
-
-class _Thinner:
-    """Lets at most so many pictures a second through, evenly, by capture time."""
-
-    def __init__(self) -> None:
-        self._due_s = float("-inf")
-
-    def wants(self, time_s: float, fps: float) -> bool:
-        """Whether the picture of that time is one of those to keep."""
-        every_s = 1.0 / fps
-        if abs(time_s - self._due_s) > 10 * every_s:  # the first picture, a pause, or a clock that was set
-            self._due_s = time_s
-        if time_s < self._due_s - 0.25 * every_s:  # a live camera's pictures come a little early or late
-            return False
-        self._due_s += every_s
-        return True
-
-
-class _Meter:
-    """What is known of the camera's state and rate. Times are capture times."""
-
-    def __init__(self, fps: float) -> None:
-        self.status: Literal["online", "offline", "error"] = "offline"
-        self.detail = "not connected yet"
-        self.fps = fps
-        self.resolution = ""
-        self._counted = 0
-        self._since_s: float | None = None
-        self._reported_s = float("-inf")
-
-    def frame(self, frame: Frame, every_s: float) -> bool:
-        """Count a picture; whether a status is due: the first picture, another size, or the time."""
-        resolution = "{}x{}".format(*frame.size_px)
-        changed = self.change("online", "") or resolution != self.resolution
-        self.resolution = resolution
-        if self._since_s is None or frame.time_s < self._since_s:
-            self._since_s, self._counted = frame.time_s, 0
-        elif frame.time_s - self._since_s >= 1.0:
-            self.fps = (self._counted + 1) / (frame.time_s - self._since_s)
-            self._since_s, self._counted = frame.time_s, 0
-        else:
-            self._counted += 1
-        return changed or self.due(frame.time_s, every_s)
-
-    def change(self, status: Literal["online", "offline", "error"], detail: str) -> bool:
-        """Set the state; whether it is another one."""
-        changed = (status, detail) != (self.status, self.detail)
-        if status != self.status:
-            self._since_s = None
-        if status != "online":
-            self.fps = 0.0
-        self.status, self.detail = status, detail
-        return changed
-
-    def due(self, time_s: float, every_s: float) -> bool:
-        """Whether the last status was sent long enough ago."""
-        return abs(time_s - self._reported_s) >= every_s
-
-    def reported(self, time_s: float) -> None:
-        """A status was sent."""
-        self._reported_s = time_s
 
 
 def masked(uri: str) -> str:

@@ -217,7 +217,7 @@ def test_check_finds_nothing_wrong_with_good_settings(tmp_path, clip):
         {"uri": 0},
         {"uri": "0"},
         {"uri": "rtsp://192.168.1.20/stream1"},
-        {"uri": "sim://north"},
+        {"uri": "sim://four-way?camera=north"},
     ):
         assert list(Camera(**settings).check(View(tmp_path))) == []
 
@@ -240,3 +240,24 @@ def test_a_uri_may_be_a_number():
 def test_credentials_are_masked():
     assert masked("rtsp://admin:hunter2@10.0.0.5/s1?token=abc&x=1") == "rtsp://***@10.0.0.5/s1?token=***&x=1"
     assert masked("clips/north.mp4") == "clips/north.mp4"
+
+
+SIM = "sim://four-way?seed=7&camera=north&fps=10&size=320x180&duration_s=1"
+
+
+def test_the_simulation_gives_the_same_pictures_every_time(virtual):
+    frames, status = run(Camera(uri=SIM, position="north"), virtual)
+    again, _ = run(Camera(uri=SIM, position="north"), virtual)
+    assert [round(frame.time_s - 1000, 6) for frame in frames] == [n / 10 for n in range(10)]
+    assert {frame.size_px for frame in frames} == {(320, 180)}
+    assert all((a.image == b.image).all() for a, b in zip(frames, again, strict=True))
+    assert (frames[0].image != frames[-1].image).any()
+    assert [s.status for s in status] == ["online", "offline"]
+
+
+def test_a_wrong_parameter_of_the_simulation_is_named(virtual):
+    with (
+        pytest.raises(ValueError, match="did you mean 'camera'"),
+        opened(Camera(uri="sim://four-way?camra=north"), virtual),
+    ):
+        pass
