@@ -1,10 +1,13 @@
 """The HTTP side of a run: health, readiness, metrics, status, reload. Loopback unless told otherwise.
 
-Bound to another address, every request but `/healthz` needs `Authorization: Bearer $FLOWRT_HTTP_TOKEN`.
+Bound to another address, every request but `/healthz` needs `Authorization: Bearer $FLOWRT_HTTP_TOKEN`, or the token as a
+browser's password.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hmac
 import ipaddress
 import os
@@ -64,8 +67,11 @@ class HttpServer:
     def _allowed(self, request: Request) -> bool:
         if not self._open or request.url.path == "/healthz":
             return True
-        given = request.headers.get("authorization", "")
-        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "basic":  # a browser that follows a dashboard's link to a picture asks its user for a password
+            with contextlib.suppress(ValueError):
+                given = base64.b64decode(given).decode().partition(":")[2]
+        return hmac.compare_digest(given.encode(), self._token.encode())
 
 
 def _parse(address: str) -> tuple[str, int]:
@@ -110,7 +116,8 @@ def _application(
     def guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def guard(request: Request) -> Response:
             if not allowed(request):
-                return JSONResponse({"error": "a bearer token is needed"}, 401)
+                ask = {"WWW-Authenticate": 'Basic realm="flowrt, any user, the token as password"'}
+                return JSONResponse({"error": "a bearer token is needed"}, 401, ask)
             return await answer(request)
 
         return guard

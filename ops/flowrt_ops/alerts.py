@@ -95,7 +95,7 @@ RULES = (
     Rule(
         uid="flowrt-near-miss",
         title="Near miss",
-        query=_by_minute('sum("count")', "safety_events", "\"event_category\" = 'near_miss'"),
+        query=_by_minute('sum("count")', "violation_events", "\"violation_category\" = 'near_miss'"),
         range_s=300,
         reducer="sum",
         test="gt",
@@ -104,8 +104,8 @@ RULES = (
         without_data="OK",
         severity="critical",
         dashboard="flowrt-violations",
-        summary="A pedestrian was nearly hit at {site}",
-        todo="Look at the encounter's time to collision; several at one crosswalk within a week are a reason to look at its signals.",
+        summary="Two road users nearly met at {site}",
+        todo="Look at the encounter's time to collision; several at one place within a week are a reason to look at its signals.",
     ),
     Rule(
         uid="flowrt-camera-offline",

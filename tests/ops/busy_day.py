@@ -38,6 +38,7 @@ RULES = {
     "failure_to_yield": "high",
     "jaywalking": "low",
     "wrong_way": "critical",
+    "near_miss": "high",
 }
 HOUR_S = 3600.0
 
@@ -147,7 +148,7 @@ def _crossing(chance: random.Random, time_s: float) -> ZoneEvent:
 
 
 def _violation(chance: random.Random, time_s: float) -> Violation:
-    rule = chance.choices(list(RULES), (4, 9, 3, 5, 1))[0]
+    rule = chance.choices(list(RULES), (4, 9, 3, 5, 1, 2))[0]
     who = _user(chance, "person" if rule == "jaywalking" else "car")
     name = f"{rule}-{who.track_id}-{time_s:.0f}"
     return Violation(

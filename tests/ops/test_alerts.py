@@ -16,7 +16,7 @@ from servers import influx
 
 from flowrt import Health, Message, Performance
 from flowrt.contract import Contract
-from flowrt.messages import PedestrianEvent, Violation
+from flowrt.messages import Violation
 from flowrt.share import share
 
 NOW_S = 1_777_917_600.0
@@ -37,7 +37,7 @@ def write(reader: Reader, contract: Contract, site: str, messages: Iterable[Mess
         assert answer.status == 204
 
 
-def violations(now_s: float, n: int, severity: str = "medium") -> Iterator[Violation]:
+def violations(now_s: float, n: int, severity: str = "medium", kind: str = "speeding") -> Iterator[Violation]:
     from random import Random
 
     from busy_day import _violation
@@ -45,16 +45,7 @@ def violations(now_s: float, n: int, severity: str = "medium") -> Iterator[Viola
 
     for i in range(n):
         event = _violation(Random(i), now_s - 20.0 - i)
-        yield replace(event, severity=severity, id=f"{event.id}-{i}")
-
-
-def encounter(now_s: float, kind: str) -> Iterator[PedestrianEvent]:
-    from random import Random
-
-    from busy_day import _encounter
-    from msgspec.structs import replace
-
-    yield replace(_encounter(Random(3), now_s - 30.0), event_type=kind)
+        yield replace(event, severity=severity, violation_type=kind, id=f"{event.id}-{i}")
 
 
 def reports(
@@ -90,7 +81,7 @@ Case = Callable[[float], Iterable[Message]]
 CASES: dict[str, tuple[Case, Case]] = {
     "Violation burst": (lambda t: violations(t, 14), lambda t: violations(t, 10)),
     "Critical violation": (lambda t: violations(t, 1, "critical"), lambda t: violations(t, 5, "high")),
-    "Near miss": (lambda t: encounter(t, "near_miss"), lambda t: encounter(t, "unsafe_crossing")),
+    "Near miss": (lambda t: violations(t, 1, kind="near_miss"), lambda t: violations(t, 3)),
     "Camera offline": (lambda t: reports(t, fps=0.0), lambda t: reports(t, fps=2.0)),
     "Frame rate below target": (lambda t: reports(t, fps=7.0), lambda t: reports(t, fps=14.0)),
     "Runtime degraded": (lambda t: health(t, status="degraded"), lambda t: health(t)),

@@ -131,11 +131,15 @@ def _annotations() -> list[dict[str, Any]]:
         "violation_events",
         where=["\"severity_level\" = 'critical'"],
     )
-    near = select('"event_type", "risk_level", "ttc_s"', "safety_events", where=["\"event_category\" = 'near_miss'"])
+    near = select(
+        '"violation_type", "severity_level", "camera_id"',
+        "violation_events",
+        where=["\"violation_category\" = 'near_miss'"],
+    )
     return [
         grafana,
         _annotation("Critical violations", grave, BAD, text="violation_type", tags="severity_level"),
-        _annotation("Near misses", near, POOR, text="event_type", tags="risk_level"),
+        _annotation("Near misses", near, POOR, text="violation_type", tags="severity_level"),
     ]
 
 

@@ -62,9 +62,13 @@ SUMMARY = Row(
         stat("High", "Violations of high severity.", _severity("high"), empty="0", thresholds=thresholds((1, POOR))),
         stat(
             "Near misses",
-            "Pedestrians and vehicles that nearly collided: time to collision at most 1.5 s, or post-encroachment time at most 5 s.",
+            "Road users that nearly collided: time to collision at most 1.5 s, or post-encroachment time at most 5 s.",
             select(
-                'sum("count")', "safety_events", of=_OF, where=["\"event_category\" = 'near_miss'"], alias="near misses"
+                'sum("count")',
+                "violation_events",
+                of=_OF,
+                where=["\"violation_category\" = 'near_miss'"],
+                alias="near misses",
             ),
             empty="0",
             thresholds=thresholds((1, BAD)),
