@@ -4,17 +4,18 @@ Invariants
 - The thread keeps up with the camera: it takes every picture off the wire and keeps the newest one only; what was
   overwritten before anybody asked is counted in `overwritten`.
 - A picture's capture time is the time its data had arrived, read from the flow's clock on the thread that grabbed it.
-- `stop` returns within about a second, also while OpenCV blocks inside a read. Such a thread is left behind (it is a
-  daemon and OpenCV's own timeouts end it); it releases its camera when it wakes and hands out nothing any more.
+- `stop` returns at once, also while OpenCV blocks inside a read. Such a thread is left behind (it is a daemon and OpenCV's
+  own timeouts end it); it releases its camera when it wakes and hands out nothing any more.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -64,11 +65,14 @@ class Grabber:
             newest, self._newest = self._newest, None
             return newest
 
-    def stop(self, wait_s: float = 1.0) -> None:
-        """End the connection; wait a little for the thread, not longer."""
+    def stop(self) -> None:
+        """Tell the thread to end the connection; no waiting."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+
+    def join(self, wait_s: float) -> None:
+        """Wait for the thread, not longer than that."""
         self._thread.join(wait_s)
 
     def _run(self) -> None:
@@ -79,7 +83,9 @@ class Grabber:
             if capture.isOpened():
                 self._read(capture)
             else:
-                reason = "no answer, or not a camera"
+                reason = "no pictures: not a camera, or the address is wrong"
+        except NoAnswer as no_answer:
+            reason = str(no_answer)
         except cv2.error as error:
             reason = f"OpenCV: {error.err}"
         finally:
@@ -103,49 +109,53 @@ class Grabber:
             number += 1
 
 
-class _Options:
-    """FFmpeg's options go to OpenCV through one environment variable, read while a camera connects.
-
-    Connections with the same options run side by side; one with others waits for its turn.
-    """
-
-    NAME = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-
-    def __init__(self) -> None:
-        self._free = threading.Condition()
-        self._users = 0
-
-    @contextmanager
-    def set_to(self, options: str) -> Iterator[None]:
-        with self._free:
-            self._free.wait_for(lambda: not self._users or os.environ.get(self.NAME) == options)
-            os.environ[self.NAME] = options
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._free:
-                self._users -= 1
-                self._free.notify_all()
+class NoAnswer(Exception):
+    """The camera can't be reached; the text says why."""
 
 
-_options = _Options()
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+OPEN_MAX_S = 5.0
+
+# OpenCV opens one stream at a time, process-wide, and FFmpeg's options reach it through an environment variable. So: knock first,
+# outside of the lock, that a camera which does not answer keeps no other one waiting.
+_opening = threading.Lock()
 
 
 def connect_network(url: str, transport: str, timeout_s: float) -> cv2.VideoCapture:
-    """Open an RTSP or HTTP stream. FFmpeg gives up a connect or a read after `timeout_s`."""
-    timeout_ms = int(timeout_s * 1000)
+    """Open an RTSP or HTTP stream. FFmpeg gives up a read after `timeout_s`. Raises NoAnswer."""
+    open_s = min(timeout_s, OPEN_MAX_S)
+    knock(url, open_s)
     limits = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms,
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms,
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_s * 1000),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(timeout_s * 1000),
         cv2.CAP_PROP_N_THREADS, 1,
     ]  # fmt: skip
-    # Half a second of looking at the stream is enough to know its codec; FFmpeg's five would be a slow start.
-    options = "analyzeduration;500000|flags;low_delay"
-    if url.lower().startswith(("rtsp://", "rtsps://")):
-        options = f"rtsp_transport;{transport}|{options}"
-    with _options.set_to(options):
+    with _opening:
+        # Half a second of looking at the stream is enough to know its codec; FFmpeg's five would be a slow start.
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
+            f"rtsp_transport;{transport}|analyzeduration;500000|flags;low_delay"
+        )
         return cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+
+
+def knock(url: str, timeout_s: float) -> None:
+    """Ask the server for a sign of life, any. Raises NoAnswer."""
+    parts = urlsplit(url)
+    host, scheme = parts.hostname or "", parts.scheme.lower()
+    try:
+        with socket.create_connection((host, parts.port or PORTS[scheme]), timeout_s) as line:
+            if scheme == "rtsp":
+                line.sendall(f"OPTIONS rtsp://{host}/ RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
+            elif scheme == "http":
+                line.sendall(f"HEAD {parts.path or '/'} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            else:
+                return  # behind TLS nobody says a word before the handshake: that somebody listens must do
+            if not line.recv(1):
+                raise NoAnswer("no answer: the server hung up")
+    except TimeoutError:
+        raise NoAnswer(f"no answer within {timeout_s:g} s") from None
+    except (OSError, ValueError) as error:  # ValueError: a port that is no port
+        raise NoAnswer(f"no answer: {getattr(error, 'strerror', None) or error}") from None
 
 
 def connect_device(device: int | str) -> cv2.VideoCapture:

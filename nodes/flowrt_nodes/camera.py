@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
 SIMULATED = "sim://"
 LEFT_BEHIND_MAX = 3
+CLOSE_S = 0.5
+"""A thread that reads a camera gets this long to end; one that hangs in a read is left behind."""
 LOOK_S = 0.25
 """How often a waiting camera looks whether it shall stop, or whether a status is due."""
 
@@ -151,8 +153,11 @@ north_camera:
     def close(self) -> None:
         # `open` may have failed before it got anywhere
         grabbers = [*self.__dict__.get("_left_behind", ()), self.__dict__.get("_grabber")]
+        until_s = time.monotonic() + CLOSE_S
         for grabber in filter(None, grabbers):
             grabber.stop()
+        for grabber in filter(None, grabbers):
+            grabber.join(max(until_s - time.monotonic(), 0.0))
         if clip := self.__dict__.get("_clip"):
             clip.close()
 
@@ -303,7 +308,7 @@ north_camera:
                     yield self._report(time_s)
             return ""
         finally:
-            grabber.stop(0.0)  # a lost camera's read may hang; the next connection does not wait for it
+            grabber.stop()  # a lost camera's read may hang; the next connection does not wait for it
             self._overwritten += grabber.overwritten
             self._grabber = None
             if grabber.alive:

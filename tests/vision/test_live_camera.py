@@ -6,13 +6,16 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from flowrt_nodes._grabber import NoAnswer, knock
 from flowrt_nodes.camera import Camera
-from harness import data_file, opened
+from harness import context, data_file, opened
 from live_servers import MjpegCamera, RtspServer, free_port, silent_camera
 
 from flowrt import CameraStatus, Frame, Message
+from flowrt.clock import SystemClock
 
 PATIENCE_S = 60.0
 
@@ -140,7 +143,7 @@ def test_a_camera_that_is_not_there_is_tried_again_until_it_is(real):
     try:
         with opened(Camera(uri=url, reconnect_s=0.1, reconnect_max_s=0.3), real) as camera:
             made = camera.produce()
-            until(made, CameraStatus, detail="no answer, or not a camera")
+            until(made, CameraStatus, detail="no answer: Connection refused")
             timer = threading.Timer(0.5, lambda: later.append(MjpegCamera(port)))
             timer.start()
             until(made, Frame, 3)
@@ -152,7 +155,7 @@ def test_a_camera_that_is_not_there_is_tried_again_until_it_is(real):
 
 def test_a_usb_camera_that_is_not_there_is_reported(real):
     with opened(Camera(uri="99", reconnect_s=0.1), real) as camera:
-        status = until(camera.produce(), CameraStatus, detail="no answer, or not a camera")[-1]
+        status = until(camera.produce(), CameraStatus, detail="no pictures: not a camera, or the address is wrong")[-1]
     assert isinstance(status, CameraStatus)
     assert status.status == "offline"
 
@@ -176,32 +179,62 @@ def test_back_off_doubles_and_is_bounded(real, monkeypatch):
     assert [round(each, 6) for each in waits] == [1.0, 2.0, 4.0, 6.0, 6.0, 6.0]
 
 
-@pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_options_for_ffmpeg_do_not_mix(transport):
-    from flowrt_nodes._grabber import _Options
+def test_a_silent_camera_keeps_no_other_waiting(tmp_path):
+    """OpenCV opens one stream at a time in a process; a camera that hangs must not hold that turn."""
+    server = MjpegCamera()
+    clock = SystemClock()
+    try:
+        with (
+            silent_camera() as url,
+            opened(Camera(uri=url, stall_s=30), context(tmp_path, name="mute", clock=clock)) as mute,
+        ):
+            waiting = threading.Thread(target=lambda: list(mute.produce()))
+            waiting.start()
+            time.sleep(0.5)
+            with opened(Camera(uri=server.url), context(tmp_path, name="good", clock=clock)) as good:
+                began_s = time.monotonic()
+                until(good.produce(), Frame, 3)
+                assert time.monotonic() - began_s < 4
+            mute.context.stopping.set()
+            waiting.join(5)
+            assert not waiting.is_alive()
+    finally:
+        server.close()
 
-    options, order = _Options(), []
 
-    def connect(name: str, begun: threading.Event, go: threading.Event) -> None:
-        with options.set_to(name):
-            order.append(name)
-            begun.set()
-            go.wait(5)
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("rtsp://127.0.0.1:9/x", "no answer: Connection refused"),
+        ("http://no-such-host.invalid/x", "no answer: "),
+        ("http://127.0.0.1:99999/x", "no answer: "),
+    ],
+)
+def test_why_a_camera_can_not_be_reached(url, says):
+    with pytest.raises(NoAnswer, match=says):
+        knock(url, 2.0)
 
-    first, second, third = threading.Event(), threading.Event(), threading.Event()
-    go_one, go_two = threading.Event(), threading.Event()
-    threads = [
-        threading.Thread(target=connect, args=(transport, first, go_one)),
-        threading.Thread(target=connect, args=(transport, second, go_one)),
-        threading.Thread(target=connect, args=("other", third, go_two)),
-    ]
-    for thread, begun in zip(threads, (first, second, None), strict=True):
-        thread.start()
-        assert begun is None or begun.wait(5)  # the same options connect side by side
-    assert not third.wait(0.2)  # others wait
-    go_one.set()
-    assert third.wait(5)
-    go_two.set()
-    for thread in threads:
+
+def test_a_web_server_that_is_no_camera(real):
+    """It answers, but not with pictures."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        with opened(Camera(uri=url, reconnect_s=0.1), real) as camera:
+            until(camera.produce(), CameraStatus, detail="no pictures: not a camera, or the address is wrong")
+    finally:
+        server.shutdown()
+        server.server_close()
         thread.join()
-    assert order == [transport, transport, "other"]
