@@ -250,6 +250,8 @@ def _junction(world: World, v: Vehicle) -> float:
 def _must_stop(world: World, v: Vehicle, state: str) -> bool:
     """Whether the driver has to stop at the line now."""
     way, line, traffic = v.route, v.to_line, world.traffic
+    if v.mode == "run_red" and v.speed < 6.0 and line > 1.0:
+        v.mode = ""
     if v.mode == "run_red" or v.mode == "creep":
         return False
     if v.mode in ("overshoot", "hard_stop"):

@@ -52,6 +52,8 @@ def cross_runner(world: World, v: Vehicle, since_s: float) -> bool:
         if VEHICLE_GROUPS[leg] == VEHICLE_GROUPS[v.route.leg]:
             continue
         for other in world.traffic.by_leg[leg]:
+            if other.mode == "run_red" and other.to_line <= 0 and other.in_exit < other.length:
+                return True
             if since_s < 5.0 and 0 < other.to_line < 45 and other.mode == "run_red":
                 return True
             inside = other.to_line <= 0 and other.s - other.length < other.route.cross_out_s[0] - 3

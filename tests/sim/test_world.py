@@ -145,7 +145,7 @@ def test_truth_does_not_ask_what_drivers_were_told() -> None:
     vehicle = world.add_vehicle("car", route(world.layout, red, 1, "through"))
     assert vehicle is not None
     vehicle.s, vehicle.speed = vehicle.route.stop_s - 0.3, 10.0
-    vehicle.mode = ""
+    referee.watch()
     for _ in range(4):
         world.step()
         referee.watch()
