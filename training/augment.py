@@ -33,22 +33,28 @@ class Example(NamedTuple):
     ignored: Flags
 
 
-def augmented(example: Example, rng: np.random.Generator) -> Example:
-    """A changed copy of an example, of the same size."""
+def augmented(example: Example, rng: np.random.Generator, share: float = 1.0) -> Example:
+    """A changed copy of an example, of the same size.
+
+    `share` (0..1) scales how often anything but mirroring is done: less towards the end of a short training, where the
+    network has yet to learn the pictures as they are.
+    """
     picture, boxes = example.picture.copy(), example.boxes_px.copy()
     if rng.random() < 0.5:
         width = picture.shape[1]
         picture = np.ascontiguousarray(picture[:, ::-1])
         boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
     example = Example(picture, boxes, example.classes, example.ignored)
-    if rng.random() < 0.6:
+    if rng.random() < 0.6 * share:
         example = _zoomed(example, rng)
-    picture = _recoloured(example.picture, rng)
-    if rng.random() < 0.15:
+    picture = example.picture
+    if rng.random() < share:
+        picture = _recoloured(picture, rng)
+    if rng.random() < 0.15 * share:
         picture = np.asarray(cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.3, 0.9)), dtype=np.uint8)
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 * share:
         picture = _noisy(picture, rng)
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 * share:
         picture = _patched(picture, rng)
     return example._replace(picture=picture)
 

@@ -94,24 +94,25 @@ def cached(split: Split, count: int, processes: int = 2) -> Pictures:
 
 
 def batches(
-    pictures: Pictures, size: int, seed: int, epoch: int, changed: bool
+    pictures: Pictures, size: int, seed: int, epoch: int, change: float | None
 ) -> Iterator[tuple[torch.Tensor, Targets]]:
     """All pictures once, in an order fixed by seed and epoch, as ([b, 3, h, w] float32 channels last, targets).
 
-    With `changed`, each is augmented, by a generator of its own: the result depends on seed, epoch and picture alone. The next
+    With `change`, the share of augmentation, each is augmented by a generator of its own: the result depends on seed, epoch and picture alone. The next
     batches are prepared in a thread while this one is used. The last batch is left out when it is not full.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(len(pictures)) if changed else np.arange(len(pictures))
+    order = np.arange(len(pictures))
+    if change is not None:
+        order = np.random.default_rng([seed, epoch]).permutation(order)
     groups = [order[i : i + size] for i in range(0, len(order), size)]
-    if changed:
+    if change is not None:
         groups = [g for g in groups if len(g) == size]
 
     def prepare(group: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[torch.Tensor, Targets]:
         examples = [pictures[int(i)] for i in group]
-        if changed:
-            examples = [
-                augmented(e, np.random.default_rng([seed, epoch, int(i)])) for e, i in zip(examples, group, strict=True)
-            ]
+        if change is not None:
+            seeds = ([seed, epoch, int(i)] for i in group)
+            examples = [augmented(e, np.random.default_rng(s), change) for e, s in zip(examples, seeds, strict=True)]
         return collated(examples)
 
     with ThreadPoolExecutor(1) as worker:

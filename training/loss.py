@@ -16,7 +16,6 @@ from training.assign import Targets, assign
 from training.model import Grid, RawOutput
 
 BOX_WEIGHT = 4.0
-CLASS_WEIGHT = 1.0
 
 
 class Loss(NamedTuple):
@@ -29,8 +28,10 @@ class Loss(NamedTuple):
     positives: int
 
 
-def detection_loss(raw: RawOutput, targets: Targets, grid: Grid, class_weights: Tensor) -> Loss:
-    """The loss of a batch. `class_weights` is [classes] and lifts the rare ones."""
+def detection_loss(
+    raw: RawOutput, targets: Targets, grid: Grid, class_weights: Tensor, class_weight: float = 1.0
+) -> Loss:
+    """The loss of a batch. `class_weights` is [classes] and lifts the rare ones, `class_weight` all of them against the boxes."""
     boxes_px = grid.boxes_px(raw.offsets)
     found = assign(boxes_px.detach(), raw.objectness.detach(), raw.classes.detach(), targets, grid)
     count = max(1, int(found.positive.sum()))
@@ -47,7 +48,7 @@ def detection_loss(raw: RawOutput, targets: Targets, grid: Grid, class_weights: 
         raw.classes[found.positive], wanted_class, weight=class_weights, reduction="none", label_smoothing=0.02
     )
     classes = per_object.sum() / count
-    return Loss(BOX_WEIGHT * box + objectness + CLASS_WEIGHT * classes, box, objectness, classes, count)
+    return Loss(BOX_WEIGHT * box + objectness + class_weight * classes, box, objectness, classes, count)
 
 
 def paired_giou(a_px: Tensor, b_px: Tensor) -> Tensor:

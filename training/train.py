@@ -85,16 +85,18 @@ def train(options: argparse.Namespace) -> None:
     steps = steps_an_epoch * options.epochs
     first_epoch, best = _resumed(run / "last.pt", model, average, optimiser)
 
-    for epoch in range(first_epoch, options.epochs):
+    for epoch in range(first_epoch, min(options.until, options.epochs)):
         started, sums = time.monotonic(), torch.zeros(4)
         model.train()
-        for number, (pictures, targets) in enumerate(batches(learn, options.batch, options.seed, epoch, changed=True)):
+        for number, (pictures, targets) in enumerate(
+            batches(learn, options.batch, options.seed, epoch, options.change)
+        ):
             step = epoch * steps_an_epoch + number
             for group in optimiser.param_groups:
                 group["lr"] = options.rate * learning_rate_share(step, steps)
             with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
                 raw = model(pictures.contiguous(memory_format=torch.channels_last))
-            loss = detection_loss(raw, targets, grid, weights)
+            loss = detection_loss(raw, targets, grid, weights, options.class_weight)
             optimiser.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
@@ -155,6 +157,11 @@ def main() -> None:
     parser.add_argument("--learn", type=int, default=6400, help="pictures to learn from")
     parser.add_argument("--choose", type=int, default=280, help="pictures to choose the best state by")
     parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument(
+        "--until", type=int, default=1000, help="stop before this epoch, to go on later with other settings"
+    )
+    parser.add_argument("--change", type=float, default=1.0, help="share of augmentation, 0 to 1")
+    parser.add_argument("--class-weight", type=float, default=1.0, help="weight of the class part of the loss")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--decay", type=float, default=0.02, help="weight decay")
