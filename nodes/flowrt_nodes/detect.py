@@ -39,9 +39,9 @@ class Detect(Inference[Pending]):
 objects:
   type: detect
   from: north_camera
-  model: yolox_nano.onnx
-  keep: [car, bus, truck, person]
-  min_confidence: {"*": 0.4, person: 0.25}
+  model: flowrt-traffic-fp16.xml
+  keep: [car, van, truck, bus, pedestrian]
+  min_confidence: {"*": 0.4, pedestrian: 0.25}
 """
 
     model: Annotated[

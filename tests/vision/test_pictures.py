@@ -321,3 +321,10 @@ def test_a_violation_shows_in_the_video(virtual):
     reddish = [int((each[:, :, 2].astype(int) - each[:, :, 0] > 100).sum()) for each in made]
     assert reddish[0] == 0
     assert min(reddish[1:]) > 100
+
+
+def test_vp9_for_browsers(virtual):
+    with opened(VideoOut(fps=10, codec="vp9", width_px=160), virtual) as node:
+        for step in range(5):
+            node.process(frame(step / 10))
+    assert len(frames_of(virtual.data / "video.mp4")) == 5
