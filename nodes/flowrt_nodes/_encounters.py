@@ -19,12 +19,14 @@ CELL_M = 0.5
 CELLS = 512
 """The ground is remembered on a torus of this many cells each way (256 m), so that memory is bounded."""
 MOVING_M_S = 0.4
+UNSURE_KMH = 8.0
+"""Objects whose speed is known worse are left out: their place is a guess too."""
 CROSSING_DEG = 30.0
 """Paths at a smaller angle follow each other (SSAM's rear-end conflicts), and have no PET."""
 
 
 class Bodies:
-    """The bodies of a picture's objects on the ground. Rows without a known position or velocity are `unknown`."""
+    """The bodies of a picture's objects on the ground. Rows without a known position or velocity, or cut off, are `unknown`."""
 
     def __init__(self, tracks: Tracks, view: View) -> None:
         self.tracks = tracks
@@ -32,7 +34,10 @@ class Bodies:
         self.velocity = np.asarray(tracks.velocity_m_s, np.float64)
         self.heading = heading_vectors(tracks)
         self.size = sizes_m(tracks)
-        self.unknown = ~(np.isfinite(self.place).all(axis=1) & np.isfinite(self.velocity).all(axis=1))
+        sure = (tracks.speed_sigma_kmh < UNSURE_KMH) & np.isfinite(self.velocity).all(axis=1)
+        box, (width, height) = tracks.boxes_px, tracks.picture_px
+        whole = (box[:, 0] > 1.5) & (box[:, 2] < width - 1.5) & (box[:, 3] < height - 1.5)
+        self.unknown: Mask = ~(np.isfinite(self.place).all(axis=1) & sure & whole)
         self.pace = np.hypot(self.velocity[:, 0], self.velocity[:, 1])
         self.pedestrian = tracks.of_class(PEDESTRIANS)
         self.vehicle = tracks.of_class(VEHICLES)
@@ -104,6 +109,33 @@ class Ground:
         self._on_foot[i, j] = bodies.pedestrian[moving][:, None]
         self._heading[i, j] = heading[:, None, :].astype(np.float32)
         return [(row, other, gap) for (row, other), gap in found.items()]
+
+
+class Approach:
+    """A pair that was predicted to collide: since when, the shortest TTC and when, and how near they really came."""
+
+    __slots__ = ("at_s", "first_s", "last_s", "moments", "nearest_m", "ttc_s")
+
+    def __init__(self, time_s: float) -> None:
+        self.first_s = self.last_s = self.at_s = time_s
+        self.ttc_s = self.nearest_m = np.inf
+        self.moments = 0
+
+    def predicted(self, time_s: float, ttc_s: float) -> None:
+        """Another picture predicts a collision."""
+        self.moments += 1
+        self.last_s = time_s
+        if ttc_s < self.ttc_s:
+            self.ttc_s, self.at_s = ttc_s, time_s
+
+
+def gaps_m(bodies: Bodies, first: NDArray[np.int64], second: NDArray[np.int64]) -> Array:
+    """(K,): distance between the bodies of each pair of rows; negative where they overlap."""
+    middles_a, radius_a = bodies.discs(first)
+    middles_b, radius_b = bodies.discs(second)
+    apart = middles_b[:, None, :, :] - middles_a[:, :, None, :]
+    nearest = np.hypot(apart[..., 0], apart[..., 1]).reshape(len(first), 9).min(axis=1)
+    return np.asarray(nearest - radius_a - radius_b, np.float64)
 
 
 def near_pairs(bodies: Bodies, vehicles: bool, within_s: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -26,7 +26,7 @@ class Speed(Transform):
     Needs a scene with a homography. Each track is followed on the ground by a Kalman filter with constant velocity, whose
     measurements are the middles of footprints (see `_footprint`) and whose measurement noise is that of the box's edges, as
     the homography enlarges it: far away, where a pixel is metres, it trusts the past more. Boxes cut off by the picture's
-    border or half hidden count less. Times are capture times, so that lost and irregular pictures do no harm.
+    border don't count, half hidden ones count less. Times are capture times, so that lost and irregular pictures do no harm.
     Speed is NaN until `min_pictures` pictures showed the track.
     """
 
@@ -152,9 +152,12 @@ speeds: {type: speed, from: tracks, scene: north}
         doubt = 1.0 + (np.maximum(0.0, 0.85 - hidden) / 0.1) ** 2
         across_px = np.hypot(self.box_noise_px, self.box_noise * width)
         down_px = np.hypot(self.box_noise_px, self.box_noise * height) * doubt
-        left, right = boxes[:, 0] <= 1.5, boxes[:, 2] >= tracks.picture_px[0] - 1.5
-        across_px = np.where(left | right, np.maximum(width / 2, 20.0), across_px)
-        down_px = np.where(boxes[:, 3] >= tracks.picture_px[1] - 1.5, np.maximum(height / 2, 20.0), down_px)
+        cut_off = (
+            (boxes[:, 0] <= 1.5)
+            | (boxes[:, 2] >= tracks.picture_px[0] - 1.5)
+            | (boxes[:, 3] >= tracks.picture_px[1] - 1.5)
+        )
+        seen_m = np.where(cut_off[:, None], np.nan, seen_m)  # its middle lies somewhere beyond the border
         enlarged = jacobian(camera.to_ground, bottom) * np.stack((across_px, down_px), axis=1)[:, None, :]
         return seen_m, enlarged @ enlarged.transpose(0, 2, 1) + 1e-4 * np.eye(2)
 

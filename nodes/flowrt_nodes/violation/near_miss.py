@@ -8,21 +8,26 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from flowrt import CheckView, Complaint, Context, Severity, Tracks, setting
-from flowrt_nodes._encounters import Bodies, Ground, near_pairs, times_to_collision
+from flowrt_nodes._encounters import Approach, Bodies, Ground, gaps_m, near_pairs, times_to_collision
 from flowrt_nodes._rule import Finding, Rule
 from flowrt_nodes._view import View, homography_complaints
 
+FEWEST_MOMENTS = 3
+"""A collision must be predicted in this many pictures."""
+OVER_AFTER_S = 1.0
+"""An encounter is over when no collision was predicted for this long."""
+
 
 class NearMiss(Rule):
-    """Two road users nearly met: TTC at most `ttc_s` with braking too hard to be comfortable, or PET at most `pet_s`.
+    """Two road users nearly met: TTC at most `ttc_s` and then passing within `passing_m`, or PET at most `pet_s`.
 
-    TTC is the time to touching at present velocities; as drivers who yield late have a short one as well, the vehicle must
-    also need to brake harder than `braking_m_s2` to stop in time. PET is the time between one leaving a piece of ground and the
-    other entering it, on paths that cross at more than 30 degrees. Needs a `speed` node upstream. Reported with the vehicle,
-    once per pair.
+    TTC is the time to touching at present velocities, PET the time between one leaving a piece of ground and the other
+    reaching it on a path that crosses at more than 30 degrees. Whoever brakes or swerves in good time has a short TTC as well,
+    so the pair must really have come near; it is known, and reported, when they have passed. Needs a `speed` node upstream.
+    Reported with the vehicle, once per pair.
 
-    No violation: following in a queue; waiting; a driver who brakes comfortably for somebody; people on foot among
-    themselves; with `between: vehicle_pedestrian`, vehicles among themselves.
+    No violation: closing slower than `closing_m_s` (queues, parking); people on foot among themselves, or standing; paths that
+    follow each other; with `between: vehicle_pedestrian`, vehicles among themselves.
     """
 
     between: Annotated[
@@ -30,9 +35,8 @@ class NearMiss(Rule):
     ] = "vehicle_pedestrian"
     ttc_s: Annotated[float, setting("Time to collision at most; 0 to leave it out.", ge=0, le=10)] = 1.5
     pet_s: Annotated[float, setting("Post-encroachment time at most; 0 to leave it out.", ge=0, le=10)] = 1.0
-    braking_m_s2: Annotated[float, setting("Braking that a driver would still do calmly.", ge=0, le=12)] = 4.0
-    faster_than_kmh: Annotated[float, setting("Slower vehicles are no danger.", ge=0, le=60)] = 10.0
-    hold_s: Annotated[float, setting("How long a short TTC must last.", ge=0, le=5)] = 0.15
+    passing_m: Annotated[float, setting("How near they must come, with a short TTC.", ge=0, le=10)] = 1.5
+    closing_m_s: Annotated[float, setting("Least closing speed, with a short TTC.", ge=0, le=30)] = 3.0
     severity: Annotated[Severity, setting("How grave.")] = "high"
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -49,66 +53,67 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
     def open(self, context: Context) -> None:
         super().open(context)
         self._ground = Ground()
+        self._pairs: dict[tuple[int, int], Approach] = {}
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
-        if not view.metric or len(tracks) < 2:
+        if not view.metric:
             return
         bodies = Bodies(tracks, view)
-        fast = tracks.speed_kmh >= self.faster_than_kmh
+        rows = {int(track): row for row, track in enumerate(tracks.track_id)}
         if self.ttc_s:
-            yield from self._short_ttc(tracks, bodies, np.asarray(fast))
+            self._predict(tracks.time_s, bodies)
+            yield from self._passed(tracks.time_s, bodies, rows)
         if self.pet_s:
-            yield from self._short_pet(tracks, bodies, np.asarray(fast))
+            yield from self._encroached(tracks, bodies, rows)
 
-    def _short_ttc(self, tracks: Tracks, bodies: Bodies, fast: np.ndarray) -> Iterator[Finding]:
+    def _predict(self, time_s: float, bodies: Bodies) -> None:
         first, second = near_pairs(bodies, self.between == "all", self.ttc_s)
-        keep = fast[first]
+        keep = (second > first) | bodies.pedestrian[second] | (bodies.pace[second] <= 0.4)
+        keep &= ~bodies.pedestrian[second] | (bodies.pace[second] > 0.5)
+        closing = bodies.velocity[first] - bodies.velocity[second]
+        keep &= np.hypot(closing[:, 0], closing[:, 1]) > self.closing_m_s
         first, second = first[keep], second[keep]
         if not len(first):
             return
+        ids = bodies.tracks.track_id
         ttc_s = times_to_collision(bodies, first, second)
-        for k in np.flatnonzero(ttc_s <= self.ttc_s).tolist():
-            a, b = int(first[k]), int(second[k])
-            closing = float(np.hypot(*(bodies.velocity[a] - bodies.velocity[b])))
-            gap_m = max(float(ttc_s[k]) * closing, 0.1)
-            braking = float(bodies.pace[a]) ** 2 / (2 * gap_m)
-            if braking >= self.braking_m_s2:
-                yield self._finding(tracks, a, int(tracks.track_id[b]), {"ttc_s": round(float(ttc_s[k]), 2)}, braking)
+        for k in np.flatnonzero((ttc_s <= self.ttc_s) & (ttc_s > 0)).tolist():
+            pair = (int(ids[first[k]]), int(ids[second[k]]))
+            self._pairs.setdefault(pair, Approach(time_s)).predicted(time_s, float(ttc_s[k]))
 
-    def _short_pet(self, tracks: Tracks, bodies: Bodies, fast: np.ndarray) -> Iterator[Finding]:
-        rows = {int(track): row for row, track in enumerate(tracks.track_id)}
+    def _passed(self, time_s: float, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
+        """Follow the pairs under watch, and report those that have passed."""
+        for pair, approach in list(self._pairs.items()):
+            a, b = rows.get(pair[0]), rows.get(pair[1])
+            if a is not None and b is not None and not (bodies.unknown[a] or bodies.unknown[b]):
+                gap_m = float(gaps_m(bodies, np.array([a]), np.array([b]))[0])
+                approach.nearest_m = min(approach.nearest_m, gap_m)
+            if time_s - approach.last_s < OVER_AFTER_S:
+                continue
+            del self._pairs[pair]
+            if approach.moments < FEWEST_MOMENTS or approach.nearest_m > self.passing_m or a is None:
+                continue
+            facts = {"ttc_s": round(approach.ttc_s, 2), "nearest_m": round(max(approach.nearest_m, 0.0), 2)}
+            yield self._finding(a, pair[1], approach.at_s, facts, f"TTC {approach.ttc_s:.1f} s")
+
+    def _encroached(self, tracks: Tracks, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
         for row, other_id, pet_s in self._ground.step_on(bodies, self.pet_s):
             other = rows.get(other_id)
             vehicle = row if bodies.vehicle[row] else other
-            if vehicle is None or not fast[vehicle] or pet_s <= 0:
+            if vehicle is None:
                 continue
-            partner = other_id if vehicle == row else int(tracks.track_id[row])
             walker = bodies.pedestrian[row] or (other is not None and bodies.pedestrian[other])
             if not walker and self.between != "all":
                 continue
-            facts = {"pet_s": round(pet_s, 2)}
-            yield self._finding(tracks, vehicle, partner, facts, None, since_s=tracks.time_s - self.hold_s)
+            partner = other_id if vehicle == row else int(tracks.track_id[row])
+            yield self._finding(vehicle, partner, tracks.time_s, {"pet_s": round(pet_s, 2)}, f"PET {pet_s:.1f} s")
 
-    def _finding(
-        self,
-        tracks: Tracks,
-        row: int,
-        partner: int,
-        facts: dict[str, Any],
-        braking: float | None,
-        since_s: float | None = None,
-    ) -> Finding:
-        if braking is not None:
-            facts["braking_needed_m_s2"] = round(braking, 1)
-        what = ", ".join(
-            f"{name.removesuffix('_s').upper()} {value} s"
-            for name, value in facts.items()
-            if name[:3] in ("ttc", "pet")
-        )
+    @staticmethod
+    def _finding(row: int, partner: int, since_s: float, facts: dict[str, Any], measure: str) -> Finding:
         return Finding(
             row=row,
             since_s=since_s,
             key=f"with {partner}",
             facts={"other_id": partner, **facts},
-            description=f"nearly hit {partner} ({what})",
+            description=f"nearly hit {partner} ({measure})",
         )

@@ -10,6 +10,7 @@ import numpy as np
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._approach import Approaches, approach_complaints
 from flowrt_nodes._events import known, ms
+from flowrt_nodes._geometry import jacobian
 from flowrt_nodes._rest import REST_COLUMNS, resting_since
 from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED, SignalPhase
@@ -156,7 +157,9 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         """Those who may be turning lawfully: whoever goes straight on, or to the other side, did not."""
         assert view.viewpoint is not None
         headings = heading_vectors(tracks)
-        mirrored = np.linalg.det(view.viewpoint.to_ground) * (1 if view.viewpoint.to_ground[2, 2] > 0 else -1)
+        # A turn to the right is clockwise in the picture; whether also on the ground depends on how its axes were laid.
+        middles = np.array([np.mean(line.points, axis=0) for line in self._approaches.lines])
+        mirrored = np.linalg.det(jacobian(view.viewpoint.to_ground, middles))
         present = {(tracks.camera_id, int(track)): row for row, track in enumerate(tracks.track_id)}
         for key, one in list(self._undecided.items()):
             row = present.get(key)
@@ -168,7 +171,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             turn = np.degrees(
                 np.arctan2(one.heading[0] * y - one.heading[1] * x, one.heading[0] * x + one.heading[1] * y)
             )
-            to_right = float(turn) * (1 if mirrored > 0 else -1)
+            to_right = float(turn) * (1 if mirrored[one.line] > 0 else -1)
             lawful = to_right if self.turn_on_red == "right" else -to_right
             if lawful > TURNED_DEG:
                 del self._undecided[key]

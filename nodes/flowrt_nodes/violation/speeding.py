@@ -19,7 +19,7 @@ GRAVE_KMH: tuple[tuple[float, Severity], ...] = ((40.0, "critical"), (20.0, "hig
 
 
 class Speeding(Rule):
-    """The median speed over the last `section_m` metres lies above the lane's limit plus a tolerance.
+    """The median speed over the last `section_m` metres, all of them in lanes, lies above the lane's limit plus a tolerance.
 
     Needs: a `speed` node upstream, capture times, and a limit (`limit_kmh` of the lane, or of this node). The tolerance is for
     the law's margin; the uncertainty of the measurement is respected on top: speeds known worse than `max_sigma_kmh` don't count.
@@ -30,7 +30,7 @@ class Speeding(Rule):
     lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
     limit_kmh: Annotated[float, setting("Limit where a lane names none; 0 for none.", ge=0, le=300)] = 50.0
     tolerance_kmh: Annotated[float, setting("Added to the limit.", ge=0, le=50)] = 5.0
-    section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 12.0
+    section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 30.0
     max_sigma_kmh: Annotated[float, setting("Speeds less certain than this don't count.", gt=0, le=50)] = 6.0
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -49,21 +49,25 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
                     yield Complaint(("limit_kmh",), f"lane '{zone.name}' has no speed limit", hint)
 
     def history_s(self) -> float:
-        return 4.0
+        return max(4.0, self.section_m / 4.0)  # down to 14 km/h
 
     def prepare(self, view: View) -> None:
         self._lanes = Lanes(view, self.lanes)
         limits = [zone.limit_kmh or self.limit_kmh or np.inf for zone in self._lanes.zones]
         self._limits_kmh = np.array(limits, float)
+        self.table({"entered_s": (np.float64, (), np.nan)})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+        table = self._table
+        assert table is not None
         if not len(tracks) or not len(self._lanes):
             return
         least = float(self._limits_kmh.min()) + self.tolerance_kmh
-        fast = (tracks.speed_kmh > least) & (tracks.speed_sigma_kmh <= self.max_sigma_kmh) & tracks.of_class(VEHICLES)
-        if not fast.any():
-            return
         inside = self._lanes.inside(tracks)
+        rows, _ = table.rows(tracks)
+        entered_s = np.where(np.isnan(table["entered_s"][rows]), tracks.time_s, table["entered_s"][rows])
+        table["entered_s"][rows] = entered_s = np.where(inside.any(axis=1), entered_s, np.nan)
+        fast = (tracks.speed_kmh > least) & (tracks.speed_sigma_kmh <= self.max_sigma_kmh) & tracks.of_class(VEHICLES)
         for row in np.flatnonzero(fast).tolist():
             lanes = np.flatnonzero(inside[row])
             if not len(lanes):
@@ -72,13 +76,14 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
             limit = float(self._limits_kmh[lane])
             if tracks.speed_kmh[row] <= limit + self.tolerance_kmh:
                 continue
-            finding = self._measure(tracks, row, self._lanes.names[lane], limit)
+            finding = self._measure(tracks, row, self._lanes.names[lane], limit, float(entered_s[row]))
             if finding is not None:
                 yield finding
 
-    def _measure(self, tracks: Tracks, row: int, lane: str, limit_kmh: float) -> Finding | None:
+    def _measure(self, tracks: Tracks, row: int, lane: str, limit_kmh: float, entered_s: float) -> Finding | None:
         track_id = int(tracks.track_id[row])
-        section = self._section(self._history.of(tracks.camera_id, track_id, tracks.time_s - self.history_s()))
+        since_s = max(entered_s, tracks.time_s - self.history_s())
+        section = self._section(self._history.of(tracks.camera_id, track_id, since_s))
         if len(section) < FEWEST:
             return None
         median = float(np.median([sample.speed_kmh for sample in section]))
