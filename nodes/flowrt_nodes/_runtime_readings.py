@@ -140,11 +140,20 @@ def _worst_latency(sinks: Mapping[str, Mapping[str, Any]]) -> dict[str, float | 
     return found
 
 
-def camera_reasons(now: Readings, before: Readings | None, min_fps: float) -> tuple[list[str], list[str]]:
-    """Critical and degraded: cameras that are away or slow, and nodes that fail."""
+def camera_reasons(
+    now: Readings, before: Readings | None, min_fps: float, *, starting: bool = False
+) -> tuple[list[str], list[str]]:
+    """Critical and degraded: cameras that are away or slow, and nodes that fail.
+
+    starting: a camera that never gave a picture is still on its way, unless it says that it failed.
+    """
     critical: list[str] = []
     degraded: list[str] = []
-    away = {name: camera for name, camera in now.cameras.items() if not camera.online}
+    away = {
+        name: camera
+        for name, camera in now.cameras.items()
+        if not camera.online and not (starting and camera.frames == 0 and camera.state == "offline")
+    }
     if away and len(away) == len(now.cameras):
         critical.append("no camera is online")
     for name, camera in away.items():

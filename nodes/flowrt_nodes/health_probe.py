@@ -41,6 +41,9 @@ class HealthProbe(Source):
     stall_s: Annotated[float, setting("A node with waiting input and no progress for so long has stalled.", gt=0.0)] = (
         30.0
     )
+    start_s: Annotated[
+        float, setting("For so long after the start a camera may be without its first picture.", ge=0.0)
+    ] = 15.0
     min_fps: Annotated[
         float, setting("Degraded where a camera that is online gives fewer pictures; 0: no limit.", ge=0.0)
     ] = 0.0
@@ -105,7 +108,7 @@ class HealthProbe(Source):
         cpu = psutil.cpu_percent()
         memory = psutil.virtual_memory().percent
         disk = shutil.disk_usage(_existing(self.context.data))
-        critical, degraded = self._judge(now, before, cpu, memory, disk.free / MB)
+        critical, degraded = self._judge(now, before, cpu, memory, disk.free / MB, time_s - self._begun_s)
         status = "critical" if critical else "degraded" if degraded else "healthy"
         yield Health(
             time_s=time_s,
@@ -122,10 +125,10 @@ class HealthProbe(Source):
         yield from self._performance(now, before, time_s)
 
     def _judge(
-        self, now: Readings, before: Readings | None, cpu: float, memory: float, disk_free_mb: float
+        self, now: Readings, before: Readings | None, cpu: float, memory: float, disk_free_mb: float, uptime_s: float
     ) -> tuple[list[str], list[str]]:
         """What is critical and what degrades, in words."""
-        critical, degraded = camera_reasons(now, before, self.min_fps)
+        critical, degraded = camera_reasons(now, before, self.min_fps, starting=uptime_s < self.start_s)
         critical += self._stalls.reasons(now, self.stall_s)
         if disk_free_mb < self.min_disk_free_mb:
             critical.append(

@@ -50,6 +50,7 @@ def reports(folder: Path, *answers: dict[str, Any], n: int, **settings: Any) -> 
     clock = VirtualClock(1000.0)
     where = context(folder, clock=clock)
     where.runtime = Said(*answers)
+    settings.setdefault("start_s", 0.0)
     with opened(HealthProbe(min_disk_free_mb=0.0, max_cpu=100.0, max_memory=100.0, **settings), where) as probe:
         return list(islice(probe.produce(), n))
 
@@ -74,6 +75,16 @@ def test_one_camera_away_degrades_and_all_away_is_critical(tmp_path: Path) -> No
     none = {"nodes": {"north": camera(9, status="error"), "east": camera(0, status="offline")}}
     assert health(tmp_path, none).status == "critical"
     assert health(tmp_path, none).reasons[0] == "no camera is online"
+
+
+def test_a_camera_gets_time_for_its_first_picture(tmp_path: Path) -> None:
+    waiting = {"nodes": {"north": camera(0, status="offline")}}
+    assert health(tmp_path, waiting, start_s=15.0).status == "healthy"
+    assert health(tmp_path, waiting, waiting, every_s=20.0, start_s=15.0).status == "critical"
+    failed = {"nodes": {"north": camera(0, status="error")}}
+    assert health(tmp_path, failed, start_s=15.0).status == "critical"
+    lost = {"nodes": {"north": camera(5, status="offline")}}
+    assert health(tmp_path, lost, start_s=15.0).status == "critical"
 
 
 def test_frame_rate_and_drops_are_of_the_interval(tmp_path: Path) -> None:
