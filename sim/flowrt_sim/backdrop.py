@@ -10,7 +10,7 @@ from flowrt_sim.camera import Camera
 from flowrt_sim.ground import Plan
 from flowrt_sim.layout import LEGS, Layout
 from flowrt_sim.light import Light
-from flowrt_sim.paint import add_glow
+from flowrt_sim.paint import add_glow, to_fixed
 
 Picture = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ def _sky(camera: Camera, light: Light) -> Picture:
 def _ground(camera: Camera, plan: Plan, light: Light) -> tuple[Picture, npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
     """The ground seen through every pixel, where there is any, and its distance in metres."""
     width, height = camera.size_px
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ camera.image_to_ground.T
     middle = camera.project(np.array([[0.0, 0.0, 0.0]]))[0][0]
     sign = np.sign((camera.image_to_ground @ np.array([middle[0], middle[1], 1.0]))[2])
@@ -108,7 +108,7 @@ def _quad(picture: Picture, camera: Camera, corners_m: Array, colour: Array) -> 
     px, depth = camera.project(corners_m)
     if depth.min() < 2.0:
         return False
-    fixed = np.rint(np.clip(px, -4000, 6000) * 16).astype(np.int32)
+    fixed = to_fixed(np.clip(px, -4000, 6000))
     cv2.fillConvexPoly(picture, fixed, [float(c) for c in np.clip(colour, 0, 255)], cv2.LINE_AA, 4)
     return True
 

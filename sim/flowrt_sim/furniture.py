@@ -96,7 +96,7 @@ def draw_lamps(picture: Picture, camera: Camera, layout: Layout, lit: Mapping[st
         for lamp, middle, away in zip(LAMP_DROP_M, pixels, depth, strict=True):
             radius = LAMP_RADIUS_M * camera.focal_px / away
             burning = lit.get(head.leg) == lamp
-            centre = np.rint(np.clip(middle, -500, 5000) * 16).astype(int)
+            centre = np.rint((np.clip(middle, -500, 5000) - 0.5) * 16).astype(int)
             colour = LIT[lamp] if burning else UNLIT[lamp]
             size = max(int(radius * 16), 16)
             cv2.circle(picture, (int(centre[0]), int(centre[1])), size, colour, -1, cv2.LINE_AA, 4)

@@ -115,9 +115,15 @@ class Builder:
         points = [(x, y[0], z[0]), (x, y[1], z[0]), (x, y[1], z[1]), (x, y[0], z[1])]
         self.face(points if x > 0 else points[::-1], slot)
 
-    def wheels(self, xs: Sequence[float], y: float, radius: float) -> None:
-        """Add round wheels with hubs on both sides."""
+    def wheels(self, xs: Sequence[float], y: float, radius: float, clear: float) -> None:
+        """Add round wheels with hubs on both sides, and what is seen of the tyres below the body (to `clear` metres)."""
         for x in xs:
+            for side in (-1, 1):
+                for end in (-1, 1):
+                    near, far = sorted((side * (y - 0.24), side * (y + 0.01)))
+                    at = x + end * radius * 0.55
+                    points = [(at, near, 0.0), (at, far, 0.0), (at, far, clear), (at, near, clear)]
+                    self.face(points if end > 0 else points[::-1], DARK)
             for part, slot, out in ((radius, DARK, 0.01), (radius * 0.5, METAL, 0.02)):
                 turn = np.arange(10) * 2 * np.pi / 10 + 0.3
                 ring = [(x + part * np.cos(a), radius + part * np.sin(a)) for a in turn]

@@ -1,6 +1,6 @@
 """Draws figures (vehicles, people, poles) into a picture in painter's order and measures what is seen of each.
 
-Invariants: figures are drawn far to near; a figure's box is the extent of its projected vertices, which is exactly what
+Invariants: pixel (0, 0) reaches from 0 to 1, so its middle is at 0.5, as in the camera's projection; figures are drawn far to near; a figure's box is the extent of its projected vertices, which is exactly what
 is filled; `visible` is counted in an id picture of half size, so it agrees with the drawing order.
 """
 
@@ -24,6 +24,11 @@ Colour = tuple[float, float, float]
 
 SHIFT = 4
 ONE = 1 << SHIFT
+
+
+def to_fixed(pixels: Array) -> npt.NDArray[np.int32]:
+    """Pixels (N, 2) as OpenCV's drawing wants them: in fixed point, whole numbers at the middles of pixels."""
+    return np.rint((pixels - 0.5) * ONE).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ def _faces(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     _lamp_colours(colours, mesh.slots, figure, light)
     haze = 1 - np.exp(-item.distance / light.haze_m)
     colours = np.clip(colours * (1 - haze) + haze * np.array(light.haze), 0, 255)
-    fixed = np.rint(item.px * ONE).astype(np.int32)
+    fixed = to_fixed(item.px)
     shades = colours.tolist()
     plain = item.box[3] - item.box[1] < 9
     order = mesh.parts
@@ -233,7 +238,7 @@ def darken(picture: Picture, outline: Array, share: float, soft: int) -> None:
     if x2 - x1 < 2 or y2 - y1 < 2:
         return
     mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
-    cv2.fillConvexPoly(mask, np.rint((outline - (x1, y1)) * ONE).astype(np.int32), int(255 * share), cv2.LINE_8, SHIFT)
+    cv2.fillConvexPoly(mask, to_fixed(outline - (x1, y1)), int(255 * share), cv2.LINE_8, SHIFT)
     mask = np.asarray(255 - cv2.blur(mask, (soft, soft)), np.uint8)
     view = picture[y1:y2, x1:x2]
     cv2.multiply(view, cv2.merge((mask, mask, mask)), dst=view, scale=1 / 255)
@@ -289,13 +294,13 @@ def _beam(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     if len(outline) < 3:
         return
     box = np.concatenate([outline.min(axis=0), outline.max(axis=0)])
-    x1, y1, x2, y2 = _region(box, picture.shape[1], picture.shape[0], 12)
+    x1, y1, x2, y2 = _region(box, picture.shape[1], picture.shape[0], 24)
     if x2 - x1 < 4 or y2 - y1 < 4:
         return
     mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
-    cv2.fillConvexPoly(mask, np.rint((outline - (x1, y1)) * ONE).astype(np.int32), 70, cv2.LINE_8, SHIFT)
+    cv2.fillConvexPoly(mask, to_fixed(outline - (x1, y1)), 70, cv2.LINE_8, SHIFT)
     size = max(min((x2 - x1) // 4, 41), 3) | 1
-    mask = np.asarray(cv2.blur(mask, (size, size)), np.uint8)
+    mask = np.asarray(cv2.blur(mask, (size, size), borderType=cv2.BORDER_CONSTANT), np.uint8)
     view = picture[y1:y2, x1:x2]
     cv2.add(view, cv2.merge([cv2.convertScaleAbs(mask, alpha=a) for a in (0.62, 0.7, 0.74)]), dst=view)
 

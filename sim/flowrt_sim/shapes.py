@@ -74,7 +74,7 @@ def _car(variant: int) -> Body:
     slots = [DARK, DARK, DARK, PAINT, PAINT, PAINT, PAINT, PAINT, PAINT]
     b.extrude(profile, [w * 0.97] * 4 + [w * 0.96] * 2 + [w * 0.97] * 3, PAINT, slots)
     wheel = 0.32 if variant != 2 else 0.36
-    b.wheels((-half + 0.82, half - 0.85), w * 0.97, wheel)
+    b.wheels((-half + 0.82, half - 0.85), w * 0.97, wheel, 0.16)
     _lamps(b, half, w, nose - 0.32, nose - 0.16)
     b.end_quad(half + 0.011, (-w * 0.5, w * 0.5), (0.28, 0.5), DARK)
     b.end_quad(half + 0.013, (-0.26, 0.26), (0.38, 0.48), PLATE)
@@ -116,7 +116,7 @@ def _van(variant: int) -> Body:
     profile += [(half - 1.45, height - 0.08), (half - 1.9, height), (-half + 0.1, height), (-half, height - 0.2)]
     widths = [w, w, w, w * 0.96, w * 0.96, w * 0.95, w * 0.88, w * 0.9, w * 0.9, w * 0.92]
     b.extrude(profile, widths, PAINT, [DARK, DARK, DARK, PAINT, PAINT, GLASS, PAINT, PAINT, PAINT, PAINT])
-    b.wheels((-half + 1.0, half - 0.95), w, 0.35)
+    b.wheels((-half + 1.0, half - 0.95), w, 0.35, 0.2)
     _lamps(b, half, w, 0.62, 0.86, width=0.4)
     b.end_quad(half + 0.011, (-w * 0.5, w * 0.5), (0.35, 0.62), DARK)
     b.end_quad(half + 0.013, (-0.26, 0.26), (0.4, 0.5), PLATE)
@@ -137,7 +137,7 @@ def _truck(variant: int) -> Body:
     b = Builder()
     first = b.begin()
     b.box((-half, half - 0.1), w * 0.85, (0.45, 0.95), DARK)
-    b.wheels((-half + 1.4, half - 1.3) if variant != 1 else (-half + 1.2, -half + 2.4, half - 1.3), w * 0.95, 0.48)
+    b.wheels((-half + 1.4, half - 1.3) if variant != 1 else (-half + 1.2, -half + 2.4, half - 1.3), w * 0.95, 0.48, 0.5)
     b.end_quad(-half - 0.012, (-w * 0.8, -w * 0.5), (0.6, 0.8), TAILLAMP)
     b.end_quad(-half - 0.012, (w * 0.5, w * 0.8), (0.6, 0.8), TAILLAMP)
     b.end(first, 0)
@@ -181,7 +181,7 @@ def _bus(variant: int) -> Body:
     ]
     profile += [(-half + 0.1, height), (-half, height - 0.3)]
     b.extrude(profile, w, PAINT, [DARK, PAINT, PAINT, GLASS, PAINT, PAINT, PAINT, PAINT])
-    b.wheels((-half + 2.6, half - 2.6), w, 0.48)
+    b.wheels((-half + 2.6, half - 2.6), w, 0.48, 0.32)
     b.side_quad((-half + 0.35, half - 0.25), w + 0.012, (1.35, height - 0.55), GLASS)
     for x in np.arange(-half + 1.7, half - 1.0, 1.45):
         b.side_quad((x, x + 0.1), w + 0.02, (1.35, height - 0.55), PAINT)
