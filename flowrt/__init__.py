@@ -29,6 +29,7 @@ from flowrt.messages import (
     ZoneEvent,
 )
 from flowrt.node import (
+    CheckView,
     Context,
     Feed,
     FilePath,
@@ -59,6 +60,7 @@ __all__ = [
     "VEHICLES",
     "Aggregate",
     "CameraStatus",
+    "CheckView",
     "Complaint",
     "Context",
     "Detections",

@@ -31,18 +31,15 @@ class Lanes:
         """(N, Z): who stands in which lane."""
         return self.view.in_zones(tracks, self.names, self._polygons)
 
-    def against(self, tracks: Tracks) -> Array:
-        """(N, Z): cosine of the angle between each track's movement and each lane's direction; NaN where unknown.
+    def against(self, velocity: Array) -> Array:
+        """(N, Z): cosine of the angle between velocities (N, 2) and each lane's direction; NaN for those who stand.
 
-        On the ground where the speed is known, else in the picture. Every lane must have a heading.
+        velocity: as `View.velocity_m_s` gives it. Every lane must have a heading.
         """
-        if self.view.metric and np.isfinite(tracks.velocity_m_s).any():
-            movement, headings = np.asarray(tracks.velocity_m_s, np.float64), self.headings_m
-        else:
-            movement, headings = np.asarray(tracks.velocity_px_s, np.float64), self.headings_px
-        pace = np.hypot(movement[:, 0], movement[:, 1])
+        headings = self.headings_m if self.view.metric else self.headings_px
+        pace = np.hypot(velocity[:, 0], velocity[:, 1])
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((movement @ headings.T) / pace[:, None], np.float64)
+            return np.asarray((velocity @ headings.T) / pace[:, None], np.float64)
 
 
 def lanes_of(scene: Scene, names: Sequence[str], *, with_heading: bool = False) -> list[Zone]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowrt import Complaint, Objects, Scene, Tracks, Zone
 from flowrt_nodes._footprint import Viewpoint, sizes_m
-from flowrt_nodes._geometry import Array, Mask, PolygonSet, mapped
+from flowrt_nodes._geometry import Array, Mask, PolygonSet, jacobian, mapped
 
 CheckPath = tuple[str | int, ...]
 
@@ -49,6 +49,24 @@ class View:
         if missing.any():
             known = np.where(missing[:, None], self.viewpoint.ground(tracks.ground_px), known)
         return known
+
+    def velocity_m_s(self, tracks: Tracks) -> Array:
+        """(N, 2): velocity on the ground: as `speed` found it, else that of the bottom centre in the picture, mapped.
+
+        Without a homography that of the picture, scaled by the box's height over the usual height of the class, which is too
+        little for movement along the line of sight.
+        """
+        known = np.asarray(tracks.velocity_m_s, np.float64)
+        missing = np.isnan(known[:, 0])
+        if not missing.any():
+            return known
+        seen = np.asarray(tracks.velocity_px_s, np.float64)
+        if self.viewpoint is None:
+            height = np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
+            rough = seen * (sizes_m(tracks)[:, 2] / height)[:, None]
+        else:
+            rough = np.einsum("nij,nj->ni", jacobian(self.viewpoint.to_ground, tracks.ground_px), seen)
+        return np.where(missing[:, None], rough, known)
 
     def metres(self, points_px: Iterable[tuple[float, float]]) -> Array:
         """(K, 2): ground points of picture points. Needs a homography."""

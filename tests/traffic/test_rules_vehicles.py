@@ -60,8 +60,8 @@ def test_red_light(way: Way, changes: list, settings: dict, expected: float | No
     [(track, start)] = begun(said)
     assert track == 7
     assert start == pytest.approx(expected, abs=0.35)
-    assert [event.phase for event in said][0] == "new"
-    assert [event.phase for event in said][-1] == "end"
+    assert said[0].phase == "new"
+    assert said[-1].phase == "end"
     assert len({event.id for event in said}) == 1
 
 

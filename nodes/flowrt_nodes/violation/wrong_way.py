@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._footprint import sizes_m
 from flowrt_nodes._lanes import Lanes, lanes_of
 from flowrt_nodes._rule import FLICKER_S, Finding, Rule
 from flowrt_nodes._view import View
@@ -63,8 +62,9 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
         if not len(tracks) or not len(self._lanes):
             return
         inside = self._lanes.inside(tracks)
-        along = self._lanes.against(tracks)
-        pace = self._pace_m_s(tracks)
+        velocity = view.velocity_m_s(tracks)
+        pace = np.hypot(velocity[:, 0], velocity[:, 1])
+        along = self._lanes.against(velocity)
         opposing = inside & (along < np.cos(np.radians(self.angle_deg)))
         lawful = (inside & (along > 0)).any(axis=1)
         wrong = opposing.any(axis=1) & np.logical_not(lawful) & (pace > self.slower_m_s) & tracks.of_class(VEHICLES)
@@ -90,9 +90,3 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
                 facts={"angle_deg": round(angle, 1), "distance_m": round(float(way_m[row]), 1)},
                 description=f"drove {way_m[row]:.0f} m against the direction of {lane}",
             )
-
-    def _pace_m_s(self, tracks: Tracks) -> np.ndarray:
-        metres = np.hypot(tracks.velocity_m_s[:, 0], tracks.velocity_m_s[:, 1])
-        height = np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
-        rough = np.hypot(tracks.velocity_px_s[:, 0], tracks.velocity_px_s[:, 1]) * sizes_m(tracks)[:, 2] / height
-        return np.where(np.isnan(metres), rough, metres)

@@ -1,0 +1,105 @@
+"""Rules about people on foot: the violation is found, its innocent look-alikes are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flowrt_nodes.violation.failure_to_yield import FailureToYield
+from flowrt_nodes.violation.jaywalking import Jaywalking
+from flowrt_nodes.violation.near_miss import NearMiss
+from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play
+
+WALK, CLEARANCE, DONT_WALK = "permissive-movement-allowed", "permissive-clearance", "stop-and-remain"
+
+OVER_CROSSWALK = along((0, -6, -3), (3, -4.2, -3), (9, 5, -3))
+"""On the crosswalk from about second 3.5 to 8."""
+OVER_ROAD = along((0, -6, 20), (3, -4.2, 20), (9, 5, 20))
+
+JAYWALKING_CASES = [
+    pytest.param(OVER_ROAD, [(0, WALK)], True, id="over the road"),
+    pytest.param(OVER_ROAD, [], True, id="over the road, no signal known"),
+    pytest.param(OVER_CROSSWALK, [(0, DONT_WALK)], True, id="over the crosswalk against Don't Walk"),
+    pytest.param(OVER_CROSSWALK, [(0, WALK)], False, id="over the crosswalk at Walk"),
+    pytest.param(
+        OVER_CROSSWALK, [(0, WALK), (6, CLEARANCE), (7, DONT_WALK)], False, id="finishes what was begun at Walk"
+    ),
+    pytest.param(OVER_CROSSWALK, [], False, id="crosswalk, phase unknown"),
+    pytest.param(OVER_CROSSWALK, [(0, "dark")], False, id="crosswalk, signal dark"),
+    pytest.param(along((0, -4.0, -3), (20, -4.0, -3)), [(0, DONT_WALK)], False, id="waits at the kerb"),
+    pytest.param(along((0, -3.7, 20), (20, -3.7, 22)), [(0, WALK)], False, id="walks along the kerb"),
+    pytest.param(along((0, -6, -5.6), (3, -4.2, -5.6), (9, 5, -5.6)), [(0, WALK)], False, id="beside the crosswalk"),
+    pytest.param(
+        along((0, 0, -3), (3, 4.5, -3)), [(0, DONT_WALK)], False, id="first seen in the middle of the crosswalk"
+    ),
+]
+
+
+@pytest.mark.parametrize(("way", "changes", "found"), JAYWALKING_CASES)
+def test_jaywalking(way: Way, changes: list, found: bool, tmp_path: Path) -> None:
+    signals = lights(*changes, group="walk") if changes else []
+    rule = Jaywalking(scene="north", signal="s", roads=["road"])
+    said = judge(rule, tmp_path, play([Actor(5, "pedestrian", way)], 12, noise_px=0.4), signals)
+    assert bool(begun(said)) == found
+    if found:
+        assert len(begun(said)) == 1
+        assert 3.0 < begun(said)[0][1] < 5.0
+
+
+def test_jaywalking_stale_signal(tmp_path: Path) -> None:
+    reports = [r for r in lights((0, DONT_WALK), group="walk") if r.time_s < START_S + 1]
+    walker = play([Actor(5, "pedestrian", OVER_CROSSWALK)], 12)
+    assert begun(judge(Jaywalking(scene="north", signal="s", roads=["road"]), tmp_path, walker, reports)) == []
+
+
+def test_jaywalking_ignores_vehicles(tmp_path: Path) -> None:
+    car = play([Actor(5, "car", along((0, -1.75, 40), (8, -1.75, 3)))], 8)
+    assert begun(judge(Jaywalking(scene="north", roads=["road"]), tmp_path, car)) == []
+
+
+DRIVES_ON = along((0, -1.75, 42), (4, -1.75, 2), (5.5, -1.75, -13))
+"""At 36 km/h; its front reaches the conflict area, at y = -1.5, at second 4.1."""
+IN_THE_LANE = along((0, -4.2, -3), (4, -0.9, -3), (6, 1.2, -3))
+YIELD_CASES = [
+    pytest.param(DRIVES_ON, IN_THE_LANE, [(0, WALK)], True, id="drives on"),
+    pytest.param(DRIVES_ON, along((0, -6, -3), (4, -3.8, -3), (6, -2.0, -3)), [(0, WALK)], True, id="about to step on"),
+    pytest.param(DRIVES_ON, along((0, -4.0, -3), (9, -4.0, -3)), [(0, WALK)], False, id="stands at the kerb"),
+    pytest.param(DRIVES_ON, along((0, -3, -3), (2, 1.5, -3), (6, 6, -3)), [(0, WALK)], False, id="has left the half"),
+    pytest.param(DRIVES_ON, IN_THE_LANE, [(0, DONT_WALK)], False, id="walks against Don't Walk"),
+    pytest.param(DRIVES_ON, along((0, -6, -3), (5, -6, -3), (8, -3, -3)), [(0, WALK)], False, id="comes later"),
+    pytest.param(along((0, -1.75, 40), (4, -1.75, 3), (7, -1.75, 3), (9, -1.75, -8)),
+                 along((0, -4.2, -3), (4, -0.9, -3), (6, 1.2, -3), (9, 6, -3)), [(0, WALK)], False, id="waits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("driving", "walking", "changes", "found"), YIELD_CASES)
+def test_failure_to_yield(driving: Way, walking: Way, changes: list, found: bool, tmp_path: Path) -> None:
+    actors = [Actor(7, "car", driving), Actor(5, "pedestrian", walking)]
+    rule = FailureToYield(scene="north", signal="s")
+    said = judge(rule, tmp_path, play(actors, 9, noise_px=0.3), lights(*changes, group="walk"))
+    assert [track for track, _ in begun(said)] == ([7] if found else [])
+    if found:
+        assert begun(said)[0][1] == pytest.approx(4.1, abs=0.4)
+        assert said[0].evidence["pedestrian_id"] == 5
+
+
+NEAR_MISS_CASES = [
+    pytest.param(along((0, -1.75, 55), (5, -1.75, 5)), along((0, -6, 20), (2.6, -4, 20), (4.4, 1.2, 20)), "pedestrian", True,
+                 id="runs over just in front"),
+    pytest.param(along((0, -1.75, 55), (5, -1.75, 5)), along((0, -6, 20), (5, -4.5, 20)), "pedestrian", False, id="at the kerb"),
+    pytest.param(along((0, -1.75, 55), (5, -1.75, 5)), along((0, -3.4, 20), (2, 4, 20), (5, 8, 20)), "pedestrian", False,
+                 id="was over long before"),
+    pytest.param(along((0, -1.75, 55), (2, -1.75, 38), (4, -1.75, 29), (6, -1.75, 26), (9, -1.75, 26)),
+                 along((0, -3, 20), (9, 1.5, 20)), "pedestrian", False, id="the driver brakes in time"),
+    pytest.param(along((0, -1.75, 55), (5, -1.75, 5)), along((0, 1.75, 5), (5, 1.75, 55)), "car", False, id="oncoming traffic"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("driving", "other", "label", "found"), NEAR_MISS_CASES)
+def test_near_miss(driving: Way, other: Way, label: str, found: bool, tmp_path: Path) -> None:
+    actors = [Actor(7, "car", driving), Actor(5, label, other)]
+    said = judge(NearMiss(scene="north"), tmp_path, play(actors, 9, noise_px=0.2))
+    assert [track for track, _ in begun(said)] == ([7] if found else [])
+    if found:
+        assert said[0].evidence["other_id"] == 5
+        assert {"ttc_s", "pet_s"} & set(said[0].evidence)
