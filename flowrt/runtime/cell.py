@@ -13,9 +13,8 @@ from flowrt.journal import EventRow
 from flowrt.messages import Event, Fault, Frame, Message
 from flowrt.node import Context, Inference, Node, Outbox
 from flowrt.runtime.channel import Channel, Closed
+from flowrt.runtime.hop import Hop, Push, hop, start
 from flowrt.runtime.statistics import Histogram
-
-Push = Callable[[Message], None]
 
 current = threading.local()
 """`current.origin_ns`: when the message that this thread carries was captured (time.monotonic_ns)."""
@@ -29,15 +28,19 @@ class Cell:
 
     def __init__(self, spec: NodeSpec, node: Node, context: Context, on_fault: Callable[[Cell, Fault], None]) -> None:
         self.on_fault = on_fault
-        self.n_in = self.n_out = self.emitted = self.sent = self.dropped = self.errors = 0
+        self._in = self._out = self._emitted = self._sent = self.dropped = self.errors = 0
         self.times = Histogram()
         self.last_error = ""
         self.lock: threading.Lock | None = None
         self._mask = 0
+        self._hop = self._make_hop()
         self._ways: tuple[tuple[Edge, tuple[type[Message], ...], Push], ...] = ()
         self._table: dict[type, tuple[Push, ...]] = {}
         self._rate = (monotonic(), 0, 0.0)
         self.install(spec, node, context)
+
+    def _make_hop(self) -> Hop:
+        return hop(self._timed, self._general, self.fail)
 
     def install(self, spec: NodeSpec, node: Node, context: Context) -> None:
         """Put a node to work in this place."""
@@ -55,6 +58,9 @@ class Cell:
         """Where messages go from now on: edge, the types that travel on it, and the target's entrance."""
         self._ways = tuple(ways)
         self._table = {}
+        self._knows = False
+        self._hop.process(self._process)
+        self._hop.know(None, ())
 
     @property
     def edges(self) -> list[Edge]:
@@ -65,7 +71,7 @@ class Cell:
         """The function that takes messages of an edge into this cell."""
         if field != FROM:
             return self._feed(field)
-        return self.push_shared if shared else self.push
+        return self.push_shared if shared else self._hop.push
 
     def _pushes(self, kind: type) -> tuple[Push, ...]:
         pushes = self._table.get(kind)
@@ -76,36 +82,18 @@ class Cell:
 
     # -- hot path -------------------------------------------------------------------------------------------------
 
-    def push(self, message: Message) -> None:
-        """Take a message in, process it, and carry the results on."""
-        n = self.n_in = self.n_in + 1
-        try:
-            if n & self._mask:
-                result = self._process(message)  # type: ignore[misc]
-            else:
-                start_ns = perf_counter_ns()
-                result = self._process(message)  # type: ignore[misc]
-                self._timed(perf_counter_ns() - start_ns)
-        except Exception as error:
-            self.fail(error, message)
-            return
-        self.n_out += 1
-        if result is None:
-            return
-        pushes = self._table.get(type(result))
-        if pushes is None:
-            self.emit(result)
-            return
-        self.emitted += 1
-        self.sent += len(pushes)
-        for push in pushes:
-            push(result)
+    def _general(self, result: Message | Iterable[Message]) -> None:
+        """Carry on what the hop does not know by heart; the first message is of the kind that it knows from now on."""
+        self.emit(result)
+        if isinstance(result, Message) and not self._knows:
+            self._knows = True
+            self._hop.know(type(result), self._pushes(type(result)))
 
     def push_shared(self, message: Message) -> None:
-        """As `push`, for a cell that several drivers reach: processing is exclusive, sending is not."""
+        """As the hop's `push`, for a cell that several drivers reach: processing is exclusive, sending is not."""
         assert self.lock is not None
         with self.lock:
-            self.n_in += 1
+            self._in += 1
             try:
                 start_ns = perf_counter_ns()
                 result = self._process(message)  # type: ignore[misc]
@@ -114,7 +102,7 @@ class Cell:
                 failure: Exception | None = error
             else:
                 failure = None
-                self.n_out += 1
+                self._out += 1
                 outgoing = self._outgoing(result)
         if failure is not None:
             self.fail(failure, message)
@@ -134,8 +122,8 @@ class Cell:
             return []
         messages = [result] if isinstance(result, Message) else result
         outgoing = [(self._pushes(type(message)), message) for message in messages]
-        self.emitted += len(outgoing)
-        self.sent += sum(len(pushes) for pushes, _ in outgoing)
+        self._emitted += len(outgoing)
+        self._sent += sum(len(pushes) for pushes, _ in outgoing)
         return outgoing
 
     def _feed(self, field: str) -> Push:
@@ -144,9 +132,9 @@ class Cell:
             if lock is not None:
                 lock.acquire()
             try:
-                self.n_in += 1
+                self._in += 1
                 getattr(self.node, f"on_{field}")(message)
-                self.n_out += 1
+                self._out += 1
             except Exception as error:
                 failure: Exception | None = error
             else:
@@ -166,16 +154,52 @@ class Cell:
         """Messages that are in, and neither out nor dropped nor failed."""
         return 0
 
-    def _timed(self, duration_ns: int) -> None:
-        """Count a duration; nodes that prove to be quick are timed once in 64 messages."""
+    @property
+    def received(self) -> int:
+        """Messages that edges brought."""
+        return self.n_in
+
+    @property
+    def n_in(self) -> int:
+        """Messages that came in."""
+        return self._in + self._hop.counts().taken
+
+    @property
+    def n_out(self) -> int:
+        """Messages that were processed."""
+        counts = self._hop.counts()
+        return self._out + counts.taken - counts.failed
+
+    @property
+    def emitted(self) -> int:
+        """Messages that the node made."""
+        return self._emitted + self._hop.counts().made
+
+    @property
+    def sent(self) -> int:
+        """Messages that the node made, times the edges they took."""
+        return self._sent + self._hop.counts().sent
+
+    def count(self, came_in: int = 0, went_out: int = 0) -> None:
+        """Count messages that no edge brought."""
+        self._in += came_in
+        self._out += went_out
+
+    def _timed(self, duration_ns: int) -> int:
+        """Count a duration; nodes that prove to be quick are timed once in 64 messages. Returns the mask of those not timed."""
         self.times.add(duration_ns)
         if self.times.count == _LEARNING and (self.times.quantile_ms(0.5) or 0) * 1e6 < _QUICK_NS:
             self._mask = 63
+        return self._mask
 
     def fail(self, error: Exception, message: Message | None) -> None:
         """Contain what the node raised: count it, tell the log and whoever catches faults."""
         self.errors += 1
         self.last_error = f"{type(error).__name__}: {error}"
+        self.tell(error, message)
+
+    def tell(self, error: Exception, message: Message | None) -> None:
+        """Tell the log and whoever catches faults."""
         self.on_fault(
             self,
             Fault(
@@ -213,8 +237,44 @@ class SourceCell(Cell):
     """A source: what comes in is what the source made, what goes out is what was carried on."""
 
     frames = 0
+    fed = 0  # messages that came in by a feed; they are none of the source's own
     waiting: Channel | None = None
     taken = 0  # how many the driver has taken out of the channel and carried on
+
+    @property
+    def received(self) -> int:
+        return self.fed
+
+    def _feed(self, field: str) -> Push:
+        feeding = threading.Lock()  # a source makes messages on its own thread meanwhile
+
+        def push(message: Message) -> None:
+            with feeding:
+                self.fed += 1
+                try:
+                    getattr(self.node, f"on_{field}")(message)
+                except Exception as error:
+                    self.last_error = f"{type(error).__name__}: {error}"
+                    failure = error
+                else:
+                    return
+            self.tell(failure, message)
+
+        return push
+
+    def _make_hop(self) -> Hop:
+        return start(self._general)
+
+    @property
+    def carry(self) -> Push:
+        """Takes a message that the source made, counts it as come in and gone out, and carries it on."""
+        return self._hop.push
+
+    def _general(self, result: Message | Iterable[Message]) -> None:
+        if isinstance(result, Frame):  # the hop does not count pictures, so it must not know them
+            self.emit(result)
+        else:
+            super()._general(result)
 
     def emit(self, result: Message | Iterable[Message] | None) -> None:
         self.frames += isinstance(result, Frame)
@@ -283,8 +343,14 @@ class InferenceCell(Cell):
     def held(self) -> int:
         return self.begun - self.ended
 
+    def entrance(self, field: str, shared: bool) -> Push:
+        if field == FROM and not shared:
+            return self.push
+        return super().entrance(field, shared)
+
     def push(self, message: Message) -> None:
-        self.n_in += 1
+        """Begin with a message."""
+        self._in += 1
         node: Any = self.node
         try:
             pending = self._submit(message)
@@ -292,7 +358,7 @@ class InferenceCell(Cell):
             self.fail(error, message)
             return
         if pending is None:
-            self.n_out += 1
+            self._out += 1
             return
         self.begun += 1
         if not self.threaded and len(self.pipe) >= self.pipe.size:
@@ -327,7 +393,7 @@ class InferenceCell(Cell):
         if error is not None:
             self.fail(error, item[2])
             return
-        self.n_out += 1
+        self._out += 1
         self.emit(result)
 
     def collect_now(self) -> bool:

@@ -82,6 +82,7 @@ class SourceDriver(Driver):
         self._failures: deque[float] = deque()
         self._making = threading.Lock()
         self._abandoned = False
+        self._carry = cell.carry
         self.channel: Channel | None = None
         if self.node.live:
             self.channel = cell.waiting = Channel("newest", 1)
@@ -135,15 +136,18 @@ class SourceDriver(Driver):
         cell = self.cell
         if self.channel is None:
             with self.lock:
-                cell.n_in += 1
                 if self._abandoned:
+                    cell.count(came_in=1)
                     cell.dropped += 1
                 else:
-                    self._carry(message, monotonic_ns())
+                    current.origin_ns = now_ns = monotonic_ns()
+                    self.busy_since = now_ns * 1e-9
+                    self._carry(message)
+                    self.busy_since = 0.0
             return
         with self._making:
             dropped = self.channel.put((message, monotonic_ns()))
-            cell.n_in += 1
+            cell.count(came_in=1)
             cell.dropped += dropped
 
     def _carry_all(self) -> None:
@@ -153,16 +157,13 @@ class SourceDriver(Driver):
                 message, origin_ns = self.channel.get()
                 with self.lock:
                     self.cell.taken += 1
-                    self._carry(message, origin_ns)
+                    current.origin_ns = origin_ns
+                    self.busy_since = monotonic()
+                    self.cell.count(went_out=1)
+                    self.cell.emit(message)
+                    self.busy_since = 0.0
         except Closed:
             self._end()
-
-    def _carry(self, message: Message, origin_ns: int) -> None:
-        current.origin_ns = origin_ns
-        self.busy_since = monotonic()
-        self.cell.n_out += 1
-        self.cell.emit(message)
-        self.busy_since = 0.0
 
     def _end(self) -> None:
         self.ended = True
@@ -170,7 +171,7 @@ class SourceDriver(Driver):
 
     def _count_failure(self, error: Exception) -> None:
         with self.lock:
-            self.cell.n_in += 1
+            self.cell.count(came_in=1)
             self.cell.fail(error, None)
 
     def _may_restart(self) -> bool:

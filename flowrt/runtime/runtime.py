@@ -160,7 +160,7 @@ class Runtime:
 
     def _came_from_nowhere(self, cell: Cell) -> None:
         """Count an input that no edge brought, so that the ledger still balances."""
-        cell.n_in += 1
+        cell.count(came_in=1)
         if not isinstance(cell, SourceCell):
             self._gone_in -= 1
 
@@ -272,8 +272,7 @@ class Runtime:
         """A cell that left has nothing under way any more: keep only its sums."""
         self.leaving.remove(cell)
         self._gone_sent += cell.sent
-        if not isinstance(cell, SourceCell):
-            self._gone_in += cell.n_in
+        self._gone_in += cell.received
 
     def drive(self, cell: Cell) -> None:
         """Start the driver of a cell that needs one."""
@@ -342,7 +341,7 @@ class Runtime:
             balanced &= row["in"] == row["out"] + row["dropped"] + row["errors"] + row["held"]
             nodes[cell.name] = row
             sent += cell.sent
-            received += 0 if isinstance(cell, SourceCell) else cell.n_in
+            received += cell.received
         return {"nodes": nodes, "sent": sent, "received": received, "balanced": balanced and sent == received}
 
     def status(self) -> dict[str, Any]:

@@ -7,19 +7,20 @@ Flow tests, scores and replays run this way.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterable, Iterator
+from itertools import count, repeat
 
 from flowrt.clock import VirtualClock
 from flowrt.messages import Message
 from flowrt.node import Source
-from flowrt.runtime.cell import InferenceCell, SourceCell
+from flowrt.runtime.cell import Cell, InferenceCell, SourceCell
 from flowrt.runtime.runtime import Runtime
 
 
-def run(runtime: Runtime, *, until_s: float | None = None) -> int:
+def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tuple[str, Message]] = ()) -> int:
     """Carry the messages of all sources in time order until the sources with an end came to it, or until `until_s`.
 
+    stream: (source, message) as they once travelled, merged with the sources' own without changing their order.
     Returns the number of messages that sources made. What a source raises is contained and ends that source.
     The runtime must have been built with `threads=False` and a VirtualClock.
     """
@@ -27,24 +28,24 @@ def run(runtime: Runtime, *, until_s: float | None = None) -> int:
     assert isinstance(clock, VirtualClock)
     assert not runtime.threads
     order = count()
-    heap: list[tuple[float, int, Message, SourceCell, Iterator[Message]]] = []
-    finite = 0
+    heap: list[tuple[float, int, Message, Cell, _Feed]] = []
+    recorded = ((runtime.cells[name], message) for name, message in stream)
+    feeds = [_Feed(None, recorded)]
     for name in runtime.flow.order():
         cell = runtime.cells[name]
         if isinstance(cell, SourceCell) and isinstance(cell.node, Source):
-            messages = iter(cell.node.produce())
-            finite += _fetch(heap, order, cell, messages) and not cell.node.endless
+            feeds.append(_Feed(cell, zip(repeat(cell), cell.node.produce(), strict=False)))
+    finite = sum(feed.next_into(heap, order) and not feed.endless for feed in feeds)
     made = 0
     while heap and (finite or until_s is not None):
-        time_s, _, message, cell, messages = heapq.heappop(heap)
+        time_s, _, message, cell, feed = heapq.heappop(heap)
         if until_s is not None and time_s > until_s:
             break
         clock.move_to(time_s)
-        cell.n_in += 1
-        cell.n_out += 1
+        cell.count(came_in=1, went_out=1)
         cell.emit(message)
         made += 1
-        if not _fetch(heap, order, cell, messages) and isinstance(cell.node, Source) and not cell.node.endless:
+        if not feed.next_into(heap, order) and not feed.endless:
             finite -= 1
             if finite == 0:
                 break
@@ -57,19 +58,28 @@ def run(runtime: Runtime, *, until_s: float | None = None) -> int:
     return made
 
 
-def _fetch(
-    heap: list[tuple[float, int, Message, SourceCell, Iterator[Message]]],
-    order: Iterator[int],
-    cell: SourceCell,
-    messages: Iterator[Message],
-) -> bool:
-    try:
-        message = next(messages, None)
-    except Exception as error:
-        cell.n_in += 1
-        cell.fail(error, None)
-        return False
-    if message is None:
-        return False
-    heapq.heappush(heap, (message.time_s, next(order), message, cell, messages))
-    return True
+class _Feed:
+    """One source's messages, or a stream of several sources'. due_s never goes back within a stream."""
+
+    def __init__(self, cell: SourceCell | None, messages: Iterator[tuple[Cell, Message]]) -> None:
+        self.cell = cell
+        self.endless = cell is not None and isinstance(cell.node, Source) and cell.node.endless
+        self._messages = messages
+        self._due_s = float("-inf")
+
+    def next_into(self, heap: list[tuple[float, int, Message, Cell, _Feed]], order: Iterator[int]) -> bool:
+        """Put the next message in line; False when there is none."""
+        try:
+            item = next(self._messages, None)
+        except Exception as error:
+            if self.cell is None:
+                raise
+            self.cell.count(came_in=1)
+            self.cell.fail(error, None)
+            return False
+        if item is None:
+            return False
+        cell, message = item
+        self._due_s = message.time_s if self.cell is not None else max(self._due_s, message.time_s)
+        heapq.heappush(heap, (self._due_s, next(order), message, cell, self))
+        return True
