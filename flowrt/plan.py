@@ -129,14 +129,7 @@ def _change(old: Flow, new: Flow, origin: dict[str, str], spec: NodeSpec) -> Cha
     if old.site != new.site:
         changed += ("site",)
     if changed:
-        values = ", ".join(
-            f"{field} {_shown(before, field)} → {_shown(spec, field)}"
-            for field in changed
-            if field in spec.settings.__struct_fields__
-        )
-        why = ", ".join(
-            filter(None, (values, *(f"the {x}'s geometry" for x in changed if x == "scene" and "scene" not in values)))
-        )
+        why = ", ".join(_difference(before, spec, field, new) for field in changed)
         return Change(name=spec.name, kind="reconfigured", was=was, changed=changed, why=why)
     renamed = {(origin.get(edge.source, edge.source), edge.field, edge.port) for edge in spec.edges}
     if renamed != {(edge.source, edge.field, edge.port) for edge in before.edges}:
@@ -164,6 +157,15 @@ def _why_replaced(old: Flow, new: Flow, before: NodeSpec, spec: NodeSpec) -> tup
         if old.services.get(service) != new.services.get(service):
             return f"the service {service} changed", ("services",)
     return None
+
+
+def _difference(before: NodeSpec, spec: NodeSpec, field: str, new: Flow) -> str:
+    """One change in words."""
+    if field == "site":
+        return f"site → {new.site}"
+    if field == "scene" and getattr(before.settings, field, "") == getattr(spec.settings, field, ""):
+        return f"the geometry of {getattr(spec.settings, field, 'its scene')}"
+    return f"{field} {_shown(before, field)} → {_shown(spec, field)}"
 
 
 def _shown(spec: NodeSpec, field: str) -> str:

@@ -101,7 +101,11 @@ class _Mosquitto(EmbeddedBroker):
 
     def _launch(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us; the broker lives until the last letter is delivered
         )
         (self._folder / "pid").write_text(str(process.pid))
         until = time.monotonic() + _START_S
