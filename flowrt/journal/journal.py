@@ -21,7 +21,7 @@ import msgspec
 
 from flowrt.clock import Clock
 from flowrt.journal.lock import JournalLock
-from flowrt.journal.rows import EventRow, Limits, letter_of, size_of
+from flowrt.journal.rows import EventRow, LetterRow, Limits, letter_of, size_of
 from flowrt.journal.salvage import finish_interrupted, is_sound, salvage
 from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, file_mb, percentiles
 from flowrt.journal.steady import SteadyClock
@@ -186,23 +186,26 @@ class Journal:
         """
         with self._changed:
             gone = frozenset(self._gone.get(outbox, ()))
-        try:
-            with self._reading:
-                rows = self._store.read(outbox, after, limit)
-        except sqlite3.DatabaseError as error:
-            self._report(error)
-            return []
-        letters = []
-        for row in rows:
-            if row[0] in gone:
-                continue
-            letter = letter_of(row, attempts=int(row[0] <= self._leftover))
-            if letter is None:
-                self._log.error("letter %d of '%s' is damaged in the journal; it is a dead letter now", row[0], outbox)
-                self.rejected(outbox, row[0], "damaged in the journal: its checksum is wrong")
-            else:
-                letters.append(letter)
+        letters: list[Letter] = []
+        while not letters:
+            try:
+                with self._reading:
+                    rows = self._store.read(outbox, after, limit)
+            except sqlite3.DatabaseError as error:
+                self._report(error)
+                break
+            letters = [letter for row in rows if row[0] not in gone and (letter := self._letter(outbox, row))]
+            if len(rows) < limit:
+                break
+            after = rows[-1][0]  # where all of these are on their way out, there may be others behind them
         return letters
+
+    def _letter(self, outbox: str, row: LetterRow) -> Letter | None:
+        letter = letter_of(row, attempts=int(row[0] <= self._leftover))
+        if letter is None:
+            self._log.error("letter %d of '%s' is damaged in the journal; it is a dead letter now", row[0], outbox)
+            self.rejected(outbox, row[0], "damaged in the journal: its checksum is wrong")
+        return letter
 
     def _report(self, error: sqlite3.DatabaseError) -> None:
         with self._changed:

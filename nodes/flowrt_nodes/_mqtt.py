@@ -32,8 +32,6 @@ from . import _embedded_broker as embedded
 PORTS = {"mqtt": 1883, "tcp": 1883, "mqtts": 8883, "ssl": 8883}
 SESSION_S = 3600
 CONNECT_S = 5.0
-INFLIGHT = 20
-"""Messages sent and not yet acknowledged: what brokers take by default (Mosquitto closes the connection beyond it)."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -126,12 +124,13 @@ class MqttLink:
             self.address = address_of(service, self.embedded.url if self.embedded else service.url)
             # amqtt knows no MQTT 5
             self.mqtt5 = service.version == 5 and not (self.embedded and self.embedded.kind == "amqtt")
-            self.client = self._make(will)
+            self._will = will
+            self.client = self._make()
         except BaseException:
             self._let_go()
             raise
 
-    def _make(self, will: tuple[str, bytes] | None) -> paho.Client:
+    def _make(self) -> paho.Client:
         service, address = self._service, self.address
         name = f"{service.client_id or f'flowrt-{self._context.flow}'}-{self._context.node}-{secrets.token_hex(3)}"
         client = _Client(
@@ -141,9 +140,9 @@ class MqttLink:
             client.username_pw_set(address.username, address.password or None)
         if address.tls:
             client.tls_set_context(self._tls())
-        if will is not None:
-            client.will_set(will[0], will[1], qos=1, retain=True)
-        client.max_inflight_messages_set(INFLIGHT)
+        if self._will is not None:
+            client.will_set(*self._will, qos=1, retain=True)
+        client.max_inflight_messages_set(0)  # `mqtt_out` counts by itself
         client.max_queued_messages_set(0)
         client.connect_timeout = CONNECT_S
         client.on_socket_open = _no_delay
@@ -181,6 +180,15 @@ class MqttLink:
         else:
             self.client.connect_async(self.address.host, self.address.port, self._service.keepalive_s)
         self.client.loop_start()
+
+    def renew(self) -> None:
+        """A new client with a new session in place of the old one; what that had under way is forgotten."""
+        old = self.client
+        old.disconnect()
+        old.loop_stop()
+        self.up.clear()
+        self.client = self._make()
+        self.start()
 
     def listen(self, topic: str, qos: int, on_message: Callable[[str, bytes], None]) -> None:
         """Subscribe, now and after each reconnect. Blocking in `on_message` makes the broker wait."""

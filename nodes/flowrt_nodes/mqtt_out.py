@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from flowrt_nodes._mqtt import MqttLink
 
-INFLIGHT = 20
+INFLIGHT = 20  # what brokers take unacknowledged by default
 _WINDOW = 1000
 _GATHER = 32
 _SAMPLE = 100
@@ -94,11 +94,7 @@ class MqttOut(Outbox):
 
     @property
     def window(self) -> int:
-        if self.__dict__.get("_suspicious"):
-            return 1
-        link: MqttLink | None = self.__dict__.get("_link")
-        limit = link.receive_limit if link else INFLIGHT
-        return _WINDOW if limit >= INFLIGHT else limit  # paho keeps to INFLIGHT by itself
+        return 1 if self.__dict__.get("_suspicious") else _WINDOW
 
     @property
     def replay_per_s(self) -> float | None:
@@ -115,14 +111,16 @@ class MqttOut(Outbox):
         self._lock = threading.Lock()
         self._flights: dict[int, _Flight] = {}
         self._early: dict[int, ReasonCode | None] = {}  # acknowledged before `publish` had returned
-        self._with_paho: set[int] = set()  # numbers of the letters in flight
+        self._queue: deque[Letter] = deque()  # taken over, and not yet with paho
+        self._taken: set[int] = set()  # numbers of the letters in the queue and in flight
+        self._feeding = False
         self._unheard: set[int] = set()  # ids whose answer concerns no letter any more
         self._session = 0  # grows when flights are forgotten
         self._receipt: Receipt | None = None
         self._acknowledged: deque[Letter] = deque()
         self._again = ""  # why letters that were sent have to be sent again
         self._losses = 0  # connections lost with letters under way, in a row
-        self._suspicious = False
+        self._suspicious = self._renewed = False
         self._retained_at: dict[str, float] = {}
         self._rates: dict[str, tuple[float, float]] = {}
         self._kinds: dict[tuple[int, bool], Properties] = {}
@@ -211,15 +209,40 @@ class MqttOut(Outbox):
         again, self._again = self._again, ""
         if again:
             raise Retry(again, after_s=0.0)
+        if self._suspicious and not self._renewed:
+            self._renew(link)
         self._hand_in()
         self._look_at_the_clock(link)
-        for letter in letters:
-            if letter.number not in self._with_paho:
-                self._publish(link, letter, receipt)
+        with self._lock:
+            new = [letter for letter in letters if letter.number not in self._taken]
+            self._taken.update(letter.number for letter in new)
+            self._queue.extend(new)
+        self._feed(link)
 
-    def _publish(self, link: MqttLink, letter: Letter, receipt: Receipt) -> None:
+    def _feed(self, link: MqttLink) -> None:
+        """Give paho as much as the broker takes unacknowledged, and no more: after a reconnect paho sends all it has at once.
+
+        One thread at a time, so that the order holds; whoever comes meanwhile leaves it to the one that feeds.
+        """
+        while True:
+            with self._lock:
+                room = max(min(INFLIGHT, link.receive_limit) - 1, 1)  # one for `availability`
+                if self._feeding or not self._queue or len(self._flights) >= room or not link.up.is_set():
+                    return
+                letter = self._queue.popleft()
+                self._feeding = True
+            try:
+                self._publish(link, letter)
+            finally:
+                with self._lock:
+                    self._feeding = False
+
+    def _publish(self, link: MqttLink, letter: Letter) -> None:
+        receipt = self._receipt
+        assert receipt is not None
         refusal = self._breach(letter) or self._too_large(link, letter)
         if refusal:
+            self._taken.discard(letter.number)
             receipt.rejected(letter, refusal)
             return
         headers = letter.headers
@@ -228,19 +251,18 @@ class MqttOut(Outbox):
             retain = self._is_news(letter)
         properties = self._properties(letter) if link.mqtt5 else None
         flight = _Flight(letter, time.monotonic())
-        self._with_paho.add(letter.number)
         session = self._session
         try:
             sent = link.client.publish(letter.address, letter.body, qos, retain, properties)
         except ValueError as error:  # a topic with wildcards, a payload above what MQTT can carry
-            self._with_paho.discard(letter.number)
+            self._taken.discard(letter.number)
             receipt.rejected(letter, str(error))
             return
         with self._lock:
             lost = session != self._session or sent.rc == _QUEUE_FULL or (qos == 0 and sent.rc == _NO_CONNECTION)
             if lost:  # paho does not have it, or its answer can't be told from another's
                 self._unheard.add(sent.mid)
-                self._with_paho.discard(letter.number)
+                self._taken.discard(letter.number)
                 self._again = "the connection was lost while this was sent"
                 return
             self._unheard.discard(sent.mid)
@@ -316,12 +338,14 @@ class MqttOut(Outbox):
                 self._early[mid] = reason
                 return
         self._settle(flight, reason)
+        if self._link is not None:
+            self._feed(self._link)
 
     def _settle(self, flight: _Flight, reason: ReasonCode | None) -> None:
         letter, receipt = flight.letter, self._receipt
-        self._with_paho.discard(letter.number)
+        self._taken.discard(letter.number)
         assert receipt is not None
-        self._losses, self._suspicious = 0, False
+        self._losses, self._suspicious, self._renewed = 0, False, False
         if reason is None or not reason.is_failure:
             self._acknowledged.append(letter)
             if len(self._acknowledged) >= _GATHER or not self._flights:
@@ -346,7 +370,7 @@ class MqttOut(Outbox):
             for mid, flight in under_way:
                 if int(flight.letter.headers.get("qos", 1)) == 0:
                     del self._flights[mid]
-                    self._with_paho.discard(flight.letter.number)
+                    self._taken.discard(flight.letter.number)
                     self._again = "the connection was lost"
                 else:
                     flight.since = time.monotonic()
@@ -358,12 +382,19 @@ class MqttOut(Outbox):
             self._losses += 1
             self._suspect([flight.letter for _, flight in under_way])
 
+    def _renew(self, link: MqttLink) -> None:
+        """Begin again with a session that knows nothing: the old one may be what the broker stumbles over."""
+        self._renewed = True
+        link.renew()
+        self._forget_flights()
+        raise Retry(f"the broker at {link.address} closed the connection {_SUSPECT_AFTER} times", after_s=0.0)
+
     def _suspect(self, letters: list[Letter]) -> None:
         """A broker that closes the connection whenever a certain letter is sent: find it by sending one at a time."""
         if self._losses < _SUSPECT_AFTER:
             return
         if self._suspicious and len(letters) == 1 and self._losses >= 2 * _SUSPECT_AFTER:
-            letter, self._losses, self._suspicious = letters[0], 0, False
+            letter, self._losses, self._suspicious, self._renewed = letters[0], 0, False, False
             self._forget_flights()
             if self._receipt is not None:
                 size = len(letter.body)
@@ -390,4 +421,5 @@ class MqttOut(Outbox):
             self._session += 1
             self._flights.clear()
             self._early.clear()
-            self._with_paho.clear()
+            self._taken.clear()
+            self._queue.clear()

@@ -175,50 +175,41 @@ def test_the_network_cut_in_mid_batch(tmp_path: Path, far_network: str) -> None:
     ip, binary = need("ip", "mosquitto")
     port = free_port()
     config = tmp_path / "far.conf"
-    config.write_text(
-        f"listener {port}\nallow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0\nuser root\n"
-    )
-    broker = subprocess.Popen([ip, "netns", "exec", far_network, binary, "-c", str(config)], stderr=subprocess.DEVNULL)
+    config.write_text(f"listener {port}\nallow_anonymous true\nmax_queued_messages 0\nuser root\n")
+    over_there = [ip, "netns", "exec", far_network]
+    listen = ["mosquitto_sub", "-p", str(port), "-t", "+/violations", "-q", "2"]
     heard = tmp_path / "heard"
-    try:
-        with heard.open("wb") as out:
-            time.sleep(1.0)
-            inside = [
-                ip,
-                "netns",
-                "exec",
-                far_network,
-                "mosquitto_sub",
-                "-p",
-                str(port),
-                "-t",
-                "+/violations",
-                "-q",
-                "2",
-            ]
-            listener = subprocess.Popen(inside, stdout=out)
-            time.sleep(0.5)
-            service = Mqtt(url=f"mqtt://10.89.7.2:{port}", keepalive_s=2)
-            with world(MqttOut(ack_timeout_s=1.5), tmp_path / "w", {"mqtt": service}) as w:
-                w.send(violation(0))
-                eventually(lambda: w.statistics.delivered == 1)
-                for i in range(1, 3000):
-                    w.send(violation(i))
-                    if i == 1000:
-                        subprocess.run([ip, "link", "set", f"{far_network}a", "down"], check=True)
-                time.sleep(5.0)
-                assert w.statistics.pending > 0
-                assert w.statistics.state == "waiting"
-                subprocess.run([ip, "link", "set", f"{far_network}a", "up"], check=True)
-                eventually(lambda: w.statistics.delivered == 3000, 60.0)
-                assert w.statistics.dead_letters == 0
-            time.sleep(1.0)
-            listener.terminate()
-            listener.wait()
-    finally:
-        broker.terminate()
-        broker.wait()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(child([*over_there, binary, "-c", str(config)], heard.with_suffix(".log")))
+        time.sleep(1.0)
+        stack.enter_context(child([*over_there, *listen], heard))
+        time.sleep(0.5)
+        service = Mqtt(url=f"mqtt://10.89.7.2:{port}", keepalive_s=2)
+        with world(MqttOut(ack_timeout_s=1.5), tmp_path / "w", {"mqtt": service}) as w:
+            w.send(violation(0))
+            eventually(lambda: w.statistics.delivered == 1)
+            for i in range(1, 3000):
+                w.send(violation(i))
+                if i == 1000:
+                    subprocess.run([ip, "link", "set", f"{far_network}a", "down"], check=True)
+            time.sleep(5.0)
+            assert w.statistics.pending > 0
+            assert w.statistics.state == "waiting"
+            subprocess.run([ip, "link", "set", f"{far_network}a", "up"], check=True)
+            eventually(lambda: w.statistics.delivered == 3000, 40.0)
+            assert w.statistics.dead_letters == 0
+        time.sleep(1.0)
     assert {json.loads(line)["id"] for line in heard.read_bytes().splitlines()} == {f"v-{i}" for i in range(3000)}
+
+
+@contextlib.contextmanager
+def child(command: list[str], output: Path) -> Iterator[None]:
+    """A process that runs while the block does."""
+    with output.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 @pytest.mark.slow

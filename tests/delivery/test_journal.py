@@ -61,6 +61,15 @@ def test_letters_come_out_as_they_went_in(tmp_path: Path, kept: str) -> None:
     journal.close()
 
 
+def test_letters_on_their_way_out_hide_none_behind_them() -> None:
+    journal = Journal(None, clock=CLOCK)
+    journal.append("out", letters(10), wait=True)
+    with journal._writing:  # receipts are in, and not yet written
+        journal.delivered("out", everything(journal)[:7])
+        assert [x.id for x in journal.read("out", 0, 1)] == ["n-7"]
+    journal.close()
+
+
 def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
     fill(tmp_path / "a.journal", 1200)
     journal = Journal(tmp_path / "a.journal", clock=CLOCK)
