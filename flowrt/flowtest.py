@@ -9,19 +9,18 @@
           - {from: to_broker, topic: violations, where: {violation_type: red_light, phase: new}, count: 1}
 
 The whole flow runs, under virtual time; brokers and databases are recorders, so a test needs neither and takes as long as the
-computing takes. `input` puts literal messages in the place of a source.
+computing takes. `input` puts literal messages in the place of a source, or a recording in the place of any node:
+`input: {tracks: {recorded: monday.recording}}`.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from flowrt.clock import VirtualClock
 from flowrt.contract import Contract
 from flowrt.document import read_document
 from flowrt.flow import Flow, NodeSpec
@@ -30,8 +29,8 @@ from flowrt.load.report import place, plain
 from flowrt.messages import Message
 from flowrt.node import Outbox, Source
 from flowrt.problem import FlowError, Problem, did_you_mean
-from flowrt.runtime import Runtime, StartFailed
-from flowrt.runtime.virtual import run
+from flowrt.recording import Recording
+from flowrt.replay import rehearse, substitute
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"outbox": "from"}):
@@ -81,13 +80,20 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return f"{much} of {self.topic or self.measurement} at {self.outbox}{where}"
 
 
+class FromRecording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a node once made. recorded: a file of `flowrt record`, beside the test; node: as it was called then."""
+
+    recorded: str
+    node: str = ""
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One test. set: NODE.SETTING to value; until_s: stop at this virtual time; input: source name to messages."""
+    """One test. set: NODE.SETTING to value; until_s: stop at this virtual time; input: node name to messages."""
 
     name: str
     expect: Annotated[list[Expectation], msgspec.Meta(min_length=1)]
     set: dict[str, str | int | float | bool] = {}
-    input: dict[str, list[dict[str, Any]]] = {}
+    input: dict[str, list[dict[str, Any]] | FromRecording] = {}
     until_s: float | None = None
 
 
@@ -117,15 +123,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def passed(self) -> bool:
         """Whether every expectation held."""
         return not self.failures
-
-
-class _Given(Source):
-    """Literal messages in the place of a source."""
-
-    messages: tuple[Any, ...] = ()
-
-    def produce(self) -> Iterator[Message]:
-        yield from self.messages
 
 
 def read_suite(path: Path) -> Suite:
@@ -166,7 +163,7 @@ def run_case(suite_path: Path, suite: Suite, case: Case) -> Outcome:
     """Run one test. Raises FlowError where the flow or the test makes no sense."""
     path = suite_path.parent / suite.flow
     flow = load(path, overrides={target: _literal(value) for target, value in case.set.items()})
-    recorded = record(_with_inputs(flow, case, suite_path), until_s=case.until_s)
+    recorded = rehearse(_with_inputs(flow, case, suite_path), until_s=case.until_s)
     contract = Contract.of_flow(flow.folder)
     for expectation in case.expect:
         _check_names(suite_path, flow, expectation)
@@ -177,41 +174,28 @@ def run_case(suite_path: Path, suite: Suite, case: Case) -> Outcome:
     )
 
 
-def record(flow: Flow, *, until_s: float | None = None) -> list[tuple[str, Message]]:
-    """Run a flow under virtual time and return what reached its outboxes: (outbox, message), in order."""
-    recorded: list[tuple[str, Message]] = []
-    with tempfile.TemporaryDirectory() as data:
-        runtime = Runtime(
-            flow,
-            contract=Contract.of_flow(flow.folder),
-            clock=VirtualClock(),
-            data=Path(data),
-            threads=False,
-            record=lambda name, message: recorded.append((name, message)),
-        )
-        try:
-            runtime.start()
-        except StartFailed as error:
-            raise FlowError(
-                [Problem(file=str(flow.path), line=0, column=0, path=f"nodes.{error.node}", message=str(error))]
-            ) from error
-        try:
-            run(runtime, until_s=until_s)
-        finally:
-            runtime.stop()
-    return recorded
-
-
 def _with_inputs(flow: Flow, case: Case, suite_path: Path) -> Flow:
-    nodes = dict(flow.nodes)
-    for name, given in case.input.items():
-        spec = nodes.get(name)
-        if spec is None or not isinstance(spec.settings, Source):
+    given: dict[str, Iterable[Message]] = {}
+    for name, entry in case.input.items():
+        spec = flow.nodes.get(name)
+        if isinstance(entry, FromRecording):
+            if spec is None:
+                raise _problem(suite_path, f"tests: '{name}' is no node of the flow", did_you_mean(name, flow.nodes))
+            given[name] = _recorded(suite_path, name, entry)
+        elif spec is None or not isinstance(spec.settings, Source):
             sources = [n for n, s in flow.nodes.items() if isinstance(s.settings, Source)]
             raise _problem(suite_path, f"tests: '{name}' is no source of the flow", did_you_mean(name, sources))
-        messages = tuple(sorted((_message(suite_path, spec, entry) for entry in given), key=lambda m: m.time_s))
-        nodes[name] = msgspec.structs.replace(spec, settings=_Given(messages=messages))
-    return msgspec.structs.replace(flow, nodes=nodes)
+        else:
+            given[name] = sorted((_message(suite_path, spec, each) for each in entry), key=lambda m: m.time_s)
+    return substitute(flow, given)
+
+
+def _recorded(suite_path: Path, name: str, entry: FromRecording) -> list[Message]:
+    recording, node = Recording(suite_path.parent / entry.recorded), entry.node or name
+    if node not in recording.header.nodes:
+        hint = did_you_mean(node, recording.header.nodes)
+        raise _problem(suite_path, f"tests: '{entry.recorded}' has nothing of a node '{node}'", hint)
+    return [message for source, message in recording if source == node]
 
 
 def _message(suite_path: Path, spec: NodeSpec, entry: dict[str, Any]) -> Message:

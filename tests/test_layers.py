@@ -13,7 +13,7 @@ LAYERS = [
     {"node"},
     {"catalog"},
     {"flow"},
-    {"services", "document", "share"},
+    {"services", "document", "share", "recording"},
     {"contract", "journal", "line_protocol"},
     {"load", "plan", "delivery", "editor_schema", "show", "graph_layout", "graph_png"},
     {"runtime"},
