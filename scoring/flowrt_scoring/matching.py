@@ -1,0 +1,106 @@
+"""Which reported violations are true, which were missed, and which never happened.
+
+A report matches a violation of the same rule by the same actor: the one that stands where the report says, at that time. Their
+time spans, from when it began to when it was last seen, may lie at most TIME_S apart. Each violation takes one report, each
+report one violation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from flowrt_sim.truth import Violation
+
+from flowrt import Violation as Report
+from flowrt_scoring.reference import Reference
+
+TIME_S = 1.5
+NEAR_M = 2.5
+"""How far a reported position may be from the actor's middle; for long vehicles half their length, if that is more."""
+EDGE_S = 5.0
+"""What happens so near to the beginning or end of a run is not judged: it could not be watched whole."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One violation as it was reported: its first message, and when it was last seen."""
+
+    report: Report
+    leg: str
+    last_s: float
+
+
+@dataclass
+class Judged:
+    """One rule's outcome over any number of runs."""
+
+    hits: list[tuple[int, Violation, Reported]] = field(default_factory=list)
+    misses: list[tuple[int, Violation]] = field(default_factory=list)
+    false_alarms: list[tuple[int, Reported]] = field(default_factory=list)
+
+
+def reported(messages: Iterable[Report], legs: dict[str, str]) -> list[Reported]:
+    """Reports by id, in order of their first message. legs: camera node to the leg that it watches."""
+    first: dict[str, Report] = {}
+    last_s: dict[str, float] = {}
+    for message in messages:
+        first.setdefault(message.id, message)
+        last_s[message.id] = max(message.time_s, last_s.get(message.id, message.time_s))
+    return [Reported(report, legs.get(report.camera_id, ""), last_s[key]) for key, report in first.items()]
+
+
+def judge(reference: Reference, found: list[Reported], rule: str, legs: frozenset[str], into: Judged) -> None:
+    """Match one rule's reports of one run. legs: those whose cameras the flow has."""
+    seed, end_s = reference.options.seed, reference.options.duration_s
+    truths = [truth for truth in reference.violations if truth.rule == rule]
+    reports = [each for each in found if each.report.violation_type == rule]
+    pairs = sorted(
+        (gap_s + (0.0 if truth.leg == each.leg else 10.0), i, j)
+        for i, truth in enumerate(truths)
+        for j, each in enumerate(reports)
+        if (gap_s := _gap_s(truth, each)) <= TIME_S and _same_actor(reference, truth, each)
+    )
+    taken: dict[int, int] = {}
+    elsewhere: set[int] = set()
+    done: set[int] = set()
+    for _, i, j in pairs:
+        if j in done:
+            continue
+        if truths[i].leg != reports[j].leg:
+            elsewhere.add(j)  # true, and to be reported by another camera
+        elif i not in taken:
+            taken[i] = j
+            done.add(j)
+    for i, truth in enumerate(truths):
+        if truth.leg not in legs or not EDGE_S <= truth.time_s <= end_s - EDGE_S:
+            continue
+        if i in taken:
+            into.hits.append((seed, truth, reports[taken[i]]))
+        else:
+            into.misses.append((seed, truth))
+    for j, each in enumerate(reports):
+        if j not in done and j not in elsewhere and EDGE_S <= each.report.time_s <= end_s - EDGE_S:
+            into.false_alarms.append((seed, each))
+
+
+def _gap_s(truth: Violation, each: Reported) -> float:
+    """Time between the two spans, 0 where they overlap."""
+    began_s = min(each.report.started_s, each.report.time_s)
+    return max(began_s - max(truth.end_s, truth.time_s), truth.start_s - max(each.last_s, each.report.time_s), 0.0)
+
+
+def _same_actor(reference: Reference, truth: Violation, each: Reported) -> bool:
+    place = each.report.location
+    if place.x_m is None or place.y_m is None:
+        return False
+    pair = (truth.actor, truth.other) if truth.rule == "near_miss" else (truth.actor,)
+    for actor in pair:
+        stands = reference.place(actor, each.report.time_s)
+        if stands is None:
+            continue
+        away_m = float(np.hypot(stands.x_m - place.x_m, stands.y_m - place.y_m))
+        if away_m <= max(NEAR_M, stands.length_m / 2):
+            return True
+    return False

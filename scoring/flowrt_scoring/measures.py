@@ -1,0 +1,80 @@
+"""How exact speeds and counts are, beside the rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from flowrt import VEHICLES, LaneInterval, Message, Tracks
+from flowrt_scoring.reference import Reference
+
+EVERY_PICTURES = 5
+SAME_M = 2.5
+MOVES_KMH = 3.6
+"""Standing vehicles would only make the speed error look smaller."""
+
+
+@dataclass
+class SpeedErrors:
+    """Absolute errors of the speeds of moving vehicles, against the actor that is nearest to each track."""
+
+    reference: Reference
+    errors_kmh: list[float] = field(default_factory=list)
+
+    def take(self, node: str, tracks: Message) -> None:
+        """Compare one picture in EVERY_PICTURES."""
+        if not isinstance(tracks, Tracks) or tracks.frame_number % EVERY_PICTURES:
+            return
+        rows = np.flatnonzero(tracks.of_class(VEHICLES) & np.isfinite(tracks.speed_kmh))
+        _, states = self.reference.at(tracks.time_s)
+        vehicles = states[states[:, 4] > 0]
+        if not len(rows) or not len(vehicles):
+            return
+        away = tracks.ground_m[rows][:, None, :] - vehicles[None, :, :2]
+        distance = np.hypot(away[..., 0], away[..., 1])
+        nearest = distance.argmin(axis=1)
+        true_kmh = vehicles[nearest, 2]
+        usable = (distance.min(axis=1) <= SAME_M) & (true_kmh > MOVES_KMH)
+        self.errors_kmh.extend(np.abs(tracks.speed_kmh[rows] - true_kmh)[usable].tolist())
+
+
+@dataclass
+class Counts:
+    """Vehicles per lane and per turning movement, true and found. Keys: (leg, lane), and (leg, lane, exit leg)."""
+
+    true_lanes: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    found_lanes: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    true_turns: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    found_turns: Counter[tuple[str, ...]] = field(default_factory=Counter)
+
+    def add(self, reference: Reference, intervals: Iterable[LaneInterval], legs: dict[str, str]) -> None:
+        """Add one run. legs: camera node to leg."""
+        for (leg, lane, way_out), number in reference.movements.items():
+            if leg in legs.values():
+                self.true_lanes[leg, lane] += number
+                self.true_turns[leg, lane, way_out] += number
+        for interval in intervals:
+            leg = legs.get(interval.camera_id, "")
+            if not interval.lane_id.startswith("in_"):
+                continue
+            self.found_lanes[leg, interval.lane_id] += interval.vehicle_count
+            for movement, number in interval.turning_movements.items():
+                self.found_turns[leg, interval.lane_id, movement.rpartition("_")[2]] += number
+
+    @property
+    def error(self) -> float | None:
+        """The larger of the two relative errors; None without traffic or without a node that counts."""
+        if not self.true_lanes or not self.found_lanes:
+            return None
+        errors = [_relative(self.true_lanes, self.found_lanes)]
+        if self.found_turns:
+            errors.append(_relative(self.true_turns, self.found_turns))
+        return max(errors)
+
+
+def _relative(true: Counter[tuple[str, ...]], found: Counter[tuple[str, ...]]) -> float:
+    """Sum of absolute differences over the true total."""
+    return sum(abs(true[key] - found[key]) for key in {*true, *found}) / max(sum(true.values()), 1)

@@ -1,0 +1,131 @@
+"""The truth about one simulated run: violations, where everybody was at any time, and who crossed which stop line.
+
+Times are seconds since the first picture, positions metres on the ground plane (the middle of a footprint).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from flowrt_sim.actors import Vehicle
+from flowrt_sim.truth import Referee, Violation
+from flowrt_sim.uri import SimOptions
+from flowrt_sim.world import STEP_S, World
+
+Floats = npt.NDArray[np.float32]
+
+
+class TruthError(Exception):
+    """A truth file that can't be used."""
+
+
+class Place(NamedTuple):
+    """Where an actor is, how fast, and how long it is; `vehicle` is False for people on foot."""
+
+    x_m: float
+    y_m: float
+    speed_kmh: float
+    length_m: float
+    vehicle: bool
+
+
+@dataclass
+class Reference:
+    """What really happened in one run. movements: (leg, lane, exit leg) to vehicles whose front crossed the stop line."""
+
+    options: SimOptions
+    violations: list[Violation] = field(default_factory=list)
+    movements: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    _numbers: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _states: list[Floats] = field(default_factory=list)
+
+    def at(self, time_s: float) -> tuple[npt.NDArray[np.int64], Floats]:
+        """(N,) actor numbers and (N, 5) x, y, km/h, length, whether a vehicle, at the step nearest to a time."""
+        index = min(max(round(time_s / STEP_S), 0), len(self._numbers) - 1)
+        return self._numbers[index], self._states[index]
+
+    def place(self, actor: int, time_s: float) -> Place | None:
+        """Where one actor is; None where it is not in the world."""
+        numbers, states = self.at(time_s)
+        row = np.flatnonzero(numbers == actor)
+        if not len(row):
+            return None
+        x, y, speed, length, vehicle = states[row[0]].tolist()
+        return Place(x, y, speed, length, bool(vehicle))
+
+    def remember(self, world: World) -> None:
+        """Keep the present state of the world."""
+        actors = world.actors
+        self._numbers.append(np.array([actor.number for actor in actors], np.int64))
+        rows = [(a.x, a.y, a.speed * 3.6, a.shape.length_m, isinstance(a, Vehicle)) for a in actors]
+        self._states.append(np.array(rows, np.float32).reshape(-1, 5))
+
+
+def simulate(options: SimOptions) -> Reference:
+    """Let the world of an address run once, and keep what happened from its start to its end."""
+    world = World(options.seed, options.scenario, options.rate)
+    referee = Referee(world)
+    reference = Reference(options)
+    start, end = options.start, options.start + options.duration_s
+    ahead: dict[int, float] = {}
+    while world.time_s < end - 1e-9:
+        world.step()
+        referee.watch()
+        if world.time_s < start - 1e-9:
+            continue
+        reference.remember(world)
+        for v in world.vehicles:
+            if ahead.get(v.number, -1.0) > 0 >= v.to_line:
+                reference.movements[v.route.leg, f"in_{v.route.lane}", v.route.exit] += 1
+            ahead[v.number] = v.to_line
+    reference.violations = [_since_start(v, start) for v in referee.violations if v.time_s >= start]
+    return reference
+
+
+def read_truth(path: Path) -> tuple[SimOptions, list[Violation]]:
+    """The options and the violations of a truth.ndjson of `flowrt sim` (or the folder it lies in). Raises TruthError."""
+    path = path / "truth.ndjson" if path.is_dir() else path
+    try:
+        records = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+    except OSError as error:
+        raise TruthError(f"{path} can't be read: {error.strerror}; expected `sim`, or truth of `flowrt sim`") from error
+    except ValueError as error:
+        raise TruthError(f"{path} is no NDJSON: {error}") from error
+    header = records[0] if records else {}
+    if not isinstance(header, dict) or header.get("type") != "header":
+        raise TruthError(f"{path} does not begin with a header; expected the truth.ndjson of `flowrt sim`")
+    try:
+        options = SimOptions(
+            seed=int(header["seed"]), scenario=str(header["scenario"]), weather=str(header["weather"]),
+            fps=float(header["fps"]), start=float(header["start_s"]), duration_s=float(header["duration_s"]),
+            rate=float(header.get("rate", 1.0)),
+        )  # fmt: skip
+        return options, [_violation(record) for record in records if record.get("type") == "violation"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise TruthError(f"{path}: {error!r} is missing or no good; write it anew with `flowrt sim`") from error
+
+
+def _violation(record: dict[str, Any]) -> Violation:
+    return Violation(
+        rule=record["rule"], actor=record["actor"], kind=record["class"], leg=record["camera"], lane=record["lane"],
+        time_s=record["time_s"], start_s=record["start_s"], end_s=record["end_s"],
+        ground_m=_pair(record["ground_m"]), front_m=_pair(record["front_m"]), value=record["value"],
+        other=-1 if record["other"] is None else record["other"], detail=record["detail"],
+    )  # fmt: skip
+
+
+def _pair(numbers: Iterable[float]) -> tuple[float, float]:
+    x, y = numbers
+    return float(x), float(y)
+
+
+def _since_start(violation: Violation, start_s: float) -> Violation:
+    times = {name: getattr(violation, name) - start_s for name in ("time_s", "start_s", "end_s")}
+    return replace(violation, **times)
