@@ -90,7 +90,9 @@ class Camera:
         """The part of a ground polygon (N, 2) in front of the camera, as pixels (M, 2); M is 0 when nothing is."""
         ground = np.asarray(polygon_m, dtype=np.float64)
         points = np.column_stack([ground, np.zeros(len(ground))])
-        depth = self.project(points)[1]
+        pixels, depth = self.project(points)
+        if depth.min() >= NEAR_M:
+            return pixels
         kept: list[Array] = []
         for i in range(len(points)):
             j = (i + 1) % len(points)

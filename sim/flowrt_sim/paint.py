@@ -22,8 +22,12 @@ Picture = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float64]
 Colour = tuple[float, float, float]
 
+Polygons = list[tuple[npt.NDArray[np.int32], list[float]]]
+
 SHIFT = 4
 ONE = 1 << SHIFT
+WIDEST_M = 9.0
+"""No figure reaches further from its middle."""
 
 
 def to_fixed(pixels: Array) -> npt.NDArray[np.int32]:
@@ -73,6 +77,7 @@ class Cast:
     box: Array
     distance: float
     hull: npt.NDArray[np.int32]
+    polygons: Polygons | None = None
 
 
 def palette(figure: Figure, light: Light) -> Array:
@@ -92,6 +97,8 @@ def palette(figure: Figure, light: Light) -> Array:
 
 def cast(figure: Figure, camera: Camera) -> Cast | None:
     """Project a figure; None when it is behind the camera or outside the picture."""
+    if _surely_outside(figure, camera):
+        return None
     mesh = figure.body.mesh
     c, s = np.cos(figure.heading_rad), np.sin(figure.heading_rad)
     local = mesh.vertices_m
@@ -112,18 +119,48 @@ def cast(figure: Figure, camera: Camera) -> Cast | None:
     return Cast(figure, world, px, np.concatenate([low, high]), float(away), hull)
 
 
-def paint_figures(picture: Picture, camera: Camera, figures: Sequence[Figure], light: Light) -> list[Seen]:
-    """Draw figures with their shadows and lamps into `picture` (H, W, 3) and say what is seen of each actor."""
+def _surely_outside(figure: Figure, camera: Camera) -> bool:
+    """Whether a figure is too far behind or beside the camera to be in the picture, whatever its shape."""
+    matrix = camera.matrix
+    depth = matrix[2, 0] * figure.x_m + matrix[2, 1] * figure.y_m + matrix[2, 3]
+    if depth < NEAR_M:
+        return True
+    column = (matrix[0, 0] * figure.x_m + matrix[0, 1] * figure.y_m + matrix[0, 3]) / depth
+    reach = camera.focal_px * WIDEST_M / depth
+    return bool(column < -reach or column > camera.size_px[0] + reach)
+
+
+def still_life(figures: Sequence[Figure], camera: Camera, light: Light) -> list[Cast]:
+    """Projected and shaded figures that never move, to be passed to `paint_figures` again and again."""
     casts = [found for found in (cast(figure, camera) for figure in figures) if found is not None]
-    casts.sort(key=lambda c: -c.distance)
+    for item in casts:
+        item.polygons = _polygons(camera, item, light)
+    return casts
+
+
+def paint_shadows(picture: Picture, camera: Camera, casts: Sequence[Cast], light: Light) -> None:
+    """Draw the shadows of figures on the ground."""
     if light.shadow > 0.03:
         for item in casts:
             _shadow(picture, camera, item, light)
+
+
+def paint_figures(
+    picture: Picture, camera: Camera, figures: Sequence[Figure], light: Light, still: Sequence[Cast] = ()
+) -> list[Seen]:
+    """Draw figures with their shadows and lamps into `picture` (H, W, 3) and say what is seen of each actor.
+
+    `still` are figures prepared by `still_life`, whose shadows are already in the picture.
+    """
+    moving = [found for found in (cast(figure, camera) for figure in figures) if found is not None]
+    paint_shadows(picture, camera, moving, light)
     if light.lamps_on:
-        for item in casts:
+        for item in moving:
             _beam(picture, camera, item, light)
+    casts = sorted([*moving, *still], key=lambda c: -c.distance)
     for item in casts:
-        _faces(picture, camera, item, light)
+        for points, shade in item.polygons or _polygons(camera, item, light):
+            cv2.fillConvexPoly(picture, points, shade, cv2.LINE_AA, SHIFT)
         if light.lamps_on:
             _glow(picture, camera, item, light)
     return seen_only(casts, camera)
@@ -178,7 +215,8 @@ def _region(box: Array, width: int, height: int, pad: int) -> tuple[int, int, in
     return x1, y1, max(x2, x1), max(y2, y1)
 
 
-def _faces(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
+def _polygons(camera: Camera, item: Cast, light: Light) -> Polygons:
+    """The faces turned to the camera in drawing order, each with its lit colour."""
     figure, mesh = item.figure, item.figure.body.mesh
     c, s = np.cos(figure.heading_rad), np.sin(figure.heading_rad)
     normals = np.empty_like(mesh.normals)
@@ -194,16 +232,10 @@ def _faces(picture: Picture, camera: Camera, item: Cast, light: Light) -> None:
     colours = np.clip(colours * (1 - haze) + haze * np.array(light.haze), 0, 255)
     fixed = to_fixed(item.px)
     shades = colours.tolist()
-    plain = item.box[3] - item.box[1] < 9
     order = mesh.parts
     if len(order) > 1:
         order = tuple(sorted(order, key=lambda p: (p.level, -float(((p.middle_m - eye) ** 2).sum()))))
-    for part in order:
-        for i in range(part.first, part.last):
-            if facing[i]:
-                cv2.fillConvexPoly(
-                    picture, fixed[mesh.faces[i]], shades[i], cv2.LINE_8 if plain else cv2.LINE_AA, SHIFT
-                )
+    return [(fixed[mesh.faces[i]], shades[i]) for part in order for i in range(part.first, part.last) if facing[i]]
 
 
 def _lamp_colours(colours: Array, slots: npt.NDArray[np.intp], figure: Figure, light: Light) -> None:

@@ -17,7 +17,7 @@ from flowrt_sim.backdrop import draw_street_lamps, render_backdrop
 from flowrt_sim.furniture import draw_lamps, furniture
 from flowrt_sim.ground import Look, paint_ground
 from flowrt_sim.light import Light, make_light
-from flowrt_sim.paint import Figure, Seen, cast, paint_figures, seen_only
+from flowrt_sim.paint import Cast, Figure, Seen, cast, paint_figures, paint_shadows, seen_only, still_life
 from flowrt_sim.rig import pole_camera
 from flowrt_sim.sensor import Sensor
 from flowrt_sim.world import STEP_S, World
@@ -103,6 +103,8 @@ class View:
         self.camera = pole_camera(self.camera_name, layout, self.size_px)
         eye = self.camera.position_m
         self._furniture = [f for f in furniture(layout) if np.hypot(f.x_m - eye[0], f.y_m - eye[1]) > NO_FURNITURE_M]
+        self._poles = [c for c in (cast(f, self.camera) for f in self._furniture) if c is not None]
+        self._still: list[Cast] = []
         self._backdrop: npt.NDArray[np.uint8] | None = None
         number = ("north", "east", "south", "west").index(self.camera_name)
         self._sensor: Sensor | None = None
@@ -155,24 +157,26 @@ class View:
         figures, found = self._figures(self._advance(time_s))
         backdrop, sensor = self._scenery()
         picture = backdrop.copy()
-        seen = paint_figures(picture, self.camera, [*self._furniture, *figures], self.light)
+        seen = paint_figures(picture, self.camera, figures, self.light, self._still)
         layout = self.world.layout
         draw_lamps(picture, self.camera, layout, self.world.plan.lamps(time_s), self.light)
-        draw_street_lamps(picture, self.camera, layout, self.light)
         picture = sensor.expose(picture, self._number)
         return picture, self._truth(time_s, seen, found, sensor.shake(self._number))
 
     def truth(self, time_s: float) -> Truth:
         """The truth at `time_s` without drawing a picture (and without shake)."""
         figures, found = self._figures(self._advance(time_s))
-        casts = [c for c in (cast(f, self.camera) for f in (*self._furniture, *figures)) if c is not None]
-        return self._truth(time_s, seen_only(casts, self.camera), found, (0.0, 0.0))
+        casts = [c for c in (cast(f, self.camera) for f in figures) if c is not None]
+        return self._truth(time_s, seen_only([*self._poles, *casts], self.camera), found, (0.0, 0.0))
 
     def _scenery(self) -> tuple[npt.NDArray[np.uint8], Sensor]:
         if self._backdrop is None or self._sensor is None:
             layout = self.world.layout
             plan = paint_ground(layout, Look(), self.world.seed, half_m=100.0, size=2000)
             self._backdrop = render_backdrop(self.camera, plan, layout, self.light, self.world.seed)
+            self._still = still_life(self._furniture, self.camera, self.light)
+            paint_shadows(self._backdrop, self.camera, self._still, self.light)
+            draw_street_lamps(self._backdrop, self.camera, layout, self.light)
             self._sensor = Sensor(self.size_px, self.light, self._camera_seed, self.blur_px, self.jpeg, self.shake_px)
         return self._backdrop, self._sensor
 
