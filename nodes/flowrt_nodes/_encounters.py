@@ -19,6 +19,8 @@ CELL_M = 0.5
 CELLS = 512
 """The ground is remembered on a torus of this many cells each way (256 m), so that memory is bounded."""
 MOVING_M_S = 0.4
+DRIVING_M_S = 2.0
+"""Slower vehicles have no PET: who waits for somebody, or rolls behind him, is no danger."""
 UNSURE_KMH = 8.0
 """Objects whose speed is known worse are left out: their place is a guess too."""
 CROSSING_DEG = 30.0
@@ -83,7 +85,8 @@ class Ground:
 
         Only paths that cross at more than 30 degrees, and only encounters of a person with a vehicle, or of two vehicles.
         """
-        moving = np.flatnonzero((bodies.pace > MOVING_M_S) & ~bodies.unknown & np.isfinite(bodies.heading[:, 0]))
+        least = np.where(bodies.pedestrian, MOVING_M_S, DRIVING_M_S)
+        moving = np.flatnonzero((bodies.pace > least) & ~bodies.unknown & np.isfinite(bodies.heading[:, 0]))
         if not len(moving):
             return []
         now_s = bodies.tracks.time_s

@@ -18,6 +18,8 @@ from flowrt_nodes._view import View, heading_vectors
 
 TURNED_DEG = 25.0
 STRAIGHT_ON_M = 14.0
+LASTING_S = 0.25
+"""A front only just beyond the line must be so for this long: boxes jump."""
 STOP_NEAR_M = 7.0
 """A full stop for a turn on red is made within this distance of the stop line."""
 
@@ -47,7 +49,7 @@ class RedLight(SignalRule, kw_only=True):
     signal: Feed
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     grace_s: Annotated[float, setting("After red onset, crossing is still forgiven for this long.", ge=0, le=5)] = 0.3
-    beyond_m: Annotated[float, setting("How far the front must get past the line.", gt=0, le=10)] = 0.6
+    beyond_m: Annotated[float, setting("How far the front must get past the line.", gt=0, le=10)] = 0.7
     turn_on_red: Annotated[
         Literal["never", "right", "left"], setting("The side to which a turn on red after a full stop is lawful.")
     ] = "never"
@@ -72,6 +74,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
                 "past_m": (np.float64, count, np.nan),
                 "seen_s": (np.float64, (), np.nan),
                 "crossed_s": (np.float64, count, np.nan),
+                "beyond_s": (np.float64, count, np.nan),
                 "was_before": (bool, count, False),
                 "stopped_s": (np.float64, (), -np.inf),
                 **REST_COLUMNS,
@@ -95,9 +98,12 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         was_before = table["was_before"][rows] | (past < 0)
         crossed_s = np.where(stepped_over, on_line_s, table["crossed_s"][rows])
         vehicles = tracks.of_class(VEHICLES)[:, None]
-        done = was_before & (past > self.beyond_m) & ~np.isnan(crossed_s)
+        beyond = past > self.beyond_m
+        beyond_s = np.where(beyond, np.fmin(table["beyond_s"][rows], time_s), np.nan)
+        lasting = beyond & ((time_s - beyond_s >= LASTING_S) | (past > 3 * self.beyond_m))
+        done = was_before & lasting & ~np.isnan(crossed_s)
         hits = done & vehicles & self._approaches.beside(along)
-        table["past_m"][rows], table["seen_s"][rows] = past, time_s
+        table["past_m"][rows], table["seen_s"][rows], table["beyond_s"][rows] = past, time_s, beyond_s
         table["crossed_s"][rows] = np.where(done, np.nan, crossed_s)
         table["was_before"][rows] = was_before & ~done
         if self.turn_on_red != "never":
