@@ -17,15 +17,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from flowrt.clock import Clock
 from flowrt.journal.lock import JournalLock
 from flowrt.journal.rows import EventRow, LetterRow, Limits, letter_of, size_of
 from flowrt.journal.salvage import finish_interrupted, is_sound, salvage
 from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, file_mb, percentiles
 from flowrt.journal.steady import SteadyClock
-from flowrt.journal.store import Dropped, Store, Work, is_corrupt
+from flowrt.journal.store import Append, Dropped, Store, Work, is_corrupt
 from flowrt.node import Letter
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -39,14 +37,6 @@ DEFAULT_LIMITS = Limits()
 
 class JournalClosed(Exception):
     """The journal is closed, or closes and could not take this any more; what was refused was not accepted."""
-
-
-class _Append(msgspec.Struct):
-    outbox: str
-    letters: Sequence[Letter]
-    events: Sequence[EventRow]
-    origin_ns: int
-    done: threading.Event | None
 
 
 class Journal:
@@ -78,7 +68,7 @@ class Journal:
         self._writing = threading.RLock()  # around the store's writer
         self._reading = self._writing if path is None else threading.RLock()  # in memory there is one connection
         self._changed = threading.Condition()  # guards what follows
-        self._appends: deque[_Append] = deque()
+        self._appends: deque[Append] = deque()
         self._work = Work()
         self._gone: dict[str, set[int]] = {}  # delivered or rejected, and not yet removed from the file
         self._buffered = 0
@@ -138,7 +128,7 @@ class Journal:
                 self._changed.wait(1.0)
             if self._closing:
                 raise JournalClosed(f"{len(letters)} letters for '{outbox}' came too late: the journal is closed")
-            self._appends.append(_Append(outbox, letters, events, origin_ns, done))
+            self._appends.append(Append(outbox, letters, events, origin_ns, done))
             self._buffered += len(letters)
             self._buffered_bytes += size
             self._changed.notify_all()
@@ -313,7 +303,7 @@ class Journal:
                 self._busy = False
                 self._changed.notify_all()
 
-    def _commit_until_done(self, taken: list[_Append], work: Work) -> bool:
+    def _commit_until_done(self, taken: list[Append], work: Work) -> bool:
         for item in taken:
             work.letters.extend((item.outbox, letter) for letter in item.letters)
             work.events.extend(item.events)
@@ -399,7 +389,7 @@ class Journal:
                 self._log.error("the damaged journal could not be salvaged: %s", error)
                 self._store = Store(self.path, self._limits)
 
-    def _account(self, taken: list[_Append], began: float) -> None:
+    def _account(self, taken: list[Append], began: float) -> None:
         now_ns = time.monotonic_ns()
         with self._changed:
             self._commits += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,16 @@ class Tally(msgspec.Struct):
 
     letters: int = 0
     bytes: int = 0
+
+
+class Append(msgspec.Struct):
+    """One call of `Journal.append` that waits for its commit. done: set then, where the caller waits."""
+
+    outbox: str
+    letters: Sequence[Letter]
+    events: Sequence[EventRow]
+    origin_ns: int
+    done: threading.Event | None
 
 
 class Work(msgspec.Struct):
@@ -264,7 +275,8 @@ class Store:
         """Give pages that are free back to the file system, a few at a time."""
         (free,) = self.writer.execute("PRAGMA freelist_count").fetchone()
         if free > _VACUUM_PAGES:
-            self.writer.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            # not `execute`, which takes one step of the pragma, and so frees one page
+            self.writer.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES});")
             self.checkpoint()  # only now does the file get shorter
 
     def checkpoint(self) -> None:

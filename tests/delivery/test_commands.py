@@ -1,0 +1,131 @@
+"""flowrt outbox, dead-letters and events, on a journal that a run holds open and on one at rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flowrt.cli import main
+from flowrt.clock import SystemClock
+from flowrt.delivery import Delivery
+from flowrt.journal import EventRow, Journal, journal_path
+from tests.delivery.outside import Outside, eventually, letters
+from tests.delivery.world import violation
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    monkeypatch.setenv("FLOWRT_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return Journal(journal_path("main-and-5th"), clock=SystemClock())
+
+
+def rejecting(journal: Journal) -> Outside:
+    """Three letters, of which the second is refused."""
+    from flowrt.node import Reject
+
+    def refuse(batch: object) -> None:
+        for letter in batch:  # type: ignore[attr-defined]
+            if letter.id == "n-1" and not allowed:
+                raise Reject("not welcome \x1b[31m")
+
+    allowed: list[bool] = []
+    node = Outside().prepare(refuse)
+    node.__dict__["allowed"] = allowed
+    return node
+
+
+def test_outbox_and_dead_letters_while_running(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+    delivery = Delivery(journal, SystemClock())
+    node = rejecting(journal)
+    delivery.add("to_broker", node)
+    delivery.accept("to_broker", letters(3))
+    eventually(lambda: delivery.statistics()["to_broker"].dead_letters == 1)
+    eventually(lambda: delivery.statistics()["to_broker"].delivered == 2)
+    assert main(["outbox", "main-and-5th", "--format", "json"]) == 0
+    (seen,) = json.loads(capsys.readouterr().out)
+    assert (seen["name"], seen["accepted"], seen["delivered"], seen["pending"], seen["dead_letters"]) == (
+        "to_broker", 3, 2, 0, 1,
+    )  # fmt: skip
+    assert main(["outbox"]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split()[:5] == ["sink", "state", "accepted", "delivered", "pending"]
+    assert line.split()[:5] == ["to_broker", "up", "3", "2", "0"]
+
+    assert main(["dead-letters", "list", "main-and-5th"]) == 0
+    out = capsys.readouterr().out
+    assert "not welcome" in out
+    assert "\x1b" not in out
+    assert main(["dead-letters", "show", "main-and-5th", "2", "--format", "json"]) == 0
+    (dead,) = json.loads(capsys.readouterr().out)
+    assert (dead["number"], dead["id"], dead["body"].strip()) == (2, "n-1", "1")
+    node.__dict__["allowed"].append(True)
+    assert main(["dead-letters", "retry", "main-and-5th", "2"]) == 0
+    eventually(lambda: "n-1" in node.ids)
+    delivery.close(2.0)
+    journal.close()
+
+
+def test_dead_letters_are_dropped_only_when_named(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+    journal.append("out", letters(4), wait=True)
+    for number in (1, 2, 3):
+        journal.rejected("out", number, "no")
+    eventually(lambda: journal.tally("out").dead_letters == 3)
+    journal.close()
+    assert main(["dead-letters", "drop", "main-and-5th"]) == 2
+    assert "which ones" in capsys.readouterr().err
+    assert main(["dead-letters", "drop", "main-and-5th", "9"]) == 2
+    assert "no dead letter 9" in capsys.readouterr().err
+    assert main(["dead-letters", "drop", "main-and-5th", "1"]) == 0
+    assert main(["dead-letters", "drop", "main-and-5th", "--all"]) == 0
+    assert capsys.readouterr().out == "1 dropped\n2 dropped\n"
+    assert main(["dead-letters", "list", "main-and-5th"]) == 0
+    assert capsys.readouterr().out == "there are no dead letters\n"
+
+
+def test_events(journal: Journal, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = []
+    for i, kind in enumerate(("speeding", "red_light", "speeding")):
+        payload = {"id": f"v-{i}", "violation_type": kind, "camera_id": "north", "phase": "new", "severity": "high"}
+        rows.append(EventRow(f"v-{i}", violation(i * 100).time_s, "violations", "rule", json.dumps(payload).encode()))
+    rows.append(EventRow("z-0", violation(50).time_s, "zone_events", "roi", b'{"event_type": "entry"}'))
+    journal.append("out", [], events=rows, wait=True)
+    flow = tmp_path / "flow.yaml"
+    flow.write_text("flow: main-and-5th\nnodes: {}\n")
+
+    def ids(*words: str) -> list[str]:
+        assert main(["events", *words, "--format", "json"]) == 0
+        return [row.get("id", "z") for row in json.loads(capsys.readouterr().out)]
+
+    assert ids(str(flow)) == ["v-0", "z", "v-1", "v-2"]
+    assert ids("--type", "violations") == ["v-0", "v-1", "v-2"]
+    assert ids("--type", "speeding") == ["v-0", "v-2"]
+    assert ids("--since", str(violation(150).time_s)) == ["v-2"]
+    assert main(["events"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        "2023-11-14T22:13:20.000Z", "violations", "north", "speeding", "high", "new", "v-0",
+    ]  # fmt: skip
+    assert main(["events", "--format", "csv"]) == 0
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[1]
+        .startswith("v-0,2023-11-14T22:13:20.000Z,violations,rule,north,speeding")
+    )
+    assert main(["events", "--type", "speding"]) == 2
+    assert "did you mean 'speeding'?" in capsys.readouterr().err
+    assert main(["events", "--since", "yesterday"]) == 2
+    assert "expected 90s" in capsys.readouterr().err
+    journal.close()
+
+
+def test_no_journal_is_said_plainly(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+    journal.close()
+    assert main(["outbox", "main-and-6th"]) == 2
+    assert "did you mean 'main-and-5th'?" in capsys.readouterr().err
+    assert main(["events", "missing.yaml"]) == 2
+    assert "there is no file missing.yaml" in capsys.readouterr().err
+    journal_path("main-and-5th").write_bytes(b"no database at all" * 500)
+    assert main(["outbox", "main-and-5th"]) == 3
+    assert "can't be read" in capsys.readouterr().err

@@ -1,0 +1,199 @@
+"""The embedded broker of both kinds against foreign clients (mosquitto_pub and mosquitto_sub), and mqtt_in."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from flowrt_nodes import _embedded_broker as embedded
+from flowrt_nodes.mqtt_in import MqttIn
+from flowrt_nodes.mqtt_out import MqttOut
+
+from flowrt.clock import SystemClock
+from flowrt.contract import Contract
+from flowrt.messages import Record
+from flowrt.node import Shared
+from flowrt.services import Mqtt
+from tests.delivery.outside import eventually
+from tests.delivery.world import violation, world, zone_event
+from tests.harness import context, opened
+from tests.servers import mosquitto, need
+
+
+@pytest.fixture(params=["mosquitto", "amqtt"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "amqtt":
+        monkeypatch.setattr(embedded, "find_mosquitto", lambda: None)
+    else:
+        need("mosquitto")
+    return str(request.param)
+
+
+@pytest.fixture
+def broker(kind: str, tmp_path: Path) -> Iterator[embedded.EmbeddedBroker]:
+    broker = embedded.start(context(tmp_path, clock=SystemClock()))
+    assert broker.kind == kind
+    yield broker
+    broker.close()
+
+
+def listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_foreign_clients(broker: embedded.EmbeddedBroker, qos: int) -> None:
+    need("mosquitto_pub", "mosquitto_sub")
+    where = ["-h", "127.0.0.1", "-p", str(broker.port), "-q", str(qos)]
+    subprocess.run(["mosquitto_pub", *where, "-t", "a/kept", "-r", "-m", "state"], check=True, timeout=10)
+    listener = subprocess.Popen(
+        ["mosquitto_sub", *where, "-t", "a/#", "-C", "3", "-W", "10", "-F", "%t %p"], stdout=subprocess.PIPE, text=True
+    )
+    assert listener.stdout is not None
+    assert listener.stdout.readline() == "a/kept state\n"
+    for topic in ("b/other", "a/1", "a/deep/2"):
+        subprocess.run(["mosquitto_pub", *where, "-t", topic, "-m", "x"], check=True, timeout=10)
+    out, _ = listener.communicate(timeout=15)
+    assert out == "a/1 x\na/deep/2 x\n"
+
+
+def test_everything_works_with_nothing_configured(kind: str, tmp_path: Path) -> None:
+    shared = Shared()
+    with world(MqttOut(), tmp_path, {}, shared=shared) as w:
+        state = w.node.status()
+        port = int(state["broker"].rpartition(":")[2])
+        assert state["embedded"] == kind
+        listener = subprocess.Popen(
+            [
+                "mosquitto_sub",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(port),
+                "-t",
+                "smartintersection/#",
+                "-C",
+                "3",
+                "-W",
+                "20",
+                "-F",
+                "%t %p",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == "smartintersection/availability online\n"
+        w.send(violation(1), zone_event(1))
+        eventually(lambda: w.statistics.delivered == 2)
+        out, _ = listener.communicate(timeout=20)
+        topics = {line.partition(" ")[0] for line in out.splitlines()}
+        assert topics == {"smartintersection/violations", "smartintersection/roi/events"}
+    assert not listening(port), "the last user closes the broker"
+
+
+def test_one_broker_for_all_nodes_and_restarted_when_it_dies(tmp_path: Path) -> None:
+    need("mosquitto")
+    shared = Shared()
+    with (
+        world(MqttOut(), tmp_path, {}, shared=shared) as first,
+        world(MqttOut(), tmp_path, {}, shared=shared) as second,
+    ):
+        assert first.node.status()["broker"] == second.node.status()["broker"]
+        first.send(violation(1))
+        eventually(lambda: first.statistics.delivered == 1)
+        process = psutil.Process(int((tmp_path / "data" / "test.broker" / "pid").read_text()))
+        process.kill()
+        first.send(violation(2))
+        eventually(lambda: first.statistics.delivered == 2, 20.0)
+
+
+def test_an_orphan_of_a_killed_run_is_ended(tmp_path: Path) -> None:
+    need("mosquitto")
+    code = (
+        "import time; from pathlib import Path; from flowrt.clock import SystemClock; from tests.harness import context\n"
+        "from flowrt_nodes import _embedded_broker as e\n"
+        f"e.start(context(Path({str(tmp_path)!r}), clock=SystemClock())); print('up', flush=True); time.sleep(60)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"up\n"
+    orphan = psutil.Process(int((tmp_path / "data" / "test.broker" / "pid").read_text()))
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    assert orphan.is_running()
+    broker = embedded.start(context(tmp_path, clock=SystemClock()))
+    try:
+        eventually(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
+    finally:
+        broker.close()
+
+
+def collect(node: MqttIn, into: list[Record]) -> threading.Thread:
+    thread = threading.Thread(target=lambda: into.extend(node.produce()), daemon=True)
+    thread.start()
+    return thread
+
+
+def test_mqtt_in_makes_records(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        where = context(
+            tmp_path, clock=SystemClock(), services={"mqtt": Mqtt(url=broker.url)}, contract=Contract.load()
+        )
+        node = MqttIn(topic=["spat/+", "other"])
+        got: list[Record] = []
+        with opened(node, where):
+            collect_into: Any = []
+            thread = threading.Thread(target=lambda: [collect_into.append(r) for r in node.produce()], daemon=True)
+            thread.start()
+            eventually(lambda: node.status()["connected"])
+            eventually(
+                lambda: publish(broker.port, "spat/1", {"time": "2026-05-04T10:00:00Z", "phase": 2}) or collect_into
+            )
+            for topic, body in (
+                ("spat/2", "[1, 2]"),
+                ("spat/3", "no json"),
+                ("nothing", "{}"),
+                ("other", '{"time": 12.5}'),
+            ):
+                subprocess.run(
+                    ["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-t", topic, "-m", body], check=True
+                )
+            eventually(lambda: any(r.topic == "other" for r in collect_into))
+            got = list(collect_into)
+            assert node.status()["unreadable"] == 1
+            where.stopping.set()
+            thread.join(5.0)
+            assert not thread.is_alive()
+        by_topic = {record.topic: record for record in got}
+        assert set(by_topic) == {"spat/1", "spat/2", "other"}
+        assert by_topic["spat/1"].time_s == 1_777_888_800.0
+        assert by_topic["spat/1"].data["phase"] == 2
+        assert by_topic["spat/2"].data == {"value": [1, 2]}
+        assert by_topic["other"].time_s == 12.5
+
+
+def publish(port: int, topic: str, data: dict[str, Any]) -> None:
+    subprocess.run(
+        ["mosquitto_pub", "-p", str(port), "-q", "1", "-t", topic, "-m", json.dumps(data)], check=True, timeout=10
+    )
+
+
+@pytest.mark.parametrize(("topic", "wrong"), [("a/#/b", "`#` may only"), ("a+/b", "`\\+` must fill"), ("", "empty")])
+def test_mqtt_in_checks_its_filters(topic: str, wrong: str) -> None:
+    (complaint,) = MqttIn(topic=["fine/+/#", topic]).check(None)  # type: ignore[arg-type]
+    assert complaint.path == ("topic", 1)
+    assert wrong.replace("\\", "") in complaint.message
