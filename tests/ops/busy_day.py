@@ -30,6 +30,8 @@ from flowrt.contract import Contract
 from flowrt.messages import ServiceState
 
 END_S = 1_777_917_600.0  # 2026-05-04 18:00 UTC, a Monday
+SITES = ("main-and-5th", "harbour.square", "3rd (east)")
+"""Names with everything that a pattern has to escape."""
 CAMERAS = ("north_camera", "south_camera")
 LANES = {"n_in_1": "inbound", "n_in_2": "inbound", "n_out": "outbound", "s_in_1": "inbound", "s_out": "outbound"}
 RULES = {

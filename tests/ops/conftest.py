@@ -12,9 +12,6 @@ from servers import influx
 
 from flowrt.contract import Contract
 
-SITES = ("main-and-5th", "harbour.square", "3rd (east)")
-"""Names with everything that a pattern has to escape."""
-
 
 @pytest.fixture(scope="session")
 def contract() -> Contract:
@@ -26,7 +23,7 @@ def database(tmp_path_factory: pytest.TempPathFactory, contract: Contract) -> It
     """A real InfluxDB behind the rewriting proxy; the first site has the most in it."""
     folder: Path = tmp_path_factory.mktemp("influx")
     with influx(folder) as running:
-        for seed, site in enumerate(SITES, start=1):
+        for seed, site in enumerate(busy_day.SITES, start=1):
             assert busy_day.write(running.url, contract, site, busy_day.day(seed)) > 5000
-        assert busy_day.write(running.url, contract, SITES[0], busy_day.week()) > 2000
+        assert busy_day.write(running.url, contract, busy_day.SITES[0], busy_day.week()) > 2000
         yield Reader(running.url)

@@ -30,7 +30,7 @@ from flowrt.load import load
 from flowrt.share import share
 
 ROOT = Path(__file__).resolve().parents[2]
-SITES = {"main-and-5th": "mixed", "harbour.square": "red_light", "3rd_east": "jaywalking"}
+SITES = {"main-and-5th": "mixed", "harbour.square": "speeding", "3rd_east": "jaywalking"}
 """Site to the simulated scenario it gets."""
 SIMULATED_S = 60
 BUILT = [dashboard.json() for dashboard in dashboards.DASHBOARDS]
@@ -86,7 +86,7 @@ def _start(folder: Path, site: str, influx_url: str, mqtt_url: str) -> subproces
     assert "site: main-and-5th" in text
     prefix = 'services: {mqtt: {prefix: "smartintersection/{site}"}}\n'
     flow.write_text(text.replace("site: main-and-5th", f'site: "{site}"\n{prefix}'), "utf-8")
-    world = f"sim://four-way?seed=7&scenario={SITES[site]}"
+    world = f"sim://four-way?seed=7&scenario={SITES[site]}&rate=1.3"
     changes = {
         "north.uri": f"{world}&camera=north&fps=5&duration_s={SIMULATED_S}",
         "north.pace": "asap",
