@@ -179,8 +179,16 @@ class _Amqtt(EmbeddedBroker):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_START_S)
 
     def close(self) -> None:
+        async def end() -> None:
+            await self._broker.shutdown()
+            left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            await asyncio.sleep(0.05)  # transports close on the loop's next rounds
+
         try:
-            self._call(self._broker.shutdown())
+            self._call(end())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_START_S)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,19 @@ from tests.delivery.outside import eventually
 from tests.delivery.world import violation, world, zone_event
 from tests.harness import context, opened
 from tests.servers import mosquitto, need
+
+
+# amqtt leaves the sockets of clients that went by themselves to the collector
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def sockets_of_amqtt() -> Iterator[None]:
+    """Collect them here, so that no other test is blamed for them."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(params=["mosquitto", "amqtt"])
