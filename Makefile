@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 FLOW ?= flows/intersection.yaml
 
-.PHONY: run test lint bench install test-tools docs clean
+.PHONY: run test lint bench install test-tools made clean
 
 run: install
 	$(BIN)/flowrt run $(FLOW)
@@ -37,8 +37,14 @@ test: test-tools lint
 bench: test-tools
 	$(BIN)/python -m benchmarks
 
-docs: install
-	$(BIN)/python -m tools.docs
+# What is made from something else, and committed; tests tell when it is stale.
+made: install
+	$(BIN)/flowrt contract docs
+	$(BIN)/flowrt contract asyncapi -o schemas/asyncapi.yaml
+	$(BIN)/flowrt contract acl -o docker/mosquitto/acl
+	$(BIN)/flowrt schema -o schemas/flow.schema.json
+	$(BIN)/flowrt dashboards build
+	$(BIN)/python -m tools.scenes
 
 clean:
 	rm -rf $(VENV) build dist out .flowrt

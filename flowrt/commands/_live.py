@@ -30,10 +30,10 @@ class LiveView(logging.Handler):
         self._runtime = runtime
         self._about = about
         self._lines: deque[Text] = deque(maxlen=6)
+        self._lock_lines = threading.Lock()
         self._live = Live(
             console=console, get_renderable=self.picture, refresh_per_second=2, screen=False, transient=False
         )
-        self._lock_lines = threading.Lock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a log line for the next picture."""

@@ -1,0 +1,87 @@
+"""What README and docs show is true: flows pass the check, commands exist, examples are the examples, links lead somewhere."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flowrt.commands import BUILT_IN, GROUP
+from flowrt.load import read
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    return [
+        (f"{page.relative_to(ROOT)}", text)
+        for page in PAGES
+        for kind, text in BLOCK.findall(page.read_text())
+        if kind == language
+    ]
+
+
+@pytest.mark.parametrize(("page", "text"), [b for b in blocks("yaml") if re.search(r"^flow:", b[1], re.MULTILINE)])
+def test_flows_shown_are_valid(page: str, text: str, tmp_path: Path) -> None:
+    if page.endswith("flow-file.md"):
+        pytest.skip("that page has a test of its own, with the files it speaks of")
+    shutil.copytree(ROOT / "flows" / "scenes", tmp_path / "scenes")
+    (tmp_path / "flow.yaml").write_text(text)
+    _, problems = read(tmp_path / "flow.yaml")
+    assert [str(problem) for problem in problems if problem.severity == "error"] == []
+
+
+@pytest.mark.parametrize(("page", "text"), [b for b in blocks("python") if b[1].startswith("# examples/")])
+def test_examples_shown_are_the_examples(page: str, text: str) -> None:
+    name, _, code = text.partition("\n")
+    assert (ROOT / name.removeprefix("# ")).read_text() == code
+
+
+def commands() -> list[tuple[str, str]]:
+    shown = []
+    for page in PAGES:
+        text = page.read_text()
+        for line in [*re.findall(r"^(?:\.venv/bin/)?flowrt [^\n#]*", "\n".join(t for _, t in BLOCK.findall(text)), re.MULTILINE),
+                     *re.findall(r"`(flowrt [^`]*)`", text)]:  # fmt: skip
+            shown.append((str(page.relative_to(ROOT)), line.removeprefix(".venv/bin/").strip()))
+    return sorted(set(shown))
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_shown_exist(page: str, line: str) -> None:
+    words = line.split()
+    if len(words) < 2 or not re.fullmatch(r"[a-z-]+", words[1]):
+        return
+    entries = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
+    module = BUILT_IN[words[1]].module if words[1] in BUILT_IN else entries.get(words[1], "")
+    assert module, f"{page}: there is no command {words[1]}"
+    parser = argparse.ArgumentParser()
+    importlib.import_module(module).configure(parser)
+    known = set(all_options(parser))
+    for option in re.findall(r"(--[a-z-]+)", line):
+        assert option in known, f"{page}: {line}: {option}"
+
+
+def all_options(parser: argparse.ArgumentParser) -> list[str]:
+    options = []
+    for action in parser._actions:
+        options += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in action.choices.values():
+                options += all_options(sub)
+    return options
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
