@@ -23,8 +23,11 @@ DRIVING_M_S = 2.0
 """Slower vehicles have no PET: who waits for somebody, or rolls behind him, is no danger."""
 UNSURE_KMH = 8.0
 """Objects whose speed is known worse are left out: their place is a guess too."""
-CROSSING_DEG = 30.0
+CROSSING_COSINE = float(np.cos(np.radians(30.0)))
 """Paths at a smaller angle follow each other (SSAM's rear-end conflicts), and have no PET."""
+VEHICLE_CELLS = np.array([(x, y) for x in np.linspace(-0.5, 0.5, 10) for y in np.linspace(-0.5, 0.5, 4)])
+PERSON_CELLS = np.array([(x, y) for x in (-0.5, 0.5) for y in (-0.5, 0.5)])
+"""Points of a footprint, as shares of length and width, whose cells it covers."""
 
 
 class Bodies:
@@ -75,43 +78,56 @@ class Ground:
     """Who was last on which cell, when and along which heading."""
 
     def __init__(self) -> None:
-        self._left_s = np.full((CELLS, CELLS), -np.inf)
-        self._who = np.full((CELLS, CELLS), -1, np.int64)
-        self._on_foot = np.zeros((CELLS, CELLS), bool)
-        self._heading = np.zeros((CELLS, CELLS, 2), np.float32)
+        self._left_s = np.full(CELLS * CELLS, -np.inf)
+        self._who = np.full(CELLS * CELLS, -1, np.int64)
+        self._on_foot = np.zeros(CELLS * CELLS, bool)
+        self._heading = np.zeros((CELLS * CELLS, 2))
 
-    def step_on(self, bodies: Bodies, longest_s: float) -> list[tuple[int, int, float]]:
+    def step_on(self, bodies: Bodies, longest_s: float, vehicles: bool) -> list[tuple[int, int, float]]:
         """Put everybody who moves on the ground. (row, track id of who was there before, PET) for each that came after another.
 
-        Only paths that cross at more than 30 degrees, and only encounters of a person with a vehicle, or of two vehicles.
+        Only paths that cross at more than 30 degrees, and only encounters of a person with a vehicle, or
+        with `vehicles` of two vehicles.
         """
-        least = np.where(bodies.pedestrian, MOVING_M_S, DRIVING_M_S)
-        moving = np.flatnonzero((bodies.pace > least) & ~bodies.unknown & np.isfinite(bodies.heading[:, 0]))
-        if not len(moving):
-            return []
-        now_s = bodies.tracks.time_s
-        along, across = np.linspace(-0.5, 0.5, 12), np.linspace(-0.5, 0.5, 5)
-        grid = np.array([(x, y) for x in along for y in across])
-        heading, size = bodies.heading[moving], bodies.size[moving]
-        forward = grid[None, :, 0] * size[:, :1]
-        aside = grid[None, :, 1] * size[:, 1:2]
-        x = bodies.place[moving, :1] + forward * heading[:, :1] - aside * heading[:, 1:]
-        y = bodies.place[moving, 1:] + forward * heading[:, 1:] + aside * heading[:, :1]
-        i, j = (np.floor(x / CELL_M).astype(np.int64) % CELLS, np.floor(y / CELL_M).astype(np.int64) % CELLS)
-        ids = bodies.tracks.track_id[moving]
-        before, gap_s = self._who[i, j], now_s - self._left_s[i, j]
-        cosine = np.einsum("nkc,nc->nk", self._heading[i, j], heading)
-        both_walk = self._on_foot[i, j] & bodies.pedestrian[moving][:, None]
-        met = (before != ids[:, None]) & (before >= 0) & (gap_s <= longest_s) & ~both_walk
-        met &= np.abs(cosine) < np.cos(np.radians(CROSSING_DEG))
+        fit = ~bodies.unknown & np.isfinite(bodies.heading[:, 0])
+        walking = np.flatnonzero(fit & bodies.pedestrian & (bodies.pace > MOVING_M_S))
+        driving = np.flatnonzero(fit & ~bodies.pedestrian & (bodies.pace > DRIVING_M_S))
         found: dict[tuple[int, int], float] = {}
-        for n, k in np.argwhere(met).tolist():
-            key = (int(moving[n]), int(before[n, k]))
-            found[key] = min(found.get(key, np.inf), float(gap_s[n, k]))
-        self._left_s[i, j], self._who[i, j] = now_s, ids[:, None]
-        self._on_foot[i, j] = bodies.pedestrian[moving][:, None]
-        self._heading[i, j] = heading[:, None, :].astype(np.float32)
+        for rows, grid in ((driving, VEHICLE_CELLS), (walking, PERSON_CELLS)):
+            if len(rows):
+                self._step(bodies, rows, grid, longest_s, vehicles, found)
         return [(row, other, gap) for (row, other), gap in found.items()]
+
+    def _step(
+        self,
+        bodies: Bodies,
+        rows: NDArray[np.int64],
+        grid: Array,
+        longest_s: float,
+        vehicles: bool,
+        found: dict[tuple[int, int], float],
+    ) -> None:
+        now_s, on_foot = bodies.tracks.time_s, bool(bodies.pedestrian[rows[0]])
+        heading, size = bodies.heading[rows], bodies.size[rows]
+        forward, aside = grid[:, 0] * size[:, :1], grid[:, 1] * size[:, 1:2]
+        x = bodies.place[rows, :1] + forward * heading[:, :1] - aside * heading[:, 1:]
+        y = bodies.place[rows, 1:] + forward * heading[:, 1:] + aside * heading[:, :1]
+        column, row = (np.floor(axis / CELL_M).astype(np.int64) & (CELLS - 1) for axis in (x, y))
+        cells = row * CELLS + column
+        ids = bodies.tracks.track_id[rows]
+        before, gap_s = self._who[cells], now_s - self._left_s[cells]
+        met = (gap_s <= longest_s) & (before != ids[:, None])
+        if met.any():
+            was_on_foot = self._on_foot[cells]
+            met &= (was_on_foot != on_foot) if not vehicles or on_foot else True
+            n, k = np.nonzero(met)
+            there = cells[n, k]
+            crossing = np.abs((self._heading[there] * heading[n]).sum(axis=1)) < CROSSING_COSINE
+            for i in np.flatnonzero(crossing).tolist():
+                key = (int(rows[n[i]]), int(before[n[i], k[i]]))
+                found[key] = min(found.get(key, np.inf), float(gap_s[n[i], k[i]]))
+        self._left_s[cells], self._who[cells], self._on_foot[cells] = now_s, ids[:, None], on_foot
+        self._heading[cells] = heading[:, None, :]
 
 
 class Approach:

@@ -13,7 +13,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -71,12 +71,14 @@ def prefix_of(context: Context, service: Mqtt) -> str:
 
 
 class _Client(paho.Client):
-    """paho, with the end of a QoS 2 exchange that the broker refuses.
+    """paho, with a QoS 2 exchange that ends where the broker refuses it, and a short way for what the broker takes.
 
     A PUBREC with a reason of 0x80 or more is the last word (MQTT 5, section 4.3.3). paho 2.2 ignores the reason and sends PUBREL,
-    whereupon Mosquitto closes the connection. There is no public hook, so this leans on three private names; the test of denied
-    topics tells when they change.
+    whereupon Mosquitto closes the connection. And paho makes a dozen objects of each PUBACK, most of what receiving one costs.
+    There is no public hook for either, so this leans on private names; the tests of denied topics and of QoS tell when they change.
     """
+
+    on_taken: Callable[[int, ReasonCode | None], None]
 
     def _handle_pubrec(self) -> MQTTErrorCode:
         packet = self._in_packet["packet"]
@@ -88,6 +90,35 @@ class _Client(paho.Client):
                 if mid in self._out_messages:
                     return self._do_on_publish(mid, reason, properties)
         return super()._handle_pubrec()
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        if len(packet) > 2 and packet[2] >= 0x80:
+            return super()._handle_pubackcomp(cmd)
+        mid = packet[0] << 8 | packet[1]
+        with self._out_message_mutex:
+            message = self._out_messages.pop(mid, None)
+            if message is None:
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            self._inflight_messages -= 1
+        message.info._set_as_published()
+        self.on_taken(mid, None)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+class ReadyProperties(Properties):
+    """Properties that many messages share, packed once. `forget` after a change."""
+
+    def pack(self) -> bytes:
+        """The bytes that go out."""
+        ready: bytes | None = self.__dict__.get("ready")
+        if ready is None:
+            ready = self.__dict__["ready"] = super().pack()  # type: ignore[no-untyped-call]  # paho's
+        return ready
+
+    def forget(self) -> None:
+        """Pack again when next asked."""
+        self.__dict__.pop("ready", None)
 
 
 class MqttLink:
@@ -130,7 +161,7 @@ class MqttLink:
             self._let_go()
             raise
 
-    def _make(self) -> paho.Client:
+    def _make(self) -> _Client:
         service, address = self._service, self.address
         name = f"{service.client_id or f'flowrt-{self._context.flow}'}-{self._context.node}-{secrets.token_hex(3)}"
         client = _Client(
@@ -151,6 +182,7 @@ class MqttLink:
         client.on_connect_fail = self._connect_failed
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
+        client.on_taken = self._on_ack
         return client
 
     def _tls(self) -> ssl.SSLContext:

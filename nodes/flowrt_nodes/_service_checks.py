@@ -25,7 +25,7 @@ from flowrt.messages import ServiceState
 from flowrt.services import Grafana, Influx, Mqtt
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "tcp": 1883, "ssl": 8883, "http": 80, "https": 443}
-_WHAT = {"mqtt": "broker", "influxdb": "database", "grafana": "Grafana"}
+_WHAT = {"mqtt": "the broker", "influxdb": "the database", "grafana": "Grafana"}
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,14 +88,14 @@ def check(target: Target, timeout_s: float) -> Finding:
 
 def explain(target: Target, error: Exception) -> str:
     """What went wrong and what to do, without a secret in it."""
-    what = _WHAT.get(target.kind, "service")
+    what = _WHAT.get(target.kind, "the service")
     host, port, _ = _address(target.url)
     if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens on {host}:{port}: start the {what} (flowrt services up)"
+        return f"nothing listens on {host}:{port}: start {what} (flowrt services up)"
     if isinstance(error, TimeoutError):
-        return f"no answer from {host}:{port}: look at the firewall and at the {what}'s log"
+        return f"no answer from {host}:{port}: look at the firewall and at the log of {what}"
     if isinstance(error, socket.gaierror):
-        return f"the host name {host} is unknown: correct the address of the {what}"
+        return f"the host name {host} is unknown: correct the address of {what}"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {host}:{port} failed: {error.reason or error}: check the CA file and the host name"
     return f"{host}:{port}: {error}"

@@ -51,11 +51,10 @@ class Walkways:
 
     def on_road(self, places: Array, scale: Array, margin_m: float) -> Mask:
         """(N,): who is on the union of the roads, at least `margin_m` away from its border."""
-        inside = self._roads.contains(places).any(axis=1)
         reach = (margin_m * scale)[:, None]
-        for step in ((1, 0), (-1, 0), (0, 1), (0, -1)) if margin_m else ():
-            inside &= self._roads.contains(places + reach * np.array(step)).any(axis=1)
-        return np.asarray(inside)
+        steps = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)] if margin_m else [(0, 0)]
+        around = np.concatenate([places + reach * np.array(step) for step in steps])
+        return np.asarray(self._roads.contains(around).any(axis=1).reshape(len(steps), -1).all(axis=0))
 
     def crosswalk_depth_m(self, places: Array, scale: Array) -> Array:
         """(N, C): how far inside each crosswalk, negative outside."""

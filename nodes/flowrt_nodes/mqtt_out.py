@@ -18,10 +18,9 @@ import msgspec
 from flowrt import Context, Letter, Message, Objects, Outbox, Receipt, Retry, ServiceName, setting
 
 if TYPE_CHECKING:
-    from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from flowrt_nodes._mqtt import MqttLink
+    from flowrt_nodes._mqtt import MqttLink, ReadyProperties
 
 INFLIGHT = 20  # what brokers take unacknowledged by default
 _WINDOW = 1000
@@ -123,7 +122,7 @@ class MqttOut(Outbox):
         self._suspicious = self._renewed = False
         self._retained_at: dict[str, float] = {}
         self._rates: dict[str, tuple[float, float]] = {}
-        self._kinds: dict[tuple[int, bool], Properties] = {}
+        self._kinds: dict[tuple[int, bool], ReadyProperties] = {}
         self._make_validator()
         self._link: MqttLink | None = None
         link = MqttLink(
@@ -272,15 +271,16 @@ class MqttOut(Outbox):
             reason = self._early.pop(sent.mid)
         self._settle(flight, reason)
 
-    def _properties(self, letter: Letter) -> Properties:
+    def _properties(self, letter: Letter) -> ReadyProperties:
         """Shared by all letters alike: paho only reads them, and making them costs more than sending."""
         kind = letter.headers.get("expiry_s", 0), letter.attempts > 0
         properties = self._kinds.get(kind)
         if properties is None:
             from paho.mqtt.packettypes import PacketTypes
-            from paho.mqtt.properties import Properties
 
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+            from flowrt_nodes._mqtt import ReadyProperties
+
+            properties = ReadyProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
             properties.ContentType = CONTENT_TYPE
             if kind[0]:
                 properties.MessageExpiryInterval = kind[0]
@@ -291,13 +291,16 @@ class MqttOut(Outbox):
 
     def _breach(self, letter: Letter) -> str:
         """How the payload breaks its schema; empty where it does not, or is not looked at."""
-        spec = self.context.contract.topics.get(letter.headers.get("topic", ""))
-        if spec is None or self.validate == "off":
+        topic = letter.headers.get("topic", "")
+        if self.validate == "off" or not topic:
             return ""
         if self.validate == "sample":
-            self._looked[spec.topic] = count = self._looked.get(spec.topic, -1) + 1
+            self._looked[topic] = count = self._looked.get(topic, -1) + 1
             if count % _SAMPLE:
                 return ""
+        spec = self.context.contract.topics.get(topic)
+        if spec is None:
+            return ""
         breaches = self._validator.check(spec, msgspec.json.decode(letter.body))
         return f"breaks the contract: {'; '.join(map(str, breaches))}" if breaches else ""
 
@@ -377,6 +380,7 @@ class MqttOut(Outbox):
         for (_, resent), properties in self._kinds.items():
             if not resent:  # paho may send again what it holds: all of that shares these, and nothing new will
                 properties.UserProperty = ("resent", "true")
+                properties.forget()
         self._kinds = {}
         if under_way:
             self._losses += 1

@@ -45,7 +45,9 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
     ] = "snapshots"
     scene: Annotated[SceneName, setting("The scene whose zones and lines are drawn.")] = ""
     every_s: (
-        Annotated[float, setting("A picture of each camera this often, by capture time; without it only for events.", gt=0)]
+        Annotated[
+            float, setting("A picture of each camera this often, by capture time; without it only for events.", gt=0)
+        ]
         | None
     ) = None
     quality: Annotated[int, setting("JPEG quality.", ge=10, le=100)] = 85

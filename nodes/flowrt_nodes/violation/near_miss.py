@@ -97,7 +97,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             yield self._finding(a, pair[1], approach.at_s, facts, f"TTC {approach.ttc_s:.1f} s")
 
     def _encroached(self, tracks: Tracks, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
-        for row, other_id, pet_s in self._ground.step_on(bodies, self.pet_s):
+        for row, other_id, pet_s in self._ground.step_on(bodies, self.pet_s, self.between == "all"):
             other = rows.get(other_id)
             vehicle = row if bodies.vehicle[row] else other
             if vehicle is None:
