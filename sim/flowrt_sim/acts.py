@@ -27,11 +27,17 @@ VIOLATIONS = (
 LOOKALIKES = ("right_on_red", "past_line_at_red", "spill_back", "waiting_pedestrian", "hard_stop", "short_stop")
 EVERY_S = 140.0
 """Mean interval of each violation in mixed traffic, over all four legs."""
+OFTEN_S = 45.0
+"""The same for acts that need a rare situation, so that about as many really happen."""
 ALONE_S = 14.0
 """Mean interval of an act in a scenario of its own."""
 
 SCENARIOS: dict[str, dict[str, float]] = {
-    "mixed": {**dict.fromkeys(VIOLATIONS, EVERY_S), **dict.fromkeys(LOOKALIKES, EVERY_S)},
+    "mixed": {
+        **dict.fromkeys(VIOLATIONS, EVERY_S),
+        **dict.fromkeys(LOOKALIKES, EVERY_S),
+        **dict.fromkeys(("jaywalking", "jaywalking_midblock", "near_miss", "failure_to_yield", "wrong_way"), OFTEN_S),
+    },
     "calm": dict.fromkeys(("past_line_at_red", "waiting_pedestrian"), EVERY_S),
     "innocent": dict.fromkeys(LOOKALIKES, 25.0),
     **{name: {name: ALONE_S} for name in (*VIOLATIONS, *LOOKALIKES)},
@@ -207,7 +213,8 @@ class Director:
                 continue
             if any(v.in_exit < 62 or v.speed < 8 for v in world.traffic.outbound.get((leg, 1), ())):
                 continue
-            coming = any(v.route.exit == leg and v.route.exit_lane == 1 and v.to_line < 45 for v in world.vehicles)
+            bound = [v for v in world.vehicles if v.route.exit == leg and v.route.exit_lane == 1 and v.in_exit < 0]
+            coming = any(v.speed**2 > 5.0 * v.to_line or v.mode for v in bound)
             if coming or any(w.leg == leg and w.act for w in world.walkers):
                 continue
             kind = str(self.rng.choice(["car", "motorcycle", "van"]))
