@@ -167,11 +167,21 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
     def _counting_line(self, view: View, lane: int) -> int | None:
         """The line at which a lane is counted: the best kind among those that touch it."""
         polygon = view.polygons([self._lanes.names[lane]])
-        room = 0.02 * view.picture_px[0]
         for i, line in enumerate(self._lines):
             start, end = np.asarray(line.points, float)
-            along = start + np.linspace(0.05, 0.95, 10)[:, None] * (end - start)
-            if (polygon.depth(along)[:, 0] > -room).sum() >= 2:
+            way = end - start
+            across = np.array([-way[1], way[0]]) / max(float(np.hypot(*way)), 1e-9)
+            along = start + np.linspace(0.02, 0.98, 25)[:, None] * way
+            touching = np.zeros(len(along), bool)
+            for room in (
+                0.0,
+                0.01,
+                -0.01,
+                0.02,
+                -0.02,
+            ):  # of the picture's width: a line may lie just off its lane's end
+                touching |= polygon.contains(along + room * view.picture_px[0] * across)[:, 0]
+            if touching.mean() > 0.15:
                 return i
         return None
 
