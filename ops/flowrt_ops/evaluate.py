@@ -33,10 +33,9 @@ def seconds(text: str) -> float:
     return float(int(found.group(1)) * _UNITS_S[found.group(2)])
 
 
-def range_of(dashboard: Mapping[str, Any], panel: Mapping[str, Any] | None, to_s: float, span: str = "") -> Range:
-    """What a panel shows when the dashboard's range ends at `to_s`; its own `timeFrom` goes first, then `span`."""
-    own = (panel or {}).get("timeFrom") or span or str(dashboard["time"]["from"]).removeprefix("now-")
-    return Range(from_s=to_s - seconds(own), to_s=to_s)
+def range_of(dashboard: Mapping[str, Any], to_s: float, span: str = "") -> Range:
+    """What a dashboard shows when its range ends at `to_s`; span: of another length than its own."""
+    return Range(from_s=to_s - seconds(span or str(dashboard["time"]["from"]).removeprefix("now-")), to_s=to_s)
 
 
 def step_of(shown: Range, panel: Mapping[str, Any] | None = None) -> str:

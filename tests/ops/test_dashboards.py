@@ -130,6 +130,7 @@ MISTAKES = {
     "formats a column 'Pace'": lambda d: first(d, "table")["fieldConfig"]["overrides"][1]["matcher"].update(
         options="Pace"
     ),
+    "InfluxDB 3 Core reads 3 days": lambda d: d.update(time={"from": "now-7d", "to": "now"}),
     "schemaVersion": lambda d: d.update(schemaVersion=36),
 }
 

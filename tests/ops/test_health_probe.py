@@ -222,7 +222,7 @@ def test_an_empty_port_says_what_to_do() -> None:
         scheme = "mqtt" if kind == "mqtt" else "http"
         found = check(Target(name=kind, kind=kind, url=f"{scheme}://127.0.0.1:{port}"), 2.0).state
         assert found.status == "down"
-        assert found.error.startswith(f"nothing listens on 127.0.0.1:{port}: start the ")
+        assert found.error.startswith(f"nothing listens on 127.0.0.1:{port}: start ")
 
 
 def test_a_service_that_accepts_and_says_nothing_is_down_in_time() -> None:

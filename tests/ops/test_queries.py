@@ -31,7 +31,7 @@ ALL = list(every_query())
 def test_it_returns_data(
     database: Reader, dashboard: Mapping[str, Any], panel: Mapping[str, Any] | None, query: Found
 ) -> None:
-    shown = range_of(dashboard, panel, END_S)
+    shown = range_of(dashboard, END_S)
     if query.where == "annotation":
         shown = Range(from_s=END_S - 6 * 3600, to_s=END_S)  # grave events are rare: within minutes there may be none
     series = ask(database, query, shown, step_of(shown, panel))
@@ -52,7 +52,7 @@ def test_it_returns_data(
 def test_a_table_has_the_columns_it_names(database: Reader, panel: Mapping[str, Any]) -> None:
     dashboard = next(dashboard for dashboard in BUILT if panel in list(panels_of(dashboard)))
     query = next(query for query in queries_of(dashboard) if query.name == panel["title"])
-    shown = range_of(dashboard, panel, END_S)
+    shown = range_of(dashboard, END_S)
     first = ask(database, query, shown, step_of(shown, panel))[0]
     has = {"Time" if column == "time" else column for column in first.columns} | set(first.tags)
     options = panel["transformations"][0]["options"]
@@ -76,7 +76,7 @@ def test_an_intersection_is_told_from_the_others(database: Reader, site: str) ->
     for dashboard, panel, query in ALL:
         if query.where != "panel" or '"site"' not in query.text.partition("GROUP BY")[2]:
             continue
-        shown = range_of(dashboard, panel, END_S)
+        shown = range_of(dashboard, END_S)
         series = ask(database, query, shown, step_of(shown, panel), {"site": site})
         seen = {one.tags["site"] for one in series if "site" in one.tags}
         assert seen == {site}, query.place

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,4 +58,7 @@ def _docker() -> list[str]:
     docker = shutil.which("docker")
     if docker is None:
         return ["docker      missing: fine, `flowrt services up` does without"]
+    plugin = subprocess.run([docker, "compose", "version"], capture_output=True, text=True, check=False)
+    if plugin.returncode != 0:
+        return [f"docker      at {docker}, without its compose plugin: install docker-compose-plugin"]
     return [f"docker      at {docker}: `flowrt services init`, then `docker compose -f docker/compose.yaml up`"]

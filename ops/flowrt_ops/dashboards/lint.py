@@ -21,6 +21,7 @@ from flowrt_ops.dashboards.query import LIVE, LONG
 BUCKETS = {LIVE: "monitoring", LONG: "analytics"}
 _NOT_IN_EVERY_VERSION = ("SHOW DATABASES", "SHOW SERIES", "SLIMIT", "SOFFSET", "SAMPLE(", "HOLT_WINTERS", " INTO ")
 _RETENTION_POLICY = re.compile(r'FROM\s+"[^"]+"\s*\.', re.IGNORECASE)
+_DAYS_MOST = 3
 _BUILT_IN = {"__interval", "__interval_ms", "__value"}
 
 Measurements = Mapping[str, MeasurementSpec]
@@ -73,6 +74,9 @@ def _frame(dashboard: Mapping[str, Any]) -> Iterator[str]:
     if TAG not in dashboard.get("tags", ()):
         yield f"has no tag '{TAG}', so that the other dashboards do not link to it"
     variables = {variable["name"] for variable in dashboard.get("templating", {}).get("list", ())}
+    own = str(dashboard.get("time", {}).get("from", ""))
+    if own.endswith("d") and int(own.removeprefix("now-")[:-1]) > _DAYS_MOST:
+        yield f"opens with {own}; InfluxDB 3 Core reads {_DAYS_MOST} days at most"
     text = str(dashboard)
     used = set(re.findall(r"\$\{(\w+)", text)) - _BUILT_IN
     for name in sorted(used - variables):

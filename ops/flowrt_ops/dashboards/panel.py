@@ -29,11 +29,10 @@ def _panel(
     overrides: Sequence[dict[str, Any]] = (),
     transformations: Sequence[dict[str, Any]] = (),
     min_step: str = "",
-    span: str = "",
     empty: str = "no data",
     **defaults: Any,
 ) -> Panel:
-    """min_step: shortest step in time; span: shows so much time whatever the dashboard's range is."""
+    """min_step: the panel's shortest step in time."""
     field: dict[str, Any] = {"unit": unit, "noValue": empty, "mappings": [], "thresholds": thresholds(), **defaults}
     field.setdefault("color", {"mode": "palette-classic"})
     if custom is not None:
@@ -51,8 +50,6 @@ def _panel(
     }
     if min_step:
         panel["interval"] = min_step
-    if span:
-        panel["timeFrom"] = span
     return panel
 
 

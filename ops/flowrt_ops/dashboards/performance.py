@@ -225,17 +225,16 @@ MODEL = Row(
 )
 
 LONG_TERM = Row(
-    "Thirty days",
+    "Long term",
     [
         lines(
             "Frame rate over days",
-            "Mean per minute, kept for 30 days.",
+            "Mean per minute, kept for 30 days: choose a longer time at the top.",
             steps(
                 'mean("fps")', "fps_per_minute", of=["camera"], by=["camera_id"], alias="$tag_camera_id", source=LONG
             ),
             size=(24, 7),
             unit=FPS,
-            span="7d",
             min_step="1m",
         ),
     ],

@@ -101,9 +101,8 @@ VOLUME = Row(
         ),
         heat(
             "Vehicles by hour",
-            "The last seven days: one row per lane, one cell per hour.",
+            "One row per lane, one cell per hour. Kept for 30 days: choose a longer time at the top.",
             select('sum("vehicle_count")', "vehicles_per_5m", every="1h", fill="none", source=LONG, **_BY_LANE),
-            span="7d",
             min_step="1h",
         ),
     ],
@@ -252,6 +251,6 @@ DASHBOARD = Dashboard(
         Variable(name="site", label="Intersection", measurement="traffic_flow", tag="site"),
         Variable(name="lane", label="Lane", measurement="traffic_flow", tag="lane_id"),
     ],
-    span="6h",
+    span="24h",
     refresh="1m",
 )

@@ -118,13 +118,12 @@ WHEN = Row(
         ),
         heat(
             "Violations by hour",
-            "The last seven days: one row per rule, one cell per hour. Kept for 30 days.",
+            "One row per rule, one cell per hour. Kept for 30 days: choose a longer time at the top.",
             select(
                 'sum("count")', "violations_per_hour", of=["camera"], by=["violation_category"], every="1h",
                 alias="$tag_violation_category", source=LONG,
             ),
             size=(24, 8),
-            span="7d",
             min_step="1h",
             empty="no violation",
         ),

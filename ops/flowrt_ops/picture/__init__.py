@@ -63,12 +63,13 @@ def draw_all(url: str, folder: Path, *, site: str = "", to_s: float = 0.0, span:
 def draw(dashboard: Mapping[str, Any], reader: Reader, *, site: str = "", to_s: float, span: str = "") -> Canvas:
     """One dashboard with the data of the time that ends at `to_s`. site: only this intersection; empty for all."""
     chosen = {"site": site} if site else {}
+    shown = range_of(dashboard, to_s, span)
     bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
     canvas = Canvas(WIDTH, _HEAD + bottom * _ROW + _MARGIN)
     canvas.rect(0, 0, canvas.width, canvas.height, PAGE)
-    _head(canvas, dashboard, site or "All", range_of(dashboard, None, to_s, span))
+    _head(canvas, dashboard, site or "All", shown)
     queries = list(queries_of(dashboard))
-    marks = _marks(dashboard, reader, queries, range_of(dashboard, None, to_s, span), chosen)
+    marks = _marks(dashboard, reader, queries, shown, chosen)
     column = (WIDTH - 2 * _MARGIN + _GAP) / 24
     for panel in dashboard["panels"]:
         place = panel["gridPos"]
@@ -82,8 +83,7 @@ def draw(dashboard: Mapping[str, Any], reader: Reader, *, site: str = "", to_s: 
             canvas.words(box.x + 4, box.y + 21, f"⌄  {panel['title']}", size=15, bold=True)
             continue
         own = [query for query in queries if query.where == "panel" and query.name == panel["title"]]
-        shown = range_of(dashboard, panel, to_s, span)
-        _panel(canvas, box, panel, own, reader, shown, chosen, marks if not panel.get("timeFrom") else ())
+        _panel(canvas, box, panel, own, reader, shown, chosen, marks)
     return canvas
 
 
@@ -98,8 +98,7 @@ def _panel(
     marks: Sequence[tuple[float, str]],
 ) -> None:
     canvas.rect(box.x, box.y, box.w, box.h, CARD, radius=4, edge=EDGE)
-    title = panel["title"] + (f"  (last {panel['timeFrom']})" if panel.get("timeFrom") else "")
-    canvas.words(box.x + 10, box.y + 20, title, size=13, color=TEXT, bold=True, room=box.w - 20)
+    canvas.words(box.x + 10, box.y + 20, panel["title"], size=13, color=TEXT, bold=True, room=box.w - 20)
     inner = Box(x=box.x + 10, y=box.y + 30, w=box.w - 20, h=box.h - 36)
     step = step_of(shown, panel)
     answers = [(query, ask(reader, query, shown, step, chosen)) for query in queries]
