@@ -39,7 +39,7 @@ bench: test-tools
 
 # What is made from something else, and committed; tests tell when it is stale.
 made: install
-	$(BIN)/flowrt contract docs
+	$(BIN)/flowrt contract docs -o docs
 	$(BIN)/flowrt contract asyncapi -o schemas/asyncapi.yaml
 	$(BIN)/flowrt contract acl -o docker/mosquitto/acl
 	$(BIN)/flowrt schema -o schemas/flow.schema.json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import textwrap
+import threading
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from flowrt.flow import Flow
 from flowrt.load import load
 from flowrt.plan import Plan
 from flowrt.runtime import ReloadFailed, Runtime
+from flowrt.watch import Reloader
 from tests.runtime.conftest import Bench
 
 FLOW = """
@@ -255,8 +257,11 @@ def random_flow(rng: random.Random, bench: Bench) -> str:
     return "\n".join(lines)
 
 
-def test_hundreds_of_random_edits_under_load_lose_nothing(bench: Bench) -> None:
-    rng = random.Random(7)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_a_thousand_random_edits_under_load_with_a_failing_sink_lose_nothing(bench: Bench, seed: int) -> None:
+    """Five times 200 edits; the sink's outside is away at random. Every event of an unreloaded run arrives, in order."""
+    rng = random.Random(seed)
     runtime = start(bench, random_flow(rng, bench))
     for i in range(200):
         flow = bench.flow(random_flow(rng, bench))
@@ -284,6 +289,48 @@ def same_graph(runtime: Runtime, flow: Flow) -> bool:
         assert cell.node == flow.nodes[name].settings
         assert cell.name == name
     return True
+
+
+def test_an_edit_while_a_node_opens_waits_for_it_and_the_flow_goes_on(bench: Bench) -> None:
+    (bench.folder / "nodes" / "heavy.py").write_text(
+        textwrap.dedent('''
+            import time
+            from typing import Annotated
+            from flowrt import Record, Transform, setting
+
+            class Heavy(Transform):
+                """Takes its time to open, as a model does to compile."""
+                model: Annotated[str, setting("Which.", restart=True)] = "a"
+
+                def open(self, context):
+                    time.sleep(0.6)
+
+                def process(self, record: Record) -> Record:
+                    return record
+        ''')
+    )
+    runtime = start(bench, FLOW)
+    reloader = Reloader(runtime)
+    with_heavy = FLOW + "heavy: {type: heavy, from: count}\nalso: {type: keep, from: heavy}"
+    bench.flow(with_heavy)
+    first = threading.Thread(target=reloader.reload, args=("first",))
+    first.start()
+    time.sleep(0.2)
+    before = runtime.cells["end"].n_in
+    bench.flow(with_heavy.replace("type: total", "type: total, factor: 5"))
+    second = threading.Thread(target=reloader.reload, args=("second",))
+    second.start()
+    time.sleep(0.2)
+    assert "heavy" not in runtime.cells, "still opening"
+    assert runtime.cells["end"].n_in > before + 20, "and the flow goes on meanwhile"
+    first.join()
+    second.join()
+    assert [report.ok for report in reloader.history] == [True, True]
+    assert "heavy" in runtime.cells
+    assert runtime.cells["sum"].node.factor == 5
+    assert reloader.history[1].plan["added"] == []
+    runtime.stop()
+    complete(runtime)
 
 
 def test_plan_lines_say_what_is_forgotten(bench: Bench) -> None:
