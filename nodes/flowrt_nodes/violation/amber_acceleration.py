@@ -14,6 +14,9 @@ from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import AMBER, SignalPhase
 from flowrt_nodes._view import View, homography_complaints
 
+LATE_S = 0.6
+"""Who is first seen on the approach later than this after amber onset was not on it then."""
+
 
 class AmberAcceleration(SignalRule, kw_only=True):
     """At amber, still ahead of the stop line, a vehicle is more than `gain` faster than it was at amber onset.
@@ -72,7 +75,9 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
             for row in np.flatnonzero(coming).tolist():
                 if table["onset_s"][rows[row], line] != phase.since_s:
                     table["onset_s"][rows[row], line] = phase.since_s
-                    table["onset_kmh"][rows[row], line] = self._speed_at(tracks, row, phase.since_s)
+                    late = tracks.time_s - phase.since_s > LATE_S
+                    onset_kmh = float("nan") if late else self._speed_at(tracks, row, phase.since_s)
+                    table["onset_kmh"][rows[row], line] = onset_kmh
                 finding = self._judge(tracks, row, line, phase, float(table["onset_kmh"][rows[row], line]))
                 if finding is not None:
                     yield finding

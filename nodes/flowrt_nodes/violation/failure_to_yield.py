@@ -32,7 +32,7 @@ class FailureToYield(SignalRule):
         float, setting("Looking this far ahead along a pedestrian's walk; 0 for not.", ge=0, le=5)
     ] = 0.8
     leaving_s: Annotated[float, setting("Who is off the area this soon is no reason to wait.", ge=0, le=5)] = 0.4
-    faster_than_kmh: Annotated[float, setting("Slower vehicles are waiting.", ge=0, le=30)] = 7.0
+    faster_than_kmh: Annotated[float, setting("Slower vehicles are waiting.", ge=0, le=30)] = 9.0
     severity: Annotated[Severity, setting("How grave.")] = "high"
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
