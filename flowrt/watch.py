@@ -23,6 +23,7 @@ from watchdog.observers.polling import PollingObserver
 
 from flowrt.flow import Flow
 from flowrt.load import load
+from flowrt.load.report import locate
 from flowrt.plan import Plan
 from flowrt.problem import FlowError, Problem
 from flowrt.runtime import ReloadFailed, Runtime
@@ -132,7 +133,11 @@ class Reloader:
         try:
             facts = apply(self.runtime, plan, strict=self.strict)
         except ReloadFailed as error:
-            problem = Problem(file=str(self.path), line=0, column=0, path="", message=str(error))
+            mark = locate(self.path, "nodes", error.node)
+            problem = Problem(
+                file=mark.file, line=mark.line, column=mark.column, path=f"nodes.{error.node}" if error.node else "",
+                message=str(error),
+            )  # fmt: skip
             self.runtime.problems = [msgspec.to_builtins(problem)]
             return report(False, str(error), plan=plan.names(), lines=plan.lines(), problems=[problem])
         self.runtime.problems = []

@@ -24,6 +24,7 @@ from flowrt.delivery import Delivery
 from flowrt.flow import Flow
 from flowrt.journal import Journal, JournalBusy, data_folder, journal_path
 from flowrt.load import load
+from flowrt.load.report import locate
 from flowrt.problem import FlowError, Problem
 from flowrt.runtime import Runtime, StartFailed
 
@@ -199,12 +200,14 @@ class _Run:
 
 
 def _start_problem(flow: Flow, error: StartFailed) -> Problem:
+    mark = locate(flow.path, "nodes", error.node)
     return Problem(
-        file=str(flow.path),
-        line=0,
-        column=0,
+        file=mark.file,
+        line=mark.line,
+        column=mark.column,
+        end_column=mark.end_column,
         path=f"nodes.{error.node}",
-        message=f"{error.node} can't start: {error.reason or type(error.reason).__name__}",
+        message=str(error),
         hint="nothing was started; FLOWRT_DEBUG=1 shows where it was raised",
     )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Literal
 
-from flowrt.document import Mapping, Mark, Scalar, Sequence, Yaml
+from flowrt.document import Mapping, Mark, Scalar, Sequence, Yaml, read_document
 from flowrt.problem import Problem, did_you_mean
 
 MAX_COMPARED = 50_000
@@ -68,6 +69,21 @@ def _child(node: Yaml, step: str | int) -> Yaml | None:
     if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
         return node.items[step]
     return None
+
+
+def locate(path: Path, *steps: str | int) -> Mark:
+    """Where something stands in a flow file that was read before; the file as a whole where it can't be found any more."""
+    root = read_document(path, str(path), [])
+    whole = Mark(str(path), 0, 0)
+    if root is None or not steps:
+        return whole
+    holder = root
+    for step in steps[:-1]:
+        below = _child(holder, step)
+        if not isinstance(below, Mapping):
+            return whole
+        holder = below
+    return holder.keys.get(str(steps[-1]), whole)
 
 
 def plain(node: Yaml) -> object:

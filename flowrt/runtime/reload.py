@@ -96,7 +96,7 @@ def _open_new(runtime: Runtime, plan: Plan) -> dict[str, Node]:
     except StartFailed as error:
         for node in fresh.values():
             runtime.close_node(node)
-        raise ReloadFailed(f"{error}; the reload was rolled back") from error
+        raise ReloadFailed(f"{error}; the reload was rolled back", error.node) from error
     return fresh
 
 
@@ -129,7 +129,9 @@ def _reconfigure(runtime: Runtime, plan: Plan) -> None:
                     _settle(runtime.cells[step.was], plan.old, step.was, step)
                 except Exception as again:
                     log.error("%s: taking the change back failed: %s", step.was, again)
-            raise ReloadFailed(f"{change.name} refuses the change: {error}; the reload was rolled back") from error
+            raise ReloadFailed(
+                f"{change.name} refuses the change: {error}; the reload was rolled back", change.name
+            ) from error
 
 
 def _settle(cell: Cell, flow: Flow, name: str, change: Change) -> None:

@@ -39,7 +39,11 @@ class StartFailed(Exception):
 
 
 class ReloadFailed(Exception):
-    """A reload was rolled back; the old flow goes on as it was."""
+    """A reload was rolled back; the old flow goes on as it was. `node` names who was the reason, where it was one node."""
+
+    def __init__(self, message: str, node: str = "") -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class Runtime:
