@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flowrt.clock import Clock
 from flowrt.journal.lock import JournalLock
-from flowrt.journal.rows import EventRow, LetterRow, Limits, letter_of, size_of
+from flowrt.journal.rows import EventRow, Limits, ReadRow, letter_of, size_of
 from flowrt.journal.salvage import finish_interrupted, is_sound, salvage
 from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, file_mb, percentiles
 from flowrt.journal.steady import SteadyClock
@@ -128,7 +128,7 @@ class Journal:
                 self._changed.wait(1.0)
             if self._closing:
                 raise JournalClosed(f"{len(letters)} letters for '{outbox}' came too late: the journal is closed")
-            self._appends.append(Append(outbox, letters, events, origin_ns, done))
+            self._appends.append(Append(outbox, letters, events, origin_ns, done, size))
             self._buffered += len(letters)
             self._buffered_bytes += size
             self._changed.notify_all()
@@ -190,7 +190,7 @@ class Journal:
             after = rows[-1][0]  # where all of these are on their way out, there may be others behind them
         return letters
 
-    def _letter(self, outbox: str, row: LetterRow) -> Letter | None:
+    def _letter(self, outbox: str, row: ReadRow) -> Letter | None:
         letter = letter_of(row, attempts=int(row[0] <= self._leftover))
         if letter is None:
             self._log.error("letter %d of '%s' is damaged in the journal; it is a dead letter now", row[0], outbox)
@@ -400,7 +400,7 @@ class Journal:
                         (now_ns - item.origin_ns) / 1e6
                     )
                 self._buffered -= len(item.letters)
-                self._buffered_bytes -= sum(map(size_of, item.letters)) + sum(len(e.payload) for e in item.events)
+                self._buffered_bytes -= item.size
             self._changed.notify_all()
         for item in taken:
             if item.done is not None:

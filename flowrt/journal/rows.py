@@ -52,7 +52,11 @@ PRAGMA user_version = 1;
 
 LETTER_COLUMNS: Final = "number, outbox, urgency, queued_s, time_s, id, address, headers, body, crc"
 
+READ_COLUMNS: Final = LETTER_COLUMNS.replace(" id, address", " CAST(id AS BLOB), CAST(address AS BLOB)")
+"""For reading letters: bytes are checked by CRC before they are taken for text."""
+
 LetterRow = tuple[int, int, int, float, float, str, str, bytes, bytes, int]
+ReadRow = tuple[int, int, int, float, float, bytes, bytes, bytes, bytes, int]
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -105,21 +109,21 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 def row_of(letter: Letter, number: int, outbox: int, queued_s: float) -> LetterRow:
     """The row of a letter."""
     headers = _encode(letter.headers) if letter.headers else b"{}"
-    crc = _crc(letter.id, letter.address, headers, letter.body)
+    crc = _crc(letter.id.encode(), letter.address.encode(), headers, letter.body)
     rank = RANK[letter.urgency]
     return (number, outbox, rank, queued_s, letter.time_s, letter.id, letter.address, headers, letter.body, crc)
 
 
-def letter_of(row: LetterRow, attempts: int) -> Letter | None:
+def letter_of(row: ReadRow, attempts: int) -> Letter | None:
     """The letter of a row; None where the row's content is damaged."""
     number, _, rank, _, time_s, name, address, headers, body, crc = row
     try:
         if _crc(name, address, headers, body) != crc:
             return None
         return Letter(
-            id=name,
+            id=name.decode(),
             time_s=time_s,
-            address=address,
+            address=address.decode(),
             body=body,
             urgency=URGENCIES[rank],
             headers=_decode(headers) if headers != b"{}" else {},
@@ -130,8 +134,8 @@ def letter_of(row: LetterRow, attempts: int) -> Letter | None:
         return None  # a column holds something of another type: damaged all the same
 
 
-def _crc(name: str, address: str, headers: bytes, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(headers, zlib.crc32(f"{name}\0{address}".encode())))
+def _crc(name: bytes, address: bytes, headers: bytes, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(b"\0".join((name, address, headers))))
 
 
 def data_folder() -> Path:

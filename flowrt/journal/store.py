@@ -17,6 +17,8 @@ import msgspec
 
 from flowrt.journal.rows import (
     LETTER_COLUMNS,
+    RANK,
+    READ_COLUMNS,
     ROW_OVERHEAD_BYTES,
     SCHEMA,
     SIZE_SQL,
@@ -24,6 +26,7 @@ from flowrt.journal.rows import (
     EventRow,
     LetterRow,
     Limits,
+    ReadRow,
     connect,
     row_of,
     size_of,
@@ -49,6 +52,7 @@ class Append(msgspec.Struct):
     events: Sequence[EventRow]
     origin_ns: int
     done: threading.Event | None
+    size: int
 
 
 class Work(msgspec.Struct):
@@ -314,7 +318,7 @@ class Store:
         tallies = self.tallies.get(outbox)
         if tallies is None:
             tallies = self.tallies[outbox] = [Tally() for _ in URGENCIES]
-        tally = tallies[URGENCIES.index(letter.urgency)]
+        tally = tallies[RANK[letter.urgency]]
         tally.letters += sign
         tally.bytes += sign * size_of(letter)
 
@@ -327,10 +331,10 @@ class Store:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def read(self, outbox: str, after: int, limit: int) -> list[LetterRow]:
+    def read(self, outbox: str, after: int, limit: int) -> list[ReadRow]:
         """The next rows of an outbox, in order of acceptance."""
         sql = (
-            f"SELECT {LETTER_COLUMNS} FROM letters WHERE number > ? "
+            f"SELECT {READ_COLUMNS} FROM letters WHERE number > ? "
             "AND outbox = (SELECT key FROM outboxes WHERE name = ?) ORDER BY number LIMIT ?"
         )
         return self.reader.execute(sql, (after, outbox, limit)).fetchall()

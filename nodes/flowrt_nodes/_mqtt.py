@@ -252,6 +252,7 @@ class MqttLink:
                     sent.wait_for_publish(1.0)
                 except (RuntimeError, ValueError) as error:
                     self._log.debug("the farewell was not sent: %s", error)
+        self.up.clear()  # going is no trouble
         self.client.disconnect()
         self.client.loop_stop()
         self._let_go()
