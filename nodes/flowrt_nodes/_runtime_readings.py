@@ -45,6 +45,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: dict[str, int]
     waiting: dict[str, str]
     latency_ms: dict[str, float | None]
+    problems: list[dict[str, Any]] = []
 
     @classmethod
     def of(cls, status: Mapping[str, Any], time_s: float) -> Readings:
@@ -64,6 +65,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
                 if sink.get("state") == "waiting"
             },
             latency_ms=_worst_latency(sinks),
+            problems=list(status.get("problems") or []),
         )
 
     @property
@@ -174,6 +176,19 @@ def camera_reasons(
         nothing_else = int(facts.get("out", 0)) == int(then.get("out", 0))
         (critical if facts.get("type") == DETECT and nothing_else else degraded).append(text)
     return critical, degraded
+
+
+def edit_reasons(now: Readings) -> list[str]:
+    """What is wrong with the flow file as it is now, while the flow goes on as it was; the first few findings."""
+    found = []
+    for problem in now.problems[:3]:
+        place = str(problem.get("file", "")).replace("\\", "/").rpartition("/")[2]
+        if problem.get("line"):
+            place += f":{problem['line']}:{problem['column']}"
+        found.append(f"flow file: {place}: {problem.get('message', '')}")
+    if len(now.problems) > len(found):
+        found.append(f"flow file: {len(now.problems) - len(found)} more problems: `flowrt check` lists them")
+    return found
 
 
 def outbox_reasons(now: Readings, before: Readings | None, limit: int) -> list[str]:

@@ -23,11 +23,12 @@ class Walkways:
     """
 
     def __init__(self, view: View, roads: Sequence[str], crosswalks: Sequence[str]) -> None:
-        """roads, crosswalks: zone names; when empty, all zones of these kinds."""
+        """roads, crosswalks: zone names; when empty, those of kind carriageway, else of the other kinds of road; and crosswalks."""
         scene = view.scene
         self.view = view
         self.crosswalks = [scene.zones[name] for name in crosswalks] or scene.zones_of("crosswalk")
-        roads = list(roads) or [zone.name for zone in scene.zones_of(*ROADS)]
+        drawn = scene.zones_of("carriageway") or scene.zones_of(*ROADS)
+        roads = list(roads) or [zone.name for zone in drawn]
         self._roads, self._crosswalks = self._polygons(roads), self._polygons([zone.name for zone in self.crosswalks])
 
     def _polygons(self, names: Sequence[str]) -> PolygonSet:

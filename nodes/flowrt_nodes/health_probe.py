@@ -19,7 +19,7 @@ import psutil
 
 from flowrt import Context, Feed, Health, Objects, Performance, Source, setting
 from flowrt.messages import ServiceState
-from flowrt_nodes._runtime_readings import Readings, Stalls, camera_reasons, outbox_reasons
+from flowrt_nodes._runtime_readings import Readings, Stalls, camera_reasons, edit_reasons, outbox_reasons
 from flowrt_nodes._service_checks import check, targets
 
 MB = 1024.0 * 1024.0
@@ -137,6 +137,7 @@ class HealthProbe(Source):
         for name, state in self._services.items():
             if state.status == "down":
                 degraded.append(f"{name}: {state.error}")
+        degraded += edit_reasons(now)
         degraded += outbox_reasons(now, before, self.max_outbox)
         if cpu > self.max_cpu:
             degraded.append(f"CPU: {cpu:.0f} % in use: lower a camera's fps, or use `every` at the detector")

@@ -25,7 +25,7 @@ class Jaywalking(SignalRule):
     """
 
     roads: Annotated[
-        list[ZoneName], setting("Zones; when empty all of kind carriageway, lane, box, intersection, conflict.")
+        list[ZoneName], setting("Zones; when empty those of kind carriageway, else lane, box, intersection, conflict.")
     ] = []
     crosswalks: Annotated[list[ZoneName], setting("Zones; all of kind crosswalk when empty.")] = []
     kerb_m: Annotated[float, setting("Nearer to the road's border than this is still the kerb.", ge=0, le=5)] = 0.4

@@ -27,7 +27,7 @@ class Stopped(SignalRule):
     two-wheelers, where `ignore` names them; people on foot.
     """
 
-    zones: Annotated[list[ZoneName], setting("Zones; all of kind no_stopping and box when empty.")] = []
+    zones: Annotated[list[ZoneName], setting("Zones; all of kind no_stopping when empty.")] = []
     hold_s: Annotated[float, setting("Standing this long is a violation.", gt=0, le=3600)] = 8.0
     slower_than_kmh: Annotated[float, setting("Slower than this is standing.", gt=0, le=20)] = 6.0
     radius_m: Annotated[float, setting("A standing vehicle stays within this radius.", gt=0, le=10)] = 1.2
@@ -44,13 +44,13 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
 
     def check(self, view: CheckView) -> Iterable[Complaint]:
         scene = view.scene(self.scene)
-        if scene is not None and not self.zones and not scene.zones_of("no_stopping", "box"):
+        if scene is not None and not self.zones and not scene.zones_of("no_stopping"):
             hint = "give a zone `kind: no_stopping`, or name zones in `zones`"
             yield Complaint(("scene",), f"scene '{self.scene}' has no zone where stopping is forbidden", hint)
 
     def prepare(self, view: View) -> None:
         scene = view.scene
-        self._names = self.zones or [zone.name for zone in scene.zones_of("no_stopping", "box")]
+        self._names = self.zones or [zone.name for zone in scene.zones_of("no_stopping")]
         self._polygons = view.polygons(self._names)
         self._groups = [scene.zones[name].signal for name in self._names]
         self.table(
