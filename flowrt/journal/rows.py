@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,6 +136,23 @@ def letter_of(row: ReadRow, attempts: int) -> Letter | None:
 
 def _crc(name: bytes, address: bytes, headers: bytes, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(b"\0".join((name, address, headers))))
+
+
+def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Numbers as (first, last) of each run without gaps, ascending."""
+    runs: list[tuple[int, int]] = []
+    first = last = None
+    for number in sorted(numbers):
+        if first is None or last is None:
+            first = last = number
+        elif number <= last + 1:
+            last = number
+        else:
+            runs.append((first, last))
+            first = last = number
+    if first is not None and last is not None:
+        runs.append((first, last))
+    return runs
 
 
 def data_folder() -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from flowrt.journal.rows import SCHEMA, connect
+from flowrt.journal.rows import SCHEMA, connect, runs_of
 
 _TABLES = {"outboxes": "key", "letters": "number", "dead_letters": "number"}
 _SIDES = ("-wal", "-shm")
@@ -91,7 +91,7 @@ def salvage(path: Path) -> Salvage:
     path.rename(aside)
     _set_sides_aside(path, aside)
     new.rename(path)
-    return Salvage(letters, events, _ranges(lost["letters"]), aside)
+    return Salvage(letters, events, tuple(runs_of(lost["letters"])), aside)
 
 
 def _new(path: Path) -> Path:
@@ -237,17 +237,6 @@ def _name_outboxes(target: sqlite3.Connection) -> None:
             f"INSERT OR IGNORE INTO outboxes(key, name) SELECT DISTINCT outbox, 'recovered-' || outbox FROM {table} "
             "WHERE outbox NOT IN (SELECT key FROM outboxes)"
         )
-
-
-def _ranges(numbers: list[int]) -> tuple[tuple[int, int], ...]:
-    """Sorted numbers as (first, last) of each run."""
-    runs: list[tuple[int, int]] = []
-    for number in sorted(set(numbers)):
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    return tuple(runs)
 
 
 def _try(read: Callable[[], Any]) -> Any:

@@ -29,6 +29,7 @@ from flowrt.journal.rows import (
     ReadRow,
     connect,
     row_of,
+    runs_of,
     size_of,
 )
 from flowrt.node import Letter, Urgency
@@ -134,7 +135,8 @@ class Store:
                 self._upsert(work.events, now_s)
             surprises = False
             for outbox, letters in work.delivered.items():
-                done = link.executemany("DELETE FROM letters WHERE number = ?", [(x.number,) for x in letters]).rowcount
+                runs = runs_of([letter.number for letter in letters])
+                done = link.executemany("DELETE FROM letters WHERE number BETWEEN ? AND ?", runs).rowcount
                 counts.setdefault(outbox, Counts()).delivered += done
                 surprises = surprises or done != len(letters)  # a limit took some of them meanwhile
             for outbox, number, reason in work.dead:

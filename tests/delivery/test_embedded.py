@@ -29,7 +29,6 @@ from tests.delivery.world import violation, world, zone_event
 from tests.harness import context, opened
 from tests.servers import mosquitto, need
 
-
 # amqtt leaves the sockets of clients that went by themselves to the collector
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

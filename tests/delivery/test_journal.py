@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import sqlite3
@@ -13,9 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowrt.clock import SystemClock, VirtualClock
 from flowrt.journal import EventRow, Journal, JournalBusy, JournalClosed, JournalView, Limits, journal_path
+from flowrt.journal.rows import runs_of
 from flowrt.node import Letter
 from tests.delivery.outside import eventually, letters
 
@@ -59,6 +63,13 @@ def test_letters_come_out_as_they_went_in(tmp_path: Path, kept: str) -> None:
     eventually(lambda: journal.tally("out").delivered == 1)
     assert everything(journal) == []
     journal.close()
+
+
+@given(st.lists(st.integers(1, 60)))
+def test_runs_hold_exactly_the_numbers(numbers: list[int]) -> None:
+    runs = runs_of(numbers)
+    assert {n for first, last in runs for n in range(first, last + 1)} == set(numbers)
+    assert all(after[0] > before[1] + 1 for before, after in itertools.pairwise(runs))
 
 
 def test_letters_on_their_way_out_hide_none_behind_them() -> None:
