@@ -1,0 +1,54 @@
+"""The examples of the pages about scenes and rules are flows that load."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from flowrt_nodes._spat import parse
+
+from flowrt.load import read
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def blocks(page: str, mark: str) -> list[str]:
+    """The code blocks of a page that begin with ```mark."""
+    return re.findall(rf"^```{mark}\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def problems(file: Path) -> list[str]:
+    """What is wrong with a flow, apart from a model that this folder lacks."""
+    return [str(p) for p in read(file)[1] if p.severity == "error" and "flowrt-traffic" not in p.message]
+
+
+def test_the_scene_page(tmp_path: Path) -> None:
+    [text] = blocks("scene.md", "yaml scene")
+    (tmp_path / "flow.yaml").write_text(text)
+    assert problems(tmp_path / "flow.yaml") == []
+
+
+def test_the_rules_page(tmp_path: Path) -> None:
+    [scene] = blocks("scene.md", "yaml scene")
+    (tmp_path / "scene.yaml").write_text(yaml.safe_dump({"scene": yaml.safe_load(scene)["scene"]}))
+    [text] = blocks("rules.md", "yaml flow")
+    (tmp_path / "flow.yaml").write_text(text)
+    assert problems(tmp_path / "flow.yaml") == []
+
+
+@pytest.mark.parametrize("payload", blocks("rules.md", "json"))
+def test_the_payloads_on_the_rules_page(payload: str) -> None:
+    found = parse(json.loads(payload), 1_777_888_800.0)
+    assert set(found.states.values()) == {"stop-and-remain"}
+
+
+def test_the_rules_page_names_every_rule() -> None:
+    from flowrt.catalog import Catalog
+
+    page = (DOCS / "rules.md").read_text()
+    for name in Catalog().names():
+        if name.startswith(("violation", "signal.")):
+            assert f"`{name}`" in page
