@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from flowrt import Letter, Retry
+from flowrt import Context, Letter, Message, Objects, Performance, Retry
+from flowrt.contract import Contract, NotInContract
+from flowrt.node import Urgency
 from flowrt.services import Influx
 
 if TYPE_CHECKING:
@@ -25,6 +27,31 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _BAD_LINES = frozenset({400, 413, 422})
 _MOST_WAIT_S = 600.0
+
+
+def service_of(context: Context, name: str) -> Influx:
+    """The database's block of that name; one without an address where the flow has none."""
+    service = context.services.get(name)
+    return service if isinstance(service, Influx) else Influx()
+
+
+class Urgencies:
+    """How urgent the points of a message are: as its topic has it; without a topic, by what it is."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._known: dict[type[Message], Urgency] = {}
+
+    def of(self, kind: type[Message]) -> Urgency:
+        """Of messages of that type."""
+        known = self._known.get(kind)
+        if known is None:
+            try:
+                known = self._contract.topic(kind).urgency
+            except NotInContract:
+                known = "telemetry" if issubclass(kind, (Objects, Performance)) else "event"
+            self._known[kind] = known
+        return known
 
 
 class Refused(Exception):

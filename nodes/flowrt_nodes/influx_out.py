@@ -11,11 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
-from flowrt import Context, Letter, Message, Outbox, Receipt, ServiceName, Violation, setting
-from flowrt.contract import NotInContract
-from flowrt.messages import Objects, Performance
-from flowrt.node import Urgency
-from flowrt.services import Influx
+from flowrt import Context, Letter, Message, Outbox, Receipt, ServiceName, setting
 
 
 class InfluxOut(Outbox):
@@ -46,10 +42,9 @@ class InfluxOut(Outbox):
         return 2 * self.batch_points
 
     def open(self, context: Context) -> None:
-        from flowrt_nodes._influx import InfluxWriter
+        from flowrt_nodes._influx import InfluxWriter, Urgencies, service_of
 
-        service = context.services.get(self.service)
-        self._service = service if isinstance(service, Influx) else Influx()
+        self._service = service_of(context, self.service)
         self._buckets = {"monitoring": self._service.bucket, "analytics": self._service.analytics_bucket}
         ca_file = str(context.path(self._service.ca_file)) if self._service.ca_file else None
         self._writer = InfluxWriter(self._service, timeout_s=self.timeout_s, gzip=self.gzip, ca_file=ca_file)
@@ -57,7 +52,7 @@ class InfluxOut(Outbox):
         self._gathered_bytes = 0
         self._since = 0.0
         self._written = 0
-        self._urgencies: dict[type[Message], Urgency] = {}
+        self._urgencies = Urgencies(context.contract)
 
     def close(self) -> None:
         if "_writer" in self.__dict__:
@@ -76,7 +71,7 @@ class InfluxOut(Outbox):
 
     def encode(self, message: Message) -> Iterator[Letter]:
         context = self.context
-        urgency = self._urgency(type(message))
+        urgency = self._urgencies.of(type(message))
         for line in context.contract.lines(message, context.site):
             yield Letter(
                 id=getattr(message, "id", ""),
@@ -85,19 +80,6 @@ class InfluxOut(Outbox):
                 body=line,
                 urgency=urgency,
             )
-
-    def _urgency(self, kind: type[Message]) -> Urgency:
-        """As the message's topic has it; a message without a topic is judged by what it is."""
-        known = self._urgencies.get(kind)
-        if known is None:
-            try:
-                known = self.context.contract.topic(kind).urgency
-            except NotInContract:
-                known = "telemetry" if issubclass(kind, (Objects, Performance)) else "event"
-            if issubclass(kind, Violation):
-                known = "violation"
-            self._urgencies[kind] = known
-        return known
 
     # -- delivery: on the outbox's own thread ------------------------------------------------------------------------
 
