@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.pairs import Row
 
-NAMES = [path.stem for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in ("__init__", "__main__", "pairs", "bench_nodes")]
+NAMES = [path.stem for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem != "pairs" and not path.stem.startswith("_")]
 
 
 def main() -> int:
