@@ -94,16 +94,17 @@ def cached(split: Split, count: int, processes: int = 2) -> Pictures:
 
 
 def batches(
-    pictures: Pictures, size: int, seed: int, epoch: int, change: float | None
+    pictures: Pictures, size: int, seed: int, epoch: int, change: float | None, at_most: int | None = None
 ) -> Iterator[tuple[torch.Tensor, Targets]]:
-    """All pictures once, in an order fixed by seed and epoch, as ([b, 3, h, w] float32 channels last, targets).
+    """All pictures once, or `at_most` so many, in an order fixed by seed and epoch, as ([b, 3, h, w] float32, targets).
 
-    With `change`, the share of augmentation, each is augmented by a generator of its own: the result depends on seed, epoch and picture alone. The next
-    batches are prepared in a thread while this one is used. The last batch is left out when it is not full.
+    With `change`, the share of augmentation, each is augmented by a generator of its own: the result depends on seed, epoch
+    and picture alone. The next batches are prepared in a thread while this one is used. When learning, a last batch that is
+    not full is left out.
     """
     order = np.arange(len(pictures))
     if change is not None:
-        order = np.random.default_rng([seed, epoch]).permutation(order)
+        order = np.random.default_rng([seed, epoch]).permutation(order)[:at_most]
     groups = [order[i : i + size] for i in range(0, len(order), size)]
     if change is not None:
         groups = [g for g in groups if len(g) == size]

@@ -1,6 +1,6 @@
 """Average precision of the network on cached pictures, while training and for choosing; and of exported models, on the same.
 
-The examination with pictures that nothing was chosen by is `flowrt score detector` (`flowrt_sim.scoring.detector`).
+The examination with pictures that nothing was chosen by is `training.examine` (`flowrt_sim.scoring.detector`).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def main() -> None:
     """Print the table and the speeds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--pictures", type=int, default=300)
+    parser.add_argument("--pictures", type=int, default=160)
     options = parser.parse_args()
     print(table(score_detector(options.models, options.pictures)))
     for path in options.models:

@@ -28,7 +28,6 @@ from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, Grid, TrafficDetecto
 from training.splits import CHOOSE, LEARN
 
 WARM_UP_STEPS = 200
-AVERAGE_DECAY = 0.998
 MAX_GRADIENT = 10.0
 REPORT_EVERY = 50
 
@@ -51,9 +50,9 @@ def optimiser_for(model: nn.Module, rate: float, decay: float) -> torch.optim.Ad
 
 
 @torch.no_grad()
-def follow(average: nn.Module, model: nn.Module, step: int) -> None:
+def follow(average: nn.Module, model: nn.Module, step: int, longest: float) -> None:
     """Move the averaged weights towards the model's; faster in the beginning, when there is little worth keeping."""
-    decay = min(AVERAGE_DECAY, (1 + step) / (20 + step))
+    decay = min(longest, (1 + step) / (20 + step))
     for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if kept.dtype.is_floating_point:
             kept.lerp_(new, 1 - decay)
@@ -81,7 +80,8 @@ def train(options: argparse.Namespace) -> None:
     average = copy.deepcopy(model).eval()
     optimiser = optimiser_for(model, options.rate, options.decay)
     grid = Grid.of(INPUT_WIDTH_PX, INPUT_HEIGHT_PX)
-    steps_an_epoch = len(learn) // options.batch
+    at_most = min(len(learn), options.epoch_pictures)
+    steps_an_epoch = at_most // options.batch
     steps = steps_an_epoch * options.epochs
     first_epoch, best = _resumed(run / "last.pt", model, average, optimiser)
 
@@ -89,7 +89,7 @@ def train(options: argparse.Namespace) -> None:
         started, sums = time.monotonic(), torch.zeros(4)
         model.train()
         for number, (pictures, targets) in enumerate(
-            batches(learn, options.batch, options.seed, epoch, options.change)
+            batches(learn, options.batch, options.seed, epoch, options.change, at_most)
         ):
             step = epoch * steps_an_epoch + number
             for group in optimiser.param_groups:
@@ -101,7 +101,7 @@ def train(options: argparse.Namespace) -> None:
             loss.total.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
             optimiser.step()
-            follow(average, model, step)
+            follow(average, model, step, options.average)
             sums += torch.stack([loss.box.detach(), loss.objectness.detach(), loss.classes.detach(), torch.tensor(1.0)])
             if number % REPORT_EVERY == REPORT_EVERY - 1:
                 rate_s = (number + 1) * options.batch / (time.monotonic() - started)
@@ -162,6 +162,8 @@ def main() -> None:
     )
     parser.add_argument("--change", type=float, default=1.0, help="share of augmentation, 0 to 1")
     parser.add_argument("--class-weight", type=float, default=1.0, help="weight of the class part of the loss")
+    parser.add_argument("--epoch-pictures", type=int, default=1 << 30, help="look at only so many in an epoch")
+    parser.add_argument("--average", type=float, default=0.998, help="decay of the averaged weights, a step")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--decay", type=float, default=0.02, help="weight decay")

@@ -171,7 +171,7 @@ def summarise(model: str, pictures: Sequence[Examined]) -> DetectorScore:
 
 
 def score_detector(
-    model_paths: Sequence[Path], pictures: int = 300, first_seed: int = EXAMINATION_FIRST_SEED
+    model_paths: Sequence[Path], pictures: int = 160, first_seed: int = EXAMINATION_FIRST_SEED
 ) -> list[DetectorScore]:
     """Score models on the same pictures. Raises FileNotFoundError or RuntimeError when a model can't be loaded."""
     results = examine([Detector(path) for path in model_paths], examination(pictures, first_seed))
