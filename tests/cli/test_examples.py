@@ -24,6 +24,8 @@ def base() -> dict[str, Any]:
     scene["lines"] = {
         name: {"line": [[0, 10 + i], [90, 10 + i]], "kind": name.partition("_")[0]} for i, name in enumerate(names)
     }
+    lenses = {"red": [60, 40, 4], "amber": [60, 52, 4], "green": [60, 64, 4]}
+    scene["lamps"] = {"phase_2": lenses, "phase_4": lenses}
     return document
 
 
