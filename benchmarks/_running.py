@@ -89,7 +89,7 @@ def wait_until(condition: object, timeout_s: float, what: str) -> None:
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not happen within {timeout_s:g} s")
-        time.sleep(0.005)
+        time.sleep(0.001)
 
 
 def quantile(values: list[float], q: float) -> float:
