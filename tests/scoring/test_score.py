@@ -1,0 +1,96 @@
+"""The shipped flow scored on simulated traffic, with true boxes: the rules present, speeds, counts, and the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flowrt_scoring.reference import TruthError, read_truth, simulate
+from flowrt_scoring.score import Score, add_run, world_of
+from flowrt_scoring.simulated import Faults
+from flowrt_sim.command import write_violations
+from harness import PROJECT
+
+from flowrt.cli import main
+from flowrt.flow import Flow
+from flowrt.load import load
+
+FLOW = PROJECT / "flows" / "intersection.yaml"
+NUMBERS = {
+    "truth", "found", "true_positives", "false_positives", "false_negatives", "precision", "recall", "f1",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def flow() -> Flow:
+    return load(FLOW)
+
+
+@pytest.mark.slow
+def test_two_minutes_of_wrong_way_drivers(flow: Flow) -> None:
+    score = Score()
+    world = replace(world_of(flow, seed=61, duration_s=120), scenario="wrong_way")
+    add_run(score, flow, world, boxes="truth", faults=Faults())
+    facts = score.facts()
+    assert facts["minutes"] == 2
+    assert facts["rules"]["wrong_way"]["truth"] >= 1
+    assert facts["rules"]["wrong_way"]["f1"] >= 0.95
+    assert facts["rules"]["red_light"]["false_positives"] == 0
+    assert facts["speed_mae_kmh"] < 2.0
+    assert facts["count_error"] < 0.1
+
+
+@pytest.mark.slow
+def test_without_signals_no_rule_that_needs_them_reports(flow: Flow) -> None:
+    score = Score()
+    world = replace(world_of(flow, seed=62, duration_s=70), scenario="red_light")
+    add_run(score, flow, world, boxes="truth", faults=Faults(no_signal=True, drop=0.3, jitter=0.4))
+    rules = score.facts()["rules"]
+    assert rules["red_light"]["truth"] >= 1
+    for rule in ("red_light", "stopped_on_crosswalk", "amber_acceleration"):
+        assert rules[rule]["found"] == 0
+
+
+def test_the_command_prints_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["score", str(FLOW), "--truth", "sim", "--seeds", "5", "--minutes", "0.2", "--boxes", "truth"]
+    assert main([*words, "--format", "json", "--pictures", str(tmp_path / "pictures")]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert set(facts) == {"minutes", "rules", "speed_mae_kmh", "count_error"}
+    assert "red_light" in facts["rules"]
+    assert all(set(rule) == NUMBERS for rule in facts["rules"].values())
+    assert (tmp_path / "pictures").is_dir()
+
+
+def test_truth_of_a_file_is_the_worlds_own(flow: Flow, tmp_path: Path) -> None:
+    world = world_of(flow, seed=9, duration_s=60)
+    write_violations(world, tmp_path)
+    options, violations = read_truth(tmp_path)
+    assert (options.seed, options.duration_s, options.start) == (9, 60, world.start)
+    own = sorted((v.rule, v.actor) for v in simulate(world).violations)
+    assert sorted((v.rule, v.actor) for v in violations) == own
+    assert own
+
+
+def test_a_file_that_is_no_truth(tmp_path: Path) -> None:
+    (tmp_path / "truth.ndjson").write_text('{"type": "frame"}\n')
+    with pytest.raises(TruthError, match="header"):
+        read_truth(tmp_path)
+    with pytest.raises(TruthError, match="can't be read"):
+        read_truth(tmp_path / "nothing.ndjson")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seeds", "x"], "--seeds x"),
+        (["--drop", "1.5"], "--drop 1.5"),
+        (["--minutes", "0"], "--minutes 0"),
+        (["--truth", "nothing.ndjson"], "nothing.ndjson"),
+        (["--weather", "fog"], "--weather fog"),
+    ],
+)
+def test_words_that_make_no_sense(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(FLOW), *words]) == 2
+    assert said in capsys.readouterr().err
