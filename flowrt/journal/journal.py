@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 import threading
@@ -47,7 +48,7 @@ class Journal:
     ) -> None:
         """path: the file, made where it is missing; None keeps everything in memory (tests, virtual time).
 
-        Raises JournalBusy where another process has the file, OSError or sqlite3.Error where it can't be opened.
+        Raises JournalBusy where another process has the file, OSError where it can't be opened.
         """
         self.path = path
         self._limits = limits
@@ -59,9 +60,11 @@ class Journal:
             self._lock = JournalLock(path.with_name(path.name + ".lock"))
         try:
             self._store = self._open()
-        except BaseException:
+        except BaseException as error:
             if self._lock:
                 self._lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise OSError(errno.EIO, str(error), str(path)) from error
             raise
         self._tallies = {name: OutboxTally(resumed=self._store.pending(name)) for name in self._store.outboxes()}
         self._leftover = self._store.last_number()

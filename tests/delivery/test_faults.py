@@ -117,6 +117,12 @@ def test_a_full_disk_makes_senders_wait_and_loses_nothing(small_disk: Path, capl
     journal.close()
 
 
+def test_a_journal_that_can_not_be_made_is_an_os_error(small_disk: Path) -> None:
+    fill_up(small_disk)
+    with pytest.raises(OSError, match=r"disk"):
+        Journal(small_disk / "a.journal", clock=SystemClock())
+
+
 def test_stopping_with_a_full_disk_keeps_what_was_accepted(small_disk: Path) -> None:
     journal = Journal(small_disk / "a.journal", clock=SystemClock())
     journal.append("out", letters(100), wait=True)
