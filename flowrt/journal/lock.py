@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -27,8 +28,9 @@ class JournalLock:
                 f"{path.with_suffix('')} is in use by {who}: this flow is running already. Stop that run, rename this "
                 "flow, or set FLOWRT_DATA to another folder"
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # a note for people; a full disk does not weaken the lock
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
         """Let go."""
