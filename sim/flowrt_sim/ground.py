@@ -80,28 +80,35 @@ def paint_ground(layout: Layout, look: Look, seed: int, *, half_m: float = 100.0
     fine = rng.standard_normal((512, 512)).astype(np.float32)
     fine = np.tile(fine, (-(-size // 512), -(-size // 512)))[:size, :size]
     broad = noise(rng, size, 14) + 0.6 * noise(rng, size, 90)
-    plan.image[:] = np.clip(
-        np.array(look.grass) + (9 * fine + 9 * broad)[..., None] * np.array([0.8, 1.0, 0.9]), 0, 255
-    )
+    tint = np.array([0.8, 1.0, 0.9])
+    for band in _bands(size):  # whole pictures of float64 would take 100 MB each
+        shade = (9 * fine[band] + 9 * broad[band])[..., None] * tint
+        plan.image[band] = np.clip(np.array(look.grass) + shade, 0, 255)
     road = np.zeros((size, size), np.uint8)
     walk = np.zeros((size, size), np.uint8)
     _areas(painter, layout, half_m, road, walk)
     slabs = _slabs(size, plan.pixels_per_m)
-    pave = np.array(look.sidewalk) + (4 * fine + 5 * broad - 10 * slabs)[..., None]
-    _blend(plan.image, pave, walk)
+    _blend(plan.image, look.sidewalk, 4 * fine + 5 * broad - 10 * slabs, walk)
     kerb = np.asarray(cv2.dilate(road, np.ones((3, 3), np.uint8)), np.uint8) & ~road
     plan.image[kerb > 127] = np.array(look.sidewalk) * 1.12
     tracks = _tracks(painter, layout, half_m, size)
-    tar = np.array(look.asphalt) + (4.5 * fine + 4 * broad - 7 * tracks)[..., None]
-    _blend(plan.image, tar, road)
+    _blend(plan.image, look.asphalt, 4.5 * fine + 4 * broad - 7 * tracks, road)
     _patches(painter, layout, look, rng, half_m)
     _markings(painter, layout, look, half_m, np.clip(0.86 - look.wear * (0.5 + 0.5 * broad + 0.35 * fine), 0.15, 0.95))
     return plan
 
 
-def _blend(image: Picture, colours: npt.NDArray[np.floating], mask: Picture) -> None:
-    where = mask > 127
-    image[where] = np.clip(colours, 0, 255)[where].astype(np.uint8)
+def _blend(image: Picture, colour: Sequence[float], shade: npt.NDArray[np.float32], mask: Picture) -> None:
+    """Paint a colour, made lighter and darker by `shade`, where the mask is set."""
+    for band in _bands(len(image)):
+        where = mask[band] > 127
+        colours = np.array(colour) + shade[band][where][:, None]
+        image[band][where] = np.clip(colours, 0, 255).astype(np.uint8)
+
+
+def _bands(size: int) -> list[slice]:
+    """Rows of a picture, some at a time."""
+    return [slice(first, first + 250) for first in range(0, size, 250)]
 
 
 def _areas(painter: Painter, layout: Layout, half_m: float, road: Picture, walk: Picture) -> None:
