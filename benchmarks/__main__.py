@@ -17,7 +17,11 @@ from rich.table import Table
 
 from benchmarks.pairs import Row
 
-NAMES = [path.stem for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem != "pairs" and not path.stem.startswith("_")]
+NAMES = [
+    path.stem
+    for path in sorted(Path(__file__).parent.glob("*.py"))
+    if path.stem != "pairs" and not path.stem.startswith("_")
+]
 
 
 def main() -> int:
@@ -36,10 +40,19 @@ def main() -> int:
         started = time.monotonic()
         rows += importlib.import_module(f"benchmarks.{name}").run(args.pairs)
         console.print(f"[dim]{name} took {time.monotonic() - started:.0f} s[/]")
-    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
+    machine = {
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(
-        json.dumps({"date": time.strftime("%Y-%m-%d"), **machine, "pairs": args.pairs, "rows": msgspec.to_builtins(rows)}, indent=1) + "\n"
+        json.dumps(
+            {"date": time.strftime("%Y-%m-%d"), **machine, "pairs": args.pairs, "rows": msgspec.to_builtins(rows)},
+            indent=1,
+        )
+        + "\n"
     )
     console.print(_table(rows))
     return 1 if any(row.met is False for row in rows) else 0
@@ -47,11 +60,25 @@ def main() -> int:
 
 def _table(rows: list[Row]) -> Table:
     table = Table(title=f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}")
-    for column, justify in (("benchmark", "left"), ("what", "left"), ("median", "right"), ("spread", "right"), ("target", "left"), ("", "left")):
+    for column, justify in (
+        ("benchmark", "left"),
+        ("what", "left"),
+        ("median", "right"),
+        ("spread", "right"),
+        ("target", "left"),
+        ("", "left"),
+    ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for row in rows:
         mark = "" if row.met is None else "[green]met[/]" if row.met else "[red]missed[/]"
-        table.add_row(row.benchmark, row.what, f"{row.value:,.3g} {row.unit}", f"{row.low:,.3g} – {row.high:,.3g}", row.target, mark)
+        table.add_row(
+            row.benchmark,
+            row.what,
+            f"{row.value:,.3g} {row.unit}",
+            f"{row.low:,.3g} to {row.high:,.3g}",
+            row.target,
+            mark,
+        )
     return table
 
 

@@ -1,6 +1,6 @@
 """A subscriber in a process of its own: prints when each message came, and the capture time it carries.
 
-    python -m benchmarks._subscriber PORT TOPIC       # lines "monotonic_ns capture_us" once the input is closed
+python -m benchmarks._subscriber PORT TOPIC       # lines "monotonic_ns capture_us" once the input is closed
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
 from flowrt_nodes._mqtt import _no_delay
+from paho.mqtt.enums import CallbackAPIVersion
 
 
 def main() -> None:
-    came: list[tuple[int, bytes]] = []
+    came: list[tuple[int, bytes | bytearray]] = []
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_socket_open = _no_delay
 

@@ -6,7 +6,7 @@ import sys
 import time
 
 import numpy as np
-import supervision as sv
+import supervision as sv  # type: ignore[import-not-found]  # lives in another Python
 
 from benchmarks.rules import HEIGHT, PICTURES, TRACKS, WIDTH, boxes, zones
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -35,7 +34,13 @@ def run(pairs: int) -> list[Row]:
     return [
         *rows,
         row("cameras", "4 cameras: cores in use", cores[4], "cores", at_most=0.85 * 2, memory_mb=memory),
-        row("cameras", "4 cameras: pictures processed / due", [rate / (4 * FPS) for rate in rates[4]], "x", at_least=0.99),
+        row(
+            "cameras",
+            "4 cameras: pictures processed / due",
+            [rate / (4 * FPS) for rate in rates[4]],
+            "x",
+            at_least=0.99,
+        ),
         row("cameras", "8 cameras: pictures processed / due", [rate / (8 * FPS) for rate in rates[8]], "x"),
         row("cameras", "memory of the first", memory[1], "MB", at_most=250.0),
         row("cameras", "memory of each further", further, "MB", at_most=40.0),
@@ -53,7 +58,9 @@ def _measure(video: Path, count: int) -> tuple[float, float, float]:
             nodes.append(f"  t{i}: {{type: track, from: d{i}}}")
         text = "flow: cameras\nsite: bench\nnodes:\n" + "\n".join(nodes)
         ends = ", ".join(f"t{i}" for i in range(count))
-        (folder / "flow.yaml").write_text(f"{text}\n  to_file: {{type: file_out, from: [{ends}], path: tracks.ndjson}}\n")
+        (folder / "flow.yaml").write_text(
+            f"{text}\n  to_file: {{type: file_out, from: [{ends}], path: tracks.ndjson}}\n"
+        )
         report = folder / "report.json"
         words = ["run", str(folder / "flow.yaml"), "--http", "off", "--watch", "off", "--report", str(report)]
         process = flowrt(*words, "--duration", str(WARM_UP_S + RUN_S + 4), data=folder / "data")
@@ -75,4 +82,4 @@ def _measure(video: Path, count: int) -> tuple[float, float, float]:
 
 
 def _lines(file: Path) -> int:
-    return file.read_bytes().count(b"\n") if os.path.exists(file) else 0
+    return file.read_bytes().count(b"\n") if file.exists() else 0

@@ -26,10 +26,14 @@ def run(pairs: int) -> list[Row]:
     from tests.servers import mosquitto, victoria
 
     mine, theirs, proportions = ratios(_encoded, _encoded_by_client, pairs)
-    rows = [row("delivery", "encode / influxdb-client Point", proportions, "x", at_least=5.0, ours_per_s=mine, client=theirs)]
+    rows = [
+        row(
+            "delivery", "encode / influxdb-client Point", proportions, "x", at_least=5.0, ours_per_s=mine, client=theirs
+        )
+    ]
     for server, measure in ((mosquitto, _beside_paho), (victoria, _beside_client)):
         try:
-            with workshop() as folder, server(folder) as running_server:  # type: ignore[operator]
+            with workshop() as folder, server(folder) as running_server:
                 rows += measure(running_server, pairs)
         except pytest.skip.Exception as missing:
             left_out(f"delivery: {missing}")
@@ -40,14 +44,34 @@ def _beside_paho(broker: Any, pairs: int) -> list[Row]:
     service = f'services: {{mqtt: {{url: "{broker.url}"}}}}'
     sink = "{type: mqtt_out, from: source.zone_events, prefix: bench, qos: 1}"
     mine, theirs, proportions = ratios(lambda: _ours(service, sink, MESSAGES), lambda: _paho(broker.port), pairs)
-    return [row("delivery", "MQTT, QoS 1 / plain paho loop", proportions, "x", at_least=0.9, ours_per_s=mine, paho_per_s=theirs)]
+    return [
+        row(
+            "delivery",
+            "MQTT, QoS 1 / plain paho loop",
+            proportions,
+            "x",
+            at_least=0.9,
+            ours_per_s=mine,
+            paho_per_s=theirs,
+        )
+    ]
 
 
 def _beside_client(store: Any, pairs: int) -> list[Row]:
     service = f'services: {{influx: {{url: "{store.url}", token: "", org: bench}}}}'
     sink = "{type: influx_out, from: source.zone_events, flush_s: 0.1}"
     mine, theirs, proportions = ratios(lambda: _ours(service, sink, POINTS), lambda: _client(store.url), pairs)
-    return [row("delivery", "InfluxDB end to end / client with Point", proportions, "x", at_least=2.0, ours_per_s=mine, client_per_s=theirs)]
+    return [
+        row(
+            "delivery",
+            "InfluxDB end to end / client with Point",
+            proportions,
+            "x",
+            at_least=2.0,
+            ours_per_s=mine,
+            client_per_s=theirs,
+        )
+    ]
 
 
 def _ours(service: str, sink: str, messages: int) -> float:
@@ -66,9 +90,8 @@ def _ours(service: str, sink: str, messages: int) -> float:
 def _paho(port: int) -> float:
     """Messages per second of a loop that publishes one payload at QoS 1, 20 unacknowledged at most, until all are acknowledged."""
     import paho.mqtt.client as mqtt
-    from paho.mqtt.enums import CallbackAPIVersion
-
     from flowrt_nodes._mqtt import _no_delay
+    from paho.mqtt.enums import CallbackAPIVersion
 
     payload = b'{"' + b"x" * 400 + b'":1}'
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -99,12 +122,21 @@ def _paho(port: int) -> float:
 
 
 TAGS = {"site": "main-and-5th", "camera": "north", "class": "car"}
-FIELDS: dict[str, Any] = {"count": 17, "mean_kmh": 41.73, "p85_kmh": 52.1, "occupancy": 0.183, "flow_veh_h": 912.5, "queue": 3}
+FIELDS: dict[str, Any] = {
+    "count": 17,
+    "mean_kmh": 41.73,
+    "p85_kmh": 52.1,
+    "occupancy": 0.183,
+    "flow_veh_h": 912.5,
+    "queue": 3,
+}
 
 
 def _encoded() -> float:
     """Lines per second of our encoder: 3 tags, 6 fields."""
-    encoder = LineEncoder("lane_interval", tuple(TAGS), {k: "int" if isinstance(v, int) else "float" for k, v in FIELDS.items()})
+    encoder = LineEncoder(
+        "lane_interval", tuple(TAGS), {k: "int" if isinstance(v, int) else "float" for k, v in FIELDS.items()}
+    )
     tags = tuple(TAGS[name] for name in encoder.tags)
     values = [FIELDS[name] for name in encoder.fields]
     return _rate(lambda i: encoder.line(tags, values, 1_777_897_800_000_000 + i))

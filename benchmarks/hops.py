@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,11 @@ def _beside_node_red(nodes: int, rings: dict[str, _Ring], pairs: int) -> list[Ro
         "function nodes, window 64": ("function", "async", 64, 50.0),
     }
     fastest = max(best, key=lambda name: best[name])
-    mode, delivery, window = fastest.split(", ")
-    modes[f"best mode ({fastest})"] = (mode, delivery, int(window.removeprefix("window ")), 10.0)
-    for what, (kind, way, credit, target) in modes.items():
-        mine, theirs, proportions = ratios(
-            lambda: _ours(nodes), lambda kind=kind, way=way, credit=credit: rings[way].rate(kind, nodes, credit), pairs
-        )
+    mode, way, credit = fastest.split(", ")
+    modes[f"best mode ({fastest})"] = (mode, way, int(credit.removeprefix("window ")), 10.0)
+    for what, (kind, sending, window, target) in modes.items():
+        theirs_now = partial(rings[sending].rate, kind, nodes, window)
+        mine, theirs, proportions = ratios(partial(_ours, nodes), theirs_now, pairs)
         facts: dict[str, Any] = {"ours_per_s": mine, "node_red_per_s": theirs, "all_modes_per_s": best}
         rows.append(row("hops", f"{nodes} nodes / Node-RED {what}", proportions, "x", at_least=target, **facts))
     return rows
@@ -134,7 +134,9 @@ class _Ring:
         """Messages per second of CPU time through `nodes` nodes."""
         assert self._process.stdin is not None
         messages = ROUNDS // (nodes + 1)
-        self._process.stdin.write(json.dumps({"mode": mode, "nodes": nodes, "window": window, "messages": messages}) + "\n")
+        self._process.stdin.write(
+            json.dumps({"mode": mode, "nodes": nodes, "window": window, "messages": messages}) + "\n"
+        )
         self._process.stdin.flush()
         return messages / float(self._answer()["cpu_s"])
 

@@ -27,7 +27,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     detail: dict[str, Any] = {}
 
 
-def ratios(ours: Callable[[], float], baseline: Callable[[], float], pairs: int) -> tuple[list[float], list[float], list[float]]:
+def ratios(
+    ours: Callable[[], float], baseline: Callable[[], float], pairs: int
+) -> tuple[list[float], list[float], list[float]]:
     """Measure both in turn, the first pair being a warm-up. Returns our figures, the baseline's, and their ratios."""
     mine, theirs = [], []
     for i in range(pairs + 1):

@@ -74,8 +74,18 @@ def _of_video(video: Path, size: tuple[int, int], model: Path, pairs: int) -> li
     again, by_hand, beside_nodes = ratios(flow, lambda: _same_nodes(video, size, model), pairs)
     name = video.name
     return [
-        row("pipeline", f"{name}: flow / loop by hand", beside_loop, "x", at_least=0.93, ours_fps=mine, loop_fps=theirs),
-        row("pipeline", f"{name}: flow / same nodes by hand", beside_nodes, "x", at_least=0.98, ours_fps=again, fps=by_hand),
+        row(
+            "pipeline", f"{name}: flow / loop by hand", beside_loop, "x", at_least=0.93, ours_fps=mine, loop_fps=theirs
+        ),
+        row(
+            "pipeline",
+            f"{name}: flow / same nodes by hand",
+            beside_nodes,
+            "x",
+            at_least=0.98,
+            ours_fps=again,
+            fps=by_hand,
+        ),
         row("pipeline", f"{name}: CPU outside decode and inference", shares[1:], "%", at_most=8.0),
     ]
 
@@ -83,7 +93,9 @@ def _of_video(video: Path, size: tuple[int, int], model: Path, pairs: int) -> li
 def _write(folder: Path, video: Path, size: tuple[int, int], model: Path) -> Path:
     width, height = size
     path = folder / "flow.yaml"
-    text = "flow: pipeline\nsite: bench\n" + SCENE.format(width=width, height=height, half=width // 2, middle=height // 2)
+    text = "flow: pipeline\nsite: bench\n" + SCENE.format(
+        width=width, height=height, half=width // 2, middle=height // 2
+    )
     path.write_text(text + FLOW.format(video=video, model=model))
     return path
 
@@ -139,7 +151,6 @@ def _loop(video: Path, model: Path) -> float:
     """The best loop by hand: a reader thread, requests in turn, boxes decoded, suppression."""
     import numpy as np
     import openvino
-
     from flowrt_nodes._cv import cv2
     from flowrt_nodes._decoders import layout_of, suppress
     from flowrt_nodes._model_info import read_info

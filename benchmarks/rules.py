@@ -97,7 +97,10 @@ def _flow(folder: Path) -> Path:
     kinds = "kind: lane, heading: [1, 0], limit_kmh: 50"
     scene = [f"      {name}: {{zone: {[list(p) for p in points]}, {kinds}}}" for name, points in named.items()]
     drawn = [f"      {name}: {{line: {points}}}" for name, points in lines.items()]
-    rules = [f"  rule{i}: {{type: violation.{'speeding' if i % 2 else 'wrong_way'}, from: zones, scene: view}}" for i in range(10)]
+    rules = [
+        f"  rule{i}: {{type: violation.{'speeding' if i % 2 else 'wrong_way'}, from: zones, scene: view}}"
+        for i in range(10)
+    ]
     ends = ", ".join(["zones.zone_events", *(f"rule{i}" for i in range(10))])
     text = [
         "flow: rules", "site: bench", "scene:", "  view:", f"    picture_px: [{WIDTH}, {HEIGHT}]",
@@ -143,4 +146,3 @@ class _Supervision:
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
-

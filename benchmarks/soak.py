@@ -36,7 +36,18 @@ def run(pairs: int) -> list[Row]:
 def _watch(folder: Path) -> tuple[list[float], list[float], list[float]]:
     """Resident MB, open handles and threads, once a second from the first to the last."""
     uri = f"sim://four-way?seed=7&camera=north&fps={FPS}&duration_s={LENGTH_S:g}"
-    words = ["run", str(SHIPPED), "--http", "off", "--watch", "off", "--set", f"north.uri={uri}", "--set", "north.pace=asap"]
+    words = [
+        "run",
+        str(SHIPPED),
+        "--http",
+        "off",
+        "--watch",
+        "off",
+        "--set",
+        f"north.uri={uri}",
+        "--set",
+        "north.pace=asap",
+    ]
     process = flowrt(*words, data=folder)
     watched = psutil.Process(process.pid)
     resident: list[float] = []

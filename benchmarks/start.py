@@ -26,7 +26,15 @@ def run(pairs: int) -> list[Row]:
     import_s, heavy_s, share = ratios(lambda: _took_s([sys.executable, "-c", "import flowrt"]), heavy, pairs)
     beyond = [a - b for a, b in zip(check_s, bare_s, strict=True)]
     rows = [
-        row("start", "flowrt check beyond the interpreter", beyond, "s", at_most=0.3, check_s=check_s, interpreter_s=bare_s),
+        row(
+            "start",
+            "flowrt check beyond the interpreter",
+            beyond,
+            "s",
+            at_most=0.3,
+            check_s=check_s,
+            interpreter_s=bare_s,
+        ),
         row("start", "import flowrt / import cv2, openvino", share, "x", import_s=import_s, heavy_s=heavy_s),
     ]
     with workshop() as folder:
