@@ -78,7 +78,7 @@ def test_nodes_import_only_public_names() -> None:
     for file in modules(ROOT / "nodes" / "flowrt_nodes"):
         if file.name.startswith("_"):
             continue
-        assert not imports(file, "flowrt") - {name for name in dir(__import__("flowrt"))}, file
+        assert not imports(file, "flowrt") - set(dir(__import__("flowrt"))), file
 
 
 def test_the_simulation_knows_nothing_of_flowrt() -> None:

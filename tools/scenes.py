@@ -1,6 +1,6 @@
 """Write flows/scenes/four-way.yaml: what the four simulated cameras see, as the simulation itself knows it.
 
-    python -m tools.scenes
+python -m tools.scenes
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ def text() -> str:
     for name, scene in scenes(Layout()).items():
         lines.append(f"  {name}:\n")
         for key, value in scene.items():
-            if isinstance(value, dict) and key != "homography":
-                lines.append(f"    {key}:\n")
-                lines += [f"      {item}: {_flow(what)}\n" for item, what in value.items()]
-            elif key == "homography":
+            if isinstance(value, dict):
                 lines.append(f"    {key}:\n")
                 lines += [f"      {item}: {_flow(what)}\n" for item, what in value.items()]
             else:

@@ -68,7 +68,9 @@ class HttpServer:
         if not self._open or request.url.path == "/healthz":
             return True
         kind, _, given = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "basic":  # a browser that follows a dashboard's link to a picture asks its user for a password
+        if (
+            kind.lower() == "basic"
+        ):  # a browser that follows a dashboard's link to a picture asks its user for a password
             with contextlib.suppress(ValueError):
                 given = base64.b64decode(given).decode().partition(":")[2]
         return hmac.compare_digest(given.encode(), self._token.encode())

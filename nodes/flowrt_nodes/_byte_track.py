@@ -40,6 +40,8 @@ RESIZE_MAX = 2.0
 SECOND_IOU = 0.5
 SECOND_S = 0.5
 """Unsure detections continue tracks that were seen this long ago at most."""
+EDGE_PX, EDGE_S = 3.0, 0.35
+"""A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.3
 SAME_OBJECT_IOU = 0.7
 
@@ -149,6 +151,7 @@ class ByteTrack:
         self.labels = labels
         self.tracks = Columns.none(len(labels))
         self.time_s: float | None = None
+        self.picture_px: tuple[int, int] | None = None
         self._groups = _groups(labels)
 
     def relabel(self, labels: tuple[str, ...]) -> None:
@@ -207,6 +210,15 @@ class ByteTrack:
             self.tracks = Columns.none(len(self.labels))
         tracks = self.tracks
         recent = time_s - tracks.last_s <= limits.lost_s + 1e-6
+        if self.picture_px is not None and len(tracks):
+            # Who vanished over the picture's border has left; what shows up there next is somebody else.
+            since_seen_s = 0.0 if previous_s is None else (previous_s - tracks.last_s)[:, None]
+            box = _cornered(tracks.state) - np.tile(tracks.speed[:, :2], 2) * since_seen_s  # where it was seen last
+            width, height = self.picture_px
+            x, y = tracks.speed[:, 0], tracks.speed[:, 1]
+            leaving = (box[:, 0] <= EDGE_PX) & (x < 0) | (box[:, 2] >= width - EDGE_PX) & (x > 0)
+            leaving |= (box[:, 3] >= height - EDGE_PX) & (y > 0)
+            recent &= ~leaving | (time_s - tracks.last_s <= max(EDGE_S, 2.5 * dt_s))
         if not recent.all():
             tracks = self.tracks = tracks.take(recent)
         if len(tracks) and dt_s > 0 and previous_s is not None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from flowrt.messages import Image
 from flowrt_nodes._cv import cv2
+
+if TYPE_CHECKING:
+    from flowrt_sim.source import SimCamera
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 FOLDER_FPS = 10.0
@@ -193,11 +196,8 @@ class SimClip:
     """
 
     def __init__(self, uri: str, elapsed_s: Callable[[], float] | None = None) -> None:
-        from flowrt_sim.source import open_camera  # only flows that use it pay for it
-        from flowrt_sim.uri import parse
-
-        self._open = lambda: open_camera(parse(uri))
-        self._camera = self._open()
+        self._uri = uri
+        self._camera = self._begin()
         self._elapsed_s = elapsed_s
         self.fps = float(self._camera.fps)
         self.missing = ""
@@ -217,7 +217,13 @@ class SimClip:
             frame = self._camera.frame(number)
             yield Picture(frame.image, number / self.fps)
             number += 1
-        self._camera = self._open()
+        self._camera = self._begin()
+
+    def _begin(self) -> SimCamera:
+        from flowrt_sim.source import open_camera  # only flows that use it pay for it
+        from flowrt_sim.uri import parse
+
+        return open_camera(parse(self._uri))
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -11,6 +11,7 @@ of the picture (Hartley and Zisserman, Multiple View Geometry, 2nd edition, sect
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from flowrt import PEDESTRIANS, Tracks
 from flowrt_nodes._geometry import Array, jacobian, mapped
@@ -44,7 +45,7 @@ class Viewpoint:
     def __init__(self, to_ground: Array, picture_px: tuple[int, int]) -> None:
         """to_ground: (3, 3), picture to ground metres."""
         self.to_ground = to_ground
-        self.to_picture = np.linalg.inv(to_ground)
+        self.to_picture: Array = np.asarray(np.linalg.inv(to_ground), np.float64)
         bottom = np.array([picture_px[0] / 2, picture_px[1], 1.0])
         ground = to_ground @ bottom
         if (self.to_picture @ (ground / ground[2]))[2] < 0:
@@ -54,11 +55,11 @@ class Viewpoint:
         third = np.zeros(3) if up is None else up
         self.projection = np.column_stack((self.to_picture[:, 0], self.to_picture[:, 1], third, self.to_picture[:, 2]))
 
-    def ground(self, points_px: Array) -> Array:
+    def ground(self, points_px: ArrayLike) -> Array:
         """Ground metres (N, 2) of picture points (N, 2)."""
         return mapped(self.to_ground, points_px)
 
-    def picture(self, points_m: Array) -> Array:
+    def picture(self, points_m: ArrayLike) -> Array:
         """Picture points (N, 2) of ground points (N, 2)."""
         return mapped(self.to_picture, points_m)
 

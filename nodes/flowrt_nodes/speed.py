@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from flowrt import PEDESTRIANS, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
-
 from flowrt_nodes._footprint import Viewpoint, sizes_m
 from flowrt_nodes._geometry import Array, Mask, jacobian
 from flowrt_nodes._tracktable import TrackTable
@@ -125,12 +124,14 @@ speeds: {type: speed, from: tracks, scene: north}
         velocity = np.einsum("nij,nj->ni", jacobian(camera.to_ground, points), some.velocity_px_s)
         pace = np.hypot(velocity[:, 0], velocity[:, 1])
         found = velocity / np.maximum(pace, 1e-9)[:, None]
-        driving = np.asarray(pace > 2 * STILL_M_S)[:, None]
+        driving = np.asarray(pace > 2 * STILL_M_S, bool).reshape(-1, 1)
         away = jacobian(camera.to_ground, points)[:, :, 1]  # one pixel down the picture
         along = away / np.maximum(np.hypot(away[:, 0], away[:, 1]), 1e-12)[:, None]
         if len(self._lanes):
             inside = self._lanes.contains(points)
-            along = np.where(inside.any(axis=1)[:, None], self._lane_heading[inside.argmax(axis=1)], along)
+            along = np.where(
+                np.asarray(inside.any(axis=1)).reshape(-1, 1), self._lane_heading[inside.argmax(axis=1)], along
+            )
         headings = remembered.copy()
         headings[unknown] = np.where(driving, found, along)
         return headings

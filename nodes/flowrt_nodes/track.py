@@ -74,6 +74,7 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
             tracker = self._cameras[detections.camera_id] = self._tracker(detections.labels)
         elif tracker.labels is not detections.labels:
             tracker.relabel(detections.labels)
+        tracker.picture_px = detections.picture_px
         seen, self._next_number = tracker.update(
             detections.time_s,
             detections.boxes_px,

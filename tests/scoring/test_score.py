@@ -45,7 +45,7 @@ def test_two_minutes_of_wrong_way_drivers(flow: Flow) -> None:
 @pytest.mark.slow
 def test_without_signals_no_rule_that_needs_them_reports(flow: Flow) -> None:
     score = Score()
-    world = replace(world_of(flow, seed=62, duration_s=70), scenario="red_light")
+    world = replace(world_of(flow, seed=63, duration_s=40), scenario="red_light")
     add_run(score, flow, world, boxes="truth", faults=Faults(no_signal=True, drop=0.3, jitter=0.4))
     rules = score.facts()["rules"]
     assert rules["red_light"]["truth"] >= 1
