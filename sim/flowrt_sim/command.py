@@ -130,13 +130,15 @@ def write_violations(options: SimOptions, out: Path, *, tell: Tell = lambda shar
     while world.time_s < end - 1e-9:
         world.step()
         referee.watch()
+        if world.time_s < options.start - 1e-9:
+            referee.counts.clear()  # the recording counts from its own start
         steps += 1
         if steps % 200 == 0:
             tell(min(world.time_s / end, 1.0))
     found = [v for v in referee.violations if v.time_s >= options.start]
     with (out / "truth.ndjson").open("w", encoding="utf-8") as lines:
         _line(lines, {"type": "header", "seed": options.seed, "scenario": options.scenario, "weather": options.weather,
-                      "fps": options.fps, "start_s": options.start, "duration_s": options.duration_s,
+                      "rate": options.rate, "fps": options.fps, "start_s": options.start, "duration_s": options.duration_s,
                       "classes": CLASSES, "definitions": referee.rules.__dict__, "banned_turns": BANNED_TURNS})  # fmt: skip
         for time_s in [options.start, *world.plan.changes(options.start, end)]:
             phases = {group: state for group, (state, _) in world.plan.phases(time_s + 1e-6).items()}
