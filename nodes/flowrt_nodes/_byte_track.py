@@ -40,7 +40,7 @@ RESIZE_MAX = 2.0
 SECOND_IOU = 0.5
 SECOND_S = 0.5
 """Unsure detections continue tracks that were seen this long ago at most."""
-EDGE_PX, EDGE_S = 3.0, 0.35
+EDGE_PX, EDGE_S = 3.0, 0.5
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.3
 SAME_OBJECT_IOU = 0.7
