@@ -21,6 +21,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
+from flowrt.contract import Contract
 from flowrt.flow import Flow
 from flowrt.load import load
 from flowrt.load.report import locate
@@ -74,6 +75,7 @@ class Reloader:
         self._number = 0
         self._suspects: frozenset[Path] = frozenset()
         self._seen = fingerprint(runtime.flow.files)
+        self._schemas = self._own_schemas(runtime.flow)
 
     @property
     def path(self) -> Path:
@@ -123,6 +125,7 @@ class Reloader:
             count = len(error.problems)
             message = f"{count} problem{'s' if count > 1 else ''}; the flow goes on as it was"
             return report(False, message, problems=list(error.problems))
+        self._follow_schemas(new)
         loaded = time.perf_counter()
         self._suspects = frozenset()
         plan = Plan.between(self.runtime.flow, new)
@@ -152,6 +155,17 @@ class Reloader:
             True, "in force", plan=plan.names(), lines=plan.lines(), took_ms=took,
             parked=facts["parked"], ledger=facts["ledger"],
         )  # fmt: skip
+
+    @staticmethod
+    def _own_schemas(flow: Flow) -> dict[Path, str]:
+        return fingerprint(file for file in flow.files if "schemas" in file.parts and file.is_relative_to(flow.folder))
+
+    def _follow_schemas(self, new: Flow) -> None:
+        """Where the flow's own schemas changed, payloads and points are made by the new ones from here on."""
+        schemas = self._own_schemas(new)
+        if schemas != self._schemas:
+            self.runtime.adopt_contract(Contract.of_flow(new.folder))
+            self._schemas = schemas
 
     def _adopt(self, new: Flow) -> None:
         """The same graph from another text: keep the new marks and files, touch no node."""

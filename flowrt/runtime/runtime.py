@@ -272,6 +272,14 @@ class Runtime:
                     ways.append((edge, plan.old.arriving[edge], entrance))
             cell.connect(ways)
 
+    def adopt_contract(self, contract: Contract) -> None:
+        """Go on with another contract: a flow's own schemas were edited. Nodes hear of it as a change of `contract`."""
+        with self.structure, self.at_rest():
+            self.contract = contract
+            for cell in self.cells.values():
+                cell.context.contract = contract
+                cell.node.reconfigured(frozenset({"contract"}))
+
     def forget(self, cell: Cell) -> None:
         """A cell that left has nothing under way any more: keep only its sums."""
         self.leaving.remove(cell)

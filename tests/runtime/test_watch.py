@@ -147,3 +147,30 @@ def test_a_symlink_swap_as_kubernetes_does(bench: Bench) -> None:
             time.sleep(0.01)
     finally:
         watcher.stop()
+
+
+def test_a_flows_own_schemas_are_followed(bench: Bench) -> None:
+    """A measurement of one's own beside the flow: edited, it counts from the next message on."""
+    schemas = bench.folder / "schemas"
+    schemas.mkdir()
+    shipped = Path(__file__).parent.parent.parent / "schemas" / "measurements" / "system_health.schema.json"
+    own = schemas / "own_health.schema.json"
+    text = (
+        shipped.read_text()
+        .replace('"system_health"', '"own_health"')
+        .replace("system_health.schema", "own_health.schema")
+    )
+    own.write_text(text)
+    flow = bench.flow("health: {type: health_probe, every_s: 60}\nout: {type: influx_out, from: health}")
+    runtime = bench.runtime(flow)
+    runtime.start()
+    reloader = Reloader(runtime)
+    assert "own_health" not in runtime.contract.measurements, "the bench's contract is the shipped one"
+    own.write_text(text.replace("own_health", "our_health"))
+    report = reloader.reload("schemas edited")
+    assert report.ok, report.message
+    assert "our_health" in runtime.contract.measurements
+    assert runtime.cells["out"].context.contract is runtime.contract
+    before = runtime.contract
+    assert reloader.reload("nothing edited").ok
+    assert runtime.contract is before
