@@ -40,6 +40,8 @@ RARE = {
     "Near misses": "a minute of traffic may pass without one",
     "Smallest time to collision": "a minute of traffic may pass without a near miss",
     "How near": "a minute of traffic may pass without a near miss",
+    "High": "a minute of traffic may pass without a violation of just that gravity",
+    "Critical": "a minute of traffic may pass without a violation of just that gravity",
 }
 """Panels that may be empty here, with the reason. That their queries are right is shown in test_queries.py."""
 
