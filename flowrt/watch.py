@@ -36,6 +36,9 @@ WatchMode = Literal["auto", "poll", "off"]
 QUIET_S = 0.02
 """An edit is over when its folder has been quiet for so long."""
 
+EMPTY_S = 0.3
+"""How long an empty flow file is given to be filled, before it counts as an edit."""
+
 LARGE_BYTES = 1_000_000
 
 
@@ -251,9 +254,21 @@ class Watcher(FileSystemEventHandler):
                     self._wake.wait(QUIET_S - quiet_s)
                     continue
                 since, self._first = self._first, 0.0
+            self._let_it_be_written()
             if self._reloader.changed():
                 self._reloader.reload("file changed", since)
                 self._observe()
+
+    def _let_it_be_written(self) -> None:
+        """A flow file that is empty has most likely been cut short by an editor that is about to fill it: wait a moment."""
+        end = time.perf_counter() + EMPTY_S
+        while time.perf_counter() < end and not self._stopping:
+            try:
+                if self._reloader.path.stat().st_size:
+                    return
+            except OSError:
+                return
+            time.sleep(QUIET_S)
 
     def _observe(self) -> None:
         """Watch the folder of each file, and of each link on the way to it."""

@@ -87,6 +87,16 @@ def test_many_writes_within_the_debounce_are_one_reload(watched: Watched) -> Non
     assert len(watched.reports) <= 3
 
 
+def test_a_file_cut_short_and_then_filled_is_one_edit(watched: Watched) -> None:
+    text = with_factor(watched, 4)
+    with watched.path.open("w") as file:
+        file.flush()
+        time.sleep(0.12)
+        file.write(text)
+    watched.expect(lambda: watched.factor() == 4)
+    assert all(report.ok for report in watched.reports), watched.reports
+
+
 def test_a_broken_edit_leaves_the_flow_running_until_it_is_mended(watched: Watched) -> None:
     good = with_factor(watched, 1)
     watched.path.write_text(good.replace("type: total", "type: totl"))
