@@ -184,7 +184,7 @@ class Referee:
             if state != RED:
                 memory.amber = None
             return
-        if memory.amber is None or memory.amber[0] != since:
+        if memory.amber is None or abs(memory.amber[0] - since) > STEP_S:  # `since` is exact only to rounding
             fresh = self.world.time_s - since <= 2 * STEP_S
             counts = fresh and 0 < v.to_line < self.rules.amber_within_m and v.speed * 3.6 >= self.rules.amber_least_kmh
             memory.amber = (since, v.speed if counts else -1.0)
