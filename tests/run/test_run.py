@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.library import write_nodes
+from tests.runtime.node_types import write_nodes
 
 FLOW = """\
 flow: bench

@@ -17,7 +17,7 @@ from flowrt.flow import Edge, Flow, NodeSpec
 from flowrt.plan import KINDS, Plan
 from flowrt.runtime import Runtime
 from flowrt.runtime.reload import apply
-from tests.runtime.library import write_nodes
+from tests.runtime.node_types import write_nodes
 
 NAMES = "abcdefgh"
 CHOICES = {
