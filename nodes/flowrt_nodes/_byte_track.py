@@ -40,7 +40,7 @@ RESIZE_MAX = 2.0
 SECOND_IOU = 0.5
 SECOND_S = 0.5
 """Unsure detections continue tracks that were seen this long ago at most."""
-EDGE_PX, EDGE_S = 3.0, 0.5
+EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.3
 SAME_OBJECT_IOU = 0.7
@@ -216,9 +216,9 @@ class ByteTrack:
             box = _cornered(tracks.state) - np.tile(tracks.speed[:, :2], 2) * since_seen_s  # where it was seen last
             width, height = self.picture_px
             x, y = tracks.speed[:, 0], tracks.speed[:, 1]
-            leaving = (box[:, 0] <= EDGE_PX) & (x < 0) | (box[:, 2] >= width - EDGE_PX) & (x > 0)
-            leaving |= (box[:, 3] >= height - EDGE_PX) & (y > 0)
-            recent &= ~leaving | (time_s - tracks.last_s <= max(EDGE_S, 2.5 * dt_s))
+            leaving = (np.abs(box[:, 0]) <= EDGE_PX) & (x < 0) | (np.abs(box[:, 2] - width) <= EDGE_PX) & (x > 0)
+            leaving |= (np.abs(box[:, 3] - height) <= EDGE_PX) & (y > 0)
+            recent &= ~leaving | (time_s - tracks.last_s <= max(EDGE_S, 1.5 * dt_s))
         if not recent.all():
             tracks = self.tracks = tracks.take(recent)
         if len(tracks) and dt_s > 0 and previous_s is not None:
