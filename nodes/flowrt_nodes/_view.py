@@ -131,6 +131,12 @@ class Views:
         return self._view, True
 
 
+def cut_off(tracks: Tracks) -> Mask:
+    """(N,): whose box touches the picture's left, right or lower border: a part of it is not seen."""
+    box, (width, height) = tracks.boxes_px, tracks.picture_px
+    return np.asarray((box[:, 0] <= 1.5) | (box[:, 2] >= width - 1.5) | (box[:, 3] >= height - 1.5))
+
+
 def heading_vectors(tracks: Tracks) -> Array:
     """(N, 2): unit vectors of `heading_deg`; NaN where unknown."""
     angle = np.radians(np.asarray(tracks.heading_deg, np.float64))

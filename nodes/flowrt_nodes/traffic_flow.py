@@ -26,7 +26,7 @@ from flowrt_nodes._geometry import Array, LineSet, Mask
 from flowrt_nodes._lane_interval import LaneCount, Levels, interval_of
 from flowrt_nodes._lanes import Lanes, lanes_of
 from flowrt_nodes._tracktable import TrackTable
-from flowrt_nodes._view import View, Views
+from flowrt_nodes._view import View, Views, cut_off
 
 COUNTING = ("count", "stop_line", "exit", "entry")
 """Kinds of lines at which a lane is counted, the best first."""
@@ -160,6 +160,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             "inside_s": (np.float64, count, np.nan),
             "counted": (bool, count, False),
             "entry": (np.int64, (), -1),
+            "cut": (bool, (), False),
         }
         if self._table is None or self._table.columns() != columns:
             self._table = TrackTable(10.0, **columns)
@@ -192,6 +193,10 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         on_line = np.zeros((0, len(self._lines)), bool)
         if len(tracks):
             rows, _ = table.rows(tracks)
+            cut = cut_off(tracks)
+            back = rows[table["cut"][rows] & ~cut]  # from the border, perhaps another one than left there
+            table["counted"][back], table["entry"][back] = False, -1
+            table["cut"][rows] = cut
             points = view.standing_px(tracks)
             vehicles = tracks.of_class(VEHICLES)
             inside = self._lanes.inside(tracks) & vehicles[:, None]

@@ -15,7 +15,7 @@ from flowrt.problem import did_you_mean
 from flowrt_nodes._crossing import LineWatch
 from flowrt_nodes._geometry import LineSet
 from flowrt_nodes._rule import Finding, Rule
-from flowrt_nodes._view import View
+from flowrt_nodes._view import View, cut_off
 
 SETTLED_S = 0.3
 """Somebody is in a zone when he was in it for this long."""
@@ -40,7 +40,7 @@ class IllegalTurn(Rule, kw_only=True):
 
     Needs: lines or zones for entry and exit that one camera sees. It is complete when the exit is reached, and it began then.
 
-    No violation: pairs that are not listed; a track that was lost between entry and exit; a turn that is begun and broken off;
+    No violation: pairs that are not listed; a track that was lost, or left the picture, between entry and exit; a turn that is begun and broken off;
     more than `within_s` between entry and exit.
     """
 
@@ -87,6 +87,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
                 "passed_s": (np.float64, count, np.nan),
                 "inside_s": (np.float64, (len(self._zones),), np.nan),
                 "done": (bool, (len(self.banned),), False),
+                "cut": (bool, (), False),
             },
             forget_after_s=20.0,
         )
@@ -97,6 +98,11 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         if not len(tracks):
             return
         rows, _ = table.rows(tracks)
+        # Who comes in from the border may be another one than the one that left there: what was passed before is void.
+        cut = cut_off(tracks)
+        back = rows[table["cut"][rows] & ~cut]
+        table["passed_s"][back], table["done"][back] = np.nan, False
+        table["cut"][rows] = cut
         points = view.standing_px(tracks)
         reached: list[tuple[int, int, float]] = []
         clear = np.maximum(0.04 * (tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1]), 1.0).astype(float)
