@@ -134,7 +134,7 @@ def test_the_command_writes_video_truth_and_scene(tmp_path: Path) -> None:
     assert all(len(row["ids"]) == len(row["boxes_px"]) == len(row["ground_m"]) == len(row["classes"]) for row in rows)
     truth = [json.loads(line) for line in (tmp_path / "truth.ndjson").read_text().splitlines()]
     assert truth[0]["type"] == "header"
-    assert {"phases", "count"} <= {row["type"] for row in truth}
+    assert "phases" in {row["type"] for row in truth}
     scene = yaml.safe_load((tmp_path / "scene.yaml").read_text())["scene"]
     assert scene["north"]["picture_px"] == [640, 360]
     assert scene == {"north": SimCamera(parse(SMALL)).scene()}
@@ -158,6 +158,7 @@ def test_the_command_tells_violations_by_recording_time(tmp_path: Path) -> None:
     truth = [json.loads(line) for line in (tmp_path / "truth.ndjson").read_text().splitlines()]
     found = [row for row in truth if row["type"] == "violation"]
     assert found
+    assert any(row["type"] == "count" for row in truth), "in a minute and a half somebody crosses a line"
     assert all(0 <= row["time_s"] <= 90 and row["rule"] == "illegal_turn" and row["camera"] in CAMERAS for row in found)
     assert not (tmp_path / "east.mp4").exists()
 
