@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
 class _Run:
     def __init__(self, args: argparse.Namespace, flow: Flow, overrides: dict[str, str], mask: Mask) -> None:
         self.args, self.flow, self.overrides, self.mask = args, flow, overrides, mask
+        self.runtime: Runtime | None = None
         self.stopping = threading.Event()
         self.hangups = 0
 
@@ -96,6 +97,7 @@ class _Run:
             return 3
         contract = Contract.of_flow(flow.folder)
         runtime = Runtime(flow, delivery=Delivery(journal, clock, log), contract=contract, clock=clock, data=folder)
+        self.runtime = runtime
         reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_reload=self._learn)
         server = None
         started = time.monotonic()
@@ -174,7 +176,8 @@ class _Run:
 
     def _learn(self, _: object) -> None:
         """A reload may have brought new secrets."""
-        self.mask.learn(self.flow.secrets)
+        if self.runtime is not None:
+            self.mask.learn(self.runtime.flow.secrets)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
