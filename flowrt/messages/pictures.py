@@ -1,0 +1,170 @@
+"""Pictures, and what was seen in them: objects, detections and tracks, as columns of arrays."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from flowrt.messages.base import Bools, Floats, Image, Ints, Message, Position
+
+
+class Frame(Message, frozen=True, kw_only=True, eq=False):
+    """One picture. image: u8, shape (height, width, 3), BGR, not to be written to. position: what the camera watches."""
+
+    port: ClassVar[str] = "frames"
+
+    image: Image
+    number: int = 0
+    position: Position = ""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+class Objects(Message, frozen=True, kw_only=True, eq=False):
+    """Objects of one picture, as columns of length N.
+
+    boxes_px: float32 (N, 4), x_min, y_min, x_max, y_max in pixels of the picture.
+    confidence: float32 (N,), 0 to 1.
+    class_id: int64 (N,), an index into `labels`.
+    labels: the class names of the model.
+    picture_px: width and height of the picture.
+    frame: the picture itself; None in replayed runs.
+    processing_time_ms: what inference took for this picture.
+    """
+
+    port: ClassVar[str] = "objects"
+
+    boxes_px: Floats
+    confidence: Floats
+    class_id: Ints
+    labels: tuple[str, ...]
+    picture_px: tuple[int, int]
+    frame_number: int = 0
+    frame: Frame | None = None
+    processing_time_ms: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.boxes_px)
+
+    @property
+    def ground_px(self) -> Floats:
+        """(N, 2): bottom centre of each box, where wheels or feet touch the ground."""
+        boxes = self.boxes_px
+        return np.column_stack(((boxes[:, 0] + boxes[:, 2]) * 0.5, boxes[:, 3]))
+
+    @property
+    def camera_position(self) -> Position:
+        """The approach that the camera watches; empty where it is unknown, as in replayed runs."""
+        return self.frame.position if self.frame else ""
+
+    @property
+    def label(self) -> list[str]:
+        """Class name of each object."""
+        return [self.labels[i] for i in self.class_id]
+
+    def of_class(self, names: frozenset[str]) -> Bools:
+        """(N,): which objects belong to one of the named classes."""
+        member = np.fromiter((name in names for name in self.labels), bool, len(self.labels))
+        return member[self.class_id] if len(self.labels) else np.zeros(len(self), bool)
+
+
+class Detections(Objects, frozen=True, kw_only=True, eq=False):
+    """What a detector found in one picture."""
+
+    port: ClassVar[str] = "detections"
+
+    model: str = ""
+
+
+class Tracks(Objects, frozen=True, kw_only=True, eq=False):
+    """The confirmed tracks seen in one picture.
+
+    track_id: int64 (N,), positive, unique per camera node for the life of the tracker.
+    age_s: float32 (N,), seconds since the track was first seen.
+    velocity_px_s: float32 (N, 2), picture velocity of the ground point.
+    ground_m, velocity_m_s: float32 (N, 2), metres on the ground plane; NaN until a `speed` node has filled them.
+    speed_kmh, speed_sigma_kmh, heading_deg: float32 (N,); NaN until a `speed` node has filled them. Heading is
+        counted from the ground plane's +x axis towards +y, in degrees, -180 to 180.
+    zones: names of the zones looked at by the `roi` nodes upstream; in_zone: bool (N, Z), column z for zones[z].
+    zone_since_s: float64 (N, Z), time at which the object entered the zone; NaN outside of it.
+    """
+
+    port: ClassVar[str] = "tracks"
+
+    track_id: Ints
+    age_s: Floats
+    velocity_px_s: Floats
+    ground_m: Floats
+    velocity_m_s: Floats
+    speed_kmh: Floats
+    speed_sigma_kmh: Floats
+    heading_deg: Floats
+    zones: tuple[str, ...] = ()
+    in_zone: Bools
+    zone_since_s: NDArray[np.float64]
+    model: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        seen: Objects,
+        rows: NDArray[Any],
+        *,
+        track_id: Ints,
+        age_s: Floats,
+        velocity_px_s: Floats,
+        boxes_px: Floats | None = None,
+    ) -> Tracks:
+        """Tracks for the given rows of a picture's objects, with speed unknown and no zones looked at."""
+        n = len(rows)
+        nothing = np.full(n, np.nan, np.float32)
+        nowhere = np.full((n, 2), np.nan, np.float32)
+        return cls(
+            time_s=seen.time_s,
+            camera_id=seen.camera_id,
+            boxes_px=seen.boxes_px[rows] if boxes_px is None else boxes_px,
+            confidence=seen.confidence[rows],
+            class_id=seen.class_id[rows],
+            labels=seen.labels,
+            picture_px=seen.picture_px,
+            frame_number=seen.frame_number,
+            frame=seen.frame,
+            processing_time_ms=seen.processing_time_ms,
+            track_id=track_id,
+            age_s=age_s,
+            velocity_px_s=velocity_px_s,
+            ground_m=nowhere,
+            velocity_m_s=nowhere,
+            speed_kmh=nothing,
+            speed_sigma_kmh=nothing,
+            heading_deg=nothing,
+            in_zone=np.zeros((n, 0), bool),
+            zone_since_s=np.zeros((n, 0), np.float64),
+            model=getattr(seen, "model", ""),
+        )
+
+    def __getitem__(self, rows: NDArray[Any]) -> Self:
+        """The same picture with only the rows of a mask (N,) or index array."""
+        return msgspec.structs.replace(self, **{name: getattr(self, name)[rows] for name in _TRACK_COLUMNS})
+
+    def replace(self, **columns: Any) -> Self:
+        """The same picture with some columns exchanged."""
+        return msgspec.structs.replace(self, **columns)
+
+    def zone_mask(self, zone: str) -> Bools:
+        """(N,): who is in the zone; nobody where no `roi` upstream looked at it."""
+        if zone not in self.zones:
+            return np.zeros(len(self), bool)
+        return self.in_zone[:, self.zones.index(zone)]
+
+
+_TRACK_COLUMNS = (
+    "boxes_px", "confidence", "class_id", "track_id", "age_s", "velocity_px_s", "ground_m", "velocity_m_s",
+    "speed_kmh", "speed_sigma_kmh", "heading_deg", "in_zone", "zone_since_s",
+)  # fmt: skip
