@@ -22,7 +22,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -34,12 +34,16 @@ def need(*programs: str) -> list[str]:
     for program in programs:
         where = shutil.which(program, path=places)
         if where is None:
-            reason = f"{program} is not installed (Debian: apt-get install mosquitto influxdb victoria-metrics nginx)"
-            if os.environ.get("CI") or os.environ.get("FLOWRT_REQUIRE_TEST_DATA") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
+            missing(f"{program} is not installed (Debian: apt-get install mosquitto influxdb victoria-metrics nginx)")
         found.append(where)
     return found
+
+
+def missing(what: str) -> NoReturn:
+    """Something from outside is not there: skip, or fail where CI or FLOWRT_REQUIRE_TEST_DATA is set."""
+    if os.environ.get("CI") or os.environ.get("FLOWRT_REQUIRE_TEST_DATA") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
-from servers import mosquitto, need
+from servers import missing, mosquitto, need
 
 from flowrt.cli import main
 from flowrt.contract import Contract
@@ -33,13 +33,6 @@ MADE = {
     "docker/mosquitto/acl": ("flowrt contract acl -o docker/mosquitto/acl", acl(CONTRACT)),
 }
 PREFIXES = ["smartintersection", "smartintersection/main-and-5th"]
-
-
-def missing(what: str) -> None:
-    """Fail where real parts are demanded, else skip."""
-    if os.environ.get("FLOWRT_REQUIRE_TEST_DATA") == "1" or os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @pytest.mark.parametrize("name", MADE)

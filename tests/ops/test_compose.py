@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from flowrt_ops.services.home import DATA, Home
 from flowrt_ops.services.influx_setup import BUCKETS, ORG
 from flowrt_ops.services.secrets import initialise
+from servers import missing, need
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -44,6 +46,17 @@ def test_the_dockerfile_is_clean() -> None:
     done = tool("hadolint", "docker/Dockerfile")
     assert done.stdout == ""
     assert done.returncode == 0
+
+
+def test_a_linter_for_compose_finds_nothing() -> None:
+    modules = Path(os.environ.get("FLOWRT_NODE_MODULES", ROOT / "tests" / "node" / "node_modules"))
+    program = modules / "dclint" / "bin" / "dclint.cjs"
+    (node,) = need("node")
+    if not program.exists():
+        missing(f"dclint is not in {modules}: run `npm install` in tests/node")
+    command = [node, program, "--config", "tests/node/dclint.yaml", "--max-warnings", "0", "docker/compose.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_yaml_is_tidy() -> None:
