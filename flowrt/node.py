@@ -99,8 +99,8 @@ Feed = Annotated[str, _kind("feed")]
 class RuntimeView(Protocol):
     """What a node may know about the runtime it lives in (health probes, debuggers)."""
 
-    def status(self) -> dict[str, Any]:
-        """The content of `/api/status`."""
+    def status(self, recent_s: float | None = None) -> dict[str, Any]:
+        """The content of `/api/status`. recent_s: sinks' latencies of the last seconds only, for reports of an interval."""
         ...
 
 

@@ -30,7 +30,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 class StandAlone:
     """The runtime's view of a node that lives alone."""
 
-    def status(self) -> dict[str, Any]:
+    def status(self, recent_s: float | None = None) -> dict[str, Any]:
         return {}
 
 

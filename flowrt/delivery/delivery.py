@@ -20,8 +20,8 @@ class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
     resumed: letters that an earlier run had left. pending: on disk, without a receipt. oldest_s: for how long the first in line has
     waited. state: up (delivering or idle), waiting (backing off), disabled (the node has no outside). latency_ms:
-    p50 and p99 from capture to commit of the last 10,000 letters that told their capture time. errors: exceptions of
-    the node that were neither Retry nor Reject.
+    p50 and p99 from capture to commit of the asked interval, of the last 10,000 letters that told their capture time at
+    most. errors: exceptions of the node that were neither Retry nor Reject.
     """
 
     accepted: int
@@ -105,13 +105,14 @@ class Delivery:
             names = sorted(self._parked)
         return {name: count for name in names if (count := self._journal.pending(name))}
 
-    def statistics(self) -> dict[str, SinkStatistics]:
-        """A snapshot of every outbox."""
+    def statistics(self, recent_s: float | None = None) -> dict[str, SinkStatistics]:
+        """A snapshot of every outbox. recent_s: latencies of the last seconds only."""
+        since_ns = 0 if recent_s is None else time.monotonic_ns() - int(recent_s * 1e9)
         with self._lock:
             deliverers = dict(self._deliverers)
-        return {name: self._statistics_of(name, deliverer) for name, deliverer in deliverers.items()}
+        return {name: self._statistics_of(name, deliverer, since_ns) for name, deliverer in deliverers.items()}
 
-    def _statistics_of(self, name: str, deliverer: Deliverer) -> SinkStatistics:
+    def _statistics_of(self, name: str, deliverer: Deliverer, since_ns: int) -> SinkStatistics:
         tally = self._journal.tally(name)
         return SinkStatistics(
             accepted=tally.accepted,
@@ -124,7 +125,7 @@ class Delivery:
             rate_per_s=deliverer.rate_per_s,
             last_error=deliverer.last_error,
             state=deliverer.state,
-            latency_ms=percentiles(list(tally.latencies_ms)),
+            latency_ms=percentiles(tally.latencies_ms(since_ns)),
             errors=deliverer.errors,
             retries=deliverer.retries,
         )

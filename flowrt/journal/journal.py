@@ -399,8 +399,8 @@ class Journal:
             self._commit_ms.append((time.monotonic() - began) * 1e3)
             for item in taken:
                 if item.origin_ns:
-                    self._tallies.setdefault(item.outbox, OutboxTally()).latencies_ms.append(
-                        (now_ns - item.origin_ns) / 1e6
+                    self._tallies.setdefault(item.outbox, OutboxTally()).latencies.append(
+                        (now_ns, (now_ns - item.origin_ns) / 1e6)
                     )
                 self._buffered -= len(item.letters)
                 self._buffered_bytes -= item.size

@@ -13,14 +13,21 @@ RECENT = 10_000
 
 
 class OutboxTally(msgspec.Struct):
-    """Counts of one outbox since the journal was opened. resumed: letters that an earlier run had left."""
+    """Counts of one outbox since the journal was opened. resumed: letters that an earlier run had left.
+
+    latencies: when letters were committed (`time.monotonic_ns()`), and how long after capture, in milliseconds.
+    """
 
     accepted: int = 0
     delivered: int = 0
     dead_letters: int = 0
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
     resumed: int = 0
-    latencies_ms: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=RECENT))
+    latencies: deque[tuple[int, float]] = msgspec.field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def latencies_ms(self, since_ns: int = 0) -> list[float]:
+        """Capture to commit, of what was committed since that `time.monotonic_ns()`; of the last `RECENT` at most."""
+        return [latency_ms for committed_ns, latency_ms in list(self.latencies) if committed_ns >= since_ns]
 
 
 class JournalStatistics(msgspec.Struct, frozen=True, kw_only=True):

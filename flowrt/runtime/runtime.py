@@ -356,8 +356,8 @@ class Runtime:
             received += cell.received
         return {"nodes": nodes, "sent": sent, "received": received, "balanced": balanced and sent == received}
 
-    def status(self) -> dict[str, Any]:
-        """What `/api/status`, the live view and health probes show."""
+    def status(self, recent_s: float | None = None) -> dict[str, Any]:
+        """What `/api/status`, the live view and health probes show. recent_s: sinks' latencies of the last seconds only."""
         nodes = {}
         queues = {}
         now = monotonic()
@@ -381,7 +381,7 @@ class Runtime:
             "uptime_s": round(now - self._started_s, 3),
             "nodes": nodes,
             "queues": queues,
-            "sinks": self.delivery.statistics(),
+            "sinks": self.delivery.statistics(recent_s),
             "events": dict(self.events),
             "frames": self.frames,
             "reloads": len(self.reloads),

@@ -64,6 +64,7 @@ class HealthProbe(Source):
     def open(self, context: Context) -> None:
         self._seen: dict[str, tuple[float, int]] = {}
         self._begun_s = context.clock.now_s()
+        self._asked_s = time.monotonic()  # latencies are of the world outside, also under virtual time
         self._process = psutil.Process()
         self._process.cpu_percent()
         psutil.cpu_percent()
@@ -103,7 +104,8 @@ class HealthProbe(Source):
         return {"services": {name: state.status for name, state in services.items()}}
 
     def _report(self, time_s: float) -> Iterator[Health | Performance]:
-        now = Readings.of(self.context.runtime.status(), time_s)
+        asked_s, self._asked_s = self._asked_s, time.monotonic()
+        now = Readings.of(self.context.runtime.status(recent_s=self._asked_s - asked_s), time_s)
         before, self._before = self._before, now
         cpu = psutil.cpu_percent()
         memory = psutil.virtual_memory().percent

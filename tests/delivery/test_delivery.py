@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -224,3 +225,14 @@ def test_commit_durability_waits_for_the_disk(delivery: Delivery) -> None:
     delivery.accept("out", letters(3))
     assert delivery.statistics()["out"].accepted == 3
     assert set(delivery.statistics()["out"].latency_ms) == set()
+
+
+def test_latencies_can_be_asked_of_the_last_seconds_only(delivery: Delivery, journal: Journal) -> None:
+    delivery.add("out", Outside(durability="commit").prepare())
+    delivery.accept("out", letters(1), origin_ns=time.monotonic_ns() - 500_000_000)
+    journal.tally("out").latencies[0] = (time.monotonic_ns() - 60_000_000_000, 500.0)  # as if a minute ago
+    assert delivery.statistics(recent_s=30.0)["out"].latency_ms == {}
+    delivery.accept("out", letters(1), origin_ns=time.monotonic_ns() - 20_000_000)
+    recent, all_of_them = delivery.statistics(recent_s=30.0)["out"], delivery.statistics()["out"]
+    assert 20.0 <= recent.latency_ms["p99"] == recent.latency_ms["p50"] < 500.0
+    assert all_of_them.latency_ms["p99"] == 500.0

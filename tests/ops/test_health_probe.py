@@ -29,8 +29,10 @@ class Said:
 
     def __init__(self, *answers: dict[str, Any]) -> None:
         self.answers = list(answers)
+        self.asked_s: list[float | None] = []
 
-    def status(self) -> dict[str, Any]:
+    def status(self, recent_s: float | None = None) -> dict[str, Any]:
+        self.asked_s.append(recent_s)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
@@ -158,6 +160,17 @@ def test_a_sink_that_cannot_deliver_degrades_and_the_slowest_sinks_latency_count
     assert found.reasons == ["to_broker: can't deliver (connection refused); its letters wait on disk"]
     assert isinstance(performance, Performance)
     assert (performance.latency_p50_ms, performance.latency_p99_ms, performance.outbox_pending) == (25.0, 30.0, 10)
+
+
+def test_latencies_are_those_since_the_last_report(tmp_path: Path) -> None:
+    """Asked for in real time, which hardly goes on here, while the clock of the flow makes steps of 5 s."""
+    where = context(tmp_path, clock=VirtualClock(1000.0))
+    where.runtime = said = Said({"nodes": {"north": camera(10)}})
+    with opened(HealthProbe(every_s=5.0), where) as probe:
+        for _ in islice(probe.produce(), 6):
+            pass
+    assert len(said.asked_s) == 2
+    assert all(recent_s is not None and 0.0 <= recent_s < 5.0 for recent_s in said.asked_s)
 
 
 def test_a_full_disk_is_critical(tmp_path: Path) -> None:
