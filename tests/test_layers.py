@@ -21,6 +21,7 @@ LAYERS = [
     {"watch", "flowtest", "replay"},
     {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TYPES_ONLY = {("node", "contract")}

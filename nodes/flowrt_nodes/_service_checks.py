@@ -1,28 +1,31 @@
 """Whether a service answers: one question per kind of service, each with a time limit, none that changes anything.
 
 `health_probe` asks them while a flow runs, `flowrt services status` asks them from the command line. A check never raises: what
-is wrong is in `ServiceState.error`, in words that say what to do.
+is wrong is in `ServiceState.error`, in words that say what to do. Clients and TLS are imported by the first question, so that a
+flow that is only checked does not wait for them.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from flowrt.messages import ServiceState
 from flowrt.services import Grafana, Influx, Mqtt
+
+if TYPE_CHECKING:
+    import http.client
+    import ssl
+
+    import paho.mqtt.client as mqtt
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "tcp": 1883, "ssl": 8883, "http": 80, "https": 443}
 _WHAT = {"mqtt": "the broker", "influxdb": "the database", "grafana": "Grafana"}
@@ -74,6 +77,8 @@ def targets(services: Mapping[str, Any]) -> list[Target]:
 
 def check(target: Target, timeout_s: float) -> Finding:
     """Ask the service; at most `timeout_s` and a little."""
+    import http.client
+
     begun_s = time.monotonic()
     try:
         if target.kind == "mqtt":
@@ -88,6 +93,8 @@ def check(target: Target, timeout_s: float) -> Finding:
 
 def explain(target: Target, error: Exception) -> str:
     """What went wrong and what to do, without a secret in it."""
+    import ssl
+
     what = _WHAT.get(target.kind, "the service")
     host, port, _ = _address(target.url)
     if isinstance(error, ConnectionRefusedError):
@@ -108,11 +115,16 @@ def _address(url: str) -> tuple[str, int, bool]:
 
 
 def _tls(target: Target) -> ssl.SSLContext:
+    import ssl
+
     return ssl.create_default_context(cafile=target.ca_file or None)
 
 
 def _mqtt(target: Target, timeout_s: float) -> str:
     """Connect as a client does, so that wrong credentials are found too."""
+    import paho.mqtt.client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
+
     host, port, tls = _address(target.url)
     parts = urlsplit(target.url)
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"flowrt-probe-{os.getpid()}-{threading.get_ident()}")
@@ -146,6 +158,8 @@ def _mqtt(target: Target, timeout_s: float) -> str:
 
 def _http(target: Target, timeout_s: float) -> str:
     """Ask the address that answers without a login: `/ping` of InfluxDB 1, 2 and 3, `/api/health` of Grafana."""
+    import http.client
+
     host, port, tls = _address(target.url)
     connection: http.client.HTTPConnection
     if tls:

@@ -6,6 +6,7 @@ that a hanging service delays no report. Under a virtual clock no service is ask
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -14,8 +15,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
-
-import psutil
 
 from flowrt import Context, Feed, Health, Objects, Performance, Source, setting
 from flowrt.messages import ServiceState
@@ -62,6 +61,8 @@ class HealthProbe(Source):
     ] = []
 
     def open(self, context: Context) -> None:
+        import psutil
+
         self._seen: dict[str, tuple[float, int]] = {}
         self._begun_s = context.clock.now_s()
         self._asked_s = time.monotonic()  # latencies are of the world outside, also under virtual time
@@ -104,6 +105,8 @@ class HealthProbe(Source):
         return {"services": {name: state.status for name, state in services.items()}}
 
     def _report(self, time_s: float) -> Iterator[Health | Performance]:
+        import psutil
+
         asked_s, self._asked_s = self._asked_s, time.monotonic()
         now = Readings.of(self.context.runtime.status(recent_s=self._asked_s - asked_s), time_s)
         before, self._before = self._before, now
@@ -149,7 +152,7 @@ class HealthProbe(Source):
 
     def _performance(self, now: Readings, before: Readings | None, time_s: float) -> Iterator[Performance]:
         memory_mb = round(self._process.memory_info().rss / MB, 1)
-        cpu = round(self._process.cpu_percent() / max(psutil.cpu_count() or 1, 1), 1)
+        cpu = round(self._process.cpu_percent() / (os.cpu_count() or 1), 1)
         since_s = time_s - before.time_s if before is not None else 0.0
         seen = dict(self._seen)
         measured_ms = [processing_ms for processing_ms, _ in seen.values() if processing_ms > 0.0]

@@ -123,7 +123,7 @@ def _worlds(args: argparse.Namespace, flow: Any) -> list[tuple[Any, Any]]:
     """(world, given violations or None) of every run."""
     from dataclasses import replace
 
-    from flowrt_sim.acts import SCENARIOS
+    from flowrt_sim.scenarios import SCENARIOS
     from flowrt_sim.uri import WEATHERS
 
     from flowrt.commands import UsageError

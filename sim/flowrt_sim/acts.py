@@ -15,34 +15,11 @@ from flowrt_sim.actors import Vehicle
 from flowrt_sim.layout import LEGS
 from flowrt_sim.people import spawn_walker
 from flowrt_sim.route import ENTRY_M, route
+from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.signals import AMBER, CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
 
 if TYPE_CHECKING:
     from flowrt_sim.world import World
-
-VIOLATIONS = (
-    "red_light", "red_light_creep", "wrong_way", "speeding", "illegal_turn", "stopped", "stopped_on_crosswalk",
-    "amber_acceleration", "jaywalking", "jaywalking_midblock", "failure_to_yield", "near_miss",
-)  # fmt: skip
-LOOKALIKES = ("right_on_red", "past_line_at_red", "spill_back", "waiting_pedestrian", "hard_stop", "short_stop")
-EVERY_S = 140.0
-"""Mean interval of each violation in mixed traffic, over all four legs."""
-OFTEN_S = 45.0
-"""The same for acts that need a rare situation, so that about as many really happen."""
-ALONE_S = 14.0
-"""Mean interval of an act in a scenario of its own."""
-
-SCENARIOS: dict[str, dict[str, float]] = {
-    "mixed": {
-        **dict.fromkeys(VIOLATIONS, EVERY_S),
-        **dict.fromkeys(LOOKALIKES, EVERY_S),
-        **dict.fromkeys(("jaywalking", "jaywalking_midblock", "near_miss", "failure_to_yield", "wrong_way"), OFTEN_S),
-    },
-    "calm": dict.fromkeys(("past_line_at_red", "waiting_pedestrian"), EVERY_S),
-    "innocent": dict.fromkeys(LOOKALIKES, 25.0),
-    **{name: {name: ALONE_S} for name in (*VIOLATIONS, *LOOKALIKES)},
-}
-"""Scenario names, each with its acts and their mean interval in seconds."""
 
 CAR_M = 4.6
 """Vehicles enter with their rear at the edge of the world, so their front is a vehicle's length nearer to the line."""

@@ -15,8 +15,8 @@ import cv2
 import yaml
 
 from flowrt_sim import CAMERAS, CLASSES
-from flowrt_sim.acts import SCENARIOS
 from flowrt_sim.rig import scene
+from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.source import SimCamera
 from flowrt_sim.truth import Referee, Violation
 from flowrt_sim.uri import WEATHERS, SimOptions, parse

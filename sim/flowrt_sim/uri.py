@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from urllib.parse import parse_qsl, urlsplit
 
 from flowrt_sim import CAMERAS
-from flowrt_sim.acts import SCENARIOS
+from flowrt_sim.scenarios import SCENARIOS
 
 WORLDS = ("four-way",)
 WEATHERS: dict[str, tuple[str, str]] = {

@@ -25,22 +25,17 @@ class SimSignal(Source):
     example: ClassVar[str] = 'signals: {type: signal.sim, uri: "sim://four-way?seed=7"}\n'
 
     def check(self, view: CheckView) -> Iterable[Complaint]:
+        from flowrt_sim.uri import parse
+
         try:
-            self._first()
+            parse(self.uri)
         except ValueError as error:
             yield Complaint(("uri",), str(error), "see docs/simulation.md for the parameters")
 
     def signals(self) -> Iterable[str]:
-        try:
-            return sorted(self._first())
-        except ValueError:
-            return ()
+        from flowrt_sim.signals import GROUPS
 
-    def _first(self) -> dict[str, tuple[str, float]]:
-        """Every group's first state. Raises ValueError for a bad address."""
-        from flowrt_sim.source import open_signals
-
-        return next(open_signals(self.uri, self.every_s))[1]
+        return sorted(GROUPS)
 
     def produce(self) -> Iterator[SignalState]:
         from flowrt_sim.source import open_signals
