@@ -1,4 +1,4 @@
-"""Changes of a training picture that leave its truth true: mirror, zoom, light, colour, noise, blur, patches.
+"""Changes of a training picture that leave its truth true: a part of it, mirror, zoom, light, colour, noise, blur, patches.
 
 Pictures are [h, w, 3] uint8 BGR; boxes [n, 4] corners in pixels. Rendered pictures are cleaner and more alike than those
 of a street, and every camera has its own colours: the changes are there to keep the network from learning the renderer.
@@ -18,9 +18,9 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 FILL = (114, 114, 114)
-KEPT_SHARE = 0.35
-"""An object of which the crop leaves less than this share is no longer asked for."""
-SMALLEST_SIDE_PX = 3.0
+KEPT_SHARE = 0.4
+"""An object of which the cut leaves less than this share is no longer asked for."""
+SMALLEST_SIDE_PX = 4.0
 """In pixels of the network's input: below this no box can be placed to half a cell's accuracy, so it is not asked for."""
 
 
@@ -33,20 +33,20 @@ class Example(NamedTuple):
     ignored: Flags
 
 
-def augmented(example: Example, rng: np.random.Generator, share: float = 1.0) -> Example:
-    """A changed copy of an example, of the same size.
+def augmented(
+    example: Example,
+    rng: np.random.Generator,
+    view_px: tuple[int, int],
+    wanted: Floats,
+    share: float = 1.0,
+) -> Example:
+    """A changed part of an example, `view_px` (width, height) large.
 
-    `share` (0..1) scales how often anything but mirroring is done: less towards the end of a short training, where the
-    network has yet to learn the pictures as they are.
+    `wanted` [classes] is how much more often a part around an object of that class is taken: what is rare in the pictures
+    becomes common in the parts. `share` (0..1) scales how often light and sensor are changed: less towards the end of a
+    short training, where the network has yet to learn the pictures as they are.
     """
-    picture, boxes = example.picture.copy(), example.boxes_px.copy()
-    if rng.random() < 0.5:
-        width = picture.shape[1]
-        picture = np.ascontiguousarray(picture[:, ::-1])
-        boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
-    example = Example(picture, boxes, example.classes, example.ignored)
-    if rng.random() < 0.6 * share:
-        example = _zoomed(example, rng)
+    example = _part(example, rng, view_px, wanted)
     picture = example.picture
     if rng.random() < share:
         picture = _recoloured(picture, rng)
@@ -59,25 +59,37 @@ def augmented(example: Example, rng: np.random.Generator, share: float = 1.0) ->
     return example._replace(picture=picture)
 
 
-def _zoomed(example: Example, rng: np.random.Generator) -> Example:
-    """Zoom out to 0.75 or in to 1.4, each axis a little on its own, and move; what leaves the picture is cut."""
+def _part(example: Example, rng: np.random.Generator, view_px: tuple[int, int], wanted: Floats) -> Example:
+    """Mirror, zoom out to 0.65 or in to 1.35 (each axis a little on its own), and cut out a part; boxes are cut with it.
+
+    Four of five parts lie around an object drawn by `wanted`, the others anywhere.
+    """
     height, width = example.picture.shape[:2]
-    zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.4))))
+    view_w, view_h = view_px
+    zoom = float(np.exp(rng.uniform(np.log(0.65), np.log(1.35))))
     stretch = float(np.exp(rng.uniform(-0.06, 0.06)))
     sx, sy = zoom * stretch, zoom / stretch
-    tx = rng.uniform(min(0.0, width * (1 - sx)), max(0.0, width * (1 - sx)))
-    ty = rng.uniform(min(0.0, height * (1 - sy)), max(0.0, height * (1 - sy)))
-    matrix = np.array([[sx, 0, tx], [0, sy, ty]], np.float32)
-    picture = cv2.warpAffine(example.picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=FILL)
-    moved = example.boxes_px * np.array([sx, sy, sx, sy], np.float32) + np.array([tx, ty, tx, ty], np.float32)
-    limit = np.array([width, height, width, height], np.float32)
-    cut = np.clip(moved, 0, limit)
+    room_x, room_y = width * sx - view_w, height * sy - view_h
+    left, top = rng.uniform(0, 1) * room_x, rng.uniform(0, 1) * room_y
+    counted = np.flatnonzero(~example.ignored)
+    if len(counted) and rng.random() < 0.8:
+        weights = wanted[example.classes[counted]]
+        box = example.boxes_px[counted[rng.choice(len(counted), p=weights / weights.sum())]]
+        middle_x, middle_y = (box[0] + box[2]) / 2 * sx, (box[1] + box[3]) / 2 * sy
+        left = np.clip(middle_x - rng.uniform(0.15, 0.85) * view_w, min(0.0, room_x), max(0.0, room_x))
+        top = np.clip(middle_y - rng.uniform(0.15, 0.85) * view_h, min(0.0, room_y), max(0.0, room_y))
+    matrix = np.array([[sx, 0, -left], [0, sy, -top]], np.float32)
+    if rng.random() < 0.5:
+        matrix[0] = (-sx, 0, view_w + left)
+    picture = cv2.warpAffine(example.picture, matrix, view_px, flags=cv2.INTER_LINEAR, borderValue=FILL)
+    moved = example.boxes_px.reshape(-1, 2, 2) * matrix[[0, 1], [0, 1]] + matrix[:, 2]
+    moved = np.concatenate((moved.min(axis=1), moved.max(axis=1)), axis=1).astype(np.float32)
+    cut = np.clip(moved, 0, np.array([view_w, view_h, view_w, view_h], np.float32))
     whole = np.prod(moved[:, 2:] - moved[:, :2], axis=1)
-    left = np.prod(cut[:, 2:] - cut[:, :2], axis=1)
-    share = left / np.maximum(whole, 1e-6)
-    kept = left > 0
+    area = np.prod(cut[:, 2:] - cut[:, :2], axis=1)
     small = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf) < SMALLEST_SIDE_PX
-    ignored = example.ignored | (share < KEPT_SHARE) | small
+    ignored = example.ignored | (area / np.maximum(whole, 1e-6) < KEPT_SHARE) | small
+    kept = area > 0
     return Example(np.asarray(picture, dtype=np.uint8), cut[kept], example.classes[kept], ignored[kept])
 
 

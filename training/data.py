@@ -15,33 +15,40 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from flowrt_sim.dataset import sample
-from flowrt_sim.scoring.detector import HIDDEN_SHARE, SMALLEST_SIDE_PX
+from flowrt_sim.scoring.detector import HIDDEN_SHARE, SMALLEST_HEIGHT_PX
 
 from training.assign import Targets
-from training.augment import Example, augmented
+from training.augment import Example, Floats, augmented
 from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
 from training.splits import CHOOSE, LEARN, Split
 
 CACHE = Path(__file__).parent / "cache"
 RENDERED_PX = (1280, 720)
+LEARNT_HIDDEN_SHARE = 0.6
+LEARNT_HEIGHT_PX = 18.0
+"""What is asked for when learning: a little more than when examining, so that the examination's limit is no edge."""
 CHUNK = 56
 """Pictures rendered by a process at a time: whole places, which share their painting."""
 
 
 def rendered(split: Split, seed: int) -> Example:
     """One picture at the size of the network's input, boxes scaled along; what is hardly visible is marked as ignored."""
+    learning = split == LEARN
+    hidden_share = LEARNT_HIDDEN_SHARE if learning else HIDDEN_SHARE
+    height_px = LEARNT_HEIGHT_PX if learning else SMALLEST_HEIGHT_PX
     light, weather = split.condition(seed)
     found = sample(seed, size=RENDERED_PX, light=light, weather=weather)
     picture = cv2.resize(found.image_bgr, (INPUT_WIDTH_PX, INPUT_HEIGHT_PX), interpolation=cv2.INTER_LINEAR)
     boxes = found.boxes_xyxy_px.astype(np.float32).reshape(-1, 4)
-    small = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) < SMALLEST_SIDE_PX
+    small = boxes[:, 3] - boxes[:, 1] < height_px
     scale = np.array([INPUT_WIDTH_PX / RENDERED_PX[0], INPUT_HEIGHT_PX / RENDERED_PX[1]] * 2, np.float32)
-    ignored = (found.occlusion > HIDDEN_SHARE) | small
+    ignored = (found.occlusion > hidden_share) | small
     return Example(np.asarray(picture, dtype=np.uint8), boxes * scale, found.class_ids.astype(np.int64), ignored)
 
 
@@ -93,18 +100,25 @@ def cached(split: Split, count: int, processes: int = 2) -> Pictures:
     return Pictures(folder)
 
 
-def batches(
-    pictures: Pictures, size: int, seed: int, epoch: int, change: float | None, at_most: int | None = None
-) -> Iterator[tuple[torch.Tensor, Targets]]:
-    """All pictures once, or `at_most` so many, in an order fixed by seed and epoch, as ([b, 3, h, w] float32, targets).
+class Change(NamedTuple):
+    """How pictures are augmented: see `training.augment.augmented`."""
 
-    With `change`, the share of augmentation, each is augmented by a generator of its own: the result depends on seed, epoch
-    and picture alone. The next batches are prepared in a thread while this one is used. When learning, a last batch that is
-    not full is left out.
+    view_px: tuple[int, int]
+    wanted: Floats
+    share: float
+
+
+def batches(
+    pictures: Pictures, size: int, seed: int, epoch: int, change: Change | None = None
+) -> Iterator[tuple[torch.Tensor, Targets]]:
+    """All pictures once, in an order fixed by seed and epoch, as ([b, 3, h, w] float32, targets).
+
+    With `change` each is augmented by a generator of its own: the result depends on seed, epoch and picture alone. The next
+    batches are prepared in a thread while this one is used. When learning, a last batch that is not full is left out.
     """
     order = np.arange(len(pictures))
     if change is not None:
-        order = np.random.default_rng([seed, epoch]).permutation(order)[:at_most]
+        order = np.random.default_rng([seed, epoch]).permutation(order)
     groups = [order[i : i + size] for i in range(0, len(order), size)]
     if change is not None:
         groups = [g for g in groups if len(g) == size]
@@ -113,7 +127,10 @@ def batches(
         examples = [pictures[int(i)] for i in group]
         if change is not None:
             seeds = ([seed, epoch, int(i)] for i in group)
-            examples = [augmented(e, np.random.default_rng(s), change) for e, s in zip(examples, seeds, strict=True)]
+            examples = [
+                augmented(e, np.random.default_rng(s), change.view_px, change.wanted, change.share)
+                for e, s in zip(examples, seeds, strict=True)
+            ]
         return collated(examples)
 
     with ThreadPoolExecutor(1) as worker:
@@ -150,7 +167,7 @@ def _render_chunk(split: Split, count: int, start: int) -> list[Example]:
 def main() -> None:
     """Render the caches."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--learn", type=int, default=6400, help="pictures to learn from")
+    parser.add_argument("--learn", type=int, default=8000, help="pictures to learn from")
     parser.add_argument("--choose", type=int, default=280, help="pictures to choose the best state by")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()

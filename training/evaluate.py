@@ -25,7 +25,7 @@ def network_map50(network: TrafficDetector, pictures: Pictures, grid: Grid) -> t
     """mAP50 over the classes, and the average precision of each, of the network in PyTorch."""
     deployed = Deployed(network).eval()
     found: list[Found] = []
-    for batch, _ in batches(pictures, 16, 0, 0, change=None):
+    for batch, _ in batches(pictures, 8, 0, 0):
         with torch.autocast("cpu", torch.bfloat16):
             rows = deployed(batch.contiguous(memory_format=torch.channels_last))
         found.extend(_found(one) for one in rows.float().double().numpy())

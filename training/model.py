@@ -4,7 +4,7 @@ Why so plain: on the CPUs that flowrt runs on, dense 3x3 convolutions with chann
 times the arithmetic rate of depthwise ones, ReLU costs nothing after fusion, and both keep their accuracy in INT8.
 
 The idea of the head is YOLOX's (Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021"): one prediction per grid cell at
-strides 8, 16 and 32. Raw values of a cell at column gx, row gy of stride s are read as
+strides 8, 16 and 32, places and classes by convolutions of their own. Raw values of a cell at column gx, row gy of stride s are read as
 
     centre x = (gx + v0) * s      centre y = (gy + v1) * s      width = exp(v2) * s      height = exp(v3) * s
 
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 STRIDES = (8, 16, 32)
-INPUT_WIDTH_PX = 640
-INPUT_HEIGHT_PX = 352
+INPUT_WIDTH_PX = 960
+INPUT_HEIGHT_PX = 544
 MAX_LOG_SIZE = 5.0
 """exp(5) * 32 px is wider than any picture: the clamp only keeps a bad step of training finite."""
 
@@ -112,8 +112,10 @@ class TrafficDetector(nn.Module):
         self.down8 = ConvBlock(n8, n16, stride=2)
         self.down16 = ConvBlock(n16, n32, stride=2)
         self.merge32 = ConvBlock(n32 + w32, n32, 1)
-        self.heads = nn.ModuleList(ConvBlock(n, head_width) for n in neck_widths)
-        self.predict = nn.ModuleList(nn.Conv2d(head_width, 5 + classes, 1) for _ in STRIDES)
+        self.place_heads = nn.ModuleList(ConvBlock(n, head_width) for n in neck_widths)
+        self.class_heads = nn.ModuleList(ConvBlock(n, head_width) for n in neck_widths)
+        self.places = nn.ModuleList(nn.Conv2d(head_width, 5, 1) for _ in STRIDES)
+        self.classes = nn.ModuleList(nn.Conv2d(head_width, classes, 1) for _ in STRIDES)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -121,11 +123,14 @@ class TrafficDetector(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        for layer in self.predict:
+        for layer in (*self.places, *self.classes):
             assert isinstance(layer, nn.Conv2d)
             assert layer.bias is not None
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
+        for layer in self.places:
+            assert isinstance(layer, nn.Conv2d)
+            assert layer.bias is not None
             nn.init.constant_(layer.bias[4:5], -math.log(99.0))
             nn.init.constant_(layer.bias[2:4], 0.7)
 
@@ -142,7 +147,8 @@ class TrafficDetector(nn.Module):
         p16 = p16 + self.down8(p8)
         p32 = self.merge32(torch.cat((self.down16(p16), c32), 1))
         levels = (p8, p16, p32)
-        return [predict(head(p)) for predict, head, p in zip(self.predict, self.heads, levels, strict=True)]
+        heads = zip(self.place_heads, self.places, self.class_heads, self.classes, levels, strict=True)
+        return [torch.cat((place(where(p)), kind(what(p))), 1) for where, place, what, kind, p in heads]
 
     def forward(self, pictures: Tensor) -> RawOutput:
         """[batch, 3, h, w], BGR, 0..255, to raw predictions in float32."""

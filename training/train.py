@@ -1,6 +1,6 @@
 """Train the detector on rendered pictures, on the CPU.
 
-    PYTHONPATH=sim python -m training.train --learn 6400 --epochs 14 --run training/runs/main
+    PYTHONPATH=sim python -m training.train --learn 8000 --epochs 20 --run training/runs/main
 
 Repeatable: the pictures follow from their seeds, their order and every change of them from `--seed` and the epoch. The
 state that is kept is an exponential moving average of the weights; the best one by mAP50 on the `choose` pictures ends up in
@@ -21,7 +21,7 @@ import torch
 from flowrt_sim import CLASSES
 from torch import Tensor, nn
 
-from training.data import batches, cached
+from training.data import Change, batches, cached
 from training.evaluate import network_map50
 from training.loss import detection_loss
 from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, Grid, TrafficDetector
@@ -79,18 +79,17 @@ def train(options: argparse.Namespace) -> None:
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimiser = optimiser_for(model, options.rate, options.decay)
-    grid = Grid.of(INPUT_WIDTH_PX, INPUT_HEIGHT_PX)
-    at_most = min(len(learn), options.epoch_pictures)
-    steps_an_epoch = at_most // options.batch
+    whole_grid = Grid.of(INPUT_WIDTH_PX, INPUT_HEIGHT_PX)
+    view_px = (options.view[0], options.view[1])
+    grid, change = Grid.of(*view_px), Change(view_px, weights.numpy() ** 2, options.change)
+    steps_an_epoch = len(learn) // options.batch
     steps = steps_an_epoch * options.epochs
     first_epoch, best = _resumed(run / "last.pt", model, average, optimiser)
 
     for epoch in range(first_epoch, min(options.until, options.epochs)):
         started, sums = time.monotonic(), torch.zeros(4)
         model.train()
-        for number, (pictures, targets) in enumerate(
-            batches(learn, options.batch, options.seed, epoch, options.change, at_most)
-        ):
+        for number, (pictures, targets) in enumerate(batches(learn, options.batch, options.seed, epoch, change)):
             step = epoch * steps_an_epoch + number
             for group in optimiser.param_groups:
                 group["lr"] = options.rate * learning_rate_share(step, steps)
@@ -109,7 +108,7 @@ def train(options: argparse.Namespace) -> None:
                     f"{name} {float(v):.3f}" for name, v in zip(("box", "obj", "class"), sums / sums[3], strict=False)
                 )
                 print(f"epoch {epoch} step {number + 1}/{steps_an_epoch} {parts} {rate_s:.1f} pictures/s", flush=True)
-        map50, per_class = network_map50(average, choose, grid)
+        map50, per_class = network_map50(average, choose, whole_grid)
         best = _saved(run, model, average, optimiser, epoch, map50, best)
         entry = {
             "epoch": epoch,
@@ -154,17 +153,19 @@ def _saved(
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--learn", type=int, default=6400, help="pictures to learn from")
+    parser.add_argument("--learn", type=int, default=8000, help="pictures to learn from")
     parser.add_argument("--choose", type=int, default=280, help="pictures to choose the best state by")
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument(
         "--until", type=int, default=1000, help="stop before this epoch, to go on later with other settings"
     )
     parser.add_argument("--change", type=float, default=1.0, help="share of augmentation, 0 to 1")
     parser.add_argument("--class-weight", type=float, default=1.0, help="weight of the class part of the loss")
-    parser.add_argument("--epoch-pictures", type=int, default=1 << 30, help="look at only so many in an epoch")
+    parser.add_argument(
+        "--view", type=int, nargs=2, default=(448, 256), help="width and height of the parts learnt from"
+    )
     parser.add_argument("--average", type=float, default=0.998, help="decay of the averaged weights, a step")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--decay", type=float, default=0.02, help="weight decay")
     parser.add_argument("--seed", type=int, default=7)

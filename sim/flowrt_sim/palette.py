@@ -10,6 +10,9 @@ CAR_COLOURS = (
     (235, 235, 235), (200, 202, 204), (150, 152, 153), (95, 97, 99), (40, 40, 42), (40, 40, 42), (60, 40, 150),
     (130, 70, 30), (150, 105, 55), (70, 90, 60), (150, 185, 200), (35, 95, 190), (225, 225, 225), (90, 60, 45),
 )  # fmt: skip
+MOTORCYCLE_COLOURS = (
+    (40, 40, 190), (30, 30, 32), (170, 80, 30), (40, 120, 60), (40, 180, 220), (225, 225, 225), (30, 100, 220),
+)  # fmt: skip
 BUS_COLOURS = ((60, 190, 235), (50, 50, 190), (200, 120, 40), (90, 160, 60), (230, 230, 230))
 BOX_COLOURS = ((235, 235, 232), (225, 228, 230), (180, 182, 184), (160, 110, 60), (70, 130, 190), (90, 120, 70))
 SKINS = ((150, 180, 225), (120, 155, 205), (90, 125, 175), (60, 85, 130), (45, 62, 95))
@@ -18,7 +21,9 @@ SKINS = ((150, 180, 225), (120, 155, 205), (90, 125, 175), (60, 85, 130), (45, 6
 def colours_of(kind: str, rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
     """Paint, second colour and skin of a road user."""
     skin = _vary(SKINS[int(rng.integers(len(SKINS)))], rng, 8)
-    if kind in ("pedestrian", "bicycle", "motorcycle"):
+    if kind == "motorcycle":
+        return _vary(MOTORCYCLE_COLOURS[int(rng.integers(len(MOTORCYCLE_COLOURS)))], rng, 14), _clothes(rng, 0.5), skin
+    if kind in ("pedestrian", "bicycle"):
         return _clothes(rng), _clothes(rng, 0.7), skin
     if kind == "bus":
         return _vary(BUS_COLOURS[int(rng.integers(len(BUS_COLOURS)))], rng, 14), _clothes(rng), skin

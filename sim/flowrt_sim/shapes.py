@@ -14,10 +14,10 @@ VARIANTS = {"car": 4, "van": 2, "truck": 3, "bus": 2, "motorcycle": 2, "bicycle"
 """How many body variants each class has."""
 
 CAR_SIZES_M = ((4.45, 1.80, 1.46), (4.05, 1.75, 1.50), (4.65, 1.88, 1.70), (4.75, 1.84, 1.48))
-VAN_SIZES_M = ((5.4, 2.02, 2.40), (4.9, 1.94, 1.98))
+VAN_SIZES_M = ((5.4, 2.05, 2.52), (4.9, 2.05, 2.25))
 TRUCK_SIZES_M = ((7.6, 2.45, 3.3), (9.2, 2.5, 3.6), (6.6, 2.3, 2.9))
 BUS_SIZES_M = ((11.9, 2.55, 3.15), (10.4, 2.5, 3.05))
-CYCLE_SIZES_M = {"motorcycle": ((2.15, 0.80, 1.55), (1.9, 0.72, 1.6)), "bicycle": ((1.75, 0.6, 1.75),)}
+CYCLE_SIZES_M = {"motorcycle": ((2.15, 0.86, 1.50), (1.9, 0.80, 1.52)), "bicycle": ((1.75, 0.6, 1.80),)}
 PEDESTRIAN_SIZES_M = ((0.5, 0.55, 1.75), (0.46, 0.52, 1.63), (0.48, 0.56, 1.84))
 
 
@@ -162,6 +162,7 @@ def _truck(variant: int) -> Body:
         b.box((-half, half - cab_l - 0.15), w, (0.95, height), SECOND)
         b.side_quad((-half + 1.2, half - cab_l - 1.2), w + 0.012, (height * 0.55, height * 0.8), PAINT)
         b.end_quad(-half - 0.012, (-0.03, 0.03), (1.0, height - 0.1), DARK)
+        b.end_quad(-half - 0.014, (-w * 0.95, w * 0.95), (0.97, 1.07), PLATE)
         b.end(first, 1)
     return Body("truck", length, width, height, b.build())
 
@@ -187,7 +188,8 @@ def _bus(variant: int) -> Body:
         b.side_quad((x, x + 0.1), w + 0.02, (1.35, height - 0.55), PAINT)
     b.side_quad((-half + 0.1, half - 0.1), w + 0.012, (0.5, 0.85), SECOND)
     b.end_quad(-half - 0.02, (-w * 0.75, w * 0.75), (1.6, height - 0.6), GLASS)
-    b.end_quad(half + 0.0, (-w * 0.7, w * 0.7), (height - 0.42, height - 0.12), DARK)
+    b.end_quad(half + 0.0, (-w * 0.8, w * 0.8), (height - 0.46, height - 0.08), DARK)
+    b.end_quad(half + 0.012, (-w * 0.6, w * 0.6), (height - 0.38, height - 0.16), PLATE)
     _lamps(b, half, w, 0.7, 0.92, width=0.45)
     b.end(first, 0)
     first = b.begin()
@@ -196,8 +198,19 @@ def _bus(variant: int) -> Body:
     return Body("bus", length, width, height + 0.22, b.build())
 
 
-def _rider(b: Builder, hip_x: float, hip_z: float, lean: float, top_z: float, level: int, helmet: int) -> None:
-    """A seated rider: thighs, leaning torso with arms, head."""
+@dataclass(frozen=True)
+class _Seat:
+    """How a rider sits: where the hip is, how far the shoulders are ahead of it, how high the head reaches, all in metres."""
+
+    hip_x_m: float
+    hip_z_m: float
+    lean_m: float
+    top_z_m: float
+
+
+def _rider(b: Builder, seat: _Seat, level: int, *, jacket: int, helmet: int, head_m: float) -> None:
+    """A seated rider: thighs, leaning torso with arms, head. `jacket` and `helmet` are palette slots."""
+    hip_x, hip_z, top_z = seat.hip_x_m, seat.hip_z_m, seat.top_z_m
     first = b.begin()
     shoulder_z = top_z - 0.3
     b.extrude([(hip_x - 0.05, hip_z - 0.1), (hip_x + 0.45, hip_z - 0.12), (hip_x + 0.42, hip_z + 0.08), (hip_x, hip_z + 0.12)],
@@ -206,9 +219,9 @@ def _rider(b: Builder, hip_x: float, hip_z: float, lean: float, top_z: float, le
         b.box((hip_x + 0.25, hip_x + 0.42), 0.07, (max(hip_z - 0.6, 0.25), hip_z), SECOND, middle_y=side * 0.15)
     b.end(first, level)
     first = b.begin()
-    top = hip_x + lean
+    top = hip_x + seat.lean_m
     torso = [(hip_x - 0.14, hip_z), (hip_x + 0.14, hip_z), (top + 0.14, shoulder_z), (top - 0.16, shoulder_z)]
-    b.extrude(torso, [0.17, 0.17, 0.24, 0.24], PAINT)
+    b.extrude(torso, [0.17, 0.17, 0.24, 0.24], jacket)
     b.end(first, level + 1)
     first = b.begin()
     for side in (-1, 1):
@@ -218,10 +231,10 @@ def _rider(b: Builder, hip_x: float, hip_z: float, lean: float, top_z: float, le
             (top + 0.45, hip_z + 0.28),
             (top + 0.05, shoulder_z),
         ]
-        b.extrude(arm, 0.05, PAINT, middle_y=side * 0.25)
+        b.extrude(arm, 0.05, jacket, middle_y=side * 0.25)
     b.end(first, level + 1)
     first = b.begin()
-    _head(b, top + 0.07, top_z - 0.15, 0.13, helmet)
+    _head(b, top + 0.07, top_z - head_m * 1.15, head_m, helmet)
     b.end(first, level + 2)
 
 
@@ -242,18 +255,27 @@ def _motorcycle(variant: int) -> Body:
     half = length / 2
     b = Builder()
     for x in (-half + 0.31, half - 0.31):
-        _thin_wheel(b, x, 0.31, 0.07)
+        _thin_wheel(b, x, 0.31, 0.09)
     first = b.begin()
-    frame = [(-half + 0.25, 0.5), (-0.1, 0.25), (0.35, 0.3), (half - 0.45, 0.85), (0.2, 0.95), (-half + 0.1, 0.82)]
-    b.extrude(frame, 0.17 if variant == 0 else 0.2, PAINT)
-    b.end_quad(-half + 0.08, (-0.1, 0.1), (0.62, 0.74), TAILLAMP)
+    frame = [(-half + 0.25, 0.5), (-0.1, 0.22), (0.35, 0.25), (half - 0.45, 0.85), (0.2, 0.98), (-half + 0.05, 0.88)]
+    b.extrude(frame, 0.21 if variant == 0 else 0.25, PAINT)
+    b.end_quad(-half + 0.04, (-0.13, 0.13), (0.62, 0.78), TAILLAMP)
+    b.end_quad(-half + 0.05, (-0.1, 0.1), (0.42, 0.56), PLATE)
     b.end(first, 1)
     first = b.begin()
-    b.box((half - 0.6, half - 0.42), 0.12, (0.72, 1.0), METAL)
-    b.end_quad(half - 0.4, (-0.1, 0.1), (0.75, 0.93), HEADLAMP)
-    b.box((half - 0.72, half - 0.62), width / 2, (0.98, 1.04), DARK)
+    fairing = [(half - 0.75, 0.6), (half - 0.38, 0.55), (half - 0.36, 0.95), (half - 0.62, 1.2), (half - 0.8, 1.05)]
+    b.extrude(fairing, [0.2, 0.2, 0.26, 0.2, 0.26], PAINT, [DARK, PAINT, GLASS, PAINT, PAINT])
+    b.end_quad(half - 0.35, (-0.16, 0.16), (0.7, 0.93), HEADLAMP)
     b.end(first, 2)
-    _rider(b, -0.25, 0.86, 0.22, height, 3, SECOND)
+    first = b.begin()
+    b.box((half - 0.76, half - 0.66), width / 2, (1.0, 1.06), DARK)
+    b.end(first, 2)
+    for side in (-1, 1):
+        first = b.begin()
+        b.box((half - 0.74, half - 0.68), 0.08, (1.12, 1.24), DARK, middle_y=side * (width / 2 - 0.08))
+        b.end(first, 2)
+    seat = _Seat(hip_x_m=-0.25, hip_z_m=0.82, lean_m=0.22, top_z_m=height)
+    _rider(b, seat, 3, jacket=SECOND, helmet=PAINT, head_m=0.165)
     return Body("motorcycle", length, width, height, b.build())
 
 
@@ -271,7 +293,8 @@ def _bicycle(variant: int) -> Body:
     b.end_quad(half - 0.34, (-0.04, 0.04), (0.72, 0.8), HEADLAMP)
     b.end_quad(-half + 0.3, (-0.04, 0.04), (0.6, 0.68), TAILLAMP)
     b.end(first, 1)
-    _rider(b, -0.22, 0.95, 0.32, height, 2, SKIN)
+    seat = _Seat(hip_x_m=-0.22, hip_z_m=0.98, lean_m=0.32, top_z_m=height)
+    _rider(b, seat, 2, jacket=PAINT, helmet=SKIN, head_m=0.12)
     return Body("bicycle", length, width, height, b.build())
 
 

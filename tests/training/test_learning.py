@@ -75,7 +75,7 @@ def test_a_few_steps_on_one_picture_lower_the_loss() -> None:
     one = targets_of((30, 12, 90, 52, 2))
     targets = Targets(*(torch.cat((t, t)) for t in one))
     losses = []
-    for _ in range(25):
+    for _ in range(40):
         loss = detection_loss(network(picture), targets, grid, torch.ones(CLASSES))
         optimiser.zero_grad()
         loss.total.backward()
@@ -96,13 +96,17 @@ def test_the_deployed_network_says_the_same_as_the_trained_one() -> None:
     assert sum(p.numel() for p in network.parameters()) < 1_000_000
 
 
+EQUAL = np.ones(CLASSES, np.float32)
+
+
 def test_boxes_follow_what_augmentation_does_to_the_picture() -> None:
-    picture = np.full((96, 160, 3), 40, np.uint8)
-    picture[30:60, 50:90] = 230
-    example = Example(picture, np.array([[50, 30, 90, 60]], np.float32), np.array([0]), np.array([False]))
+    picture = np.full((192, 320, 3), 40, np.uint8)
+    picture[80:110, 150:190] = 230
+    example = Example(picture, np.array([[150, 80, 190, 110]], np.float32), np.array([0]), np.array([False]))
     checked = 0
     for number in range(60):
-        changed = augmented(example, np.random.default_rng(number))
+        changed = augmented(example, np.random.default_rng(number), (160, 96), EQUAL)
+        assert changed.picture.shape == (96, 160, 3)
         if not len(changed.classes) or changed.ignored[0]:
             continue
         x1, y1, x2, y2 = changed.boxes_px[0]
@@ -112,9 +116,19 @@ def test_boxes_follow_what_augmentation_does_to_the_picture() -> None:
     assert checked > 30
 
 
+def test_parts_are_taken_more_often_around_the_wanted_class() -> None:
+    picture = np.full((96, 640, 3), 40, np.uint8)
+    boxes = np.array([[20, 40, 40, 60], [600, 40, 620, 60]], np.float32)
+    example = Example(picture, boxes, np.array([0, 1]), np.array([False, False]))
+    wanted = np.array([1, 9, 1, 1, 1, 1, 1], np.float32)
+    parts = [augmented(example, np.random.default_rng(n), (96, 64), wanted) for n in range(200)]
+    seen = [sum(int((p.classes[~p.ignored] == kind).any()) for p in parts) for kind in (0, 1)]
+    assert seen[1] > 3 * seen[0] > 0
+
+
 def test_augmentation_follows_its_generator_alone() -> None:
     picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     example = Example(picture, np.array([[10, 10, 40, 40]], np.float32), np.array([1]), np.array([False]))
-    first, second = (augmented(example, np.random.default_rng(9)) for _ in range(2))
+    first, second = (augmented(example, np.random.default_rng(9), (64, 32), EQUAL) for _ in range(2))
     assert np.array_equal(first.picture, second.picture)
     assert np.array_equal(first.boxes_px, second.boxes_px)
