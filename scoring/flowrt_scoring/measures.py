@@ -62,7 +62,7 @@ class Counts:
                 continue
             self.found_lanes[leg, interval.lane_id] += interval.vehicle_count
             for movement, number in interval.turning_movements.items():
-                self.found_turns[leg, interval.lane_id, movement.rpartition("_")[2]] += number
+                self.found_turns[leg, interval.lane_id, movement.rpartition("-")[2].removeprefix("exit_")] += number
 
     @property
     def error(self) -> float | None:

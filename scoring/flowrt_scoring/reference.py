@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from flowrt_sim.actors import Vehicle
+from flowrt_sim.motion import Motion
 from flowrt_sim.truth import Referee, Violation
 from flowrt_sim.uri import SimOptions
 from flowrt_sim.world import STEP_S, World
@@ -68,25 +69,47 @@ class Reference:
         self._states.append(np.array(rows, np.float32).reshape(-1, 5))
 
 
-def simulate(options: SimOptions) -> Reference:
-    """Let the world of an address run once, and keep what happened from its start to its end."""
-    world = World(options.seed, options.scenario, options.rate)
-    referee = Referee(world)
-    reference = Reference(options)
-    start, end = options.start, options.start + options.duration_s
-    ahead: dict[int, float] = {}
-    while world.time_s < end - 1e-9:
-        world.step()
-        referee.watch()
+class Witness:
+    """Follows a world step by step and writes down what happens from its start to its end: `reference`."""
+
+    def __init__(self, options: SimOptions) -> None:
+        self.reference = Reference(options)
+        self.world = World(options.seed, options.scenario, options.rate)
+        self._referee = Referee(self.world)
+        self._ahead: dict[int, float] = {}
+
+    @property
+    def end_s(self) -> float:
+        """The world's time at which nothing more is written down."""
+        return self.reference.options.start + self.reference.options.duration_s
+
+    def watch(self, world: World) -> None:
+        """Look at the world after a step."""
+        reference, start = self.reference, self.reference.options.start
+        if world.time_s > self.end_s + STEP_S / 2:
+            return
+        self._referee.watch()
         if world.time_s < start - 1e-9:
-            continue
+            return
         reference.remember(world)
         for v in world.vehicles:
-            if ahead.get(v.number, -1.0) > 0 >= v.to_line:
+            if self._ahead.get(v.number, -1.0) > 0 >= v.to_line:
                 reference.movements[v.route.leg, f"in_{v.route.lane}", v.route.exit] += 1
-            ahead[v.number] = v.to_line
-    reference.violations = [_since_start(v, start) for v in referee.violations if v.time_s >= start]
-    return reference
+            self._ahead[v.number] = v.to_line
+
+    def finish(self) -> Reference:
+        """What happened, when the world has been stepped to the end."""
+        start = self.reference.options.start
+        found = self._referee.violations
+        self.reference.violations = [_since_start(v, start) for v in found if v.time_s >= start]
+        return self.reference
+
+
+def simulate(options: SimOptions) -> Reference:
+    """Let the world of an address run once, and keep what happened from its start to its end."""
+    witness = Witness(options)
+    Motion(witness.world, witness.watch).run_until(witness.end_s)
+    return witness.finish()
 
 
 def read_truth(path: Path) -> tuple[SimOptions, list[Violation]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from flowrt_sim.motion import Motion
 from flowrt_sim.truth import RULES, Violation
 from flowrt_sim.uri import SimOptions
 
@@ -15,7 +16,7 @@ from flowrt.flow import Flow
 from flowrt.replay import rehearse, tapped
 from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts, SpeedErrors
-from flowrt_scoring.reference import Reference, simulate
+from flowrt_scoring.reference import Reference, Witness
 from flowrt_scoring.simulated import Boxes, Faults, cameras, on_simulation, speed_nodes
 
 
@@ -71,14 +72,17 @@ def add_run(
     tell: Callable[[str], None] = lambda said: None,
 ) -> Reference:
     """Run the flow in one world and add the outcome; returns the truth. truth: given violations instead of the world's own."""
-    reference = simulate(world)
-    if truth is not None:
-        reference.violations = list(truth)
+    witness = Witness(world)
+    reference, motion = witness.reference, Motion(witness.world, witness.watch)
     legs = {name: options.camera for name, options in cameras(flow).items()}
     errors = SpeedErrors(reference)
-    running = on_simulation(flow, world, boxes=boxes, faults=faults)
+    running = on_simulation(flow, world, motion, boxes=boxes, faults=faults)
     running = tapped(running, speed_nodes(running), errors.take)
     messages = unique(message for _, message in rehearse(running, until_s=world.duration_s))
+    motion.run_until(witness.end_s)
+    witness.finish()
+    if truth is not None:
+        reference.violations = list(truth)
     found = reported((m for m in messages if isinstance(m, Report)), legs)
     for rule in rules_of(flow):
         judge(reference, found, rule, frozenset(legs.values()), score.rules.setdefault(rule, Judged()))

@@ -2,6 +2,7 @@
 
 Pictures are drawn and looked at by the flow's own detector, or the truth's boxes are given in the place of the detector, which
 takes no drawing and no model: over ten times faster, and it tells what the rules themselves make of perfect detections.
+All cameras film one and the same moving world, which is stepped once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 from flowrt_sim import CLASSES
+from flowrt_sim.motion import Motion
 from flowrt_sim.source import SimCamera, open_signals
 from flowrt_sim.uri import SimOptions, parse
 
@@ -51,11 +53,14 @@ def cameras(flow: Flow) -> dict[str, SimOptions]:
     return found
 
 
-def on_simulation(flow: Flow, world: SimOptions, *, boxes: Boxes, faults: Faults) -> Flow:
-    """The flow on simulated time of one world, whose seed, scenario, weather, rate, start and duration count."""
+def on_simulation(flow: Flow, world: SimOptions, motion: Motion, *, boxes: Boxes, faults: Faults) -> Flow:
+    """The flow on simulated time of one world, whose seed, scenario, weather, rate, start and duration count.
+
+    motion: that world, which all cameras film.
+    """
     given: dict[str, Iterable[Message]] = {}
     placed = {name: _in_world(options, world) for name, options in cameras(flow).items()}
-    films = {name: _Film(name, flow, options, faults) for name, options in placed.items()}
+    films = {name: _Film(name, flow, options, faults, motion) for name, options in placed.items()}
     if boxes == "truth":
         for name, spec in flow.nodes.items():
             behind = [films[camera] for camera in films if camera in upstream(flow, [name])]
@@ -102,6 +107,7 @@ class _Film:
     flow: Flow
     options: SimOptions
     faults: Faults
+    motion: Motion
 
     def times(self) -> Iterator[tuple[int, float]]:
         """(number, time) of every picture that is not lost."""
@@ -118,7 +124,7 @@ class _Film:
 
     def camera(self) -> SimCamera:
         """A fresh camera whose picture `n` is that of millisecond n."""
-        return SimCamera(replace(self.options, fps=float(CLOCK_HZ)))
+        return SimCamera(replace(self.options, fps=float(CLOCK_HZ)), self.motion)
 
     def __iter__(self) -> Iterator[Frame]:
         camera = self.camera()

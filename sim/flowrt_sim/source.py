@@ -1,6 +1,6 @@
 """Simulated cameras and the signal feed as plain iterators, for whoever takes `sim://` addresses.
 
-Every camera runs its own copy of the world; as worlds are deterministic by seed, scenario and rate, all cameras and the
+Every camera runs its own copy of the world unless it is given a shared one; as worlds are deterministic by seed, scenario and rate, all cameras and the
 signal feed of equal options show the same events at the same times.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowrt_sim.light import make_light
+from flowrt_sim.motion import Motion
 from flowrt_sim.rig import scene
 from flowrt_sim.signals import SignalPlan
 from flowrt_sim.uri import WEATHERS, SimOptions, parse
@@ -36,14 +37,16 @@ class SimFrame:
 class SimCamera:
     """A simulated camera. Frames are made when they are asked for, never ahead."""
 
-    def __init__(self, options: SimOptions) -> None:
+    def __init__(self, options: SimOptions, motion: Motion | None = None) -> None:
+        """motion: the world of these options, where several cameras film it; else the camera has its own."""
         self.options = options
         self.size_px = options.size
         self.fps = options.fps
-        self.world = World(options.seed, options.scenario, options.rate)
+        motion = motion or Motion(World(options.seed, options.scenario, options.rate))
+        self.world = motion.world
         light, weather = WEATHERS[options.weather]
         self._view = View(
-            self.world,
+            motion,
             options.camera,
             options.size,
             make_light(light, weather),

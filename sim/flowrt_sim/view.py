@@ -1,7 +1,6 @@
 """Films the world: the picture and the truth of one camera at any time.
 
-Invariants: a view steps its own world up to the wanted time and interpolates between the last two steps, so any frame
-rate shows exact positions; the truth of a frame is taken from the very same interpolated state that was drawn.
+Invariant: the truth of a frame is taken from the very same interpolated state that was drawn.
 """
 
 from __future__ import annotations
@@ -12,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from flowrt_sim import CLASSES
-from flowrt_sim.actors import Vehicle, Walker
 from flowrt_sim.backdrop import draw_street_lamps, render_backdrop
 from flowrt_sim.furniture import draw_lamps, furniture
 from flowrt_sim.ground import Look, paint_ground
 from flowrt_sim.light import Light, make_light
+from flowrt_sim.motion import Motion, Present
 from flowrt_sim.paint import Cast, Figure, Seen, cast, paint_figures, paint_shadows, seen_only, still_life
 from flowrt_sim.rig import pole_camera
 from flowrt_sim.sensor import Sensor
-from flowrt_sim.world import STEP_S, World
 
 VISIBLE = 0.30
 """Actors of which less than this share is seen are left out of the truth boxes."""
@@ -51,46 +49,11 @@ class Truth:
     phases: dict[str, tuple[str, float]]
 
 
-@dataclass(frozen=True)
-class State:
-    """Position, heading and speed of one actor at one time."""
-
-    x_m: float
-    y_m: float
-    heading_rad: float
-    speed_ms: float
-    stride: float
-    braking: bool
-
-
-def states(world: World) -> dict[int, State]:
-    """The state of every actor, by number."""
-    found: dict[int, State] = {}
-    for v in world.vehicles:
-        found[v.number] = State(v.x, v.y, v.heading, v.speed, 0.0, v.acceleration < -0.7 or v.speed < 0.3)
-    for w in world.walkers:
-        found[w.number] = State(w.x, w.y, w.heading, w.speed, w.stride, False)
-    return found
-
-
-def between(a: State, b: State, share: float) -> State:
-    """The state at `share` (0..1) between two."""
-    turn = (b.heading_rad - a.heading_rad + np.pi) % (2 * np.pi) - np.pi
-    return State(
-        a.x_m + share * (b.x_m - a.x_m),
-        a.y_m + share * (b.y_m - a.y_m),
-        a.heading_rad + share * turn,
-        a.speed_ms + share * (b.speed_ms - a.speed_ms),
-        a.stride + share * (b.stride - a.stride),
-        b.braking,
-    )
-
-
 @dataclass
 class View:
-    """One camera's view of a world. `frame(time_s)` must be called with times that do not go back."""
+    """One camera's view of a world, which other cameras may film as well. Times must not go back (by more than KEEP_S)."""
 
-    world: World
+    motion: Motion
     camera_name: str
     size_px: tuple[int, int] = (1280, 720)
     light: Light = field(default_factory=make_light)
@@ -99,6 +62,7 @@ class View:
     shake_px: float = 0.0
 
     def __post_init__(self) -> None:
+        self.world = self.motion.world
         layout = self.world.layout
         self.camera = pole_camera(self.camera_name, layout, self.size_px)
         eye = self.camera.position_m
@@ -109,65 +73,25 @@ class View:
         number = ("north", "east", "south", "west").index(self.camera_name)
         self._sensor: Sensor | None = None
         self._camera_seed = self.world.seed * 4 + number
-        self._before = self._after = states(self.world)
-        self._actors: dict[int, Vehicle | Walker] = {}
         self._number = 0
-
-    def _advance(self, time_s: float) -> float:
-        """Step the world to the first step at or after `time_s`; the share of that step that has passed."""
-        world = self.world
-        while world.time_s < time_s - 1e-9:
-            if world.time_s + STEP_S >= time_s - 1e-9:
-                self._before = states(world)
-                world.step()
-                self._after = states(world)
-            else:
-                world.step()
-        return 1.0 - (world.time_s - time_s) / STEP_S if world.steps else 1.0
-
-    def _figures(self, share: float) -> tuple[list[Figure], dict[int, State]]:
-        figures: list[Figure] = []
-        found: dict[int, State] = {}
-        for actor in self.world.actors:
-            after = self._after.get(actor.number)
-            if after is None:
-                continue
-            now = between(self._before.get(actor.number, after), after, min(max(share, 0.0), 1.0))
-            found[actor.number] = now
-            paint, second, skin = actor.colours
-            figures.append(
-                Figure(
-                    actor.shape,
-                    now.x_m,
-                    now.y_m,
-                    now.heading_rad,
-                    paint,
-                    second,
-                    skin,
-                    actor.number,
-                    now.braking,
-                    now.stride,
-                )
-            )
-        return figures, found
 
     def frame(self, time_s: float, number: int | None = None) -> tuple[npt.NDArray[np.uint8], Truth]:
         """The picture (H, W, 3) BGR and its truth at `time_s`."""
         self._number = self._number + 1 if number is None else number
-        figures, found = self._figures(self._advance(time_s))
+        present = self.motion.at(time_s)
         backdrop, sensor = self._scenery()
         picture = backdrop.copy()
-        seen = paint_figures(picture, self.camera, figures, self.light, self._still)
+        seen = paint_figures(picture, self.camera, _figures(present), self.light, self._still)
         layout = self.world.layout
         draw_lamps(picture, self.camera, layout, self.world.plan.lamps(time_s), self.light)
         picture = sensor.expose(picture, self._number)
-        return picture, self._truth(time_s, seen, found, sensor.shake(self._number))
+        return picture, self._truth(time_s, seen, present, sensor.shake(self._number))
 
     def truth(self, time_s: float) -> Truth:
         """The truth at `time_s` without drawing a picture (and without shake)."""
-        figures, found = self._figures(self._advance(time_s))
-        casts = [c for c in (cast(f, self.camera) for f in figures) if c is not None]
-        return self._truth(time_s, seen_only([*self._poles, *casts], self.camera), found, (0.0, 0.0))
+        present = self.motion.at(time_s)
+        casts = [c for c in (cast(f, self.camera) for f in _figures(present)) if c is not None]
+        return self._truth(time_s, seen_only([*self._poles, *casts], self.camera), present, (0.0, 0.0))
 
     def _scenery(self) -> tuple[npt.NDArray[np.uint8], Sensor]:
         if self._backdrop is None or self._sensor is None:
@@ -180,7 +104,7 @@ class View:
             self._sensor = Sensor(self.size_px, self.light, self._camera_seed, self.blur_px, self.jpeg, self.shake_px)
         return self._backdrop, self._sensor
 
-    def _truth(self, time_s: float, seen: list[Seen], found: dict[int, State], shake: tuple[float, float]) -> Truth:
+    def _truth(self, time_s: float, seen: list[Seen], present: Present, shake: tuple[float, float]) -> Truth:
         kept, boxes = [], []
         width, height = self.size_px
         dx, dy = shake
@@ -191,9 +115,9 @@ class View:
             if item.visible >= VISIBLE and inside >= INSIDE and cut[3] - cut[1] >= SMALLEST_PX * height / 720:
                 kept.append(item)
                 boxes.append(cut)
-        now = [found[item.actor] for item in kept]
-        shapes = {a.number: a.shape for a in self.world.actors}
-        half = np.array([shapes[item.actor].length_m / 2 for item in kept])
+        everybody = {actor.number: (actor, state) for actor, state in present}
+        now = [everybody[item.actor][1] for item in kept]
+        half = np.array([everybody[item.actor][0].shape.length_m / 2 for item in kept])
         heading = np.array([s.heading_rad for s in now])
         ground = np.array([(s.x_m, s.y_m) for s in now]).reshape(-1, 2)
         front = ground + half[:, None] * np.column_stack([np.cos(heading), np.sin(heading)]) if len(kept) else ground
@@ -209,3 +133,24 @@ class View:
             np.array([item.visible for item in kept]),
             self.world.plan.phases(time_s),
         )
+
+
+def _figures(present: Present) -> list[Figure]:
+    figures = []
+    for actor, now in present:
+        paint, second, skin = actor.colours
+        figures.append(
+            Figure(
+                actor.shape,
+                now.x_m,
+                now.y_m,
+                now.heading_rad,
+                paint,
+                second,
+                skin,
+                actor.number,
+                now.braking,
+                now.stride,
+            )
+        )
+    return figures
