@@ -125,7 +125,9 @@ class MqttLink:
     """A connection to the broker of a service, or to the embedded one where it names none.
 
     Callbacks come on the network thread: on_up(resumed) after each connect, on_down() after each loss, on_ack(mid, reason) for each
-    published message that the broker answered (reason None where the protocol has none), on_message(topic, payload).
+    published message that the broker answered (reason None where the protocol has none), on_message(topic, payload, retained) for
+    each message of `topics`, (filter, QoS), which are subscribed to after each connect. What blocks there makes the broker wait.
+    session_s: for how long the broker keeps what belongs to a connection that is away (MQTT 5).
     """
 
     def __init__(
@@ -134,20 +136,23 @@ class MqttLink:
         service: Mqtt,
         *,
         will: tuple[str, bytes] | None = None,
+        topics: Sequence[tuple[str, int]] = (),
+        session_s: int = SESSION_S,
         on_up: Callable[[bool], None] = lambda resumed: None,
         on_down: Callable[[], None] = lambda: None,
         on_ack: Callable[[int, ReasonCode | None], None] = lambda mid, reason: None,
+        on_message: Callable[[str, bytes, bool], None] = lambda topic, body, retained: None,
     ) -> None:
         self._context, self._log = context, context.log
         self._service = service
-        self._on_up, self._on_down, self._on_ack = on_up, on_down, on_ack
+        self._topics, self._session_s = topics, session_s
+        self._on_up, self._on_down, self._on_ack, self._on_message = on_up, on_down, on_ack, on_message
         self.up = threading.Event()
         self.trouble = "not connected yet"
         self.connects = 0
         self.packet_limit: int | None = None
         self.receive_limit = 65535
         self._backoff = Backoff()
-        self._subscriptions: list[tuple[str, int]] = []
         self.embedded: embedded.EmbeddedBroker | None = None
         if not service.url:
             self.embedded = context.shared.acquire(embedded.KEY, lambda: embedded.start(context))
@@ -182,6 +187,7 @@ class MqttLink:
         client.on_connect_fail = self._connect_failed
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
+        client.on_message = self._arrived
         client.on_taken = self._on_ack
         return client
 
@@ -205,7 +211,7 @@ class MqttLink:
         properties = None
         if self.mqtt5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
-            properties.SessionExpiryInterval = SESSION_S
+            properties.SessionExpiryInterval = self._session_s
             self.client.connect_async(
                 self.address.host, self.address.port, self._service.keepalive_s, properties=properties
             )
@@ -221,17 +227,6 @@ class MqttLink:
         self.up.clear()
         self.client = self._make()
         self.start()
-
-    def listen(self, topic: str, qos: int, on_message: Callable[[str, bytes], None]) -> None:
-        """Subscribe, now and after each reconnect. Blocking in `on_message` makes the broker wait."""
-
-        def arrived(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-            on_message(message.topic, bytes(message.payload))
-
-        self.client.message_callback_add(topic, arrived)
-        self._subscriptions.append((topic, qos))
-        if self.up.is_set():
-            self.client.subscribe(topic, qos)
 
     def break_off(self, why: str) -> None:
         """Cut the connection, so that it is made again and what is under way is sent again."""
@@ -293,7 +288,7 @@ class MqttLink:
         client.reconnect_delay_set(wait_s, wait_s)  # type: ignore[arg-type]  # paho adds it to a float
         self.packet_limit = getattr(properties, "MaximumPacketSize", None)
         self.receive_limit = getattr(properties, "ReceiveMaximum", 65535)
-        for topic, qos in self._subscriptions:
+        for topic, qos in self._topics:
             client.subscribe(topic, qos)
         self.connects += 1
         if self.trouble:
@@ -319,6 +314,9 @@ class MqttLink:
         self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode | None, _properties: Any
     ) -> None:
         self._on_ack(mid, reason)
+
+    def _arrived(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        self._on_message(message.topic, bytes(message.payload), message.retain)
 
     def _say(self, trouble: str) -> None:
         if trouble != self.trouble:

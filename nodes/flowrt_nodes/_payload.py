@@ -11,6 +11,9 @@ import numpy as np
 
 from flowrt import Detections, Frame, Message, Objects, Tracks
 
+_MILLISECONDS = 1e11  # of the epoch: 1973; as seconds it would be the year 5138
+_YEAR_10000_S = 253_402_300_800.0
+
 
 def plain(message: Message) -> dict[str, Any]:
     """The fields of a message with `type` (its port), `time` (RFC 3339, UTC) and `time_s`; arrays become lists, NaN becomes None.
@@ -34,6 +37,23 @@ def rfc3339(time_s: float) -> str:
         return datetime.fromtimestamp(round(time_s, 6), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     except (OverflowError, ValueError, OSError):
         return ""
+
+
+def moment_s(value: Any) -> float | None:
+    """A time as JSON carries it, in seconds since the epoch; None where it is none.
+
+    RFC 3339 (UTC where it names no zone), or a number of seconds or milliseconds, of the years 1970 to 9999.
+    """
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    seconds = value / 1000 if _MILLISECONDS < value < 1000 * _YEAR_10000_S else value
+    return float(seconds) if 0 <= seconds < _YEAR_10000_S else None
 
 
 def _objects(objects: Objects) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def normalised(word: object) -> str:
     if isinstance(word, int) and not isinstance(word, bool):
         return STATES[word] if 0 <= word < len(STATES) else "unavailable"
     text = str(word).strip().lower().replace("_", "-").replace(" ", "-")
-    if text.isdigit():
+    if text.isdecimal() and len(text) < 3:
         return normalised(int(text))
     return text if text in STATES else ALIASES.get(text, "unavailable")
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flowrt import SignalState
+from flowrt_nodes._payload import moment_s
 from flowrt_nodes._signals import normalised
 
 
@@ -19,10 +20,11 @@ class SpatError(ValueError):
     """A payload that says nothing about signals."""
 
 
-def parse(data: Any, arrived_s: float, groups: Mapping[str, str] | None = None) -> SignalState:
+def parse(data: Any, arrived_s: float, groups: Mapping[str, str] | None = None, *, dated: bool = False) -> SignalState:
     """The signal state of a decoded payload. Raises SpatError.
 
     arrived_s: its time where the payload has none. groups: name in the payload to name in the flow; others are left as they are.
+    dated: whether a payload must have a time of its own.
     """
     if not isinstance(data, dict):
         raise SpatError(f"a JSON object was expected, found {type(data).__name__}")
@@ -32,17 +34,20 @@ def parse(data: Any, arrived_s: float, groups: Mapping[str, str] | None = None) 
     states, since_s = _plain(data) if isinstance(data.get("states"), dict) else _spat(data)
     if not states:
         raise SpatError("it names no signal group: neither `states: {group: state}` nor `intersections`")
+    time_s = _own_time_s(data, arrived_s)
+    if time_s is None and dated:
+        raise SpatError("it was retained, and has no time of its own: nobody knows how old it is")
     names = groups or {}
     return SignalState(
-        time_s=_time_s(data, arrived_s),
+        time_s=arrived_s if time_s is None else time_s,
         states={names.get(group, group): normalised(state) for group, state in states.items()},
-        since_s={names.get(group, group): float(moment) for group, moment in since_s.items()},
+        since_s={names.get(group, group): moment for group, moment in since_s.items()},
     )
 
 
 def _plain(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
     since: Any = data.get("since") or data.get("since_s") or {}
-    moments = {str(group): _moment(moment) for group, moment in since.items()} if isinstance(since, dict) else {}
+    moments = {str(group): moment_s(moment) for group, moment in since.items()} if isinstance(since, dict) else {}
     return {str(group): state for group, state in data["states"].items()}, {
         g: m for g, m in moments.items() if m is not None
     }
@@ -64,34 +69,18 @@ def _spat(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
     return found, {}
 
 
-def _time_s(data: dict[str, Any], arrived_s: float) -> float:
+def _own_time_s(data: dict[str, Any], arrived_s: float) -> float | None:
+    """When it was sent, as it says itself; SPaT leaves out the year, which is that of its arrival."""
     for name in ("time", "timestamp", "time_s"):
-        moment = _moment(data.get(name))
-        if moment is not None:
-            return moment
+        said_s = moment_s(data.get(name))
+        if said_s is not None:
+            return said_s
     intersections = data.get("intersections")
     first = intersections[0] if isinstance(intersections, list) and intersections else data
     minute = first.get("moy") if isinstance(first, dict) else None
     milliseconds = first.get("timeStamp") if isinstance(first, dict) else None
-    if isinstance(minute, int) and isinstance(milliseconds, int) and milliseconds < 60_000:
+    if isinstance(minute, int) and isinstance(milliseconds, int) and 0 <= minute <= 527_040 and milliseconds < 60_000:
         # J2735: the minute of the year, and the millisecond of that minute
-        try:
-            year = datetime.fromtimestamp(arrived_s, UTC).year
-            return datetime(year, 1, 1, tzinfo=UTC).timestamp() + minute * 60 + milliseconds / 1000
-        except (ValueError, OverflowError, OSError):
-            return arrived_s
-    return arrived_s
-
-
-def _moment(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return float(value) / 1000 if value > 1e11 else float(value)  # milliseconds since the epoch are that large
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        year = datetime.fromtimestamp(arrived_s, UTC).year
+        return datetime(year, 1, 1, tzinfo=UTC).timestamp() + minute * 60 + milliseconds / 1000
     return None
