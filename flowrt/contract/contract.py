@@ -35,6 +35,7 @@ class Contract:
         for measurement in self.measurements.values():
             self._makers_of.setdefault(measurement.message, []).append(PointMaker(measurement))
         self._validator = Validator("all")
+        self._last: tuple[Message | None, str, bytes] = None, "", b""
         self.files: tuple[Path, ...] = ()
 
     @classmethod
@@ -83,8 +84,12 @@ class Contract:
         return payload_of(message, site)
 
     def encode_payload(self, message: Message, site: str) -> bytes:
-        """The payload as JSON."""
-        return _encode(payload_of(message, site))
+        """The payload as JSON. Kept of the last message, since several sinks, and the record of events, ask for the same."""
+        last, at, encoded = self._last
+        if last is not message or at != site:
+            encoded = _encode(payload_of(message, site))
+            self._last = message, site, encoded
+        return encoded
 
     def points(self, message: Message, site: str, extra: Mapping[str, Any] = _NOTHING) -> list[Point]:
         """What the measurements keep of a message. extra: further facts that tags may want. Raises NotInContract."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isfinite, isnan
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ import numpy as np
 from flowrt.messages import PEDESTRIANS, VEHICLES, Count, Event, Fraction, Message, NonNegative, Objects, Record, Tracks
 
 _NOT_SENT = frozenset({"time_s", "id", "camera_id"})  # part of the envelope, or said by it
+_AS_THEY_ARE = frozenset({str, bool, int, type(None)})
 _TELLING = ("frame_number", "service", "node", "lane_id", "violation_type", "severity")  # fields that go into an id
 
 
@@ -90,11 +91,7 @@ def payload_of(message: Message, site: str) -> dict[str, Any]:
     elif isinstance(message, Record):
         payload |= _plain(message.data)
     else:
-        payload |= {
-            name: value
-            for name in message.__struct_fields__
-            if name not in _NOT_SENT and (value := _plain(getattr(message, name))) is not None and value != ""
-        }
+        payload |= _fields(message, _names_of(message.__class__, _NOT_SENT))
     return payload
 
 
@@ -122,7 +119,7 @@ def _detection(seen: Objects) -> dict[str, Any]:
     }
     if isinstance(seen, Tracks):
         columns["track_id"] = seen.track_id.tolist()
-        columns["ground_m"] = [None if math.isnan(x + y) else [x, y] for x, y in _rounded(seen.ground_m, 3)]
+        columns["ground_m"] = [None if isnan(x + y) else [x, y] for x, y in _rounded(seen.ground_m, 3)]
         columns["speed_kmh"] = [_finite(value) for value in _rounded(seen.speed_kmh, 2)]
         columns["heading_deg"] = [_finite(value) for value in _rounded(seen.heading_deg, 1)]
         columns["zones"] = [list(itertools.compress(seen.zones, row)) or None for row in seen.in_zone.tolist()]
@@ -140,25 +137,52 @@ def _rounded(column: Any, digits: int) -> list[Any]:
 
 
 def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return value if isfinite(value) else None
+
+
+@functools.cache
+def _names_of(kind: type[msgspec.Struct], without: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Under which names a struct's fields are sent, in their order; empty for those that are not."""
+    fields = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+    return tuple("" if name in without else sent_as for name, sent_as in fields)
+
+
+def _fields(struct: msgspec.Struct, names: tuple[str, ...]) -> dict[str, Any]:
+    """What is known of a struct. Plain values are told by their class, since this runs for every message."""
+    known: dict[str, Any] = {}
+    for name, value in zip(names, msgspec.structs.astuple(struct), strict=True):
+        if not name:
+            continue
+        kind = value.__class__
+        if kind is str:
+            if value:
+                known[name] = value
+        elif kind is float:
+            if isfinite(value):
+                known[name] = value
+        elif kind is int or kind is bool:
+            known[name] = value
+        elif value is not None and (plain := _plain(value)) is not None and plain != "":
+            known[name] = plain
+    return known
 
 
 def _plain(value: Any) -> Any:
     """Structs, numpy values and sequences as JSON knows them; None for a number that is not finite."""
-    if value is None or isinstance(value, (str, bool, int)):
+    if value.__class__ in _AS_THEY_ARE:
         return value
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None  # float(): also for numpy's own subclass
+        return float(value) if isfinite(value) else None  # float(): also for numpy's own subclass
     if isinstance(value, msgspec.Struct):
-        fields = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-        items = ((sent_as, _plain(getattr(value, name))) for name, sent_as in fields)
-        return {name: item for name, item in items if item is not None and item != ""}
+        return _fields(value, _names_of(value.__class__))
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, (np.generic, np.ndarray)):
         return _plain(value.tolist())
+    if isinstance(value, (str, int)):
+        return value  # a subclass, such as an enumeration's member
     if isinstance(value, (set, frozenset)):
         return sorted(_plain(item) for item in value)
     raise TypeError(f"a payload can't hold a {type(value).__name__}: {value!r}")

@@ -8,10 +8,10 @@ Invariants
 
 from __future__ import annotations
 
-import math
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -25,7 +25,9 @@ UNKNOWN_TAG = "none"
 _SPREAD_US = 1000  # events of one series at one instant are spread over this long
 
 Read = Callable[[Mapping[str, Any]], Any]
-Row = tuple[tuple[str, ...], tuple[Any, ...], int]
+Row = tuple[tuple[str, ...], list[Any], int]
+Field = tuple[Read, type, Callable[[Any], Any]]
+"""Reads a field's value; the class that needs no conversion; the conversion, whose None leaves the field out."""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ class PointMaker:
         self.spec = spec
         self._encoder = LineEncoder(spec.measurement, list(spec.tags), {n: f.type for n, f in spec.fields.items()})
         self._tags = tuple(_reader(spec.tags[name]) for name in self._encoder.tags)
-        self._fields = tuple(_value_reader(spec.fields[name]) for name in self._encoder.fields)
+        self._fields = tuple(_field(spec.fields[name]) for name in self._encoder.fields)
         self._time = _reader(spec.time)
         self._distinct = _reader(spec.distinct) if spec.distinct else None
         self._entries = _reader(spec.each.path) if spec.each else None
@@ -53,7 +55,7 @@ class PointMaker:
         """The points, for readers; `lines` is the quick way."""
         for tags, values, at in self._rows(facts):
             named = zip(self._encoder.fields, values, strict=True)
-            fields = {name: value for name, value in named if value is not None}
+            fields = {name: value for name, value in named if value is not None and _is_finite(value)}
             if fields:
                 tagged = dict(zip(self._encoder.tags, tags, strict=True))
                 yield Point(measurement=self.spec.measurement, tags=tagged, fields=fields, time_us=at)
@@ -77,12 +79,15 @@ class PointMaker:
 
     def _row(self, tagged: Mapping[str, Any], facts: Mapping[str, Any], timed: Mapping[str, Any] | None = None) -> Row:
         timed = facts if timed is None else timed
-        tags = tuple(_tag(read(tagged)) for read in self._tags)
         at = time_us(self._time(timed))
         if self._distinct is not None:
             # A checksum, since Python's hash() differs from run to run.
             at = at - at % _SPREAD_US + zlib.crc32(str(self._distinct(timed)).encode()) % _SPREAD_US
-        return tags, tuple(read(facts) for read in self._fields), at
+        values = []
+        for read, ready, convert in self._fields:
+            value = read(facts)
+            values.append(value if value.__class__ is ready or value is None else convert(value))
+        return tuple([_tag(read(tagged)) for read in self._tags]), values, at
 
 
 def facts_of(message: Message, site: str, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def facts_of(message: Message, site: str, extra: Mapping[str, Any]) -> dict[str,
         facts["time_s"], facts["camera_id"] = message.time_s, message.camera_id
         facts["camera_position"] = message.camera_position
     else:
-        facts = {name: getattr(message, name) for name in message.__struct_fields__}
+        facts = msgspec.structs.asdict(message)
     facts["site"] = site
     facts.update(extra)
     return facts
@@ -105,44 +110,47 @@ def _facts_of_entry(entry: Any) -> Mapping[str, Any]:
 
 
 def _tag(value: Any) -> str:
+    if value.__class__ is str and value:
+        return value
     return UNKNOWN_TAG if value is None or value == "" else str(value)
 
 
 def _reader(path: str) -> Read:
     """Follows a dotted path through structs and mappings; None where it ends."""
     first, *rest = path.split(".")
+    if not rest:
+        return lambda facts: facts.get(first)
 
     def read(facts: Mapping[str, Any]) -> Any:
         value = facts.get(first)
         for name in rest:
-            value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+            if isinstance(value, msgspec.Struct) or not isinstance(value, Mapping):  # the first asks much less
+                value = getattr(value, name, None)
+            else:
+                value = value.get(name)
         return value
 
     return read
 
 
-def _value_reader(field: FieldSpec) -> Read:
+def _field(field: FieldSpec) -> Field:
+    convert = _CONVERT[field.type]
     if field.const is not None:
-        constant = _CONVERT[field.type](field.const)
-        return lambda facts: constant
-    read, convert = _reader(field.path), _CONVERT[field.type]
-    bounds = [bound for bound, _ in field.levels]
-
-    def value(facts: Mapping[str, Any]) -> Any:
-        found = read(facts)
-        if found is None or found == "":
-            return None
-        if bounds:
-            reached = bisect_right(bounds, found)
-            return field.levels[reached - 1][1] if reached else None
-        return convert(found)
-
-    return value
+        constant = convert(field.const)
+        return lambda facts: constant, constant.__class__, convert
+    if field.levels:
+        bounds, names = [bound for bound, _ in field.levels], [None, *(name for _, name in field.levels)]
+        return _reader(field.path), _Never, lambda value: names[bisect_right(bounds, value)] if value != "" else None
+    ready = {"float": float, "int": int, "bool": bool}.get(field.type, _Never)  # a text may be empty, which is none
+    return _reader(field.path), ready, lambda value: convert(value) if value != "" else None
 
 
-def _finite(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+class _Never:
+    """A class that no value has."""
 
 
-_CONVERT: dict[str, Callable[[Any], Any]] = {"float": _finite, "int": int, "string": str, "bool": bool}
+def _is_finite(value: Any) -> bool:
+    return value.__class__ is not float or isfinite(value)
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {"float": float, "int": int, "string": str, "bool": bool}
