@@ -96,6 +96,20 @@ def interval_of(
     )
 
 
+_COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
+
+
+def movement_of(begin: str, end: str) -> str:
+    """The turn of who comes from one approach and leaves by another; `from-to` where they are no points of the compass.
+
+    Who comes from the north drives south, with the east at the left.
+    """
+    if begin not in _COMPASS or end not in _COMPASS:
+        return f"{begin}-{end}"
+    eighths = (_COMPASS.index(end) - _COMPASS.index(begin)) % len(_COMPASS)
+    return "u_turn" if eighths == 0 else "through" if eighths == 4 else "left" if eighths < 4 else "right"
+
+
 def _level(occupancy: float, queue: int, levels: Levels) -> Literal["low", "medium", "high"]:
     if occupancy >= levels.high_occupancy or queue >= 10:
         return "high"

@@ -23,7 +23,7 @@ from flowrt import (
 from flowrt_nodes._crossing import LineWatch
 from flowrt_nodes._footprint import sizes_m
 from flowrt_nodes._geometry import Array, LineSet, Mask
-from flowrt_nodes._lane_interval import LaneCount, Levels, interval_of
+from flowrt_nodes._lane_interval import LaneCount, Levels, interval_of, movement_of
 from flowrt_nodes._lanes import Lanes, lanes_of
 from flowrt_nodes._tracktable import TrackTable
 from flowrt_nodes._view import View, Views, cut_off
@@ -43,7 +43,8 @@ class TrafficFlow(Transform):
     - Occupancy is the share of the watched time in which a vehicle stands over the counting line (over the lane, without one).
     - The queue is the row of vehicles slower than `queue_kmh` that is joined to the line, with gaps up to `queue_gap_m`.
     - Turning movements go from the entry lane's approach (the counting line's `approach`, else the lane) to the `approach` of the
-      line of kind exit that the same track crosses later; they are reported with the entry lane.
+      line of kind exit that the same track crosses later; they are reported with the entry lane: as left, through, right or
+      u_turn where both approaches are points of the compass, else as `from-to`.
 
     Intervals begin at multiples of `interval_s` since midnight UTC and end by capture time, with or without traffic. The first and
     the last one are shorter, and say so in `interval_s`. Intervals in which no picture came are not reported.
@@ -77,7 +78,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         self._counts: dict[str, LaneCount] = {}
         self._last_passed_s: dict[str, float] = {}
         self._begin_s = self._last_s = math.nan
-        self._camera = ""
+        self._camera = self._position = ""
         self._total = 0
 
     def reconfigured(self, changed: frozenset[str]) -> None:
@@ -88,6 +89,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         if fresh:
             self._prepare(view)
         self._camera = tracks.camera_id
+        self._position = view.scene.position or tracks.camera_position
         ended: list[LaneInterval] = []
         if math.isnan(self._begin_s):
             self._begin_s = tracks.time_s
@@ -108,7 +110,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             self._begin_s = self._last_s
 
     def export_state(self) -> Any:
-        names = ("_table", "_counts", "_last_passed_s", "_begin_s", "_last_s", "_camera", "_total")
+        names = ("_table", "_counts", "_last_passed_s", "_begin_s", "_last_s", "_camera", "_position", "_total")
         return {name: getattr(self, name) for name in names}
 
     def import_state(self, state: Any) -> None:
@@ -129,7 +131,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
                 count,
                 site=self.context.site,
                 camera_id=self._camera,
-                camera_position=self._lanes.view.scene.position,
+                camera_position=self._position,
                 lane_id=zone.name,
                 direction=zone.direction,
                 begin_s=self._begin_s,
@@ -221,7 +223,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         if line in self._exits and entry >= 0:
             begin = self._lines[self._line_of[entry] or 0].approach if self._line_of[entry] is not None else ""
             end = self._lines[line]
-            movement = f"{begin or self._lanes.names[entry]}-{end.approach or end.name}"
+            movement = movement_of(begin or self._lanes.names[entry], end.approach or end.name)
             turns = self._lane_count(entry).turns
             turns[movement] = turns.get(movement, 0) + 1
             table["entry"][memory] = -1

@@ -10,6 +10,7 @@ import numpy as np
 
 from flowrt import VEHICLES, LaneInterval, Message, Tracks
 from flowrt_scoring.reference import Reference
+from flowrt_sim.layout import exit_leg
 
 EVERY_PICTURES = 5
 SAME_M = 2.5
@@ -62,7 +63,7 @@ class Counts:
                 continue
             self.found_lanes[leg, interval.lane_id] += interval.vehicle_count
             for movement, number in interval.turning_movements.items():
-                self.found_turns[leg, interval.lane_id, movement.rpartition("-")[2].removeprefix("exit_")] += number
+                self.found_turns[leg, interval.lane_id, _way_out(leg, movement)] += number
 
     @property
     def error(self) -> float | None:
@@ -73,6 +74,13 @@ class Counts:
         if self.found_turns:
             errors.append(_relative(self.true_turns, self.found_turns))
         return max(errors)
+
+
+def _way_out(leg: str, movement: str) -> str:
+    """The leg by which a vehicle left: of a turn, or of `from-to` where the scene does not name the approaches."""
+    if movement in ("left", "through", "right", "u_turn"):
+        return exit_leg(leg, movement)
+    return movement.rpartition("-")[2].removeprefix("exit_")
 
 
 def _relative(true: Counter[tuple[str, ...]], found: Counter[tuple[str, ...]]) -> float:

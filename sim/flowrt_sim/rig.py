@@ -48,13 +48,13 @@ def scene(layout: Layout, name: str, size_px: tuple[int, int] = (1280, 720)) -> 
         corners = layout.lane(name, lane, True, (layout.stop_line_m, LANE_END_M))
         zones[f"in_{lane}"] = {
             "zone": _zone(camera, corners), "kind": "lane", "heading": _heading(camera, layout, name, lane, True),
-            "limit_kmh": layout.limit_kmh, "signal": signal, "direction": name,
+            "limit_kmh": layout.limit_kmh, "signal": signal, "direction": "inbound",
         }  # fmt: skip
     for lane in range(1, layout.lanes_out + 1):
         corners = layout.lane(name, lane, False, (layout.stop_line_m, LANE_END_M))
         zones[f"out_{lane}"] = {
             "zone": _zone(camera, corners), "kind": "lane", "heading": _heading(camera, layout, name, lane, False),
-            "limit_kmh": layout.limit_kmh, "direction": name,
+            "limit_kmh": layout.limit_kmh, "direction": "outbound",
         }  # fmt: skip
     walk = CROSSWALK_GROUPS[name]
     plain: list[tuple[str, str, Array, dict[str, Any]]] = [
@@ -72,14 +72,17 @@ def scene(layout: Layout, name: str, size_px: tuple[int, int] = (1280, 720)) -> 
         if len(found) >= 3:
             zones[zone] = {"zone": found, "kind": kind, **more}
     lines: dict[str, Any] = {
-        "stop_line": {"line": _line(camera, layout.stop_line(name)), "kind": "stop_line", "signal": signal}
-    }
+        "stop_line": {
+            "line": _line(camera, layout.stop_line(name)), "kind": "stop_line", "signal": signal, "approach": name,
+        }
+    }  # fmt: skip
     for turn in ("left", "through", "right", "u_turn"):
         leaving = exit_leg(name, turn)
-        kind = "exit"
-        lines[f"exit_{leaving}"] = {"line": _line(camera, _exit_line(layout, name, leaving)), "kind": kind}
+        way_out = _line(camera, _exit_line(layout, name, leaving))
+        lines[f"exit_{leaving}"] = {"line": way_out, "kind": "exit", "approach": leaving}
     return {
         "picture_px": list(size_px),
+        "position": name,
         "homography": _homography(camera, layout, name),
         "lines": lines,
         "zones": zones,

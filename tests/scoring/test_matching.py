@@ -111,7 +111,7 @@ def test_counts_are_held_against_lanes_and_turns() -> None:
     interval = LaneInterval(
         time_s=60.0, camera_id="cam_n", id="1", lane_id="in_1", direction="", interval_s=60, vehicle_count=49,
         average_speed=None, lane_occupancy=0.1, congestion_level="low", flow_veh_h=1, turning_movements={
-            "in_1-exit_south": 40, "in_1-exit_east": 8,
+            "through": 30, "in_1-exit_south": 10, "left": 8,
         },
     )  # fmt: skip
     counts.add(reference, [interval], LEGS)

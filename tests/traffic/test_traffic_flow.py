@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from flowrt_nodes._lane_interval import movement_of
 from flowrt_nodes.speed import Speed
 from flowrt_nodes.traffic_flow import TrafficFlow
 from harness import context, opened
@@ -123,8 +124,17 @@ def test_turning_movements(tmp_path: Path) -> None:
         interval_s=3600,
     )
     lane = next(interval for interval in said if interval.lane_id == "lane_in")
-    assert lane.turning_movements == {"north-north": 1}
+    assert lane.turning_movements == {"u_turn": 1}
     assert lane.vehicle_count == 2
+
+
+def test_turns_are_named_as_drivers_name_them() -> None:
+    assert [movement_of("north", end) for end in ("south", "east", "west", "north")] == [
+        "through", "left", "right", "u_turn",
+    ]  # fmt: skip
+    assert [movement_of("west", end) for end in ("east", "north", "south")] == ["through", "left", "right"]
+    assert movement_of("northeast", "southeast") == "left"
+    assert movement_of("in_1", "exit_east") == "in_1-exit_east", "without the approaches nobody knows"
 
 
 def test_a_lane_without_a_line_counts_those_who_settle(tmp_path: Path) -> None:
