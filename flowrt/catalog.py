@@ -219,12 +219,18 @@ def _describe(name: str, origin: str, module: types.ModuleType) -> NodeType:
     return NodeType(name=name, cls=cls, ports=ports_of(cls), origin=origin, file=file, code=code)
 
 
+@functools.cache  # msgspec evaluates every annotation anew at each question, a millisecond or two for a node
+def struct_fields(cls: type) -> tuple[msgspec.inspect.Field, ...]:
+    """The fields of a struct and what is known of their types."""
+    info = msgspec.inspect.type_info(cls)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return info.fields
+
+
 @functools.cache
 def setting_extras(cls: type[Node]) -> dict[str, dict[str, Any]]:
     """Setting name to what `setting(...)` and the marked types said about it (restart, secret, kind)."""
-    info = msgspec.inspect.type_info(cls)
-    assert isinstance(info, msgspec.inspect.StructType)
-    return {field.name: _extra(field.type) for field in info.fields}
+    return {field.name: _extra(field.type) for field in struct_fields(cls)}
 
 
 def _extra(kind: msgspec.inspect.Type) -> dict[str, Any]:
@@ -308,4 +314,4 @@ def _flat(hint: Any) -> Iterable[Any]:
     return [leaf for argument in arguments for leaf in _flat(argument)]
 
 
-__all__ = ["Catalog", "NodeType", "NodeTypeError", "Ports", "Transform", "ports_of", "setting_extras"]
+__all__ = ["Catalog", "NodeType", "NodeTypeError", "Ports", "Transform", "ports_of", "setting_extras", "struct_fields"]

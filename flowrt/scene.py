@@ -7,11 +7,13 @@ Ground coordinates are metres on the road plane. A node asks for a scene that fi
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Point = tuple[float, float]
 
@@ -48,6 +50,8 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def polygon(self) -> NDArray[np.float32]:
         """float32 (K, 2)."""
+        import numpy as np  # a flow without scenes need not wait for it
+
         return np.asarray(self.points, np.float32)
 
 
@@ -72,6 +76,8 @@ class Homography(msgspec.Struct, frozen=True, kw_only=True):
         Source: R. Hartley, A. Zisserman, Multiple View Geometry, 2nd edition, algorithm 4.2.
         Raises ValueError where the points are degenerate (three on a line, or too few).
         """
+        import numpy as np
+
         image = np.asarray(self.image_px, float)
         ground = np.asarray(self.ground_m, float)
         if len(image) != len(ground):
@@ -97,6 +103,8 @@ class Homography(msgspec.Struct, frozen=True, kw_only=True):
 
 def _normalised(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A similarity that moves the points' centroid to 0 and their mean distance to sqrt 2, and the moved points."""
+    import numpy as np
+
     centre = points.mean(axis=0)
     spread = float(np.linalg.norm(points - centre, axis=1).mean())
     if spread == 0:

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect as kinds
 
-from flowrt.catalog import Catalog, NodeType, NodeTypeError, Ports
+from flowrt.catalog import Catalog, NodeType, NodeTypeError, Ports, struct_fields
 from flowrt.commands import DONE, FAILED, UsageError
 from flowrt.editor_schema import unit_of
-from flowrt.load.values import bare, expected, struct_fields
+from flowrt.load.values import bare, expected
 from flowrt.problem import did_you_mean
 
 ROLES = (

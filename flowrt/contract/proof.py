@@ -7,6 +7,7 @@ declared types at their word (mypy holds the code to them); what they can't say 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,8 +95,9 @@ def _follow(properties: Schema, path: str) -> Schema | None:
     return _follow(found.get("properties", {}), rest)
 
 
+@functools.lru_cache(maxsize=200)  # a topic and several measurements ask for the same
 def payload_schema(message: type[Message]) -> Schema:
-    """JSON Schema of the payload of a message type, without references. Raises CantDerive."""
+    """JSON Schema of the payload of a message type, without references; not to be changed. Raises CantDerive."""
     kind: type[msgspec.Struct] = DetectionPayload if issubclass(message, Objects) else message
     try:
         derived = msgspec.json.schema(kind)

@@ -6,7 +6,6 @@ says of its type, and `msgspec.convert` is only the last word on what passed.
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from collections.abc import Mapping as ReadOnly
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import inspect as kinds
 
+from flowrt.catalog import struct_fields
 from flowrt.document import UNKNOWN, Mapping, Mark, Scalar, Sequence, Yaml, core_value, describe, join, shorten
 from flowrt.load.report import Report, plain
 
@@ -39,14 +39,6 @@ class Reference(NamedTuple):
     mark: Mark
     path: str
     field: str
-
-
-@functools.cache
-def struct_fields(cls: type) -> tuple[kinds.Field, ...]:
-    """The fields of a struct, looked up once."""
-    info = kinds.type_info(cls)
-    assert isinstance(info, kinds.StructType)
-    return info.fields
 
 
 def bare(kind: kinds.Type) -> tuple[kinds.Type, dict[str, Any], dict[str, Any]]:

@@ -25,6 +25,7 @@ from flowrt.messages.base import (
     Position,
     RoiType,
     Severity,
+    Times,
 )
 from flowrt.messages.events import (
     Event,
@@ -93,6 +94,7 @@ __all__ = [
     "Severity",
     "SignalState",
     "Tick",
+    "Times",
     "Tracks",
     "VehicleCount",
     "Violation",

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Image = NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Ints = NDArray[np.int64]
+    Bools = NDArray[np.bool_]
+    Image = NDArray[np.uint8]
+    Times = NDArray[np.float64]
+else:
+
+    class Array:
+        """What columns are called where the program runs: a flow without pictures need not wait for numpy."""
+
+    Floats = Ints = Bools = Image = Times = Array
 
 VEHICLES = frozenset({"car", "van", "truck", "bus", "motorcycle", "bicycle", "train", "vehicle"})
 PEDESTRIANS = frozenset({"person", "pedestrian"})

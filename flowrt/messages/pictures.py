@@ -1,14 +1,18 @@
-"""Pictures, and what was seen in them: objects, detections and tracks, as columns of arrays."""
+"""Pictures, and what was seen in them: objects, detections and tracks, as columns of arrays.
+
+Methods import numpy themselves, so that these types can be named before it is there.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from flowrt.messages.base import Bools, Floats, Image, Ints, Message, Position
+from flowrt.messages.base import Bools, Floats, Image, Ints, Message, Position, Times
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Frame(Message, frozen=True, kw_only=True, eq=False):
@@ -26,7 +30,7 @@ class Frame(Message, frozen=True, kw_only=True, eq=False):
         return self.image.shape[1], self.image.shape[0]
 
 
-class Objects(Message, frozen=True, kw_only=True, eq=False):
+class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
     """Objects of one picture, as columns of length N.
 
     boxes_px: float32 (N, 4), x_min, y_min, x_max, y_max in pixels of the picture.
@@ -36,6 +40,8 @@ class Objects(Message, frozen=True, kw_only=True, eq=False):
     picture_px: width and height of the picture.
     frame: the picture itself; None in replayed runs.
     processing_time_ms: what inference took for this picture.
+
+    What nodes derive from the columns may be kept in `__dict__` for the nodes after them; it is no part of the message.
     """
 
     port: ClassVar[str] = "objects"
@@ -55,8 +61,16 @@ class Objects(Message, frozen=True, kw_only=True, eq=False):
     @property
     def ground_px(self) -> Floats:
         """(N, 2): bottom centre of each box, where wheels or feet touch the ground."""
-        boxes = self.boxes_px
-        return np.column_stack(((boxes[:, 0] + boxes[:, 2]) * 0.5, boxes[:, 3]))
+        feet = self.__dict__.get("ground_px")
+        if feet is None:
+            import numpy as np
+
+            boxes = self.boxes_px
+            feet = np.empty((len(boxes), 2), boxes.dtype)
+            feet[:, 0], feet[:, 1] = (boxes[:, 0] + boxes[:, 2]) * 0.5, boxes[:, 3]
+            feet.flags.writeable = False
+            self.__dict__["ground_px"] = feet
+        return feet
 
     @property
     def camera_position(self) -> Position:
@@ -70,8 +84,15 @@ class Objects(Message, frozen=True, kw_only=True, eq=False):
 
     def of_class(self, names: frozenset[str]) -> Bools:
         """(N,): which objects belong to one of the named classes."""
-        member = np.fromiter((name in names for name in self.labels), bool, len(self.labels))
-        return member[self.class_id] if len(self.labels) else np.zeros(len(self), bool)
+        found = self.__dict__.get(names)
+        if found is None:
+            import numpy as np
+
+            member = np.fromiter((name in names for name in self.labels), bool, len(self.labels))
+            found = member[self.class_id] if len(self.labels) else np.zeros(len(self), bool)
+            found.flags.writeable = False
+            self.__dict__[names] = found
+        return found
 
 
 class Detections(Objects, frozen=True, kw_only=True, eq=False):
@@ -107,7 +128,7 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
     heading_deg: Floats
     zones: tuple[str, ...] = ()
     in_zone: Bools
-    zone_since_s: NDArray[np.float64]
+    zone_since_s: Times
     model: str = ""
 
     @classmethod
@@ -122,6 +143,8 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
         boxes_px: Floats | None = None,
     ) -> Tracks:
         """Tracks for the given rows of a picture's objects, with speed unknown and no zones looked at."""
+        import numpy as np
+
         n = len(rows)
         nothing = np.full(n, np.nan, np.float32)
         nowhere = np.full((n, 2), np.nan, np.float32)
@@ -159,6 +182,8 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
 
     def zone_mask(self, zone: str) -> Bools:
         """(N,): who is in the zone; nobody where no `roi` upstream looked at it."""
+        import numpy as np
+
         if zone not in self.zones:
             return np.zeros(len(self), bool)
         return self.in_zone[:, self.zones.index(zone)]

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from flowrt import Detections, Frame, Message, Objects, Tracks
 
@@ -82,6 +81,8 @@ def _number(value: Any) -> float | None:
 
 
 def _plain_value(value: Any) -> Any:
+    import numpy as np  # a flow without pictures need not wait for it
+
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
