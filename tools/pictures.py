@@ -1,0 +1,59 @@
+"""Makes the README's pictures of the simulated intersection again: `python -m tools.pictures` (needs the bundled model).
+
+`docs/pictures/north.jpg` is what the shipped flow sees, with boxes, zones and lamps drawn by the `snapshot` node;
+`docs/pictures/weathers.jpg` is the same moment at dusk, by night and in rain.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from flowrt_sim.source import open_camera
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURES = ROOT / "docs" / "pictures"
+WATCHED_S = 24
+FLOW = f"""\
+flow: picture
+site: main-and-5th
+include: {ROOT}/flows/scenes/four-way.yaml
+nodes:
+  north:   {{type: camera, uri: "sim://four-way?seed=7&camera=north&duration_s={WATCHED_S}"}}
+  signals: {{type: signal.sim, uri: "sim://four-way?seed=7"}}
+  objects: {{type: detect, from: north, model: flowrt-traffic-int8.xml, nms: across, min_confidence: 0.3}}
+  tracks:  {{type: track, from: objects}}
+  speeds:  {{type: speed, from: tracks, scene: north}}
+  zones:   {{type: roi, from: speeds, scene: north}}
+  picture: {{type: snapshot, from: [zones, signals], scene: north, every_s: {WATCHED_S - 1}}}
+"""
+
+
+def north() -> None:
+    """Run the flow for a while and keep its last picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        flow = Path(folder) / "picture.yaml"
+        flow.write_text(FLOW)
+        command = [sys.executable, "-m", "flowrt", "run", str(flow), "--http", "off"]
+        subprocess.run(command, check=True, env={**os.environ, "FLOWRT_DATA": folder})
+        last = sorted(Path(folder).rglob("*.jpg"))[-1]
+        (PICTURES / "north.jpg").write_bytes(last.read_bytes())
+
+
+def weathers() -> None:
+    """The same moment in three weathers, side by side at half size."""
+    shown = []
+    for weather in ("dusk", "night", "rain"):
+        camera = open_camera(f"sim://four-way?seed=7&camera=north&weather={weather}&start=54")
+        shown.append(cv2.resize(camera.frame(0).image, (640, 360), interpolation=cv2.INTER_AREA))
+    cv2.imwrite(str(PICTURES / "weathers.jpg"), np.hstack(shown), [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+if __name__ == "__main__":
+    north()
+    weathers()
