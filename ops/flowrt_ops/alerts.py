@@ -15,7 +15,7 @@ import yaml
 
 from flowrt_ops.dashboards.found import Found
 from flowrt_ops.dashboards.lint import Measurements, lint_query
-from flowrt_ops.dashboards.query import LIVE
+from flowrt_ops.dashboards.query import CAMERA, CRITICAL, ITSELF, LIVE, NEAR_MISS, RUNTIME, sentence
 
 FOLDER = "Smart intersection"
 RUNBOOK = "$FLOWRT_DOCS_URL/watching.md#{anchor}"  # from the environment of Grafana's server
@@ -52,14 +52,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return Found(dashboard="Alerts", where="alert", name=self.title, text=self.query, source=LIVE)
 
 
-def _by_minute(what: str, measurement: str, *where: str, by: str = '"site"', fill: str = "none") -> str:
-    conditions = " AND ".join(["$timeFilter", *where])
-    return f'SELECT {what} FROM "{measurement}" WHERE {conditions} GROUP BY time(1m), {by} fill({fill})'
+def _by_minute(what: str, measurement: str, *where: str, by: tuple[str, ...] = ("site",), fill: str = "none") -> str:
+    return sentence(what, measurement, where, by=by, every="1m", fill=fill)
 
-
-_FLOWRT = "\"service_name\" = 'flowrt'"
-_RUNTIME = "\"service\" = 'flowrt'"
-_CAMERA = "\"service\" = 'camera'"
 
 RULES = (
     Rule(
@@ -80,7 +75,7 @@ RULES = (
     Rule(
         uid="flowrt-critical-violation",
         title="Critical violation",
-        query=_by_minute('sum("count")', "violation_events", "\"severity_level\" = 'critical'"),
+        query=_by_minute('sum("count")', "violation_events", CRITICAL),
         range_s=300,
         reducer="sum",
         test="gt",
@@ -95,7 +90,7 @@ RULES = (
     Rule(
         uid="flowrt-near-miss",
         title="Near miss",
-        query=_by_minute('sum("count")', "violation_events", "\"violation_category\" = 'near_miss'"),
+        query=_by_minute('sum("count")', "violation_events", NEAR_MISS),
         range_s=300,
         reducer="sum",
         test="gt",
@@ -110,7 +105,7 @@ RULES = (
     Rule(
         uid="flowrt-camera-offline",
         title="Camera offline",
-        query=_by_minute('max("fps")', "performance", _CAMERA, by='"site", "camera_id"'),
+        query=_by_minute('max("fps")', "performance", CAMERA, by=("site", "camera_id")),
         range_s=120,
         reducer="max",
         test="lt",
@@ -125,7 +120,7 @@ RULES = (
     Rule(
         uid="flowrt-fps-below-target",
         title="Frame rate below target",
-        query=_by_minute('mean("fps")', "performance", _CAMERA, by='"site", "camera_id"'),
+        query=_by_minute('mean("fps")', "performance", CAMERA, by=("site", "camera_id")),
         range_s=300,
         reducer="mean",
         test="within_range",
@@ -140,7 +135,7 @@ RULES = (
     Rule(
         uid="flowrt-runtime-degraded",
         title="Runtime degraded",
-        query=_by_minute('count("uptime_seconds")', "system_health", _FLOWRT, "\"service_status\" != 'healthy'"),
+        query=_by_minute('count("uptime_seconds")', "system_health", ITSELF, "\"service_status\" != 'healthy'"),
         range_s=120,
         reducer="sum",
         test="gt",
@@ -155,7 +150,7 @@ RULES = (
     Rule(
         uid="flowrt-outbox-growing",
         title="Outbox growing",
-        query=_by_minute('derivative(mean("outbox_pending"), 1m)', "performance", _RUNTIME),
+        query=_by_minute('derivative(mean("outbox_pending"), 1m)', "performance", RUNTIME),
         range_s=600,
         reducer="min",
         test="gt",
@@ -170,7 +165,7 @@ RULES = (
     Rule(
         uid="flowrt-no-data",
         title="No data at all",
-        query=_by_minute('count("uptime_seconds")', "system_health", _FLOWRT, fill="0"),
+        query=_by_minute('count("uptime_seconds")', "system_health", ITSELF, fill="0"),
         range_s=3600,
         reducer="last",
         test="lt",

@@ -9,7 +9,7 @@ import msgspec
 
 from flowrt_ops.dashboards.look import BAD, POOR
 from flowrt_ops.dashboards.panel import Panel
-from flowrt_ops.dashboards.query import LIVE, Query, Source, datasource, select, tag_values
+from flowrt_ops.dashboards.query import CRITICAL, LIVE, NEAR_MISS, Query, Source, datasource, select, tag_values
 
 TAG = "flowrt"
 COLUMNS = 24
@@ -126,16 +126,9 @@ def _annotations() -> list[dict[str, Any]]:
         "name": "Annotations & Alerts",
         "type": "dashboard",
     }
-    grave = select(
-        '"violation_type", "severity_level", "camera_id"',
-        "violation_events",
-        where=["\"severity_level\" = 'critical'"],
-    )
-    near = select(
-        '"violation_type", "severity_level", "camera_id"',
-        "violation_events",
-        where=["\"violation_category\" = 'near_miss'"],
-    )
+    what = '"violation_type", "severity_level", "camera_id"'
+    grave = select(what, "violation_events", where=[CRITICAL])
+    near = select(what, "violation_events", where=[NEAR_MISS])
     return [
         grafana,
         _annotation("Critical violations", grave, BAD, text="violation_type", tags="severity_level"),

@@ -22,11 +22,36 @@ STATES = {
     "down": BAD,
     "critical": BAD,
 }
+RULES = {
+    "red_light": ("Red light", BAD),
+    "wrong_way": ("Wrong way", VIOLET),
+    "speeding": ("Speeding", POOR),
+    "illegal_turn": ("Illegal turn", TEAL),
+    "stopped": ("Stopped", "#8A93A0"),
+    "stopped_on_crosswalk": ("On the crosswalk", "#A3B84B"),
+    "amber_acceleration": ("Amber acceleration", FAIR),
+    "jaywalking": ("Jaywalking", BLUE),
+    "failure_to_yield": ("Failure to yield", "#EC6EAD"),
+    "near_miss": ("Near miss", "#B4632D"),
+}
+"""Violations of the built-in rules: how they are called, and their colour on every panel. Others show under their own names."""
+SAFETY = {
+    "crosswalk_entry": ("Steps onto a crosswalk", TEAL),
+    "unsafe_crossing": ("Unsafe crossing", POOR),
+    "near_miss": ("Near miss", BAD),
+}
+MOVEMENTS = {"left": ("Left", BLUE), "through": ("Through", GOOD), "right": ("Right", FAIR), "u_turn": ("U-turn", BAD)}
 
 
 def mappings(colors: dict[str, str]) -> list[dict[str, Any]]:
     """Words shown in their colours."""
     options = {word: {"color": color, "index": i, "text": word} for i, (word, color) in enumerate(colors.items())}
+    return [{"type": "value", "options": options}]
+
+
+def titles(names: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """Words shown by their titles, as in a table's column."""
+    options = {word: {"index": i, "text": title} for i, (word, (title, _)) in enumerate(names.items())}
     return [{"type": "value", "options": options}]
 
 

@@ -266,6 +266,14 @@ def colored_words(column: str, words: list[dict[str, Any]]) -> dict[str, Any]:
     return override(column, mappings=words, custom__cellOptions={"type": "color-background", "mode": "basic"})
 
 
+def named(names: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """Series by their titles, each always in its own colour. names: series to title and colour."""
+    return [
+        override(series, displayName=title, color={"mode": "fixed", "fixedColor": color})
+        for series, (title, color) in names.items()
+    ]
+
+
 def fixed(series: str, color: str) -> dict[str, Any]:
     """A series always in the same colour, whatever else is shown."""
     return override(series, color={"mode": "fixed", "fixedColor": color})

@@ -19,28 +19,17 @@ from flowrt_ops.dashboards.look import (
     thresholds,
 )
 from flowrt_ops.dashboards.panel import fixed, lines, stat, states
-from flowrt_ops.dashboards.query import LONG, select, steps
-
-_RUNTIME = ["\"service\" = 'flowrt'"]
-_CAMERAS = ["\"service\" = 'camera'"]
-_SELF = ["\"service_name\" = 'flowrt'"]
+from flowrt_ops.dashboards.query import CAMERA, ITSELF, LONG, RUNTIME, select, steps
+from flowrt_ops.dashboards.shared import answer_times, frame_rate
 
 SUMMARY = Row(
     "Summary",
     [
-        stat(
-            "Frame rate",
-            "Pictures processed per second, mean of the chosen cameras.",
-            steps('mean("fps")', "performance", of=["camera"], where=_CAMERAS, alias="fps"),
-            unit=FPS,
-            decimals=1,
-            thresholds=thresholds((5, FAIR), (10, GOOD), base=BAD),
-            min_step="5s",
-        ),
+        frame_rate(),
         stat(
             "Latency, median",
             "From the capture of a picture to the acceptance of what came of it.",
-            steps('mean("latency_p50_ms")', "performance", where=_RUNTIME, alias="p50"),
+            steps('mean("latency_p50_ms")', "performance", where=[RUNTIME], alias="p50"),
             unit=MILLISECONDS,
             decimals=0,
             thresholds=thresholds((200, FAIR), (1000, BAD)),
@@ -49,7 +38,7 @@ SUMMARY = Row(
         stat(
             "Latency, 99 %",
             "99 of 100 results are accepted within this time after their picture was captured.",
-            steps('max("latency_p99_ms")', "performance", where=_RUNTIME, alias="p99"),
+            steps('max("latency_p99_ms")', "performance", where=[RUNTIME], alias="p99"),
             unit=MILLISECONDS,
             decimals=0,
             thresholds=thresholds((500, FAIR), (2000, BAD)),
@@ -58,13 +47,13 @@ SUMMARY = Row(
         stat(
             "Pictures dropped",
             "Pictures of live cameras left out because a newer one was there, within the chosen time. It costs smoothness, not events.",
-            select('sum("frames_dropped")', "performance", of=["camera"], where=_CAMERAS, alias="dropped"),
+            select('sum("frames_dropped")', "performance", of=["camera"], where=[CAMERA], alias="dropped"),
             thresholds=thresholds((100, FAIR), (1000, BAD)),
         ),
         stat(
             "Queue depth",
             "Messages waiting in the fullest queue.",
-            steps('max("queue_depth")', "performance", where=_RUNTIME, alias="waiting"),
+            steps('max("queue_depth")', "performance", where=[RUNTIME], alias="waiting"),
             decimals=0,
             thresholds=thresholds((4, FAIR), (16, BAD)),
             min_step="5s",
@@ -72,7 +61,7 @@ SUMMARY = Row(
         stat(
             "Outbox",
             "Letters in the journal that no service has acknowledged yet.",
-            steps('max("outbox_pending")', "performance", where=_RUNTIME, alias="pending"),
+            steps('max("outbox_pending")', "performance", where=[RUNTIME], alias="pending"),
             decimals=0,
             thresholds=thresholds((1000, FAIR), (10000, BAD)),
             min_step="5s",
@@ -87,7 +76,7 @@ SPEED = Row(
             "Frame rate by camera",
             "Pictures processed per second. The dashed line is the rate below which the alert fires.",
             steps(
-                'mean("fps")', "performance", of=["camera"], where=_CAMERAS, by=["camera_id"], alias="$tag_camera_id"
+                'mean("fps")', "performance", of=["camera"], where=[CAMERA], by=["camera_id"], alias="$tag_camera_id"
             ),
             unit=FPS,
             limit=True,
@@ -97,8 +86,8 @@ SPEED = Row(
         lines(
             "Latency",
             "From capture to acceptance: median and 99th percentile.",
-            steps('mean("latency_p50_ms")', "performance", where=_RUNTIME, alias="median"),
-            steps('max("latency_p99_ms")', "performance", where=_RUNTIME, alias="99 %"),
+            steps('mean("latency_p50_ms")', "performance", where=[RUNTIME], alias="median"),
+            steps('max("latency_p99_ms")', "performance", where=[RUNTIME], alias="99 %"),
             unit=MILLISECONDS,
             overrides=[fixed("median", BLUE), fixed("99 %", BAD)],
             min_step="5s",
@@ -119,7 +108,7 @@ SPEED = Row(
                 'sum("frames_dropped")',
                 "performance",
                 of=["camera"],
-                where=_CAMERAS,
+                where=[CAMERA],
                 by=["camera_id"],
                 alias="$tag_camera_id",
             ),
@@ -136,8 +125,8 @@ COST = Row(
         lines(
             "Processor",
             "Of all cores: the machine, and flowrt's own share of it.",
-            steps('mean("cpu_usage")', "system_health", where=_SELF, by=["site"], alias="machine $tag_site"),
-            steps('mean("cpu_usage")', "performance", where=_RUNTIME, by=["site"], alias="flowrt $tag_site"),
+            steps('mean("cpu_usage")', "system_health", where=[ITSELF], by=["site"], alias="machine $tag_site"),
+            steps('mean("cpu_usage")', "performance", where=[RUNTIME], by=["site"], alias="flowrt $tag_site"),
             size=(8, 8),
             unit=PERCENT,
             max=100,
@@ -146,7 +135,7 @@ COST = Row(
         lines(
             "Graphics processor",
             "Use of the first graphics processor. Empty where there is none, or where it does not say.",
-            steps('mean("gpu_usage")', "performance", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            steps('mean("gpu_usage")', "performance", where=[RUNTIME], by=["site"], alias="$tag_site"),
             size=(8, 8),
             unit=PERCENT,
             max=100,
@@ -156,7 +145,7 @@ COST = Row(
         lines(
             "Memory",
             "What flowrt's process has in memory. A line that only rises is a leak: report it.",
-            steps('mean("memory_usage")', "performance", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            steps('mean("memory_usage")', "performance", where=[RUNTIME], by=["site"], alias="$tag_site"),
             size=(8, 8),
             unit=MEGABYTES,
             min_step="5s",
@@ -164,7 +153,7 @@ COST = Row(
         lines(
             "Disk",
             "Share of the disk with the journal that is in use.",
-            steps('mean("disk_usage")', "system_health", where=_SELF, by=["host"], alias="$tag_host"),
+            steps('mean("disk_usage")', "system_health", where=[ITSELF], by=["host"], alias="$tag_host"),
             size=(8, 8),
             unit=PERCENT,
             max=100,
@@ -175,8 +164,8 @@ COST = Row(
         lines(
             "Queues and outbox",
             "Messages in the fullest queue, and letters that no service has acknowledged.",
-            steps('max("queue_depth")', "performance", where=_RUNTIME, alias="queue"),
-            steps('max("outbox_pending")', "performance", where=_RUNTIME, alias="outbox"),
+            steps('max("queue_depth")', "performance", where=[RUNTIME], alias="queue"),
+            steps('max("outbox_pending")', "performance", where=[RUNTIME], alias="outbox"),
             size=(8, 8),
             overrides=[fixed("queue", VIOLET), fixed("outbox", BLUE)],
             min_step="5s",
@@ -184,7 +173,7 @@ COST = Row(
         lines(
             "Objects tracked",
             "Tracks alive at the moment, by intersection: what the load comes from.",
-            steps('mean("active_objects")', "performance", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            steps('mean("active_objects")', "performance", where=[RUNTIME], by=["site"], alias="$tag_site"),
             size=(8, 8),
             decimals=0,
             min_step="5s",
@@ -213,14 +202,7 @@ MODEL = Row(
             size=(8, 8),
             colors=mappings(STATES),
         ),
-        lines(
-            "Answer times of services",
-            "How long each service takes to answer the health probe.",
-            steps('mean("latency_ms")', "system_health", by=["service_name"], alias="$tag_service_name"),
-            size=(8, 8),
-            unit=MILLISECONDS,
-            min_step="10s",
-        ),
+        answer_times("Answer times of services"),
     ],
 )
 

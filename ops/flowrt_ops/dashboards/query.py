@@ -21,6 +21,14 @@ LONG: Source = "flowrt-analytics"
 TAG_OF = {"site": "site", "camera": "camera_id", "lane": "lane_id", "zone": "roi_id"}
 """Dashboard variable to the tag that it filters."""
 
+RUNTIME = "\"service\" = 'flowrt'"
+CAMERA = "\"service\" = 'camera'"
+"""Points of `performance`: of the runtime, and of one camera each."""
+ITSELF = "\"service_name\" = 'flowrt'"
+"""Points of `system_health` in which the runtime speaks of itself rather than of a service."""
+CRITICAL = "\"severity_level\" = 'critical'"
+NEAR_MISS = "\"violation_category\" = 'near_miss'"
+
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """One query of a panel. table: rows and columns instead of one series per group."""
@@ -67,14 +75,19 @@ def select(
     source: Source = LIVE,
 ) -> Query:
     """A SELECT. of: variables besides `site`; by: tags to group by; every: length of a step in time, empty for one value."""
-    conditions = ["$timeFilter", *chosen("site", *of), *where]
+    text = sentence(what, measurement, [*chosen("site", *of), *where], by=by, every=every, fill=fill)
+    return Query(text=f"{text} {tail}".strip(), alias=alias, table=table, source=source)
+
+
+def sentence(
+    what: str, measurement: str, where: Iterable[str], *, by: Iterable[str] = (), every: str = "", fill: str = "none"
+) -> str:
+    """The text of a SELECT, bounded by the time shown."""
     groups = [*([f"time({every})"] if every else []), *(f'"{tag}"' for tag in by)]
-    text = f'SELECT {what} FROM "{measurement}" WHERE {" AND ".join(conditions)}'
+    text = f'SELECT {what} FROM "{measurement}" WHERE {" AND ".join(["$timeFilter", *where])}'
     if groups:
         text += " GROUP BY " + ", ".join(groups)
-    if every:
-        text += f" fill({fill})"
-    return Query(text=f"{text} {tail}".strip(), alias=alias, table=table, source=source)
+    return f"{text} fill({fill})" if every else text
 
 
 def steps(what: str, measurement: str, *, alias: str, **more: Any) -> Query:

@@ -10,18 +10,17 @@ from flowrt_ops.dashboards.look import (
     FPS,
     GOOD,
     KMH,
-    POOR,
-    SEVERITY,
+    PER_HOUR,
+    RULES,
     STATES,
     TEAL,
     VIOLET,
     mappings,
     thresholds,
 )
-from flowrt_ops.dashboards.panel import colored_words, fixed, lines, override, ranked, stat, states, table
-from flowrt_ops.dashboards.query import select, steps, summed
-
-_RUNTIME = ["\"service_name\" = 'flowrt'"]
+from flowrt_ops.dashboards.panel import colored_words, fixed, lines, named, override, ranked, stat, states, table
+from flowrt_ops.dashboards.query import ITSELF, select, summed
+from flowrt_ops.dashboards.shared import VIOLATION_COLUMNS, answer_times, by_rule, frame_rate, pedestrian_safety
 
 NOW = Row(
     "Now",
@@ -29,7 +28,7 @@ NOW = Row(
         stat(
             "Runtime",
             "The state of each intersection's runtime: healthy, degraded, or critical. The reasons are in the topic system/health.",
-            select('last("service_status")', "system_health", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            select('last("service_status")', "system_health", where=[ITSELF], by=["site"], alias="$tag_site"),
             words=True,
             mappings=mappings(STATES),
         ),
@@ -61,18 +60,10 @@ NOW = Row(
         stat(
             "Cameras online",
             "Cameras that deliver pictures.",
-            select('last("active_cameras")', "system_health", where=_RUNTIME, by=["site"], alias="$tag_site"),
+            select('last("active_cameras")', "system_health", where=[ITSELF], by=["site"], alias="$tag_site"),
             thresholds=thresholds((1, GOOD), base=BAD),
         ),
-        stat(
-            "Frame rate",
-            "Pictures processed per second, mean of the chosen cameras.",
-            steps('mean("fps")', "performance", of=["camera"], where=["\"service\" = 'camera'"], alias="fps"),
-            unit=FPS,
-            decimals=1,
-            thresholds=thresholds((5, FAIR), (10, GOOD), base=BAD),
-            min_step="5s",
-        ),
+        frame_rate(),
     ],
 )
 
@@ -90,11 +81,11 @@ FLOW = Row(
         lines(
             "Violations per minute",
             "Violations by type, by the minute in which they began.",
-            select('sum("count")', "violation_events", of=["camera"], by=["violation_category"], every="1m", fill="0",
-                   alias="$tag_violation_category"),
+            by_rule(of=["camera"], every="1m", fill="0"),
             stacked=True,
             bars=True,
             min_step="1m",
+            overrides=named(RULES),
             empty="no violation",
         ),
         ranked(
@@ -102,7 +93,7 @@ FLOW = Row(
             "Vehicles per hour in each lane's newest interval.",
             select('last("flow_veh_h")', "traffic_flow", by=["lane_id"], alias="$tag_lane_id"),
             size=(8, 8),
-            unit="suffix: veh/h",
+            unit=PER_HOUR,
             decimals=0,
         ),
         ranked(
@@ -115,17 +106,13 @@ FLOW = Row(
             color={"mode": "thresholds"},
             thresholds=thresholds((50, FAIR), (60, BAD), base=TEAL),
         ),
-        lines(
-            "Pedestrian safety",
+        pedestrian_safety(
             "Steps onto a crosswalk, unsafe crossings and near misses, per minute.",
-            select('sum("count")', "safety_events", of=["camera"], by=["event_category"], every="1m", fill="0",
-                   alias="$tag_event_category"),
+            select(
+                'sum("count")', "safety_events", of=["camera"], by=["event_category"], every="1m", fill="0",
+                alias="$tag_event_category",
+            ),
             size=(8, 8),
-            stacked=True,
-            bars=True,
-            min_step="1m",
-            empty="no event",
-            overrides=[fixed("crosswalk_entry", TEAL), fixed("unsafe_crossing", POOR), fixed("near_miss", BAD)],
         ),
     ],
 )  # fmt: skip
@@ -154,7 +141,7 @@ EVENTS = Row(
                 "site": "Intersection",
             },
             newest_first=True,
-            overrides=[colored_words("Severity", mappings(SEVERITY)), override("Speed", unit=KMH, decimals=0)],
+            overrides=VIOLATION_COLUMNS,
             empty="no violation in this time",
         ),
         table(
@@ -193,14 +180,7 @@ SERVICES = Row(
             size=(16, 7),
             colors=mappings(STATES),
         ),
-        lines(
-            "Answer times",
-            "How long each service takes to answer the health probe.",
-            steps('mean("latency_ms")', "system_health", by=["service_name"], alias="$tag_service_name"),
-            size=(8, 7),
-            unit="ms",
-            min_step="10s",
-        ),
+        answer_times("Answer times"),
     ],
 )
 

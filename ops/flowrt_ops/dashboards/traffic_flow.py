@@ -12,9 +12,9 @@ from flowrt_ops.dashboards.look import (
     FAIR,
     KMH,
     METRES,
+    MOVEMENTS,
     PER_HOUR,
     POOR,
-    SECONDS,
     SHARE,
     mappings,
     thresholds,
@@ -25,6 +25,7 @@ from flowrt_ops.dashboards.panel import (
     fixed,
     heat,
     lines,
+    named,
     override,
     shares,
     stat,
@@ -164,7 +165,7 @@ CONGESTION_ROW = Row(
             "Mean time from front to front at the lane's line. Below 2 s vehicles follow closely.",
             steps('mean("headway_s")', "traffic_flow", **_BY_LANE),
             size=(8, 8),
-            unit=SECONDS,
+            unit="suffix: s",  # Grafana's own unit turns long ones into minutes
             min_step="1m",
         ),
         lines(
@@ -186,6 +187,7 @@ TURNS = Row(
             "Left, through, right and U-turns of the chosen lanes within the chosen time.",
             select('sum("vehicles")', "turning_movements", of=["lane"], by=["movement"], alias="$tag_movement"),
             size=(8, 9),
+            overrides=named(MOVEMENTS),
         ),
         columns(
             "Turning movements by lane",
@@ -203,6 +205,7 @@ TURNS = Row(
             size=(8, 9),
             bars=True,
             stacked=True,
+            overrides=named(MOVEMENTS),
             min_step="15m",
         ),
         table(

@@ -10,26 +10,26 @@ from flowrt_ops.dashboards.look import (
     KMH,
     POOR,
     QUIET,
+    RULES,
     SECONDS,
     SEVERITY,
     SHARE,
-    TEAL,
-    mappings,
     thresholds,
 )
 from flowrt_ops.dashboards.panel import (
-    colored_words,
     distribution,
     fixed,
     heat,
     lines,
+    named,
     override,
     ranked,
     shares,
     stat,
     table,
 )
-from flowrt_ops.dashboards.query import LONG, Query, select, steps
+from flowrt_ops.dashboards.query import LONG, NEAR_MISS, Query, select, steps
+from flowrt_ops.dashboards.shared import NOWHERE, VIOLATION_COLUMNS, by_rule, pedestrian_safety
 
 _OF = ["camera", "zone"]
 
@@ -62,14 +62,8 @@ SUMMARY = Row(
         stat("High", "Violations of high severity.", _severity("high"), empty="0", thresholds=thresholds((1, POOR))),
         stat(
             "Near misses",
-            "Road users that nearly collided: time to collision at most 1.5 s, or post-encroachment time at most 5 s.",
-            select(
-                'sum("count")',
-                "violation_events",
-                of=_OF,
-                where=["\"violation_category\" = 'near_miss'"],
-                alias="near misses",
-            ),
+            "Road users that nearly collided: time to collision at most 1.5 s, or post-encroachment time at most 1 s.",
+            select('sum("count")', "violation_events", of=_OF, where=[NEAR_MISS], alias="near misses"),
             empty="0",
             thresholds=thresholds((1, BAD)),
         ),
@@ -100,9 +94,10 @@ WHEN = Row(
         lines(
             "Violations by type",
             "By the time in which they began.",
-            steps('sum("count")', "violation_events", of=_OF, by=["violation_category"], alias="$tag_violation_category"),
+            by_rule(of=_OF, every="$__interval"),
             bars=True,
             stacked=True,
+            overrides=named(RULES),
             min_step="1m",
             empty="no violation",
         ),
@@ -125,6 +120,7 @@ WHEN = Row(
             ),
             size=(24, 8),
             min_step="1h",
+            overrides=[override(rule, displayName=title) for rule, (title, _) in RULES.items()],
             empty="no violation",
         ),
     ],
@@ -136,10 +132,9 @@ WHAT = Row(
         shares(
             "By type",
             "Share of each rule.",
-            select(
-                'sum("count")', "violation_events", of=_OF, by=["violation_category"], alias="$tag_violation_category"
-            ),
+            by_rule(of=_OF),
             size=(6, 8),
+            overrides=named(RULES),
             empty="no violation",
         ),
         shares(
@@ -156,6 +151,7 @@ WHAT = Row(
             select('sum("count")', "violation_events", of=_OF, by=["roi_id"], alias="$tag_roi_id"),
             size=(6, 8),
             calc="sum",
+            overrides=[override(NOWHERE, displayName="no zone")],
             color={"mode": "continuous-YlRd"},
         ),
         distribution(
@@ -173,15 +169,10 @@ WHAT = Row(
 PEOPLE = Row(
     "Pedestrians",
     [
-        lines(
-            "Pedestrian safety",
+        pedestrian_safety(
             "Steps onto a crosswalk, unsafe crossings and near misses.",
             steps('sum("count")', "safety_events", of=_OF, by=["event_category"], alias="$tag_event_category"),
             size=(12, 8),
-            bars=True,
-            stacked=True,
-            min_step="1m",
-            overrides=[fixed("crosswalk_entry", TEAL), fixed("unsafe_crossing", POOR), fixed("near_miss", BAD)],
         ),
         lines(
             "How near",
@@ -229,8 +220,7 @@ EVIDENCE = Row(
             },
             newest_first=True,
             overrides=[
-                colored_words("Severity", mappings(SEVERITY)),
-                override("Speed", unit=KMH, decimals=0),
+                *VIOLATION_COLUMNS,
                 override("Confidence", unit=SHARE, decimals=0),
                 override(
                     "Picture",

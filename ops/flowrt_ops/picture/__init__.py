@@ -136,7 +136,9 @@ def _lines(panel: Mapping[str, Any], answers: Sequence[tuple[Found, list[Series]
             for tag, value in sorted(one.tags.items(), key=lambda item: -len(item[0])):
                 name = name.replace(f"$tag_{tag}", value)
             times = [float(time_ms) for time_ms in one.column("time")]
-            line = Line(name=name, times_ms=times, values=[row[1] for row in one.values], field=field_of(panel, name))
+            field = field_of(panel, name)
+            shown = field.get("displayName", name)
+            line = Line(name=shown, times_ms=times, values=[row[1] for row in one.values], field=field)
             if any(value is not None for value in line.values):
                 found.append(line)
     return found

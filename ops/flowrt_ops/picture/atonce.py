@@ -39,7 +39,8 @@ def stat(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Li
         named = len(series) > 1 or words
         shown = ("#101214" if black_on(color) else "#FFFFFF") if words else color
         size = min(34.0, own.h * 0.45, 0.92 * own.w / max(text_width(text, 1.0), 0.1))
-        middle = own.y + own.h * (0.5 if named else 0.56) + size * 0.34
+        spark = panel["options"]["graphMode"] == "area" and not words
+        middle = own.y + own.h * (0.34 if spark and not named else 0.5 if named else 0.56) + size * 0.34
         canvas.words(own.x + own.w / 2, middle, text, size=size, color=shown, anchor="middle", bold=True)
         if named:
             label = shown if words else DIM
@@ -54,7 +55,7 @@ def _spark(canvas: Canvas, box: Box, line: Line, color: str) -> None:
         return
     low, high = min(v for _, v in points), max(v for _, v in points)
     first, last = points[0][0], points[-1][0]
-    room, ground = box.h * 0.34, box.y + box.h
+    room, ground = box.h * 0.3, box.y + box.h
     path = [
         (box.x + box.w * (t - first) / (last - first), ground - room * (0.15 + 0.85 * (v - low) / (high - low or 1.0)))
         for t, v in points

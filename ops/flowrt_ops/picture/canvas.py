@@ -105,7 +105,7 @@ def text_width(text: str, size: float) -> float:
     """About how wide a text is; exact widths would need the font."""
     narrow = sum(letter in "il.,:;|!'tfjr I()" for letter in text)
     wide = sum(letter in "mwMW%@" for letter in text)
-    return size * (0.56 * (len(text) - narrow - wide) + 0.31 * narrow + 0.86 * wide)
+    return size * (0.61 * (len(text) - narrow - wide) + 0.34 * narrow + 0.92 * wide)
 
 
 def shortened(text: str, room: float, size: float) -> str:

@@ -51,6 +51,8 @@ def text_of(value: Any, field: Mapping[str, Any]) -> str:
     """A value as Grafana writes it."""
     if value is None:
         return ""
+    if isinstance(value, str) and (word := mapped(value, field)):
+        return str(word.get("text", value))
     if not isinstance(value, int | float):
         return str(value)
     unit = str(field.get("unit", "short"))
@@ -59,12 +61,20 @@ def text_of(value: Any, field: Mapping[str, Any]) -> str:
         return f"{100.0 * value:.{0 if decimals is None else decimals}f} %"
     if unit == "s" and value >= 90:
         return f"{value / 60.0:.1f} min"
-    if unit == "ms" and value >= 1500:
+    if unit == "ms" and value >= 1000:
         return f"{value / 1000.0:.2f} s"
     suffix = " " + unit.removeprefix("suffix:").strip() if unit.startswith("suffix:") else _SUFFIX.get(unit, "")
     if unit == "short" and abs(value) >= 10_000:
         return f"{value / 1000.0:.1f} K"
     return f"{plain(value, decimals)}{suffix}"
+
+
+def mapped(word: str, field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the field's value mappings make of a word: `text`, `color`; empty where they do not know it."""
+    for mapping in field.get("mappings", ()):
+        if word in mapping["options"]:
+            return mapping["options"][word]  # type: ignore[no-any-return]  # JSON
+    return {}
 
 
 def plain(value: float, decimals: int | None = None) -> str:
@@ -77,10 +87,8 @@ def plain(value: float, decimals: int | None = None) -> str:
 
 def color_of(value: Any, field: Mapping[str, Any], position: int = 0, top: float = 1.0) -> str:
     """A value's colour. position: of its series, for the palette; top: the largest value, for scales."""
-    for mapping in field.get("mappings", ()):
-        found = mapping["options"].get(value) if isinstance(value, str) else None
-        if found:
-            return str(found["color"])
+    if isinstance(value, str) and "color" in (word := mapped(value, field)):
+        return str(word["color"])
     mode = field.get("color", {})
     kind = mode.get("mode", "palette-classic")
     if kind == "fixed":

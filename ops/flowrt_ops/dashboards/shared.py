@@ -1,0 +1,81 @@
+"""Panels and parts of panels that stand on more than one dashboard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowrt_ops.dashboards.look import (
+    BAD,
+    FAIR,
+    FPS,
+    GOOD,
+    KMH,
+    MILLISECONDS,
+    RULES,
+    SAFETY,
+    SEVERITY,
+    mappings,
+    thresholds,
+    titles,
+)
+from flowrt_ops.dashboards.panel import Panel, Size, colored_words, lines, named, override, stat
+from flowrt_ops.dashboards.query import CAMERA, Query, select, steps
+
+NOWHERE = "none"
+"""What a tag holds where a message says nothing, since every point carries every tag."""
+
+
+def frame_rate() -> Panel:
+    """How fast pictures are processed."""
+    return stat(
+        "Frame rate",
+        "Pictures processed per second, mean of the chosen cameras.",
+        steps('mean("fps")', "performance", of=["camera"], where=[CAMERA], alias="fps"),
+        unit=FPS,
+        decimals=1,
+        thresholds=thresholds((5, FAIR), (10, GOOD), base=BAD),
+        min_step="5s",
+    )
+
+
+def answer_times(title: str) -> Panel:
+    """How long services take to answer."""
+    return lines(
+        title,
+        "How long each service takes to answer the health probe.",
+        steps('mean("latency_ms")', "system_health", by=["service_name"], alias="$tag_service_name"),
+        size=(8, 7),
+        unit=MILLISECONDS,
+        min_step="10s",
+    )
+
+
+def pedestrian_safety(about: str, query: Query, size: Size) -> Panel:
+    """Pedestrian safety events over time, by kind."""
+    return lines(
+        "Pedestrian safety",
+        about,
+        query,
+        size=size,
+        bars=True,
+        stacked=True,
+        min_step="1m",
+        overrides=named(SAFETY),
+        empty="no event",
+    )
+
+
+def by_rule(**more: Any) -> Query:
+    """Violations of each rule; `more`: of, every and what else `select` takes."""
+    return select(
+        'sum("count")', "violation_events", by=["violation_category"], alias="$tag_violation_category", **more
+    )
+
+
+VIOLATION_COLUMNS = [
+    override("Violation", mappings=titles(RULES)),
+    colored_words("Severity", mappings(SEVERITY)),
+    override("Speed", unit=KMH, decimals=0),
+    override("Where", mappings=titles({NOWHERE: ("no zone", "")})),
+]
+"""How the columns that every table of violations has are shown."""
