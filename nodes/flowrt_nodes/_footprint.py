@@ -10,11 +10,14 @@ of the picture (Hartley and Zisserman, Multiple View Geometry, 2nd edition, sect
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from flowrt import PEDESTRIANS, Tracks
 from flowrt_nodes._geometry import Array, jacobian, mapped
+from flowrt_nodes._once import once
 
 SIZES_M = {
     "car": (4.45, 1.80, 1.50),
@@ -33,10 +36,16 @@ UNKNOWN_M = (1.0, 1.0, 1.5)
 CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
 
 
+@once
 def sizes_m(tracks: Tracks) -> Array:
     """(N, 3): usual length, width and height of each track's class."""
-    table = np.array([SIZES_M.get(label, UNKNOWN_M) for label in tracks.labels] or [UNKNOWN_M])
-    return np.asarray(table[tracks.class_id])
+    return np.asarray(_sizes_of(tracks.labels).take(tracks.class_id, axis=0))
+
+
+@lru_cache(maxsize=64)
+def _sizes_of(labels: tuple[str, ...]) -> Array:
+    """(K, 3): of the classes of a model."""
+    return np.array([SIZES_M.get(label, UNKNOWN_M) for label in labels] or [UNKNOWN_M])
 
 
 class Viewpoint:

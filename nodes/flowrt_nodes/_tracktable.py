@@ -28,6 +28,9 @@ class TrackTable:
         self._free: list[int] = []
         self._columns: dict[str, NDArray[Any]] = {}
         self._seen_s = np.zeros(0)
+        self._last_ids: tuple[str, bytes] = ("", b"")
+        self._last_rows = np.zeros(0, np.int64)
+        self._last_s = -np.inf
         self._next_clean_s = -np.inf
         self._grow(64)
 
@@ -47,14 +50,18 @@ class TrackTable:
         time_s, camera = tracks.time_s, tracks.camera_id
         if time_s >= self._next_clean_s:
             self._clean(time_s)
+        ids = camera, tracks.track_id.tobytes()
+        if ids == self._last_ids:  # the same tracks as in the picture before, as most often
+            self._last_s = time_s
+            return self._last_rows, np.zeros(len(self._last_rows), bool)
+        self._note_seen()
         known = self._row
-        found = [known.get((camera, track), -1) for track in tracks.track_id.tolist()]
-        rows = np.array(found, np.int64)
+        rows = np.array([known.get((camera, track), -1) for track in tracks.track_id.tolist()], np.int64)
         new = rows < 0
-        if new.any():
-            for i in np.flatnonzero(new).tolist():
-                rows[i] = known[camera, int(tracks.track_id[i])] = self._take()
-        self._seen_s[rows] = time_s
+        for i in np.flatnonzero(new).tolist():
+            rows[i] = known[camera, int(tracks.track_id[i])] = self._take()
+        rows.flags.writeable = False
+        self._last_ids, self._last_rows, self._last_s = ids, rows, time_s
         return rows, new
 
     def columns(self) -> dict[str, Column]:
@@ -67,11 +74,15 @@ class TrackTable:
 
     def unseen(self, camera: str, since_s: float) -> list[tuple[Key, int, float]]:
         """Tracks of a camera last seen before `since_s`: key, row, and when they were last seen."""
+        self._note_seen()
+        seen_s = self._seen_s.tolist()
         return [
-            (key, row, float(self._seen_s[row]))
-            for key, row in self._row.items()
-            if key[0] == camera and self._seen_s[row] < since_s
+            (key, row, seen_s[row]) for key, row in self._row.items() if seen_s[row] < since_s and key[0] == camera
         ]
+
+    def _note_seen(self) -> None:
+        """Write down when the tracks of the last picture were seen; while the same ones are seen, it can wait."""
+        self._seen_s[self._last_rows] = self._last_s
 
     def _take(self) -> int:
         if not self._free:
@@ -95,18 +106,23 @@ class TrackTable:
 
     def _clean(self, time_s: float) -> None:
         self._next_clean_s = time_s + self.forget_after_s / 2
+        self._note_seen()
+        self._last_ids, self._last_rows = ("", b""), self._last_rows[:0]
         limit = time_s - self.forget_after_s
         for key in [key for key, row in self._row.items() if self._seen_s[row] < limit]:
             self._free.append(self._row.pop(key))
 
     def export(self) -> dict[str, Any]:
         """Everything remembered, for a successor with the same columns."""
+        self._note_seen()
         rows = np.array(list(self._row.values()), np.int64)
         columns = {name: column[rows] for name, column in self._columns.items()}
         return {"keys": list(self._row), "seen_s": self._seen_s[rows], "columns": columns}
 
     def take_over(self, state: dict[str, Any]) -> None:
         """Add what a predecessor exported; columns it did not have start fresh."""
+        self._note_seen()
+        self._last_ids, self._last_rows = ("", b""), self._last_rows[:0]
         for i, key in enumerate(state["keys"]):
             row = self._row.setdefault(key, -1)
             if row < 0:

@@ -10,16 +10,23 @@ import numpy as np
 from flowrt import Complaint, Objects, Scene, Tracks, Zone
 from flowrt_nodes._footprint import Viewpoint, sizes_m
 from flowrt_nodes._geometry import Array, Mask, PolygonSet, jacobian, mapped
+from flowrt_nodes._once import once, once_here
 
 CheckPath = tuple[str | int, ...]
 
 
 class View:
-    """Scene geometry in the pixels of `picture_px`, and in metres where the scene has a homography."""
+    """Scene geometry in the pixels of `picture_px`, and in metres where the scene has a homography. It never changes."""
 
     def __init__(self, scene: Scene, picture_px: tuple[int, int]) -> None:
         self.scene = scene.scaled(picture_px)
         self.picture_px = picture_px
+
+    @staticmethod
+    def of(scene: Scene, picture_px: tuple[int, int]) -> View:
+        """The view that all nodes with this scene share, and with it what they derive from a picture's tracks."""
+        views: dict[tuple[int, int], View] = scene.__dict__.setdefault("views", {})
+        return views.get(picture_px) or views.setdefault(picture_px, View(scene, picture_px))
 
     @cached_property
     def viewpoint(self) -> Viewpoint | None:
@@ -32,6 +39,7 @@ class View:
         """Whether distances can be told in metres."""
         return self.viewpoint is not None
 
+    @once_here
     def standing_px(self, tracks: Tracks) -> Array:
         """(N, 2): where each object stands: the middle of its footprint where `speed` found it, else its bottom centre."""
         bottom = tracks.ground_px
@@ -40,6 +48,7 @@ class View:
         middle = self.viewpoint.picture(tracks.ground_m)
         return np.where(np.isfinite(middle), middle, bottom)
 
+    @once_here
     def ground_m(self, tracks: Tracks) -> Array:
         """(N, 2): the same in metres; NaN without a homography."""
         if self.viewpoint is None:
@@ -50,6 +59,7 @@ class View:
             known = np.where(missing[:, None], self.viewpoint.ground(tracks.ground_px), known)
         return known
 
+    @once_here
     def velocity_m_s(self, tracks: Tracks) -> Array:
         """(N, 2): velocity on the ground: as `speed` found it, else that of the bottom centre in the picture, mapped.
 
@@ -127,16 +137,18 @@ class Views:
         if self._view is not None and self._view.picture_px == objects.picture_px:
             return self._view, False
         scene = self.scene or Scene(name="", picture_px=objects.picture_px)
-        self._view = View(scene, objects.picture_px)
+        self._view = View.of(scene, objects.picture_px)
         return self._view, True
 
 
+@once
 def cut_off(tracks: Tracks) -> Mask:
     """(N,): whose box touches the picture's left, right or lower border: a part of it is not seen."""
     box, (width, height) = tracks.boxes_px, tracks.picture_px
     return np.asarray((box[:, 0] <= 1.5) | (box[:, 2] >= width - 1.5) | (box[:, 3] >= height - 1.5))
 
 
+@once
 def heading_vectors(tracks: Tracks) -> Array:
     """(N, 2): unit vectors of `heading_deg`; NaN where unknown."""
     angle = np.radians(np.asarray(tracks.heading_deg, np.float64))
