@@ -63,6 +63,8 @@ class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
         """(N, 2): bottom centre of each box, where wheels or feet touch the ground."""
         feet = self.__dict__.get("ground_px")
         if feet is None:
+            import numpy as np
+
             boxes = self.boxes_px
             feet = np.empty((len(boxes), 2), boxes.dtype)
             feet[:, 0], feet[:, 1] = (boxes[:, 0] + boxes[:, 2]) * 0.5, boxes[:, 3]
@@ -84,6 +86,8 @@ class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
         """(N,): which objects belong to one of the named classes."""
         found = self.__dict__.get(names)
         if found is None:
+            import numpy as np
+
             member = np.fromiter((name in names for name in self.labels), bool, len(self.labels))
             found = member[self.class_id] if len(self.labels) else np.zeros(len(self), bool)
             found.flags.writeable = False
