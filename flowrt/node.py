@@ -253,8 +253,9 @@ class Source(Node):
         """Whether frames may be dropped when the flow is too slow."""
         return False
 
-    def produce(self) -> Iterator[Message]:
-        """Yield messages until the end or until `self.context.stopping` is set.
+    def produce(self) -> Iterator[Message | Sequence[Message]]:
+        """Yield messages until the end or until `self.context.stopping` is set; several that are there at once as a list, which
+        costs less than one by one.
 
         With a virtual clock, yield as fast as possible: the runtime merges all sources by `time_s`.
         """

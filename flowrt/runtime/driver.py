@@ -1,32 +1,40 @@
 """Drivers: the threads that carry messages through the graph.
 
-A driver holds `lock` while it carries one message, and nothing else; whoever holds the locks of all drivers sees the graph at rest.
+A driver is brought to rest between two messages by `hold`; whoever holds all drivers sees the graph at rest. Most drivers have their
+`lock` while they carry a message. A source that nobody makes hurry has none, since a lock costs more than several hops: it says
+that it carries, then looks whether rest is wanted; who wants rest says so, then looks whether it carries. One of them sees the other.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
-from time import monotonic, monotonic_ns
+from collections.abc import Callable, Sequence
+from time import monotonic, monotonic_ns, sleep
 from typing import Any
 
 from flowrt.flow import NodeSpec
 from flowrt.messages import Message
 from flowrt.node import Context, Node, Source
-from flowrt.runtime.cell import Cell, InferenceCell, SourceCell, current
+from flowrt.runtime.cell import Cell, current
+from flowrt.runtime.cells import InferenceCell, SourceCell
 from flowrt.runtime.channel import Channel, Closed
+from flowrt.runtime.line import BURST
+
+_LOOK_S = 0.0002
+"""How often who wants rest looks whether a source still carries."""
 
 
 class Driver:
-    """A thread with a lock. busy_since: when it began to carry its message (monotonic seconds), 0 when it is idle."""
+    """A thread with a lock. carrying: whether it carries a message now."""
 
     cell: Cell
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.lock = threading.Lock()
-        self.busy_since = 0.0
+        self.carrying = False
+        self._seen = (-1, 0.0)
         self.threads: list[threading.Thread] = []
 
     def hold(self, timeout_s: float) -> bool:
@@ -36,6 +44,18 @@ class Driver:
     def let_go(self) -> None:
         """Let it carry on."""
         self.lock.release()
+
+    def busy_s(self, now_s: float) -> float:
+        """For how long it has been seen at the message that it carries now, in seconds, at least a millisecond; 0 when it is idle.
+
+        now_s: `time.monotonic`. Noting the time at each message would cost more than a hop, so the first look begins to count.
+        """
+        carried = self.cell.n_out + self.cell.errors
+        if not self.carrying:
+            self._seen = (-1, now_s)
+        elif self._seen[0] != carried:
+            self._seen = (carried, now_s)
+        return round(max(now_s - self._seen[1], 1e-3), 3) if self.carrying else 0.0
 
     def stop(self) -> None:
         """Ask for the end; what is under way is still carried."""
@@ -65,6 +85,7 @@ class SourceDriver(Driver):
     """Runs one source: restarts it by policy, carries what it makes.
 
     A live source has two threads: one makes messages, one carries them, with a channel between that keeps the newest frame.
+    Of a source that does not hurry, one thread does both, without a lock: see the top of this file.
     """
 
     def __init__(
@@ -81,8 +102,7 @@ class SourceDriver(Driver):
         self._on_end = on_end
         self._failures: deque[float] = deque()
         self._making = threading.Lock()
-        self._abandoned = False
-        self._carry = cell.carry
+        self._rest_wanted = self._ending = self._abandoned = False
         self.channel: Channel | None = None
         if self.node.live:
             self.channel = cell.waiting = Channel("newest", 1)
@@ -93,18 +113,29 @@ class SourceDriver(Driver):
         end = monotonic() + timeout_s
         if not super().hold(timeout_s):
             return False
-        if self._making.acquire(timeout=max(0.0, end - monotonic())):
-            return True
-        super().let_go()
-        return False
+        if self.channel is not None:
+            if self._making.acquire(timeout=max(0.0, end - monotonic())):
+                return True
+            super().let_go()
+            return False
+        self._rest_wanted = True
+        while self.carrying:
+            if monotonic() > end:
+                self.let_go()
+                return False
+            sleep(_LOOK_S)
+        return True
 
     def let_go(self) -> None:
-        self._making.release()
+        if self.channel is not None:
+            self._making.release()
+        self._rest_wanted = False
         super().let_go()
 
     def stop(self) -> None:
         """Ask the source to come to an end."""
         self.context.stopping.set()
+        self._ending = True
 
     def abandon(self) -> None:
         if self.channel is not None:
@@ -115,14 +146,16 @@ class SourceDriver(Driver):
         try:
             while True:
                 try:
-                    for message in self.node.produce():
-                        self._made(message)
-                        if self.context.stopping.is_set():
-                            break
+                    if self.channel is None:
+                        self._carry_made()
+                    else:
+                        self._put_made(self.channel)
                     return
                 except Closed:
                     return
                 except Exception as error:
+                    if self.channel is None:
+                        self.carrying = False
                     self._count_failure(error)
                     if not self._may_restart():
                         return
@@ -130,38 +163,77 @@ class SourceDriver(Driver):
             if self.channel is not None:
                 self.channel.close()
             else:
+                self.carrying = False
                 self._end()
 
-    def _made(self, message: Message) -> None:
+    def _carry_made(self) -> None:
+        """Make messages and carry each before the next is made."""
+        cell, moment = self.cell, current.moment
+        for made in self.node.produce():
+            self.carrying = True
+            if self._rest_wanted or self._ending:
+                self._make_way()
+            if cell.dated:
+                moment.origin_ns = monotonic_ns()
+            if type(made) is cell.first and not self._abandoned:
+                cell.push(made)
+            else:
+                self._carry_slowly(made)
+            self.carrying = False
+            if self._ending:
+                return
+
+    def _make_way(self) -> None:
+        """Let those who want rest have it."""
+        while self._rest_wanted:
+            self.carrying = False
+            with self.lock:  # who wants rest has it
+                pass
+            self.carrying = True
+
+    def _carry_slowly(self, made: Message | Sequence[Message]) -> None:
+        """Carry on what is not of the expected type, or several messages that were made at once, in parts where they are quick."""
         cell = self.cell
-        if self.channel is None:
-            with self.lock:
-                if self._abandoned:
-                    cell.count(came_in=1)
-                    cell.dropped += 1
-                else:
-                    current.origin_ns = now_ns = monotonic_ns()
-                    self.busy_since = now_ns * 1e-9
-                    self._carry(message)
-                    self.busy_since = 0.0
-            return
-        with self._making:
-            dropped = self.channel.put((message, monotonic_ns()))
-            cell.count(came_in=1)
-            cell.dropped += dropped
+        messages = [made] if isinstance(made, Message) else made
+        at = 0
+        while at < len(messages):
+            if at:
+                self._make_way()
+            part = messages[at : at + (BURST if cell.quick else 1)]
+            at += len(part)
+            if self._abandoned:
+                cell.count(came_in=len(part))
+                cell.dropped += len(part)
+            elif cell.first is None:
+                for message in part:
+                    cell.carry(message)
+            else:
+                cell.push_all(part, cell.first, cell.carry)
+
+    def _put_made(self, channel: Channel) -> None:
+        """Make messages and put each into the channel."""
+        for made in self.node.produce():
+            for message in [made] if isinstance(made, Message) else made:
+                with self._making:
+                    dropped = channel.put((message, monotonic_ns()))
+                    self.cell.count(came_in=1)
+                    self.cell.dropped += dropped
+            if self._ending:
+                return
 
     def _carry_all(self) -> None:
         assert self.channel is not None
+        moment = current.moment
         try:
             while True:
                 message, origin_ns = self.channel.get()
                 with self.lock:
                     self.cell.taken += 1
-                    current.origin_ns = origin_ns
-                    self.busy_since = monotonic()
+                    moment.origin_ns = origin_ns
+                    self.carrying = True
                     self.cell.count(went_out=1)
                     self.cell.emit(message)
-                    self.busy_since = 0.0
+                    self.carrying = False
         except Closed:
             self._end()
 
@@ -219,8 +291,8 @@ class Collector(Driver):
                 item: Any = self.cell.pipe.get()
                 outcome = self.cell.collect(item)
                 with self.lock:
-                    self.busy_since = monotonic()
+                    self.carrying = True
                     self.cell.settle(item, *outcome)
-                    self.busy_since = 0.0
+                    self.carrying = False
         except Closed:
             return

@@ -14,7 +14,8 @@ from typing import Any
 from flowrt.flow import Flow
 from flowrt.node import Inference, Node, Outbox, Source
 from flowrt.plan import Change, Plan
-from flowrt.runtime.cell import Cell, InferenceCell, OutboxCell, SourceCell
+from flowrt.runtime.cell import Cell
+from flowrt.runtime.cells import InferenceCell, OutboxCell, SourceCell
 from flowrt.runtime.driver import Driver, SourceDriver
 from flowrt.runtime.runtime import ReloadFailed, Runtime, StartFailed
 

@@ -21,10 +21,12 @@ from flowrt.journal import EventRow
 from flowrt.messages import Fault, Message
 from flowrt.node import Context, Inference, Node, Outbox, Shared, Source
 from flowrt.plan import Plan
-from flowrt.runtime.cell import Cell, InferenceCell, OutboxCell, RecordingCell, SourceCell
+from flowrt.runtime.cell import Cell
+from flowrt.runtime.cells import InferenceCell, OutboxCell, RecordingCell, SourceCell
 from flowrt.runtime.driver import Collector, Driver, SourceDriver
 from flowrt.runtime.faults import FaultLog
 from flowrt.runtime.outboxes import NoOutboxes, Outboxes
+from flowrt.runtime.topology import asking, drivers_reaching, rows
 
 log = logging.getLogger("flowrt")
 
@@ -234,12 +236,20 @@ class Runtime:
             several = len(reached[name]) > 1
             if several != (cell.lock is not None):
                 cell.lock = threading.Lock() if several else None
+        for cell in self.cells.values():
+            cell.take_up()
+        for name, following in rows(flow, reached).items():
+            self.cells[name].lay([self.cells[next_] for next_ in following])
         ways: dict[str, list[tuple[Edge, tuple[type[Message], ...], Any]]] = {name: [] for name in self.cells}
         for edge in flow.edges:
             entrance = self.cells[edge.target].entrance(edge.field, len(reached[edge.target]) > 1)
             ways[edge.source].append((edge, flow.arriving[edge], entrance))
         for name, cell in self.cells.items():
             cell.connect(ways[name])
+        dated = asking(flow)
+        for name, cell in self.cells.items():
+            if isinstance(cell, SourceCell):
+                cell.dated = name in dated
 
     def rewire(self, plan: Plan, cells: dict[str, Cell], leaving: list[Cell]) -> None:
         """Put the plan's new graph in force. The graph must be at rest.
@@ -260,6 +270,9 @@ class Runtime:
             leavers[name] = frozenset(left)
             reached[name] = after[name] | leavers[name]
         self._wire(plan.new, reached)
+        for cell in leaving:
+            cell.take_up()
+            cell.lay([])
         for cell in leaving:
             for name in before:
                 if old_cells[name] is cell and len(before[name]) > 1 and cell.lock is None:
@@ -364,8 +377,9 @@ class Runtime:
         for name, cell in list(self.cells.items()):
             nodes[name] = row = cell.statistics()
             driver = self.drivers.get(name)
-            if driver is not None and driver.busy_since:
-                row["busy_s"] = round(now - driver.busy_since, 3)
+            busy_s = driver.busy_s(now) if driver is not None else 0.0
+            if busy_s:
+                row["busy_s"] = busy_s
             if isinstance(driver, SourceDriver):
                 row["ended"], row["failed"] = driver.ended, driver.failed
             with contextlib.suppress(Exception):  # a node's own status must not break everybody's
@@ -420,15 +434,3 @@ class Runtime:
                 else:
                     graph.add_edge(edge.source, edge.target, edges=[edge])
         return graph
-
-
-def drivers_reaching(flow: Flow) -> dict[str, frozenset[str]]:
-    """Node name to the drivers that bring it messages: sources, and inference nodes for what lies behind them."""
-    reached: dict[str, frozenset[str]] = {}
-    own: dict[str, frozenset[str]] = {}
-    for name in flow.order():
-        spec = flow.nodes[name]
-        reached[name] = frozenset().union(*(own[edge.source] for edge in spec.edges)) if spec.edges else frozenset()
-        drives = isinstance(spec.settings, Source | Inference)
-        own[name] = frozenset({name}) if drives else reached[name]
-    return reached

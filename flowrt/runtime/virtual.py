@@ -13,7 +13,8 @@ from itertools import count, repeat
 from flowrt.clock import VirtualClock
 from flowrt.messages import Message
 from flowrt.node import Source
-from flowrt.runtime.cell import Cell, InferenceCell, SourceCell
+from flowrt.runtime.cell import Cell
+from flowrt.runtime.cells import InferenceCell, SourceCell
 from flowrt.runtime.runtime import Runtime
 
 
@@ -34,7 +35,7 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
     for name in runtime.flow.order():
         cell = runtime.cells[name]
         if isinstance(cell, SourceCell) and isinstance(cell.node, Source):
-            feeds.append(_Feed(cell, zip(repeat(cell), cell.node.produce(), strict=False)))
+            feeds.append(_Feed(cell, zip(repeat(cell), _one_by_one(cell.node), strict=False)))
     finite = sum(feed.next_into(heap, order) and not feed.endless for feed in feeds)
     made = 0
     while heap and (finite or until_s is not None):
@@ -83,3 +84,11 @@ class _Feed:
         self._due_s = message.time_s if self.cell is not None else max(self._due_s, message.time_s)
         heapq.heappush(heap, (self._due_s, next(order), message, cell, self))
         return True
+
+
+def _one_by_one(source: Source) -> Iterator[Message]:
+    for made in source.produce():
+        if isinstance(made, Message):
+            yield made
+        else:
+            yield from made

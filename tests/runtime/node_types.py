@@ -27,6 +27,46 @@ NODES = {
                         return
                     yield Record(time_s=float(number), camera_id=self.context.node, data={"number": number})
     ''',
+    "bursts": '''
+        from collections.abc import Iterator
+        from flowrt import Record, Source, Tick
+
+        class Bursts(Source):
+            """Count from 0 to n - 1, `at_once` numbers in a list, each tenth a tick and by itself where `ticks` says so."""
+            n: int = 1000
+            at_once: int = 100
+            ticks: bool = False
+
+            def produce(self) -> Iterator[Record | Tick | list[Record | Tick]]:
+                yield []
+                for first in range(0, self.n, self.at_once):
+                    if self.context.stopping.is_set():
+                        return
+                    yield [self._one(number) for number in range(first, min(first + self.at_once, self.n))]
+
+            def _one(self, number: int) -> Record | Tick:
+                if self.ticks and number % 10 == 0:
+                    return Tick(time_s=float(number), camera_id=self.context.node, count=number)
+                return Record(time_s=float(number), camera_id=self.context.node, data={"number": number})
+    ''',
+    "sieve": '''
+        from flowrt import Record, Tick, Transform
+
+        class Sieve(Transform):
+            """Pass numbers on; of those divisible by 5, 7, 11, 13, in this order: none, a list of two, a tick, an error."""
+
+            def process(self, record: Record) -> Record | Tick | list[Record] | None:
+                number = record.data["number"]
+                if number % 5 == 0:
+                    return None
+                if number % 7 == 0:
+                    return [record, record]
+                if number % 11 == 0:
+                    return Tick(time_s=record.time_s, camera_id=record.camera_id, count=number)
+                if number % 13 == 0:
+                    raise RuntimeError("thirteen")
+                return record
+    ''',
     "pictures": '''
         from collections.abc import Iterator
         import numpy as np

@@ -136,11 +136,11 @@ def test_inference_in_flight_is_finished_first(bench: Bench, setting: str) -> No
         end: {type: keep, from: think}
     """
     runtime = start(bench, flow)
-    for _ in range(5):
-        bench.edit(runtime, flow.replace("type: think", f"type: think, {setting}"))
-        time.sleep(0.02)
-        bench.edit(runtime, flow)
-        time.sleep(0.02)
+    for number in range(10):
+        bench.edit(runtime, flow if number % 2 else flow.replace("type: think", f"type: think, {setting}"))
+        before, end = runtime.cells["end"].n_in, time.monotonic() + 20
+        while runtime.cells["end"].n_in < before + 5 and time.monotonic() < end:  # more than were in flight
+            time.sleep(0.002)
     runtime.stop()
     complete(runtime, without=())
     if setting.startswith("brain"):
