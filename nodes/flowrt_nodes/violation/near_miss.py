@@ -24,7 +24,7 @@ class NearMiss(Rule):
     TTC is the time to touching at present velocities, PET the time between one leaving a piece of ground and the other
     reaching it on a path that crosses at more than 30 degrees. Whoever brakes or swerves in good time has a short TTC as well,
     so the pair must really have come near; it is known, and reported, when they have passed. Needs a `speed` node upstream.
-    Reported with the vehicle, once per pair.
+    Reported with the vehicle, once per pair; with a PET also the shortest TTC that was predicted before, where there was one.
 
     No violation: closing slower than `closing_m_s` (queues, parking); people on foot among themselves, or standing; paths that
     follow each other; with `between: vehicle_pedestrian`, vehicles among themselves.
@@ -106,7 +106,10 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             if not walker and self.between != "all":
                 continue
             partner = other_id if vehicle == row else int(tracks.track_id[row])
-            yield self._finding(vehicle, partner, tracks.time_s, {"pet_s": round(pet_s, 2)}, f"PET {pet_s:.1f} s")
+            facts = {"pet_s": round(pet_s, 2)}
+            if (approach := self._pairs.get((int(tracks.track_id[vehicle]), partner))) is not None:
+                facts["ttc_s"] = round(approach.ttc_s, 2)
+            yield self._finding(vehicle, partner, tracks.time_s, facts, f"PET {pet_s:.1f} s")
 
     @staticmethod
     def _finding(row: int, partner: int, since_s: float, facts: dict[str, Any], measure: str) -> Finding:
