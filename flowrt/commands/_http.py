@@ -48,7 +48,11 @@ class HttpServer:
         self._socket = _bind(host, port)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            _application(runtime, reloader, self._allowed, mask), log_config=None, access_log=False, lifespan="off"
+            _application(runtime, reloader, self._allowed, mask),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)

@@ -84,14 +84,15 @@ class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
 
     def of_class(self, names: frozenset[str]) -> Bools:
         """(N,): which objects belong to one of the named classes."""
-        found = self.__dict__.get(names)
+        known: dict[object, Bools] = self.__dict__  # type: ignore[assignment]  # remembered beside the properties, under the names
+        found = known.get(names)
         if found is None:
             import numpy as np
 
             member = np.fromiter((name in names for name in self.labels), bool, len(self.labels))
             found = member[self.class_id] if len(self.labels) else np.zeros(len(self), bool)
             found.flags.writeable = False
-            self.__dict__[names] = found
+            known[names] = found
         return found
 
 

@@ -10,13 +10,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from flowrt.clock import Clock
 from flowrt.contract import Contract
-from flowrt.flow import Edge, Flow, NodeSpec
+from flowrt.flow import Edge, Flow, NodeSpec, graph_of
 from flowrt.journal import EventRow
 from flowrt.messages import Fault, Message
 from flowrt.node import Context, Inference, Node, Outbox, Shared, Source
@@ -27,6 +25,9 @@ from flowrt.runtime.driver import Collector, Driver, SourceDriver
 from flowrt.runtime.faults import FaultLog
 from flowrt.runtime.outboxes import NoOutboxes, Outboxes
 from flowrt.runtime.topology import asking, drivers_reaching, rows
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 log = logging.getLogger("flowrt")
 
@@ -425,12 +426,4 @@ class Runtime:
 
     def graph(self) -> nx.DiGraph[str]:
         """The graph as it is wired now."""
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.cells)
-        for cell in self.cells.values():
-            for edge in cell.edges:
-                if graph.has_edge(edge.source, edge.target):
-                    graph.edges[edge.source, edge.target]["edges"].append(edge)
-                else:
-                    graph.add_edge(edge.source, edge.target, edges=[edge])
-        return graph
+        return graph_of(self.cells, (edge for cell in self.cells.values() for edge in cell.edges))
