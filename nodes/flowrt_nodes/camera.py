@@ -55,7 +55,7 @@ north_camera:
             "A video file, a picture or a folder of pictures (relative to the flow file), `rtsp://…`, `http://…` (MJPEG and "
             "whatever FFmpeg reads), a USB camera (its index, or /dev/video0), or `sim://…`.",
             restart=True,
-            examples=["clips/north.mp4", "rtsp://192.168.1.20/stream1", "0", "sim://north"],
+            examples=["clips/north.mp4", "rtsp://192.168.1.20/stream1", "0", "sim://four-way?seed=7&camera=north"],
         ),
     ]
     fps: (
