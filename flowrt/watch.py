@@ -8,7 +8,9 @@ Invariants
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import logging
 import threading
 import time
@@ -21,6 +23,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
+from flowrt.catalog import Catalog, NodeTypeError
 from flowrt.contract import Contract
 from flowrt.flow import Flow
 from flowrt.load import load
@@ -38,6 +41,9 @@ QUIET_S = 0.02
 
 EMPTY_S = 0.3
 """How long an empty flow file is given to be filled, before it counts as an edit."""
+
+READY_AFTER_S = 3.0
+"""When a flow has run for so long, what an edit may bring into it is imported: the first added rule need not wait for that."""
 
 LARGE_BYTES = 1_000_000
 
@@ -67,11 +73,14 @@ class Reloader:
         *,
         overrides: Mapping[str, str] | None = None,
         strict: bool = False,
+        on_load: Callable[[Flow], None] | None = None,
         on_reload: Callable[[Reload], None] | None = None,
     ) -> None:
+        """on_load: told of each edited flow before anything is done with it. on_reload: told what became of it."""
         self.runtime = runtime
         self.strict = strict
         self.history: list[Reload] = []
+        self.on_load = on_load
         self.on_reload = on_reload
         self._overrides = dict(overrides or {})
         self._busy = threading.Lock()
@@ -105,7 +114,7 @@ class Reloader:
             report = self._attempt(reason, started)
             self.history.append(report)
             del self.history[:-100]
-            self.runtime.reloads = [msgspec.to_builtins(entry) for entry in self.history]
+            self.runtime.reloads = [*self.runtime.reloads, msgspec.to_builtins(report)][-len(self.history) :]
             self._tell(report)
             return report
 
@@ -128,6 +137,8 @@ class Reloader:
             count = len(error.problems)
             message = f"{count} problem{'s' if count > 1 else ''}; the flow goes on as it was"
             return report(False, message, problems=list(error.problems))
+        if self.on_load is not None:
+            self.on_load(new)
         self._follow_schemas(new)
         loaded = time.perf_counter()
         self._suspects = frozenset()
@@ -217,15 +228,18 @@ class Watcher(FileSystemEventHandler):
         self._first = 0.0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._stopped = threading.Event()
 
     def start(self) -> None:
         """Begin to watch."""
         self._observe()
         self._observer.start()
         self._thread.start()
+        threading.Thread(target=self._get_ready, name="get ready", daemon=True).start()
 
     def stop(self) -> None:
         """End; a reload under way is finished first."""
+        self._stopped.set()
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
@@ -258,6 +272,18 @@ class Watcher(FileSystemEventHandler):
             if self._reloader.changed():
                 self._reloader.reload("file changed", since)
                 self._observe()
+
+    def _get_ready(self) -> None:
+        """Import the node types that are installed, and what they import later, one after the other."""
+        if self._stopped.wait(READY_AFTER_S):
+            return
+        catalog = Catalog()
+        for name in catalog.names():
+            with contextlib.suppress(NodeTypeError, ImportError):  # who uses it will be told
+                for module in sorted(catalog.get(name).cls.lazy):
+                    importlib.import_module(module)
+            if self._stopped.wait(QUIET_S):
+                return
 
     def _let_it_be_written(self) -> None:
         """A flow file that is empty has most likely been cut short by an editor that is about to fill it: wait a moment."""

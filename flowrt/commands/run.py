@@ -74,7 +74,6 @@ def run(args: argparse.Namespace) -> int:
 class _Run:
     def __init__(self, args: argparse.Namespace, flow: Flow, overrides: dict[str, str], mask: Mask) -> None:
         self.args, self.flow, self.overrides, self.mask = args, flow, overrides, mask
-        self.runtime: Runtime | None = None
         self.stopping = threading.Event()
         self.hangups = 0
 
@@ -97,8 +96,7 @@ class _Run:
             return 3
         contract = Contract.of_flow(flow.folder)
         runtime = Runtime(flow, delivery=Delivery(journal, clock, log), contract=contract, clock=clock, data=folder)
-        self.runtime = runtime
-        reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_reload=self._learn)
+        reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_load=self._learn)
         server = None
         started = time.monotonic()
         try:
@@ -174,10 +172,9 @@ class _Run:
                 view.stop()
                 set_up(args.log_format, logging.getLogger("flowrt").level, self.mask)
 
-    def _learn(self, _: object) -> None:
-        """A reload may have brought new secrets."""
-        if self.runtime is not None:
-            self.mask.learn(self.runtime.flow.secrets)
+    def _learn(self, flow: Flow) -> None:
+        """An edit may bring new secrets, which its nodes may say as soon as they open."""
+        self.mask.learn(flow.secrets)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -257,6 +257,36 @@ def test_json_logs_are_json_and_hide_secrets(run: Run) -> None:
     assert "xyzzy" not in run.text() + status + run.report.read_text()
 
 
+def test_a_secret_that_a_reload_brings_is_hidden_from_its_first_word_on(run: Run) -> None:
+    (run.folder / "nodes" / "vault.py").write_text(
+        "from typing import Annotated\nfrom flowrt import Context, M, Transform, setting\n\n\n"
+        'class Vault(Transform):\n    """Says its secret."""\n    code: Annotated[str, setting("Code.", secret=True)]\n\n'
+        "    def open(self, context: Context) -> None:\n"
+        "        context.log.info('opened with %s', self.code)\n"
+        "        if self.code.startswith('bad'):\n"
+        "            raise ValueError(f'{self.code} opens nothing')\n\n"
+        "    def process(self, message: M) -> M:\n        raise RuntimeError(f'the code is {self.code}')\n"
+    )
+    vault = "  vault: {type: vault, from: count, code: '${file:code.txt}'}\n  out2: {type: letters, from: vault}\n"
+    secrets = ["bad-shibboleth", "xyzzy-plugh"]
+    run.start("--watch", "off")
+    run.wait_for(lambda: "bench runs" in run.text())
+    said = ""
+    for secret, code in zip(secrets, (409, 200), strict=True):  # refused as it opens; then taken
+        (run.folder / "code.txt").write_text(secret)
+        run.flow.write_text(FLOW + vault)
+        answered, answer = run.get("/api/reload", "POST")
+        assert answered == code, answer
+        said += answer
+    assert run.text().count("opened with ***") == 2
+    said += run.wait_for(lambda: run.get("/api/status")[1] if "the code is" in run.get("/api/status")[1] else "")
+    said += run.get("/api/reloads")[1] + run.get("/metrics")[1]
+    assert run.end() == 0
+    said += run.text() + run.report.read_text()
+    assert "the code is ***" in said
+    assert not [secret for secret in secrets if secret in said]
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="systemd's protocol needs unix sockets")
 def test_systemd_is_told(run: Run) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
