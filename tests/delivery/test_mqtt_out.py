@@ -197,7 +197,10 @@ def test_a_breach_of_the_contract_never_goes_out(tmp_path: Path) -> None:
 
 @VERSIONS
 def test_a_broker_killed_and_back_with_its_memory_wiped(tmp_path: Path, version: Any) -> None:
-    """The ledger: each record is retained on a topic of its own, so the broker's content tells what arrived in it."""
+    """Short absences, again and again, with both protocols (long ones: `outages.py`).
+
+    The ledger: each record is retained on a topic of its own, so the broker's content tells what arrived in it.
+    """
 
     def records(first: int, count: int) -> list[Record]:
         return [Record(time_s=0.0, data={"n": n}, topic=f"ledger/{n}") for n in range(first, first + count)]
@@ -219,22 +222,6 @@ def test_a_broker_killed_and_back_with_its_memory_wiped(tmp_path: Path, version:
                     eventually(lambda wanted=wanted, late=late: wanted <= {m.topic for m in late.heard})  # type: ignore[misc]
             assert w.statistics.dead_letters == 0
             assert w.node.status()["connects"] >= 4
-
-
-def test_a_broker_that_keeps_its_memory_misses_nothing(tmp_path: Path) -> None:
-    with mosquitto(tmp_path, persistence=True) as broker:
-        keep = ["mosquitto_sub", "-p", str(broker.port), "-t", "#", "-q", "2", "-c", "-i", "ledger", "-F", "%t %p"]
-        subprocess.run([*keep, "-E"], check=True)  # a session that the broker keeps
-        with world(MqttOut(), tmp_path / "w", {"mqtt": Mqtt(url=broker.url)}) as w:
-            for round_ in range(3):
-                w.send(*(violation(round_ * 100 + i) for i in range(50)))
-                broker.stop()
-                w.send(*(violation(round_ * 100 + i) for i in range(50, 100)))
-                broker.start()
-            eventually(lambda: w.statistics.delivered == 300, 30.0)
-        listener = subprocess.run([*keep, "-W", "3"], capture_output=True, text=True, check=False)
-        payloads = [line.partition(" ")[2] for line in listener.stdout.splitlines() if "/violations " in line]
-        assert {json.loads(text)["id"] for text in payloads} == {f"v-{i}" for i in range(300)}
 
 
 def test_what_is_sent_again_says_so(tmp_path: Path) -> None:
