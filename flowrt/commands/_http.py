@@ -26,11 +26,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from flowrt.commands import UsageError
 from flowrt.runtime import Runtime
 from flowrt.watch import Reloader
 
 
-class BadAddress(Exception):
+class BadAddress(UsageError):
     """The address can't be served on; the message says why and what to do."""
 
 

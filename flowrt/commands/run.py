@@ -78,7 +78,6 @@ class _Run:
         self.hangups = 0
 
     def run(self) -> int:
-        from flowrt.commands._http import BadAddress, HttpServer
         from flowrt.commands._report import report
         from flowrt.watch import Reloader, Watcher
 
@@ -101,6 +100,8 @@ class _Run:
         started = time.monotonic()
         try:
             if args.http != "off":
+                from flowrt.commands._http import HttpServer
+
                 server = HttpServer(runtime, reloader, args.http, self.mask.text)
             with self._signals():
                 runtime.start()
@@ -116,9 +117,6 @@ class _Run:
                         watcher.stop()
                     _notify("STOPPING=1")
                     runtime.stop()
-        except BadAddress as error:
-            log.error("%s", error)
-            return 2
         except StartFailed as error:
             print_problems([_start_problem(flow, error)])
             return 1
