@@ -71,6 +71,17 @@ def running(path: Path, *, start: bool = True, threads: bool = True) -> Iterator
         journal.close()
 
 
+@contextmanager
+def switching() -> Iterator[None]:
+    """The GIL's switch interval as `flowrt run` sets it."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
+
+
 def flowrt(*words: str, data: Path, **environment: str) -> subprocess.Popen[bytes]:
     """`flowrt WORDS` as a process of its own, its data in a folder of its own, quiet."""
     return subprocess.Popen(

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks._running import left_out, running, test_data, workshop
+from benchmarks._running import left_out, running, switching, test_data, workshop
 from benchmarks.pairs import Row, ratios, row
 
 FRAMES = 750
@@ -106,7 +106,7 @@ def _flow(video: Path, size: tuple[int, int], model: Path) -> tuple[float, float
     The share: what Python's threads took, less what the camera's thread took to decode, of what the process took. Inference runs on
     OpenVINO's threads; the resize into its input is not counted as inference.
     """
-    with workshop() as folder, running(_write(folder, video, size, model), start=False) as runtime, _switching():
+    with workshop() as folder, running(_write(folder, video, size, model), start=False) as runtime, switching():
         runtime.start()
         times_s: list[float] = runtime.cells["marked"].node.__dict__.setdefault("times_s", [])
         warm = FRAMES // 5
@@ -207,7 +207,7 @@ def _loop(video: Path, model: Path) -> float:
 
 def _same_nodes(video: Path, size: tuple[int, int], model: Path) -> float:
     """The flow's own nodes, opened by the runtime and called by hand: one thread to `submit`, one to `collect` and go on."""
-    with workshop() as folder, running(_write(folder, video, size, model), threads=False) as runtime, _switching():
+    with workshop() as folder, running(_write(folder, video, size, model), threads=False) as runtime, switching():
         node: dict[str, Any] = {name: cell.node for name, cell in runtime.cells.items()}
         waiting: queue.Queue[Any] = queue.Queue(node["objects"].in_flight)
         stopping = threading.Event()
@@ -242,17 +242,6 @@ def _same_nodes(video: Path, size: tuple[int, int], model: Path) -> float:
         while not waiting.empty():
             node["objects"].collect(waiting.get())
     return FRAMES / (ended_s - began_s)
-
-
-class _switching:
-    """The GIL's switch interval as `flowrt run` sets it."""
-
-    def __enter__(self) -> None:
-        self._before_s = sys.getswitchinterval()
-        sys.setswitchinterval(0.0005)
-
-    def __exit__(self, *_: object) -> None:
-        sys.setswitchinterval(self._before_s)
 
 
 def _until(condition: Callable[[], bool]) -> None:

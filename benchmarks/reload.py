@@ -7,63 +7,100 @@ from __future__ import annotations
 
 import re
 import shutil
-import threading
+import sys
 import time
 from collections.abc import Callable
-from itertools import cycle
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks._running import SHIPPED, quantile, running, test_data, wait_until, workshop
+from benchmarks._running import SHIPPED, quantile, running, switching, test_data, wait_until, workshop
 from benchmarks.pairs import Row, row
 from flowrt.runtime import Runtime
-from flowrt.watch import Reloader, Watcher
+from flowrt.watch import READY_AFTER_S, Reloader, Watcher
 
 RELOADS = 200
 FPS = 25.0
-QUIET_S = 8.0
+TURNS = 10
+"""Reloads are made in so many batches, with as long without any after each."""
 
 
 def run(pairs: int) -> list[Row]:
     took: dict[str, list[float]] = {"settings": [], "wiring": []}
     gaps: list[float] = []
-    detail: dict[str, list[float]] = {"gap_with_ms": [], "gap_without_ms": [], "p50_ms": [], "worst_ms": []}
-    for _ in range(max(1, pairs // 2)):
-        settings, wiring, with_ms, without_ms = _measure()
-        took["settings"].append(quantile(settings, 0.95))
-        took["wiring"].append(quantile(wiring, 0.95))
-        gaps.append(with_ms - without_ms)
-        detail["gap_with_ms"].append(with_ms)
-        detail["gap_without_ms"].append(without_ms)
-        detail["p50_ms"].append(quantile(settings + wiring, 0.5))
-        detail["worst_ms"].append(max(settings + wiring))
+    detail: dict[str, list[float]] = {name: [] for name in ("gap_with_ms", "gap_without_ms", "p50_ms", "worst_ms")}
+    stages: dict[str, list[float]] = {}
+    for number in range(max(1, pairs // 2)):
+        measured = _measure()
+        took["settings"].append(quantile(measured.settings, 0.95))
+        took["wiring"].append(quantile(measured.wiring, 0.95))
+        gaps.append(measured.gap_with_ms - measured.gap_without_ms)
+        detail["gap_with_ms"].append(measured.gap_with_ms)
+        detail["gap_without_ms"].append(measured.gap_without_ms)
+        detail["p50_ms"].append(quantile(measured.settings + measured.wiring, 0.5))
+        detail["worst_ms"].append(max(measured.settings + measured.wiring))
+        for stage, values in measured.stages.items():
+            stages.setdefault(f"{stage}_p95_ms", []).append(quantile(values, 0.95))
+        print(f"  run {number + 1}: p95 {took['settings'][-1]:.0f} and {took['wiring'][-1]:.0f} ms", file=sys.stderr)
     limit = 1000 / FPS + 20
     return [
-        row("reload", "p95, setting changed", took["settings"], "ms", at_most=100.0, **detail),
+        row("reload", "p95, setting changed", took["settings"], "ms", at_most=100.0, **detail, **stages),
         row("reload", "p95, rewired, node added or removed", took["wiring"], "ms", at_most=150.0),
-        row("reload", "longest interval between pictures, more than without", gaps, "ms", at_most=limit),
+        row("reload", "longest interval between pictures, more than without", gaps, "ms", at_most=limit, **detail),
     ]
 
 
-def _measure() -> tuple[list[float], list[float], float, float]:
-    """Milliseconds of each reload by kind, and the longest interval between processed pictures with and without reloads."""
+class Measured(NamedTuple):
+    """Milliseconds: of each reload by kind, and by stage as the reloader tells them; the longest interval between pictures that came
+    out of inference, while the flow was reloaded and while it was not, in turn and for as long."""
+
+    settings: list[float]
+    wiring: list[float]
+    stages: dict[str, list[float]]
+    gap_with_ms: float
+    gap_without_ms: float
+
+
+def _measure() -> Measured:
     with workshop() as folder:
         shutil.copytree(SHIPPED.parent / "scenes", folder / "scenes")
         path = folder / "intersection.yaml"
-        text = _at_25_fps(SHIPPED.read_text())
+        text = _at_25_fps(SHIPPED.read_text()).rstrip() + "\n  marked: {type: mark, from: objects}\n"
         path.write_text(text)
-        with running(path) as runtime:
+        with switching(), running(path) as runtime:
             reloader = Reloader(runtime)
             watcher = Watcher(reloader)
             watcher.start()
             try:
-                wait_until(lambda: runtime.cells["objects"].n_out > 2 * FPS, 60, "the first pictures")
-                without_ms = _longest_gap_ms(runtime, lambda: time.sleep(QUIET_S))
+                wait_until(lambda: runtime.cells["marked"].n_out > 2 * FPS, 60, "the first pictures")
+                time.sleep(READY_AFTER_S + 2)  # what edits may need is imported by then
                 settings: list[float] = []
                 wiring: list[float] = []
-                with_ms = _longest_gap_ms(runtime, lambda: _edit(path, text, runtime, settings, wiring))
+                stages: dict[str, list[float]] = {}
+                spans: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+                for turn in range(TURNS):
+                    began_s = time.perf_counter()
+                    for number in range(turn * RELOADS // TURNS, (turn + 1) * RELOADS // TURNS):
+                        _edit(number, path, text, runtime, settings, wiring)
+                        for stage, value in reloader.history[-1].took_ms.items():
+                            stages.setdefault(stage, []).append(value)
+                    ended_s = time.perf_counter()
+                    spans[True].append((began_s, ended_s))
+                    time.sleep(ended_s - began_s)
+                    spans[False].append((ended_s, time.perf_counter()))
+                times_s = list(runtime.cells["marked"].node.__dict__["times_s"])
             finally:
                 watcher.stop()
-    return settings, wiring, with_ms, without_ms
+    return Measured(settings, wiring, stages, _longest_ms(times_s, spans[True]), _longest_ms(times_s, spans[False]))
+
+
+def _longest_ms(times_s: list[float], spans: list[tuple[float, float]]) -> float:
+    """The longest interval between two pictures, the later of which came within one of the spans."""
+    return 1e3 * max(
+        later - earlier
+        for earlier, later in pairwise(times_s)
+        if any(began_s <= later <= ended_s for began_s, ended_s in spans)
+    )
 
 
 def _at_25_fps(text: str) -> str:
@@ -77,7 +114,8 @@ def _at_25_fps(text: str) -> str:
     return re.sub(r'type: camera, uri: "[^"]*"', lambda _: uri, text, count=1)
 
 
-def _edit(path: Path, text: str, runtime: Runtime, settings: list[float], wiring: list[float]) -> None:
+def _edit(number: int, path: Path, text: str, runtime: Runtime, settings: list[float], wiring: list[float]) -> None:
+    """Write the edit of that number, and wait for it to be in force and done."""
     edits: list[tuple[list[float], Callable[[int], str]]] = [
         (settings, lambda i: text.replace("tolerance_kmh: 5", f"tolerance_kmh: {5 + i % 7 + 1}")),
         (wiring, lambda _: text.replace("health: ", "more: {type: filter, from: tracks, when: 'track.confidence > 0.5'}\n  health: ", 1)),
@@ -85,33 +123,10 @@ def _edit(path: Path, text: str, runtime: Runtime, settings: list[float], wiring
         (settings, lambda i: text.replace("dwell_s: 30", f"dwell_s: {31 + i}").replace("grace_s: 0.3", f"grace_s: 0.{4 + i % 5}")),
         (wiring, lambda _: text),
     ]  # fmt: skip
-    for i, (kind, edited) in zip(range(RELOADS), cycle(edits)):
-        before = runtime.flow
-        path.write_text(edited(i))
-        written_s = time.perf_counter()
-        wait_until(lambda: runtime.flow is not before, 10, "the reload")  # noqa: B023
-        kind.append((time.perf_counter() - written_s) * 1e3)
-        wait_until(lambda: not runtime.structure.locked(), 10, "the end of the reload")
-
-
-def _longest_gap_ms(runtime: Runtime, meanwhile: Callable[[], None]) -> float:
-    """The longest time between two pictures that came out of inference, while something else goes on."""
-    ended = threading.Event()
-    longest_s = 0.0
-
-    def watch() -> None:
-        nonlocal longest_s
-        count, last_s = runtime.cells["objects"].n_out, time.perf_counter()
-        while not ended.is_set():
-            time.sleep(0.001)
-            now = runtime.cells["objects"].n_out
-            if now != count:
-                now_s = time.perf_counter()
-                longest_s, count, last_s = max(longest_s, now_s - last_s), now, now_s
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    meanwhile()
-    ended.set()
-    thread.join()
-    return longest_s * 1e3
+    kind, edited = edits[number % len(edits)]
+    before = runtime.flow
+    path.write_text(edited(number))
+    written_s = time.perf_counter()
+    wait_until(lambda: runtime.flow is not before, 10, "the reload")
+    kind.append((time.perf_counter() - written_s) * 1e3)
+    wait_until(lambda: not runtime.structure.locked(), 10, "the end of the reload")

@@ -191,12 +191,14 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
 
     requires, provides: columns or facts that must be filled upstream ("speed", "zones"), or that this node fills.
     uses: entries of the flow's `services` that the node connects to; when one changes, the node is replaced.
+    lazy: modules that a node imports only when it needs them; a running flow imports them ahead, so that adding a node is quick.
     example: a flow-file snippet, run by a test. guarantee: what a sink promises, or what a source drops.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
     provides: ClassVar[frozenset[str]] = frozenset()
     uses: ClassVar[frozenset[str]] = frozenset()
+    lazy: ClassVar[frozenset[str]] = frozenset()
     example: ClassVar[str] = ""
     guarantee: ClassVar[str] = ""
 
@@ -211,6 +213,10 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
 
     def signals(self) -> Iterable[str]:
         """Signal groups that this node publishes, known before it runs."""
+        return ()
+
+    def files(self, folder: Path) -> Iterable[Path]:
+        """Files that the node reads when it opens, such as a model: another content makes a new node. folder: the flow file's."""
         return ()
 
     def open(self, context: Context) -> None:

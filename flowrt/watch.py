@@ -9,7 +9,6 @@ Invariants
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import logging
 import threading
@@ -25,6 +24,7 @@ from watchdog.observers.polling import PollingObserver
 
 from flowrt.catalog import Catalog, NodeTypeError
 from flowrt.contract import Contract
+from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow
 from flowrt.load import load
 from flowrt.load.report import locate
@@ -44,8 +44,6 @@ EMPTY_S = 0.3
 
 READY_AFTER_S = 3.0
 """When a flow has run for so long, what an edit may bring into it is imported: the first added rule need not wait for that."""
-
-LARGE_BYTES = 1_000_000
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +84,7 @@ class Reloader:
         self._busy = threading.Lock()
         self._number = 0
         self._suspects: frozenset[Path] = frozenset()
-        self._seen = fingerprint(runtime.flow.files)
+        self._seen = fingerprints(runtime.flow.files)
         self._schemas = self._own_schemas(runtime.flow)
 
     @property
@@ -96,7 +94,7 @@ class Reloader:
 
     def changed(self) -> bool:
         """Whether any file that the flow was read from has another content than when it was last looked at."""
-        return fingerprint(self.files()) != self._seen
+        return fingerprints(self.files()) != self._seen
 
     def files(self) -> tuple[Path, ...]:
         """What is watched: the running flow's files and those that the last refused edit named."""
@@ -109,7 +107,7 @@ class Reloader:
         """
         with self._busy:
             started = since if since is not None else time.perf_counter()
-            self._seen = fingerprint(self.files())
+            self._seen = fingerprints(self.files())
             self._number += 1
             report = self._attempt(reason, started)
             self.history.append(report)
@@ -172,7 +170,7 @@ class Reloader:
 
     @staticmethod
     def _own_schemas(flow: Flow) -> dict[Path, str]:
-        return fingerprint(file for file in flow.files if "schemas" in file.parts and file.is_relative_to(flow.folder))
+        return fingerprints(file for file in flow.files if "schemas" in file.parts and file.is_relative_to(flow.folder))
 
     def _follow_schemas(self, new: Flow) -> None:
         """Where the flow's own schemas changed, payloads and points are made by the new ones from here on."""
@@ -201,19 +199,9 @@ class Reloader:
             self.on_reload(report)
 
 
-def fingerprint(files: Iterable[Path]) -> dict[Path, str]:
-    """Content hash by file, for large ones (models, videos) size and time; empty where the file can't be read."""
-    prints = {}
-    for file in files:
-        try:
-            facts = file.stat()
-            large = facts.st_size > LARGE_BYTES
-            prints[file] = (
-                f"{facts.st_size} {facts.st_mtime_ns}" if large else hashlib.sha256(file.read_bytes()).hexdigest()
-            )
-        except OSError:
-            prints[file] = ""
-    return prints
+def fingerprints(files: Iterable[Path]) -> dict[Path, str]:
+    """What is in each file."""
+    return {file: fingerprint(file) for file in files}
 
 
 class Watcher(FileSystemEventHandler):
@@ -277,7 +265,7 @@ class Watcher(FileSystemEventHandler):
         """Import the node types that are installed, and what they import later, one after the other."""
         if self._stopped.wait(READY_AFTER_S):
             return
-        catalog = Catalog()
+        catalog = Catalog(self._reloader.path.parent)
         for name in catalog.names():
             with contextlib.suppress(NodeTypeError, ImportError):  # who uses it will be told
                 for module in sorted(catalog.get(name).cls.lazy):

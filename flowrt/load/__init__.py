@@ -17,6 +17,7 @@ from pathlib import Path
 
 from flowrt.catalog import Catalog
 from flowrt.document import UNKNOWN, shorten
+from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow, NodeSpec
 from flowrt.load.checks import check_nodes, check_signals
 from flowrt.load.drafts import Draft, DraftReader
@@ -95,12 +96,14 @@ def _flow(
     if report.failed:
         return None
     secrets = sources.secrets | services.secrets | {secret for draft in drafts.values() for secret in draft.secrets}
-    files = [*sources.all_files, *references.files, *catalog.files(), *schemas]
+    nodes = {key: _spec(draft, wiring, path.parent) for key, draft in drafts.items()}
+    read_by_nodes = [file for spec in nodes.values() for file in spec.reads]
+    files = [*sources.all_files, *references.files, *catalog.files(), *schemas, *read_by_nodes]
     return Flow(
         name=name,
         site=site,
         path=path.absolute(),
-        nodes={key: _spec(draft, wiring) for key, draft in drafts.items()},
+        nodes=nodes,
         arriving=wiring.arriving,
         scenes=readable,
         services=services.blocks,
@@ -125,7 +128,7 @@ def _label(sources: Sources, key: str, report: Report) -> str:
     return text
 
 
-def _spec(draft: Draft, wiring: Wiring) -> NodeSpec:
+def _spec(draft: Draft, wiring: Wiring, folder: Path) -> NodeSpec:
     assert draft.type is not None
     assert draft.settings is not None
     return NodeSpec(
@@ -135,4 +138,5 @@ def _spec(draft: Draft, wiring: Wiring) -> NodeSpec:
         edges=tuple(wiring.edge(wire, draft.name) for wire in draft.wires),
         was=draft.was,
         restart=draft.restart,
+        reads={file.absolute(): fingerprint(file) for file in draft.settings.files(folder)},
     )

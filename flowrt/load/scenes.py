@@ -80,8 +80,27 @@ class SceneBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     homography: Annotated[GroundPoints | None, setting("From picture to road plane.")] = None
 
 
+_SCENES_KEPT = 32
+_kept: dict[tuple[str, int], tuple[Any, Scene]] = {}  # by name and identity of the node, which is kept with it
+
+
 def read_scene(name: str, node: Any, path: str, report: Report) -> Scene | None:
-    """The scene of one entry; None where its values could not be read."""
+    """The scene of one entry; None where its values could not be read.
+
+    The same node, which an included file that did not change gives again at each reload, is read and checked once.
+    """
+    if (kept := _kept.get((name, id(node)))) is not None and kept[0] is node:
+        return kept[1]
+    before = len(report.problems)
+    scene = _read_scene(name, node, path, report)
+    if scene is not None and len(report.problems) == before:
+        while len(_kept) >= _SCENES_KEPT:
+            _kept.pop(next(iter(_kept)), None)
+        _kept[name, id(node)] = node, scene
+    return scene
+
+
+def _read_scene(name: str, node: Any, path: str, report: Report) -> Scene | None:
     block = Values(report).struct(node, SceneBlock, path, f"scene '{name}'", node.mark)
     if block is INVALID:
         return None

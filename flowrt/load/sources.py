@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping as ReadOnly
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +22,14 @@ from flowrt.document import (
     compose,
     describe,
     join,
+    parse,
     read_document,
+    read_text,
     shorten,
 )
 from flowrt.load.report import Report
 from flowrt.load.substitute import Substitution
+from flowrt.problem import Problem
 
 TOP = ("flow", "site", "include", "scene", "services", "nodes")
 INCLUDED = ("include", "scene", "services")
@@ -81,10 +85,9 @@ class Sources:
     def _read(self, path: Path, name: str, allowed: tuple[str, ...]) -> Mapping | None:
         self.files.append(path.absolute())
         self._folders[name] = path.parent
-        root = read_document(path, name, self.report.problems)
+        root = self._document(path, name, allowed)
         if root is None:
             return None
-        self._fill.fill(root)
         self._open.append(path.resolve())
         for key in root.items:
             if key not in allowed and not key.startswith("x-"):
@@ -93,6 +96,19 @@ class Sources:
         self._block(root, "scene", self.scenes)
         self._block(root, "services", self.services)
         self._open.pop()
+        return root
+
+    def _document(self, path: Path, name: str, allowed: tuple[str, ...]) -> Mapping | None:
+        """A document with everything from outside filled in."""
+        if allowed is INCLUDED:  # a reload reads again what did not change, scenes above all
+            try:
+                if (kept := _included_text(read_text(path, name), name)) is not None:
+                    return kept
+            except Unreadable:
+                pass  # said below
+        root = read_document(path, name, self.report.problems)
+        if root is not None:
+            self._fill.fill(root)
         return root
 
     def _unknown_key(self, key: str, root: Mapping, allowed: tuple[str, ...]) -> None:
@@ -203,3 +219,16 @@ def _outside(node: Yaml) -> None:
         return
     for item in node.items.values() if isinstance(node, Mapping) else node.items:
         _outside(item)
+
+
+@lru_cache(maxsize=32)
+def _included_text(text: str, name: str) -> Mapping | None:
+    """The document of an included text, the same object for the same text; None where it has problems or uses something from outside.
+
+    Nobody writes to it: only what stands in `nodes`, which an included file does not have, can be overridden.
+    """
+    if "${" in text or "://" in text:
+        return None
+    problems: list[Problem] = []
+    root = parse(text, name, problems)
+    return None if problems else root

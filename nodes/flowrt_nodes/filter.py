@@ -27,6 +27,7 @@ class Filter(Transform):
         str, setting("CEL: true for what passes.", min_length=1, examples=['message.severity in ["high", "critical"]'])
     ]
 
+    lazy: ClassVar[frozenset[str]] = frozenset({"cel"})
     example: ClassVar[str] = """\
 grave: {type: filter, from: red_light, when: 'message.severity in ["high", "critical"] && message.phase == "new"'}
 """

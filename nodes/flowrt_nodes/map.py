@@ -23,6 +23,7 @@ class Map(Transform):
     fields: Annotated[dict[str, str], setting("Field name to CEL expression.", min_length=1)]
     topic: Annotated[str, setting("Topic of the record; empty for none.")] = ""
 
+    lazy: ClassVar[frozenset[str]] = frozenset({"cel"})
     example: ClassVar[str] = """\
 short: {type: map, from: speeding, topic: fines, fields: {who: message.object.track_id, kmh: message.evidence.median_kmh}}
 """

@@ -252,6 +252,29 @@ def test_an_included_file_is_read_once(write: Any) -> None:
     assert list(flow.scenes) == ["north"]
 
 
+def test_a_scene_that_did_not_change_is_the_same_one_in_the_next_reading(write: Any) -> None:
+    scene = "scene: {{north: {{picture_px: [10, 10], zones: {{box: {{kind: box, zone: {points}}}}}}}}}"
+    write(scene.format(points="[[0, 0], [5, 0], [5, 5]]"), "scene.yaml")
+    path = write("flow: a\ninclude: scene.yaml\n" + TICK)
+    first = load(path).scenes["north"]
+    write("flow: a\n# moved down by a line\ninclude: scene.yaml\n" + TICK)
+    assert load(path).scenes["north"] is first
+    write(scene.format(points="[[0, 0], [6, 0], [5, 5]]"), "scene.yaml")
+    moved = load(path).scenes["north"]
+    assert moved.zones["box"].points[1] == (6, 0)
+    write(scene.format(points="[[0, 0]]"), "scene.yaml")
+    problems = [str(problem) for problem in read(path)[1]]
+    assert problems
+    assert [str(problem) for problem in read(path)[1]] == problems, "told again, not forgotten"
+
+
+def test_what_an_included_file_takes_from_outside_is_looked_up_each_time(write: Any) -> None:
+    write('services: {mqtt: {url: "mqtt://h", username: "${env:WHO}"}}', "services.yaml")
+    path = write("flow: a\ninclude: services.yaml\n" + TICK)
+    names = [load(path, environment={"WHO": who}).services["mqtt"].username for who in ("ada", "bob")]
+    assert names == ["ada", "bob"]
+
+
 def test_paths_start_at_the_flow_file(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write("scene: {north: {picture_px: [10, 10]}}", "site/scene.yaml")
     write("flow: a\ninclude: scene.yaml\n" + TICK, "site/flow.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def with_factor(watched: Watched, factor: int) -> str:
 
 def test_written_in_place(watched: Watched) -> None:
     watched.path.write_text(with_factor(watched, 5))
-    watched.expect(lambda: watched.factor() == 5)
+    watched.expect(lambda: watched.factor() == 5 and watched.reports)
     assert watched.reports[-1].plan["reconfigured"] == ["sum"]
 
 
@@ -184,3 +185,18 @@ def test_a_flows_own_schemas_are_followed(bench: Bench) -> None:
     before = runtime.contract
     assert reloader.reload("nothing edited").ok
     assert runtime.contract is before
+
+
+def test_what_an_edit_may_bring_is_imported_while_the_flow_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowrt.watch.READY_AFTER_S", 0.05)
+    monkeypatch.delitem(sys.modules, "nturl2path", raising=False)
+    (bench.folder / "nodes" / "heavy.py").write_text(
+        '"""heavy: imports something late."""\n\nfrom flowrt import M, Transform\n\n\n'
+        'class Heavy(Transform):\n    """Pass on."""\n\n    lazy = frozenset({"nturl2path", "there_is_no_such_module"})\n\n'
+        "    def process(self, message: M) -> M:\n        return message\n"
+    )
+    watched = Watched(bench, "auto")
+    try:
+        watched.expect(lambda: "nturl2path" in sys.modules, within_s=20)
+    finally:
+        watched.watcher.stop()
