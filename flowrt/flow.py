@@ -47,7 +47,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One node of a flow.
 
     settings: an unopened node that holds the settings. types: for each incoming edge, the message types that travel on it.
-    was: the node's former name, for a rename that keeps its state.
+    was: the node's former name, for a rename that keeps its state. reads: what is in the files that the node reads as it opens.
     """
 
     name: str
@@ -56,6 +56,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     edges: tuple[Edge, ...] = ()
     was: str = ""
     restart: Restart = Restart()
+    reads: dict[Path, str] = {}
 
     def instance(self) -> Node:
         """A new node with these settings and no memory."""

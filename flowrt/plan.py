@@ -153,6 +153,9 @@ def _why_replaced(old: Flow, new: Flow, before: NodeSpec, spec: NodeSpec) -> tup
     if fields:
         values = ", ".join(f"{field} {_shown(before, field)} → {_shown(spec, field)}" for field in fields)
         return f"{values} can't change in place", fields
+    if [*before.reads.values()] != [*spec.reads.values()]:
+        names = [file.name for file, content in spec.reads.items() if before.reads.get(file) != content]
+        return f"{', '.join(names) or 'a file'} changed", ("files",)
     for service in sorted(spec.type.cls.uses):
         if old.services.get(service) != new.services.get(service):
             return f"the service {service} changed", ("services",)

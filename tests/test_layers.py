@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"messages", "problem", "clock", "scene"},
+    {"messages", "problem", "clock", "scene", "fingerprint"},
     {"node"},
     {"catalog"},
     {"flow"},

@@ -28,6 +28,7 @@ from flowrt.load.scenes import read_scene
 from flowrt.load.services import read_services
 from flowrt.load.sources import Sources
 from flowrt.load.wiring import Wiring
+from flowrt.node import Node
 from flowrt.problem import FlowError, Problem
 
 __all__ = ["load", "read"]
@@ -96,7 +97,7 @@ def _flow(
     if report.failed:
         return None
     secrets = sources.secrets | services.secrets | {secret for draft in drafts.values() for secret in draft.secrets}
-    nodes = {key: _spec(draft, wiring, path.parent) for key, draft in drafts.items()}
+    nodes = {key: _spec(draft, wiring, path.parent, report) for key, draft in drafts.items()}
     read_by_nodes = [file for spec in nodes.values() for file in spec.reads]
     files = [*sources.all_files, *references.files, *catalog.files(), *schemas, *read_by_nodes]
     return Flow(
@@ -128,7 +129,7 @@ def _label(sources: Sources, key: str, report: Report) -> str:
     return text
 
 
-def _spec(draft: Draft, wiring: Wiring, folder: Path) -> NodeSpec:
+def _spec(draft: Draft, wiring: Wiring, folder: Path, report: Report) -> NodeSpec:
     assert draft.type is not None
     assert draft.settings is not None
     return NodeSpec(
@@ -138,5 +139,15 @@ def _spec(draft: Draft, wiring: Wiring, folder: Path) -> NodeSpec:
         edges=tuple(wiring.edge(wire, draft.name) for wire in draft.wires),
         was=draft.was,
         restart=draft.restart,
-        reads={file.absolute(): fingerprint(file) for file in draft.settings.files(folder)},
+        reads=_reads(draft, draft.settings, folder, report),
     )
+
+
+def _reads(draft: Draft, settings: Node, folder: Path, report: Report) -> dict[Path, str]:
+    """What is in the files that a node reads as it opens."""
+    try:
+        return {file.absolute(): fingerprint(file) for file in settings.files(folder)}
+    except Exception as error:  # a third party's code; its fault is a finding, not a crash
+        message = f"{type(settings).__name__}.files() failed: {type(error).__name__}: {error}"
+        report.add(draft.mark, draft.path, message, "this is a fault of the node type")
+        return {}

@@ -34,10 +34,10 @@ class ModelError(ValueError):
 
 
 class Wanted(NamedTuple):
-    """What makes two nodes share a compiled model. stamp: size and time of the file, so that a new file is a new model."""
+    """What makes two nodes share a compiled model. stamp: size and time of its files, so that a new file is a new model."""
 
     path: Path
-    stamp: tuple[int, int]
+    stamp: tuple[tuple[int, int], ...]
     device: str
     hint: str
     decoder: Decoder | None

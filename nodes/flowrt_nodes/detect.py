@@ -153,6 +153,15 @@ objects:
                 if name != EVERY_OTHER_CLASS:
                     yield ("min_confidence", name), name
 
+    def files(self, folder: Path) -> Iterable[Path]:
+        file = model_file(self.model, folder)
+        if file is not None:
+            yield file
+            if file.suffix == ".xml":
+                yield file.with_suffix(".bin")
+        if self.labels:
+            yield (folder / self.labels).resolve()
+
     def open(self, context: Context) -> None:
         from flowrt_nodes._openvino import SharedModel
 
@@ -176,10 +185,10 @@ objects:
             raise ModelError(
                 f"there is no model '{self.model}', neither beside the flow file nor among the bundled ones"
             )
-        stat = file.stat()
+        facts = [each.stat() for each in self.files(self.context.folder) if each.exists()]
         return Wanted(
             path=file,
-            stamp=(stat.st_size, stat.st_mtime_ns),
+            stamp=tuple((each.st_size, each.st_mtime_ns) for each in facts),
             device=self.device,
             hint=self.hint,
             decoder=None if self.decoder == "auto" else self.decoder,

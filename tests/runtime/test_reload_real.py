@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from flowrt.journal import Journal
 from flowrt.load import load
 from flowrt.plan import Plan
 from flowrt.runtime import Runtime
+from flowrt.share import share
 from flowrt.watch import Reload, Reloader
 from tools.scenes import TARGET
 
@@ -137,6 +139,35 @@ def test_a_missing_model_rolls_back_and_the_old_one_goes_on(running: Running) ->
     running.frames(5)
     report = running.edit(lambda text: FLOW)
     assert report.ok
+
+
+def test_a_model_file_replaced_under_its_name_is_compiled_beside_the_old_one(running: Running) -> None:
+    folder = running.path.parent
+
+    def put(precision: str, kinds: str = "xml bin") -> None:
+        for kind in kinds.split():
+            fresh = folder / "fresh"
+            shutil.copyfile(share("models") / "flowrt-traffic" / f"flowrt-traffic-{precision}.{kind}", fresh)
+            fresh.replace(folder / f"model.{kind}")
+
+    put("fp16")
+    assert running.edit(lambda text: text.replace("flowrt-traffic-fp16.xml", "model.xml")).ok
+    camera, tracker = running.node("north"), running.node("tracks")
+    assert {folder / "model.xml", folder / "model.bin"} <= set(running.runtime.flow.files)
+    put("fp16")
+    assert not running.reloader.changed(), "the same content again"
+    put("int8")
+    old = running.node("objects")
+    assert running.reloader.changed()
+    report = running.reloader.reload("test")
+    assert report.ok, report.message
+    assert report.plan["replaced"] == ["objects"]
+    assert "model.xml, model.bin changed" in report.lines[0]
+    assert running.node("objects") is not old
+    running.frames(5)
+    assert running.node("north") is camera
+    assert running.node("tracks") is tracker
+    assert running.runtime.cells["objects"].errors == 0
 
 
 def test_a_camera_that_reconnects_is_replaced(running: Running) -> None:

@@ -135,6 +135,68 @@ def test_node_code_beside_the_flow(watched: Watched) -> None:
     assert watched.runtime.cells["sum"].node._sum >= 1e6  # type: ignore[attr-defined]
 
 
+READER = '''
+"""reader: reads a file when it opens."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from flowrt import Context, M, Transform
+
+
+class Reader(Transform):
+    """Reads a file when it opens."""
+
+    file: str
+
+    def files(self, folder: Path) -> Iterable[Path]:
+        yield folder / self.file
+
+    def open(self, context: Context) -> None:
+        self.found = context.path(self.file).read_bytes()[-1:]
+        if self.found == b"?":
+            raise ValueError("that is no model")
+
+    def process(self, message: M) -> M:
+        return message
+'''
+
+
+def test_a_file_that_a_node_reads_when_it_opens(bench: Bench) -> None:
+    """Another content of the same size makes a new node; a touched file nothing; one that can't be used is refused."""
+    (bench.folder / "nodes" / "reader.py").write_text(READER)
+    model = bench.folder / "model.bin"
+    body = bytes(2_000_000)
+    model.write_bytes(body + b"1")
+    nodes = NODES.replace("from: sum", "from: read") + "    read: {type: reader, from: sum, file: model.bin}\n"
+    runtime = bench.runtime(nodes)
+    runtime.start()
+    reloader = Reloader(runtime)
+    reader, total = runtime.cells["read"].node, runtime.cells["sum"].node
+    os.utime(model, ns=(1, 1))
+    assert not reloader.changed()
+    assert reloader.reload("touched").message == "nothing changes"
+    model.write_bytes(body + b"?")
+    assert reloader.changed()
+    assert not reloader.reload("a broken model").ok
+    assert runtime.cells["read"].node is reader
+    watcher = Watcher(reloader, "auto")
+    watcher.start()
+    try:
+        model.write_bytes(body + b"2")
+        end = time.monotonic() + 10
+        while runtime.cells["read"].node is reader:
+            assert time.monotonic() < end, reloader.history
+            time.sleep(0.01)
+    finally:
+        watcher.stop()
+    report = next(report for report in reloader.history if report.message == "in force")
+    assert report.plan["replaced"] == ["read"]
+    assert report.lines[0].startswith("± read: replaced; model.bin changed")
+    assert runtime.cells["read"].node.found == b"2"  # type: ignore[attr-defined]
+    assert runtime.cells["sum"].node is total
+
+
 @pytest.mark.skipif(os.name == "nt", reason="symlinks need rights on Windows")
 def test_a_symlink_swap_as_kubernetes_does(bench: Bench) -> None:
     text = "flow: bench\nsite: here\nnodes:\n" + NODES.replace("\n    ", "\n  ")
