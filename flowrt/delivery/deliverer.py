@@ -102,32 +102,35 @@ class Deliverer:
     # -- Receipt: called by the node, from any thread ----------------------------------------------------------------
 
     def delivered(self, letter: Letter) -> None:
-        if self._take(letter):
-            self._journal.delivered(self.name, (letter,))
+        self.delivered_all((letter,))
 
     def delivered_all(self, letters: Iterable[Letter]) -> None:
         """The same for many at once, with less locking."""
-        taken = [letter for letter in letters if self._take(letter)]
+        taken = self._take(letters)
         if taken:
             self._journal.delivered(self.name, taken)
 
     def rejected(self, letter: Letter, reason: str) -> None:
-        if self._take(letter):
+        if self._take((letter,)):
             self._log.error("'%s': letter %d (%s) refused: %s", self.name, letter.number, letter.address, reason)
             self._journal.rejected(self.name, letter.number, reason)
 
-    def _take(self, letter: Letter) -> bool:
-        """Count a receipt; False for a second one. A receipt is good at any time, also after a rewind."""
+    def _take(self, letters: Iterable[Letter]) -> list[Letter]:
+        """Count receipts; without those that came before. A receipt is good at any time, also after a rewind."""
         with self._wake:
-            known = self._under_way.pop(letter.number, None) is not None
-            begun = self._attempts.pop(letter.number, None) is not None
-            if known or begun:
-                self._receipts += 1
-                self._rate.count()
+            taken = []
+            for letter in letters:
+                known = self._under_way.pop(letter.number, None) is not None
+                begun = self._attempts.pop(letter.number, None) is not None if self._attempts else False
+                if known or begun:
+                    taken.append(letter)
+            if taken:
+                self._receipts += len(taken)
+                self._rate.count(len(taken))
                 self._last_receipt = time.monotonic()
-                if self._probing or self._room() == self._worthwhile or not self._under_way:
+                if self._probing or self._room() >= self._worthwhile or not self._under_way:
                     self._wake.notify_all()
-            return known or begun
+            return taken
 
     # -- the thread ------------------------------------------------------------------------------------------------
 
@@ -172,7 +175,8 @@ class Deliverer:
         letters = self._places.read(1 if self._probing else min(room, BATCH), self._single_until)
         with self._wake:
             self._fresh = self._fresh or bool(letters) or self._places.replaying
-            letters = [self._with_attempts(letter) for letter in letters]
+            if self._attempts:
+                letters = [self._with_attempts(letter) for letter in letters]
             self._under_way.update((letter.number, letter) for letter in letters)
         return letters
 
@@ -276,9 +280,9 @@ class _Rate:
     def __init__(self) -> None:
         self._slots: dict[int, int] = {}
 
-    def count(self) -> None:
+    def count(self, receipts: int) -> None:
         second = int(time.monotonic())
-        self._slots[second] = self._slots.get(second, 0) + 1
+        self._slots[second] = self._slots.get(second, 0) + receipts
         if len(self._slots) > 2 * _RATE_WINDOW_S:
             del self._slots[min(self._slots)]
 

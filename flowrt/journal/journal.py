@@ -14,25 +14,26 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flowrt.clock import Clock
 from flowrt.journal.lock import JournalLock
 from flowrt.journal.rows import EventRow, Limits, ReadRow, letter_of, size_of
-from flowrt.journal.salvage import finish_interrupted, is_sound, salvage
-from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, file_mb, percentiles
+from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, all_dropped, file_mb, percentiles
 from flowrt.journal.steady import SteadyClock
-from flowrt.journal.store import Append, Dropped, Store, Work, is_corrupt
+from flowrt.journal.store import Opened, Store, is_corrupt, open_damaged, open_store
+from flowrt.journal.tails import Tails
+from flowrt.journal.work import Append, Buffer, Dropped, Work
 from flowrt.node import Letter
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 _MAINTENANCE_S = 1.0
+_AGES_S = 30.0
 _RETRY_S = 0.25
 _GATHER_S = 0.02
-_CHECK_MB = 512.0
 DEFAULT_LIMITS = Limits()
 
 
@@ -59,23 +60,23 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = JournalLock(path.with_name(path.name + ".lock"))
         try:
-            self._store = self._open()
+            self._store = self._open(open_store(path, limits))
         except BaseException as error:
             if self._lock:
                 self._lock.release()
             if isinstance(error, sqlite3.Error):
                 raise OSError(errno.EIO, str(error), str(path)) from error
             raise
-        self._tallies = {name: OutboxTally(resumed=self._store.pending(name)) for name in self._store.outboxes()}
+        resumed = {name: OutboxTally(resumed=self._store.pending(name)) for name in self._store.outboxes()}
+        self._tallies = defaultdict(OutboxTally, resumed)
         self._leftover = self._store.last_number()
         self._writing = threading.RLock()  # around the store's writer
         self._reading = self._writing if path is None else threading.RLock()  # in memory there is one connection
         self._changed = threading.Condition()  # guards what follows
-        self._appends: deque[Append] = deque()
+        self._buffer = Buffer(limits.buffer_letters, limits.buffer_mb * 1e6)
         self._work = Work()
+        self._tails = Tails(self._leftover)
         self._gone: dict[str, set[int]] = {}  # delivered or rejected, and not yet removed from the file
-        self._buffered = 0
-        self._buffered_bytes = 0
         self._notes: dict[str, tuple[str, str, float]] = {}
         self._listeners: list[Callable[[], None]] = []
         self._suspect = False
@@ -85,27 +86,15 @@ class Journal:
         self._commits = 0
         self._commit_ms: deque[float] = deque(maxlen=RECENT)
         self._steady = SteadyClock(clock)
+        self._aged_s = 0.0
         self._thread = threading.Thread(target=self._run, name="flowrt-journal", daemon=True)
         self._thread.start()
 
-    def _open(self) -> Store:
-        if self.path is not None:
-            finish_interrupted(self.path)
-            small = not self.path.exists() or self.path.stat().st_size < _CHECK_MB * 1e6
-            if small and not is_sound(self.path):
-                return self._salvage(self.path)
-        try:
-            return Store(self.path, self._limits)
-        except sqlite3.DatabaseError as error:
-            if self.path is None or not is_corrupt(error):
-                raise
-            return self._salvage(self.path)
-
-    def _salvage(self, path: Path) -> Store:
-        result = salvage(path)
-        self._salvaged.append(str(result))
-        self._log.error("%s", result)
-        return Store(path, self._limits)
+    def _open(self, store: Opened) -> Store:
+        if store.salvage:
+            self._salvaged.append(store.salvage)
+            self._log.error("%s", store.salvage)
+        return store.store
 
     # -- for senders -----------------------------------------------------------------------------------------------
 
@@ -127,27 +116,23 @@ class Journal:
         size = sum(map(size_of, letters)) + sum(len(event.payload) for event in events)
         done = threading.Event() if wait else None
         with self._changed:
-            while self._full() and not self._closing:
+            while self._buffer.full() and not self._closing:
                 self._changed.wait(1.0)
             if self._closing:
                 raise JournalClosed(f"{len(letters)} letters for '{outbox}' came too late: the journal is closed")
-            self._appends.append(Append(outbox, letters, events, origin_ns, done, size))
-            self._buffered += len(letters)
-            self._buffered_bytes += size
-            self._changed.notify_all()
+            self._buffer.put(Append(outbox, letters, events, origin_ns, done, size))
+            if not self._busy:
+                self._changed.notify_all()
         if done is not None:
             while not done.wait(1.0):
                 if not self._thread.is_alive():
                     raise JournalClosed(f"{len(letters)} letters for '{outbox}' could not be written: {self._trouble}")
 
-    def _full(self) -> bool:
-        return self._buffered >= self._limits.buffer_letters or self._buffered_bytes >= self._limits.buffer_mb * 1e6
-
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything appended so far is committed; False where that took longer."""
         until = time.monotonic() + timeout_s
         with self._changed:
-            while self._busy or self._buffered or self._work or self._appends:
+            while self._busy or self._buffer.letters or self._work or self._buffer.appends:
                 left = until - time.monotonic()
                 if left <= 0:
                     return False
@@ -164,7 +149,9 @@ class Journal:
             self._changed.notify_all()
         self._thread.join(2.0)
         if not done:
-            self._log.error("%d letters could not be written and were not accepted: %s", self._buffered, self._trouble)
+            self._log.error(
+                "%d letters could not be written and were not accepted: %s", self._buffer.letters, self._trouble
+            )
         with self._writing, self._reading:
             self._store.close()
         if self._lock:
@@ -178,6 +165,8 @@ class Journal:
         A letter that an earlier run left comes with `attempts` 1, since that run may have sent it.
         """
         with self._changed:
+            if (fresh := self._tails.take(outbox, after, limit)) is not None:
+                return fresh
             gone = frozenset(self._gone.get(outbox, ()))
         letters: list[Letter] = []
         while not letters:
@@ -187,6 +176,9 @@ class Journal:
             except sqlite3.DatabaseError as error:
                 self._report(error)
                 break
+            if rows:
+                with self._changed:
+                    self._tails.handed_out(outbox, rows[-1][0])
             letters = [letter for row in rows if row[0] not in gone and (letter := self._letter(outbox, row))]
             if len(rows) < limit:
                 break
@@ -231,8 +223,7 @@ class Journal:
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each commit that brought letters, on the writer's thread."""
-        with self._changed:
-            self._listeners.append(listener)
+        self._listeners.append(listener)
 
     def last_number(self) -> int:
         """The number of the letter that was accepted last, over all outboxes."""
@@ -262,22 +253,18 @@ class Journal:
     def tally(self, outbox: str) -> OutboxTally:
         """Counts of this run; read only."""
         with self._changed:
-            return self._tallies.setdefault(outbox, OutboxTally())
+            return self._tallies[outbox]
 
     def statistics(self) -> JournalStatistics:
         """A snapshot."""
         with self._changed:
-            dropped: dict[str, int] = {}
-            for tally in self._tallies.values():
-                for urgency, count in tally.dropped.items():
-                    dropped[urgency] = dropped.get(urgency, 0) + count
             return JournalStatistics(
                 file_mb=file_mb(self.path),
-                buffered=self._buffered,
+                buffered=self._buffer.letters,
                 commits=self._commits,
                 commit_ms=percentiles(self._commit_ms),
                 trouble=self._trouble,
-                dropped=dropped,
+                dropped=all_dropped(self._tallies.values()),
                 salvaged=tuple(self._salvaged),
             )
 
@@ -287,14 +274,16 @@ class Journal:
         due = time.monotonic() + _MAINTENANCE_S
         while True:
             with self._changed:
-                while not (self._appends or self._work or self._closing or self._suspect) and time.monotonic() < due:
+                while (
+                    not (self._buffer.appends or self._work or self._closing or self._suspect)
+                    and time.monotonic() < due
+                ):
                     self._changed.wait(max(due - time.monotonic(), 0.01))
-                if self._work and not self._appends:  # receipts come one by one: gather some for one transaction
-                    self._changed.wait_for(lambda: self._appends or self._closing, _GATHER_S)
-                taken, work = list(self._appends), self._work
+                if self._work and not self._buffer.appends:  # receipts come one by one: gather some for one transaction
+                    self._changed.wait_for(lambda: self._buffer.appends or self._closing, _GATHER_S)
+                taken, work = self._buffer.take(), self._work
                 if self._closing and not taken and not work:
                     return
-                self._appends.clear()
                 self._work = Work()
                 self._busy = True
             if (taken or work) and not self._commit_until_done(taken, work):
@@ -319,7 +308,6 @@ class Journal:
             time.sleep(_RETRY_S)
         self._account(taken, began)
         if work.letters:
-            self._tell()
             self._guard(self._make_room)
         return True
 
@@ -343,16 +331,26 @@ class Journal:
     def _apply(self, work: Work) -> None:
         with self._writing:
             counts = self._store.apply(work, self._steady.now_s())
-            with self._changed:  # still under the writer's lock, so that `pending` never counts a letter twice
-                for outbox, count in counts.items():
-                    tally = self._tallies.setdefault(outbox, OutboxTally())
-                    tally.accepted += count.accepted
-                    tally.delivered += count.delivered
-                    tally.dead_letters += count.dead_letters
+            with self._changed:
+                self._tails.add({outbox: count.letters for outbox, count in counts.items() if count.letters})
                 for outbox, letters in work.delivered.items():
                     self._gone[outbox].difference_update(letter.number for letter in letters)
                 for outbox, number, _ in work.dead:
                     self._gone[outbox].discard(number)
+            if work.letters:
+                self._tell()  # they may be on their way while the disk flushes; only then are they accepted
+            if work.letters or work.events:
+                self._sync()
+            with self._changed:  # still under the writer's lock, so that `pending` never counts a letter twice
+                for outbox, count in counts.items():
+                    self._tallies[outbox].count(len(count.letters), count.delivered, count.dead_letters)
+
+    def _sync(self) -> None:
+        """Flush; where that fails, only the flush is tried again, since the commit stands."""
+        while not self._guard(self._store.sync):
+            if self._closing:
+                raise sqlite3.OperationalError("the journal was closed before the disk had flushed")
+            time.sleep(_RETRY_S)
 
     def _make_room(self) -> None:
         with self._writing:
@@ -387,10 +385,15 @@ class Journal:
         with self._writing, self._reading:
             self._store.close()
             try:
-                self._store = self._salvage(self.path)
+                self._store = self._open(open_damaged(self.path, self._limits))
             except (OSError, sqlite3.Error) as error:
                 self._log.error("the damaged journal could not be salvaged: %s", error)
                 self._store = Store(self.path, self._limits)
+            self._read_all_again()
+
+    def _read_all_again(self) -> None:
+        with self._changed:
+            self._tails.forget(self._store.last_number())
 
     def _account(self, taken: list[Append], began: float) -> None:
         now_ns = time.monotonic_ns()
@@ -399,20 +402,15 @@ class Journal:
             self._commit_ms.append((time.monotonic() - began) * 1e3)
             for item in taken:
                 if item.origin_ns:
-                    self._tallies.setdefault(item.outbox, OutboxTally()).latencies.append(
-                        (now_ns, (now_ns - item.origin_ns) / 1e6)
-                    )
-                self._buffered -= len(item.letters)
-                self._buffered_bytes -= item.size
+                    self._tallies[item.outbox].latencies.append((now_ns, (now_ns - item.origin_ns) / 1e6))
+                self._buffer.let_go(item)
             self._changed.notify_all()
         for item in taken:
             if item.done is not None:
                 item.done.set()
 
     def _tell(self) -> None:
-        with self._changed:
-            listeners = list(self._listeners)
-        for listener in listeners:
+        for listener in tuple(self._listeners):
             listener()
 
     def _maintain(self) -> None:
@@ -428,20 +426,25 @@ class Journal:
                 self._store.shift_ages(step_s)
             now_s = self._steady.now_s()
             self._store.note(notes, now_s)
-            self._drop(self._store.enforce_age(now_s))
+            if abs(now_s - self._aged_s) >= _AGES_S:  # reads whole tables, and whoever appends waits meanwhile
+                self._aged_s = now_s
+                self._drop(self._store.enforce_age(now_s))
             self._store.shrink()
             changed = self._store.changed_by_others()
             if changed:
                 self._store.recount()
+                self._read_all_again()
         if changed:
             self._tell()
 
     def _drop(self, dropped: list[Dropped]) -> None:
+        if dropped:
+            self._read_all_again()
         for item in dropped:
             self._log.error(
                 "the journal is over its %s limit: dropped %d %s letters of '%s'",
                 item.why, item.letters, item.urgency, item.outbox,
             )  # fmt: skip
             with self._changed:
-                counts = self._tallies.setdefault(item.outbox, OutboxTally()).dropped
+                counts = self._tallies[item.outbox].dropped
                 counts[item.urgency] = counts.get(item.urgency, 0) + item.letters

@@ -106,12 +106,12 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def row_of(letter: Letter, number: int, outbox: int, queued_s: float) -> LetterRow:
-    """The row of a letter."""
+def row_of(letter: Letter, outbox: int, queued_s: float) -> LetterRow:
+    """The row of a letter that has its number."""
     headers = _encode(letter.headers) if letter.headers else b"{}"
     crc = _crc(letter.id.encode(), letter.address.encode(), headers, letter.body)
     rank = RANK[letter.urgency]
-    return (number, outbox, rank, queued_s, letter.time_s, letter.id, letter.address, headers, letter.body, crc)
+    return (letter.number, outbox, rank, queued_s, letter.time_s, letter.id, letter.address, headers, letter.body, crc)
 
 
 def letter_of(row: ReadRow, attempts: int) -> Letter | None:
@@ -140,9 +140,12 @@ def _crc(name: bytes, address: bytes, headers: bytes, body: bytes) -> int:
 
 def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
     """Numbers as (first, last) of each run without gaps, ascending."""
+    ordered = sorted(numbers)
+    if ordered and ordered[-1] - ordered[0] < len(ordered) == len(set(ordered)):
+        return [(ordered[0], ordered[-1])]
     runs: list[tuple[int, int]] = []
     first = last = None
-    for number in sorted(numbers):
+    for number in ordered:
         if first is None or last is None:
             first = last = number
         elif number <= last + 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,12 @@ class OutboxTally(msgspec.Struct):
     resumed: int = 0
     latencies: deque[tuple[int, float]] = msgspec.field(default_factory=lambda: deque(maxlen=RECENT))
 
+    def count(self, accepted: int, delivered: int, dead_letters: int) -> None:
+        """What one transaction did."""
+        self.accepted += accepted
+        self.delivered += delivered
+        self.dead_letters += dead_letters
+
     def latencies_ms(self, since_ns: int = 0) -> list[float]:
         """Capture to commit, of what was committed since that `time.monotonic_ns()`; of the last `RECENT` at most."""
         return [latency_ms for committed_ns, latency_ms in list(self.latencies) if committed_ns >= since_ns]
@@ -43,6 +49,15 @@ class JournalStatistics(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str
     dropped: dict[str, int]
     salvaged: tuple[str, ...]
+
+
+def all_dropped(tallies: Iterable[OutboxTally]) -> dict[str, int]:
+    """What limits took, by urgency, over all outboxes."""
+    dropped: dict[str, int] = {}
+    for tally in tallies:
+        for urgency, count in tally.dropped.items():
+            dropped[urgency] = dropped.get(urgency, 0) + count
+    return dropped
 
 
 def percentiles(values: Sequence[float] | deque[float]) -> dict[str, float]:

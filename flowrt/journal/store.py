@@ -2,13 +2,15 @@
 
 `Store.apply` is one transaction: new letters and events, letters that were delivered, letters that died. Tallies in memory
 follow only after the commit, so a failed transaction changes nothing anywhere.
+
+A commit survives the death of the process; `Store.sync` after it survives that of the machine. They are apart so that letters
+can be on their way while the disk still flushes, and since receipts need no flush: a lost one only repeats a letter.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,14 @@ from flowrt.journal.rows import (
     runs_of,
     size_of,
 )
-from flowrt.node import Letter, Urgency
+from flowrt.journal.salvage import finish_interrupted, is_sound, salvage
+from flowrt.journal.work import Counts, Dropped, Work
+from flowrt.node import Letter
 
 _VACUUM_PAGES = 1000
 _CHUNK = 1000
+_flush = getattr(os, "fdatasync", os.fsync)  # not everywhere; spares writing the time of the change
+_CHECK_MB = 512.0
 
 
 class Tally(msgspec.Struct):
@@ -43,46 +49,6 @@ class Tally(msgspec.Struct):
 
     letters: int = 0
     bytes: int = 0
-
-
-class Append(msgspec.Struct):
-    """One call of `Journal.append` that waits for its commit. done: set then, where the caller waits."""
-
-    outbox: str
-    letters: Sequence[Letter]
-    events: Sequence[EventRow]
-    origin_ns: int
-    done: threading.Event | None
-    size: int
-
-
-class Work(msgspec.Struct):
-    """What one transaction is to do. delivered: letters by outbox. dead: (outbox, letter number, reason)."""
-
-    letters: list[tuple[str, Letter]] = []
-    events: list[EventRow] = []
-    delivered: dict[str, list[Letter]] = {}
-    dead: list[tuple[str, int, str]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self.letters or self.events or self.delivered or self.dead)
-
-
-class Counts(msgspec.Struct):
-    """What one transaction did to one outbox."""
-
-    accepted: int = 0
-    delivered: int = 0
-    dead_letters: int = 0
-
-
-class Dropped(msgspec.Struct, frozen=True):
-    """Letters that a limit took."""
-
-    outbox: str
-    urgency: Urgency
-    letters: int
-    why: str
 
 
 class Store:
@@ -97,6 +63,7 @@ class Store:
         try:
             self._prepare()
             self.reader = self.writer if path is None else connect(path)
+            self._wal = None if path is None else os.open(path.with_name(path.name + "-wal"), os.O_RDWR)
             self.keys: dict[str, int] = {}
             self.tallies: dict[str, list[Tally]] = {}
             self.recount()
@@ -107,7 +74,7 @@ class Store:
     def _prepare(self) -> None:
         self.writer.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect before the first table
         self.writer.execute("PRAGMA journal_mode = WAL")
-        self.writer.execute("PRAGMA synchronous = FULL")
+        self.writer.execute("PRAGMA synchronous = NORMAL")  # and `sync` behind each commit that needs it
         self.writer.execute("PRAGMA journal_size_limit = 4194304")
         self.writer.execute("PRAGMA temp_store = MEMORY")
         (version,) = self.writer.execute("PRAGMA user_version").fetchone()
@@ -117,6 +84,8 @@ class Store:
 
     def close(self) -> None:
         """Close both connections; the last one folds the write-ahead log into the file."""
+        if self._wal is not None:
+            os.close(self._wal)
         if self.reader is not self.writer:
             self.reader.close()
         self.writer.close()
@@ -150,7 +119,7 @@ class Store:
                 "UPDATE outboxes SET accepted = accepted + ?, delivered = delivered + ?, dead_letters = dead_letters + ?, "
                 "updated_s = ? WHERE key = ?",
                 [
-                    (count.accepted, count.delivered, count.dead_letters, now_s, self.key(outbox))
+                    (len(count.letters), count.delivered, count.dead_letters, now_s, self.key(outbox))
                     for outbox, count in counts.items()
                 ],
             )
@@ -161,15 +130,27 @@ class Store:
         if surprises or work.dead:
             self.recount()
         else:
-            self._follow(work)
+            self._follow(counts, work.delivered)
         return counts
 
+    def sync(self) -> None:
+        """Make what was committed survive a power cut. Raises sqlite3.Error."""
+        if self._wal is None:
+            return
+        try:
+            _flush(self._wal)
+        except OSError:  # what the system could not write it may have forgotten: bring it to the file itself
+            self.checkpoint()
+
     def _insert(self, letters: list[tuple[str, Letter]], now_s: float, counts: dict[str, Counts]) -> None:
-        first = self.last_number() + 1
         rows: list[LetterRow] = []
-        for number, (outbox, letter) in enumerate(letters, first):
-            rows.append(row_of(letter, number, self.key(outbox), now_s))
-            counts.setdefault(outbox, Counts()).accepted += 1
+        for number, (outbox, letter) in enumerate(letters, self.last_number() + 1):
+            count = counts.get(outbox)
+            if count is None:
+                count = counts[outbox] = Counts()
+            numbered = msgspec.structs.replace(letter, number=number)
+            count.letters.append(numbered)
+            rows.append(row_of(numbered, self.key(outbox), now_s))
         self.writer.executemany(f"INSERT INTO letters({LETTER_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?)", rows)
 
     def last_number(self) -> int:
@@ -309,20 +290,20 @@ class Store:
         for key, rank, letters, size in self.writer.execute(sql):
             self.tallies[names[key]][rank] = Tally(letters, size)
 
-    def _follow(self, work: Work) -> None:
-        for outbox, letter in work.letters:
-            self._count(outbox, letter, 1)
-        for outbox, letters in work.delivered.items():
-            for letter in letters:
-                self._count(outbox, letter, -1)
+    def _follow(self, counts: Mapping[str, Counts], delivered: Mapping[str, Sequence[Letter]]) -> None:
+        for outbox, count in counts.items():
+            self._count(outbox, count.letters, 1)
+        for outbox, letters in delivered.items():
+            self._count(outbox, letters, -1)
 
-    def _count(self, outbox: str, letter: Letter, sign: int) -> None:
+    def _count(self, outbox: str, letters: Sequence[Letter], sign: int) -> None:
         tallies = self.tallies.get(outbox)
         if tallies is None:
             tallies = self.tallies[outbox] = [Tally() for _ in URGENCIES]
-        tally = tallies[RANK[letter.urgency]]
-        tally.letters += sign
-        tally.bytes += sign * size_of(letter)
+        for letter in letters:
+            tally = tallies[RANK[letter.urgency]]
+            tally.letters += sign
+            tally.bytes += sign * size_of(letter)
 
     def pending(self, outbox: str) -> int:
         """Letters that wait."""
@@ -353,6 +334,34 @@ class Store:
     def outboxes(self) -> Iterable[str]:
         """Every outbox that ever had a letter."""
         return list(self.keys)
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A store, and what was done about damage; empty where there was none."""
+
+    store: Store
+    salvage: str = ""
+
+
+def open_store(path: Path | None, limits: Limits) -> Opened:
+    """Open a journal's file, made where it is missing, salvaged where it is damaged. Raises sqlite3.Error."""
+    if path is not None:
+        finish_interrupted(path)
+        small = not path.exists() or path.stat().st_size < _CHECK_MB * 1e6
+        if small and not is_sound(path):
+            return open_damaged(path, limits)
+    try:
+        return Opened(Store(path, limits))
+    except sqlite3.DatabaseError as error:
+        if path is None or not is_corrupt(error):
+            raise
+        return open_damaged(path, limits)
+
+
+def open_damaged(path: Path, limits: Limits) -> Opened:
+    """Open what can be saved of a damaged file."""
+    result = salvage(path)
+    return Opened(Store(path, limits), str(result))
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:

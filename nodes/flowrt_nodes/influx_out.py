@@ -72,11 +72,11 @@ class InfluxOut(Outbox):
     def encode(self, message: Message) -> Iterator[Letter]:
         context = self.context
         urgency = self._urgencies.of(type(message))
-        for line in context.contract.lines(message, context.site):
+        for spec, line in context.contract.lines_of(message, context.site):
             yield Letter(
                 id=getattr(message, "id", ""),
                 time_s=message.time_s,
-                address=_measurement(line),
+                address=spec.measurement,
                 body=line,
                 urgency=urgency,
             )
@@ -84,17 +84,16 @@ class InfluxOut(Outbox):
     # -- delivery: on the outbox's own thread ------------------------------------------------------------------------
 
     def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+        most, most_bytes = self.batch_points, self.batch_kb * 1000
         if letters and not self._gathered:
             self._since = time.monotonic()
         for letter in letters:
-            if (
-                self._gathered_bytes + len(letter.body) > self.batch_kb * 1000
-                or len(self._gathered) >= self.batch_points
-            ):
+            size = len(letter.body) + 1
+            if self._gathered_bytes + size > most_bytes or len(self._gathered) >= most:
                 self._write(receipt)
                 self._since = time.monotonic()
             self._gathered.append(letter)
-            self._gathered_bytes += len(letter.body) + 1
+            self._gathered_bytes += size
         old = time.monotonic() - self._since >= self.flush_s or self.context.stopping.is_set()
         old = old or any(letter.attempts for letter in letters)  # somebody waits to see whether the database is back
         full = len(self._gathered) >= self.batch_points
@@ -107,8 +106,9 @@ class InfluxOut(Outbox):
 
         gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
         by_bucket: dict[str, list[Letter]] = defaultdict(list)
+        buckets = {address: self._bucket(address) for address in {letter.address for letter in gathered}}
         for letter in gathered:
-            by_bucket[self._bucket(letter)].append(letter)
+            by_bucket[buckets[letter.address]].append(letter)
         for bucket, letters in by_bucket.items():
 
             def write(part: Sequence[Letter], bucket: str = bucket) -> None:
@@ -117,11 +117,6 @@ class InfluxOut(Outbox):
 
             self._written += len(write_isolating(letters, write, receipt.rejected))
 
-    def _bucket(self, letter: Letter) -> str:
-        spec = self.context.contract.measurements.get(letter.address)
+    def _bucket(self, measurement: str) -> str:
+        spec = self.context.contract.measurements.get(measurement)
         return self._buckets[spec.bucket if spec else "monitoring"]
-
-
-def _measurement(line: bytes) -> str:
-    """The measurement that a line begins with; names of the contract have nothing to escape."""
-    return line.partition(b",")[0].partition(b" ")[0].decode()
