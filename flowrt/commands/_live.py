@@ -1,4 +1,4 @@
-"""The live view of a run on a terminal: nodes, rates, queues, sinks, last events, last log lines."""
+"""The live view of a run on a terminal: nodes, rates, queues, sinks, services, last events, last log lines."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from flowrt.runtime import Runtime
 
 _STYLE = {"error": "bold red", "warning": "yellow", "info": "", "debug": "dim"}
 _SINK_STYLE = {"up": "green", "waiting": "yellow", "disabled": "dim"}
+_SERVICE_STYLE = {"up": "green", "down": "bold red"}
 
 
 class LiveView(logging.Handler):
@@ -57,6 +58,7 @@ class LiveView(logging.Handler):
         parts: list[RenderableType] = [_head(status, self._about), _nodes(status)]
         if status["sinks"]:
             parts.append(_sinks(status["sinks"]))
+        parts += _services(status["nodes"])
         events = _events(self._runtime)
         if events is not None:
             parts.append(events)
@@ -109,7 +111,7 @@ def _nodes(status: dict[str, Any]) -> Table:
 
 
 def _sinks(sinks: dict[str, Any]) -> Table:
-    table = _table("sink", "state", "accepted", "delivered", "pending", "dead", "last error", left=2)
+    table = _table("sink", "delivery", "accepted", "delivered", "pending", "dead", "last error", left=2)
     for name, row in sinks.items():
         table.add_row(
             Text(name, style="cyan"),
@@ -121,6 +123,21 @@ def _sinks(sinks: dict[str, Any]) -> Table:
             Text((row.last_error or "")[:48], style="dim"),
         )
     return table
+
+
+def _services(nodes: dict[str, Any]) -> list[Text]:
+    """A line for each node that asks services how they are (`health_probe`), with what it found."""
+    lines = []
+    for name, row in nodes.items():
+        found = (row.get("status") or {}).get("services")
+        if not found:
+            continue
+        line = Text(f" services, asked by {name}:", style="dim")
+        for service, state in found.items():
+            line.append(f"  {service} ", style="")
+            line.append(str(state), style=_SERVICE_STYLE.get(state, "dim"))
+        lines.append(line)
+    return lines
 
 
 def _events(runtime: Runtime) -> Panel | None:
