@@ -42,8 +42,10 @@ class VirtualClock:
 
     virtual = True
 
-    def __init__(self, start_s: float = 0.0) -> None:
-        self._now_s = start_s
+    def __init__(self, start_s: float | None = None) -> None:
+        """start_s: where it begins; without it, at the time of the first message, and at 0 before that."""
+        self.begun = start_s is not None
+        self._now_s = start_s or 0.0
 
     def now_s(self) -> float:
         return self._now_s
@@ -54,3 +56,4 @@ class VirtualClock:
     def move_to(self, time_s: float) -> None:
         """Move forward to `time_s`; a time in the past leaves the clock where it is."""
         self._now_s = max(self._now_s, time_s)
+        self.begun = True

@@ -54,11 +54,11 @@ class Tap(Transform):
 
 
 def rehearse(
-    flow: Flow, *, until_s: float | None = None, stream: Iterable[Arrival] = (), start_s: float = 0.0
+    flow: Flow, *, until_s: float | None = None, stream: Iterable[Arrival] = (), start_s: float | None = None
 ) -> list[Arrival]:
     """Run a flow under virtual time and return what reached its outboxes: (outbox, message), in order.
 
-    until_s, start_s: when virtual time ends and begins; stream: as in `flowrt.runtime.virtual.run`.
+    until_s, start_s: when virtual time ends and begins (with the first message, unless said otherwise); stream: as in `flowrt.runtime.virtual.run`.
     Raises FlowError where a node can't be opened.
     """
     arrived: list[Arrival] = []

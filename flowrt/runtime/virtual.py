@@ -21,6 +21,8 @@ from flowrt.runtime.runtime import Runtime
 def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tuple[str, Message]] = ()) -> int:
     """Carry the messages of all sources in time order until the sources with an end came to it, or until `until_s`.
 
+    A clock that has no beginning of its own begins with the first message of the sources that have an end, so that timers and
+    probes don't tick their way from 1970 to a recording's day.
     stream: (source, message) as they once travelled, merged with the sources' own without changing their order.
     Returns the number of messages that sources made. What a source raises is contained and ends that source.
     The runtime must have been built with `threads=False` and a VirtualClock.
@@ -28,7 +30,6 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
     clock = runtime.clock
     assert isinstance(clock, VirtualClock)
     assert not runtime.threads
-    order = count()
     heap: list[tuple[float, int, Message, Cell, _Feed]] = []
     recorded = ((runtime.cells[name], message) for name, message in stream)
     feeds = [_Feed(None, recorded)]
@@ -36,7 +37,13 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
         cell = runtime.cells[name]
         if isinstance(cell, SourceCell) and isinstance(cell.node, Source):
             feeds.append(_Feed(cell, zip(repeat(cell), _one_by_one(cell.node), strict=False)))
-    finite = sum(feed.next_into(heap, order) and not feed.endless for feed in feeds)
+    order = count(len(feeds))  # at equal times the first messages go in the order of the file
+    finite = sum(feed.next_into(heap, rank) for rank, feed in enumerate(feeds) if not feed.endless)
+    if heap and not clock.begun:
+        clock.move_to(heap[0][0])
+    for rank, feed in enumerate(feeds):
+        if feed.endless:
+            feed.next_into(heap, rank)
     made = 0
     while heap and (finite or until_s is not None):
         time_s, _, message, cell, feed = heapq.heappop(heap)
@@ -46,7 +53,7 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
         cell.count(came_in=1, went_out=1)
         cell.emit(message)
         made += 1
-        if not feed.next_into(heap, order) and not feed.endless:
+        if not feed.next_into(heap, next(order)) and not feed.endless:
             finite -= 1
             if finite == 0:
                 break
@@ -68,8 +75,8 @@ class _Feed:
         self._messages = messages
         self._due_s = float("-inf")
 
-    def next_into(self, heap: list[tuple[float, int, Message, Cell, _Feed]], order: Iterator[int]) -> bool:
-        """Put the next message in line; False when there is none."""
+    def next_into(self, heap: list[tuple[float, int, Message, Cell, _Feed]], rank: int) -> bool:
+        """Put the next message in line, behind those of the same time and a lower rank; False when there is none."""
         try:
             item = next(self._messages, None)
         except Exception as error:
@@ -82,7 +89,7 @@ class _Feed:
             return False
         cell, message = item
         self._due_s = message.time_s if self.cell is not None else max(self._due_s, message.time_s)
-        heapq.heappush(heap, (self._due_s, next(order), message, cell, self))
+        heapq.heappush(heap, (self._due_s, rank, message, cell, self))
         return True
 
 

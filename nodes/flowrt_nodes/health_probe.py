@@ -64,7 +64,6 @@ class HealthProbe(Source):
         import psutil
 
         self._seen: dict[str, tuple[float, int]] = {}
-        self._begun_s = context.clock.now_s()
         self._asked_s = time.monotonic()  # latencies are of the world outside, also under virtual time
         self._process = psutil.Process()
         self._process.cpu_percent()
@@ -85,7 +84,7 @@ class HealthProbe(Source):
         if not clock.virtual:
             while not stopping.is_set() and not self._checked.wait(0.1):
                 pass
-        due_s = clock.now_s()
+        due_s = self._begun_s = clock.now_s()
         while not stopping.is_set():
             yield from self._report(due_s)
             due_s = max(due_s + self.every_s, clock.now_s() - self.every_s)

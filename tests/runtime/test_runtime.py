@@ -172,6 +172,58 @@ def test_virtual_time_gives_the_same_run_every_time(bench: Bench) -> None:
     assert once() == first
 
 
+DATED = '''
+"""dated: three records of a day in 2026, a second apart."""
+
+from collections.abc import Iterator
+
+from flowrt import Record, Source
+
+
+class Dated(Source):
+    """Three records of a day in 2026, a second apart."""
+
+    def produce(self) -> Iterator[Record]:
+        for number in range(3):
+            yield Record(time_s=1_777_888_000.5 + number, data={"number": number})
+'''
+
+
+def test_virtual_time_begins_with_the_first_message(bench: Bench) -> None:
+    """A timer and a health probe beside a recording of 2026 do not report 56 years first."""
+    (bench.folder / "nodes" / "dated.py").write_text(DATED)
+    runtime = bench.runtime(
+        """
+        clock: {type: timer, every_s: 1, at_start: true}
+        health: {type: health_probe, every_s: 1}
+        count: {type: dated}
+        ticks: {type: keep, from: clock}
+        reports: {type: keep, from: health.health}
+        end: {type: keep, from: count}
+        """,
+        threads=False,
+    )
+    runtime.start()
+    assert run(runtime) < 20
+    assert len(runtime.cells["end"].node.seen) == 3
+    assert [m.time_s for m in runtime.cells["ticks"].node.seen] == [1_777_888_000.5, 1_777_888_001.0, 1_777_888_002.0]
+    reports = runtime.cells["reports"].node.seen
+    assert [m.time_s for m in reports][:2] == [1_777_888_000.5, 1_777_888_001.5]
+    assert [m.uptime_seconds for m in reports][:2] == [0.0, 1.0]
+
+
+def test_a_virtual_clock_with_a_beginning_keeps_it(bench: Bench) -> None:
+    (bench.folder / "nodes" / "dated.py").write_text(DATED)
+    runtime = bench.runtime(
+        "clock: {type: timer, every_s: 1}\ncount: {type: dated}\nticks: {type: keep, from: [clock, count]}",
+        threads=False,
+    )
+    runtime.clock.move_to(1_777_887_998.0)  # type: ignore[attr-defined]
+    runtime.start()
+    run(runtime)
+    assert runtime.cells["ticks"].node.seen[0].time_s == 1_777_887_999.0
+
+
 def test_a_chain_of_2000_nodes_works(bench: Bench) -> None:
     text = "\n".join(f"n{i}: {{type: relay, from: {'count' if i == 0 else f'n{i - 1}'}}}" for i in range(2000))
     runtime = bench.runtime(f"count: {{type: numbers, n: 10}}\n{text}\nend: {{type: keep, from: n1999}}")
