@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from flowrt import PEDESTRIANS, Tracks
-from flowrt_nodes._geometry import Array, jacobian, mapped
+from flowrt_nodes._geometry import Array, mapped
 from flowrt_nodes._once import once
 
 SIZES_M = {
@@ -33,7 +33,9 @@ SIZES_M = {
 """Usual length, width and height of each class, in metres."""
 
 UNKNOWN_M = (1.0, 1.0, 1.5)
-CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
+_CORNERS = np.array([(1.0, x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (0.0, 1.0)])
+_PARTS = np.array([[2.0], [2.0], [1.0]])
+"""Of a cuboid's length, width and height, from the middle of its base to its faces."""
 
 
 @once
@@ -72,23 +74,16 @@ class Viewpoint:
         """Picture points (N, 2) of ground points (N, 2)."""
         return mapped(self.to_picture, points_m)
 
-    def boxes(self, centre_m: Array, heading: Array, size_m: Array) -> Array:
-        """(N, 4): the boxes around cuboids that stand on the ground.
-
-        centre_m: (N, 2), middle of the base. heading: (N, 2), unit vectors. size_m: (N, 3), length, width, height.
-        """
-        corners = CORNERS * size_m[:, None, :]
-        x = centre_m[:, :1] + corners[..., 0] * heading[:, :1] - corners[..., 1] * heading[:, 1:]
-        y = centre_m[:, 1:] + corners[..., 0] * heading[:, 1:] + corners[..., 1] * heading[:, :1]
-        z = corners[..., 2]
-        p = self.projection
-        u, v, w = (p[i, 0] * x + p[i, 1] * y + p[i, 2] * z + p[i, 3] for i in range(3))
-        w = np.maximum(w, 1e-9)
-        u, v = u / w, v / w
-        return np.column_stack((u.min(axis=1), v.min(axis=1), u.max(axis=1), v.max(axis=1)))
+    def ground_and_slope(self, points_px: Array) -> tuple[Array, Array]:
+        """Ground metres (2, N) of picture points (2, N), and (2, 2, N) their derivative by the point: `mapped` and `jacobian`
+        in one, components first."""
+        on_ground = self.to_ground[:, :2] @ points_px + self.to_ground[:, 2:]
+        depth = np.where(np.abs(on_ground[2]) < 1e-12, np.nan, on_ground[2])
+        target = on_ground[:2] / depth
+        return target, (self.to_ground[:2, :2, None] - target[:, None] * self.to_ground[2, :2, None]) / depth
 
     def stand(
-        self, boxes_px: Array, heading: Array, size_m: Array, guess_m: Array | None = None, steps: int = 3
+        self, boxes_px: ArrayLike, heading: Array, size_m: Array, guess_m: Array | None = None, steps: int = 3
     ) -> tuple[Array, Array]:
         """Middle of each footprint (N, 2) in metres, and (N,) the height of the box over that of the fitted cuboid's.
 
@@ -96,24 +91,50 @@ class Viewpoint:
         guess_m: (N, 2), where known: from the bottom centre's ground point to the middle; then one step is enough.
         A height ratio well below 1 means that a part of the object is hidden. NaN beyond the horizon.
         """
-        boxes = np.asarray(boxes_px, float)
-        seen = np.column_stack(((boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 3]))
-        centre = self.ground(seen)
+        boxes = np.asarray(boxes_px, float).T
+        seen = feet(boxes)
+        centre = self.ground(seen.T).T
         if guess_m is not None:
-            centre = centre + np.nan_to_num(guess_m)
+            centre = centre + np.where(np.isfinite(guess_m), guess_m, 0.0).T
+        height = boxes[3] - boxes[1]
+        if not self.upright:
+            return centre.T, np.ones(len(height))
+        # The cuboid's axes in homogeneous coordinates of the picture: half its length, half its width, its height.
+        turn = self.projection[:, :2] @ heading.T
+        aside = self.projection[:, 1:2] * heading[:, 0] - self.projection[:, :1] * heading[:, 1]
+        size = size_m.T / _PARTS
+        axes = np.empty((4, 3, len(height)))
+        axes[1], axes[2], axes[3] = turn * size[0], aside * size[1], self.projection[:, 2:3] * size[2]
+        most = np.maximum(size_m[:, 0], 1.0)  # far away a pixel is metres: no wilder step than a vehicle's length
         fitted = boxes
-        if self.upright:
-            for _ in range(steps):
-                fitted = self.boxes(centre, heading, size_m)
-                missing = seen - np.column_stack(((fitted[:, 0] + fitted[:, 2]) / 2, fitted[:, 3]))
-                step = np.einsum("nij,nj->ni", jacobian(self.to_ground, self.picture(centre)), missing)
-                length = np.hypot(step[:, 0], step[:, 1])
-                most = np.maximum(
-                    size_m[:, 0], 1.0
-                )  # far away a pixel is metres: no wilder step than a vehicle's length
-                centre = centre + step * np.minimum(1.0, most / np.maximum(length, 1e-9))[:, None]
-        height = fitted[:, 3] - fitted[:, 1]
-        return centre, (boxes[:, 3] - boxes[:, 1]) / np.maximum(height, 1e-9)
+        for _ in range(steps):
+            axes[0] = self.projection[:, :2] @ centre + self.projection[:, 3:]
+            fitted = _around(axes)
+            there = axes[0, :2] / axes[0, 2]
+            step = self._ground_step(there, centre, seen - feet(fitted))
+            length = np.hypot(step[0], step[1])
+            centre = centre + step * np.minimum(1.0, most / np.maximum(length, 1e-9))
+        return centre.T, height / np.maximum(fitted[3] - fitted[1], 1e-9)
+
+    def _ground_step(self, point_px: Array, point_m: Array, step_px: Array) -> Array:
+        """(2, N): what small steps from points of the picture are on the ground; point_m: (2, N), the same points there."""
+        depth = self.to_ground[2, :2] @ point_px + self.to_ground[2, 2]
+        moved = self.to_ground[:, :2] @ step_px
+        return np.asarray((moved[:2] - point_m * moved[2]) / depth, np.float64)
+
+
+def feet(boxes: Array) -> Array:
+    """(2, N): bottom centres of boxes (4, N)."""
+    points: Array = np.empty((2, boxes.shape[1]))
+    points[0], points[1] = (boxes[0] + boxes[2]) / 2, boxes[3]
+    return points
+
+
+def _around(axes: Array) -> Array:
+    """(4, N): the boxes around cuboids seen in the picture. axes: (4, 3, N), middle of the base and axes, homogeneous."""
+    corners = (_CORNERS @ axes.reshape(4, -1)).reshape(len(_CORNERS), 3, -1)
+    points = corners[:, :2] / np.maximum(corners[:, 2:], 1e-9)
+    return np.concatenate((points.min(axis=0), points.max(axis=0)))
 
 
 def _up_column(to_picture: Array, picture_px: tuple[int, int]) -> Array | None:

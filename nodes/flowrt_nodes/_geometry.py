@@ -114,15 +114,9 @@ class LineSet:
 def mapped(matrix: Array, points: ArrayLike) -> Array:
     """Points (N, 2) through a homography (3, 3). Points at or beyond the horizon give NaN."""
     given = np.asarray(points, float).reshape(-1, 2)
-    x, y = given[:, 0], given[:, 1]
-    w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
-    w = np.where(np.abs(w) < 1e-12, np.nan, w)
-    return np.column_stack(
-        (
-            (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / w,
-            (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / w,
-        )
-    )
+    seen = given @ matrix[:, :2].T + matrix[:, 2]
+    w = seen[:, 2:]
+    return np.asarray(seen[:, :2] / np.where(np.abs(w) < 1e-12, np.nan, w), np.float64)
 
 
 def jacobian(matrix: Array, points: ArrayLike) -> Array:

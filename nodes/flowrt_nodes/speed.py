@@ -8,15 +8,18 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from flowrt import PEDESTRIANS, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
-from flowrt_nodes._footprint import Viewpoint, sizes_m
+from flowrt_nodes._footprint import Viewpoint, feet, sizes_m
 from flowrt_nodes._geometry import Array, Mask, jacobian
+from flowrt_nodes._ground_filter import along, correct, predict
 from flowrt_nodes._tracktable import TrackTable
-from flowrt_nodes._view import View, Views, homography_complaints
+from flowrt_nodes._view import View, Views, cut_off, homography_complaints
 
 STILL_M_S = 1.0
 """Below this speed a movement tells no heading."""
-OUTLIER = 9.0
-"""Squared Mahalanobis distance (2 degrees of freedom, about 1 in 90) from which a measurement counts less."""
+STATE, SPREAD, HEADING, OFFSET_M, AT_S, PICTURES = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24), 24, 25
+"""Where what is remembered of a track stands, in 26 numbers: the filter's state and covariance, the unit vector of its
+heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, and how often."""
+BEGIN = (*[0.0] * 20, *[np.nan] * 5, 0.0)
 
 
 class Speed(Transform):
@@ -58,12 +61,7 @@ speeds: {type: speed, from: tracks, scene: north}
         self._views = Views(context.scene)
         self._table = TrackTable(
             self.forget_after_s,
-            state=(np.float64, (4,), 0.0),
-            spread=(np.float64, (4, 4), 0.0),
-            heading=(np.float64, (2,), np.nan),
-            offset_m=(np.float64, (2,), np.nan),
-            at_s=(np.float64, (), np.nan),
-            pictures=(np.int64, (), 0),
+            memory=(np.float64, (26,), BEGIN),
         )
 
     def reconfigured(self, changed: frozenset[str]) -> None:
@@ -81,23 +79,28 @@ speeds: {type: speed, from: tracks, scene: north}
             return tracks
         table = self._table
         rows, _ = table.rows(tracks)
-        heading = self._headings(view.viewpoint, tracks, table["heading"][rows])
-        seen_m, noise = self._measure(view.viewpoint, tracks, rows, heading)
-        state, spread = self._follow(tracks, rows, seen_m, noise, heading)
-        velocity = state[:, 2:]
-        pace = np.hypot(velocity[:, 0], velocity[:, 1])
-        direction = velocity / np.maximum(pace, 1e-6)[:, None]
-        variance = np.einsum("ni,nij,nj->n", direction, spread[:, 2:, 2:], direction)
+        memory = table["memory"].take(rows, axis=0).T.copy()
+        heading = self._headings(view.viewpoint, tracks, memory[HEADING].T).T
+        seen_m, noise = self._measure(view.viewpoint, tracks, memory[OFFSET_M], heading)
+        usable = np.isfinite(seen_m[0] + seen_m[1] + noise[0, 0] + noise[1, 1])
+        state, spread = self._follow(view.viewpoint, tracks, memory, seen_m, noise, usable)
+        velocity = state[2:]
+        pace = np.hypot(velocity[0], velocity[1])
+        direction = velocity / np.maximum(pace, 1e-6)
+        variance = along(direction, spread)
         moving = (pace > STILL_M_S) & (pace > 2 * np.sqrt(variance))
-        table["heading"][rows] = heading = np.where(moving[:, None], direction, table["heading"][rows])
-        sigma = np.sqrt(variance + (self.scale_error * pace) ** 2) * 3.6
-        known = table["pictures"][rows] >= self.min_pictures
+        memory[HEADING] = heading = np.where(moving, direction, memory[HEADING])
+        table["memory"][rows] = memory.T
+        kmh = np.empty((2, len(rows)), np.float32)
+        kmh[0], kmh[1] = pace * 3.6, np.sqrt(variance + (self.scale_error * pace) ** 2) * 3.6
+        kmh[:, memory[PICTURES] < self.min_pictures] = np.nan
+        ground = state.T.astype(np.float32)
         return tracks.replace(
-            ground_m=state[:, :2].astype(np.float32),
-            velocity_m_s=velocity.astype(np.float32),
-            speed_kmh=np.where(known, pace * 3.6, np.nan).astype(np.float32),
-            speed_sigma_kmh=np.where(known, sigma, np.nan).astype(np.float32),
-            heading_deg=np.degrees(np.arctan2(heading[:, 1], heading[:, 0])).astype(np.float32),
+            ground_m=ground[:, :2],
+            velocity_m_s=ground[:, 2:],
+            speed_kmh=kmh[0],
+            speed_sigma_kmh=kmh[1],
+            heading_deg=np.degrees(np.arctan2(heading[1], heading[0])).astype(np.float32),
         )
 
     def export_state(self) -> Any:
@@ -136,81 +139,72 @@ speeds: {type: speed, from: tracks, scene: north}
         headings[unknown] = np.where(driving, found, along)
         return headings
 
-    def _measure(self, camera: Viewpoint, tracks: Tracks, rows: Any, heading: Array) -> tuple[Array, Array]:
-        """(N, 2) positions in metres, and (N, 2, 2) their covariances."""
-        boxes = np.asarray(tracks.boxes_px, np.float64)
-        width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-        bottom = np.asarray(tracks.ground_px, np.float64)
-        hidden = np.ones(len(boxes))
+    def _measure(self, camera: Viewpoint, tracks: Tracks, offset_m: Array, heading: Array) -> tuple[Array, Array]:
+        """(2, N) positions in metres, and (2, 2, N) their covariances. offset_m: (2, N), of the picture before; updated."""
+        boxes = np.asarray(tracks.boxes_px, np.float64).T.copy()
+        size = boxes[2:] - boxes[:2]
+        bottom_m, slope = camera.ground_and_slope(feet(boxes))
+        doubt: Array | float = 1.0
         if self.footprint:
-            offset = self._table["offset_m"][rows]
-            steps = 3 if np.isnan(offset).any() else 1
-            seen_m, hidden = camera.stand(boxes, heading, sizes_m(tracks), offset, steps)
-            self._table["offset_m"][rows] = seen_m - camera.ground(bottom)
+            steps = 3 if np.count_nonzero(np.isnan(offset_m[0])) else 1
+            middle_m, hidden = camera.stand(boxes.T, heading.T, sizes_m(tracks), offset_m.T, steps)
+            seen_m = middle_m.T
+            offset_m[:] = seen_m - bottom_m
+            # A box that is too low for its class hides its feet, or its roof; both make its middle uncertain.
+            doubt = 1.0 + (np.maximum(0.0, 0.85 - hidden) / 0.1) ** 2
         else:
-            seen_m = camera.ground(bottom)
-        # A box that is too low for its class hides its feet, or its roof; both make its middle uncertain.
-        doubt = 1.0 + (np.maximum(0.0, 0.85 - hidden) / 0.1) ** 2
-        across_px = np.hypot(self.box_noise_px, self.box_noise * width)
-        down_px = np.hypot(self.box_noise_px, self.box_noise * height) * doubt
-        cut_off = (
-            (boxes[:, 0] <= 1.5)
-            | (boxes[:, 2] >= tracks.picture_px[0] - 1.5)
-            | (boxes[:, 3] >= tracks.picture_px[1] - 1.5)
-        )
-        seen_m = np.where(cut_off[:, None], np.nan, seen_m)  # its middle lies somewhere beyond the border
-        enlarged = jacobian(camera.to_ground, bottom) * np.stack((across_px, down_px), axis=1)[:, None, :]
-        return seen_m, enlarged @ enlarged.transpose(0, 2, 1) + 1e-4 * np.eye(2)
+            seen_m = bottom_m
+        edges = np.sqrt(self.box_noise_px**2 + (self.box_noise * size) ** 2)
+        edges[1] *= doubt
+        cut = cut_off(tracks)
+        if np.count_nonzero(cut):
+            seen_m = np.where(cut, np.nan, seen_m)  # its middle lies somewhere beyond the border
+        slope *= edges
+        noise = slope[:, None, 0] * slope[None, :, 0] + slope[:, None, 1] * slope[None, :, 1]
+        noise[0, 0] += 1e-4
+        noise[1, 1] += 1e-4
+        return seen_m, noise
 
-    def _follow(self, tracks: Tracks, rows: Any, seen_m: Array, noise: Array, heading: Array) -> tuple[Array, Array]:
-        """One step of the filter: (N, 4) position and velocity, (N, 4, 4) their covariance.
-
-        Source: Y. Bar-Shalom, X. R. Li, T. Kirubarajan, Estimation with Applications to Tracking and Navigation, section 6.2:
-        continuous white noise acceleration.
-        """
-        table = self._table
-        state, spread = table["state"][rows], table["spread"][rows]
-        usable = np.isfinite(seen_m).all(axis=1) & np.isfinite(noise).all(axis=(1, 2))
-        first = table["pictures"][rows] == 0
-        self._begin(tracks, first & usable, seen_m, noise, state, spread)
-        again = ~first
-        dt = np.where(again, np.maximum(tracks.time_s - table["at_s"][rows], 0.0), 0.0)
+    def _follow(
+        self, camera: Viewpoint, tracks: Tracks, memory: Array, seen_m: Array, noise: Array, usable: Mask
+    ) -> tuple[Array, Array]:
+        """One step of the filter: (4, N) positions and velocities, (4, 4, N) their covariances; `memory` moves on."""
+        state, spread = memory[STATE], memory[SPREAD].reshape(4, 4, -1)
+        again = memory[PICTURES] > 0
+        measured = usable
+        if np.count_nonzero(again) < len(again):
+            measured = again & usable
+            self._begin(camera, tracks, ~again & usable, seen_m, noise, state, spread)
+            dt_s = np.where(again, np.maximum(tracks.time_s - memory[AT_S], 0.0), 0.0)
+        else:
+            dt_s = np.maximum(tracks.time_s - memory[AT_S], 0.0)
         agility = np.where(tracks.of_class(PEDESTRIANS), self.pedestrian_agility, self.agility)
-        state[:, :2] += dt[:, None] * state[:, 2:]
-        forward = np.tile(np.eye(4), (len(rows), 1, 1))
-        forward[:, 0, 2] = forward[:, 1, 3] = dt
-        spread = forward @ spread @ forward.transpose(0, 2, 1)
-        for axis in (0, 1):
-            spread[:, axis, axis] += agility * dt**3 / 3
-            spread[:, axis, axis + 2] += agility * dt**2 / 2
-            spread[:, axis + 2, axis] += agility * dt**2 / 2
-            spread[:, axis + 2, axis + 2] += agility * dt
-        measured = again & usable
-        off = np.where(measured[:, None], seen_m - state[:, :2], 0.0)
-        noise = np.where(measured[:, None, None], noise, np.eye(2))
-        far = np.einsum("ni,nij,nj->n", off, np.linalg.inv(spread[:, :2, :2] + noise), off)
-        noise = noise * np.maximum(far / OUTLIER, 1.0)[:, None, None]
-        gain = spread[:, :, :2] @ np.linalg.inv(spread[:, :2, :2] + noise) * measured[:, None, None]
-        state += np.einsum("nij,nj->ni", gain, off)
-        spread = spread - gain @ spread[:, :2, :]
-        table["state"][rows], table["spread"][rows] = state, spread
-        table["at_s"][rows] = tracks.time_s
-        table["pictures"][rows] += usable
-        unknown = ~(usable | again)
-        state[unknown] = np.nan
-        return state, spread
+        predict(state, spread, dt_s, agility)
+        correct(state, spread, seen_m, noise, measured)
+        memory[AT_S] = tracks.time_s
+        memory[PICTURES] += usable
+        return (state if measured is usable else np.where(usable | again, state, np.nan)), spread
 
-    def _begin(self, tracks: Tracks, first: Mask, seen_m: Array, noise: Array, state: Array, spread: Array) -> None:
+    def _begin(
+        self,
+        camera: Viewpoint,
+        tracks: Tracks,
+        first: Mask,
+        seen_m: Array,
+        noise: Array,
+        state: Array,
+        spread: Array,
+    ) -> None:
         """Start with the movement in the picture, which the tracker knows roughly."""
         if not first.any():
             return
-        camera = self._views.fit(tracks)[0].viewpoint
-        assert camera is not None
-        velocity = np.einsum("nij,nj->ni", jacobian(camera.to_ground, tracks.ground_px), tracks.velocity_px_s)
-        pace = np.hypot(velocity[:, 0], velocity[:, 1])
-        velocity = np.where((pace < 40)[:, None], np.nan_to_num(velocity), 0.0)
-        state[first, :2], state[first, 2:] = seen_m[first], velocity[first]
-        spread[first] = 0.0
-        spread[first, :2, :2] = noise[first]
+        _, slope = camera.ground_and_slope(np.asarray(tracks.ground_px, np.float64).T)
+        seen = tracks.velocity_px_s
+        velocity = slope[:, 0] * seen[:, 0] + slope[:, 1] * seen[:, 1]
+        pace = np.hypot(velocity[0], velocity[1])
+        velocity = np.where((pace < 40), np.nan_to_num(velocity), 0.0)
+        state[:2, first], state[2:, first] = seen_m[:, first], velocity[:, first]
+        spread[:, :, first] = 0.0
+        spread[:2, :2, first] = noise[:, :, first]
         slow = np.where(tracks.of_class(PEDESTRIANS), 1.5, 6.0)[first]
-        spread[first, 2, 2] = spread[first, 3, 3] = slow**2
+        spread[2, 2, first] = spread[3, 3, first] = slow**2
