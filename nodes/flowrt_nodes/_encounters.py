@@ -25,6 +25,10 @@ UNSURE_KMH = 8.0
 """Objects whose speed is known worse are left out: their place is a guess too."""
 CROSSING_COSINE = float(np.cos(np.radians(30.0)))
 """Paths at a smaller angle follow each other (SSAM's rear-end conflicts), and have no PET."""
+OPPOSED_COSINE = -float(np.cos(0.1))
+"""Nor have those who meet head on: nobody enters the ground that the other has left."""
+PAUSE_S = 0.5
+"""Within a longer pause between pictures nobody knows when somebody came or left."""
 VEHICLE_CELLS = np.array([(x, y) for x in np.linspace(-0.5, 0.5, 10) for y in np.linspace(-0.5, 0.5, 4)])
 PERSON_CELLS = np.array([(x, y) for x in (-0.5, 0.5) for y in (-0.5, 0.5)])
 """Points of a footprint, as shares of length and width, whose cells it covers."""
@@ -82,13 +86,18 @@ class Ground:
         self._who = np.full(CELLS * CELLS, -1, np.int64)
         self._on_foot = np.zeros(CELLS * CELLS, bool)
         self._heading = np.zeros((CELLS * CELLS, 2))
+        self._seen_s, self._half_s = -np.inf, 0.0
 
     def step_on(self, bodies: Bodies, longest_s: float, vehicles: bool) -> list[tuple[int, int, float]]:
         """Put everybody who moves on the ground. (row, track id of who was there before, PET) for each that came after another.
 
-        Only paths that cross at more than 30 degrees, and only encounters of a person with a vehicle, or
-        with `vehicles` of two vehicles.
+        Only paths that cross at more than 30 degrees and don't meet head on, and only encounters of a person with a vehicle, or
+        with `vehicles` of two vehicles. Whoever is on a cell in a picture came, and leaves, half a picture's time away from it on
+        average: PET is counted between those moments, so that it does not depend on the frame rate.
         """
+        now_s = bodies.tracks.time_s
+        self._half_s = min(now_s - self._seen_s, PAUSE_S) / 2
+        self._seen_s = now_s
         fit = ~bodies.unknown & np.isfinite(bodies.heading[:, 0])
         walking = np.flatnonzero(fit & bodies.pedestrian & (bodies.pace > MOVING_M_S))
         driving = np.flatnonzero(fit & ~bodies.pedestrian & (bodies.pace > DRIVING_M_S))
@@ -115,34 +124,33 @@ class Ground:
         column, row = (np.floor(axis / CELL_M).astype(np.int64) & (CELLS - 1) for axis in (x, y))
         cells = row * CELLS + column
         ids = bodies.tracks.track_id[rows]
-        before, gap_s = self._who[cells], now_s - self._left_s[cells]
+        before, gap_s = self._who[cells], np.maximum(now_s - self._half_s - self._left_s[cells], 0.0)
         met = (gap_s <= longest_s) & (before != ids[:, None])
         if met.any():
             was_on_foot = self._on_foot[cells]
             met &= (was_on_foot != on_foot) if not vehicles or on_foot else True
             n, k = np.nonzero(met)
             there = cells[n, k]
-            crossing = np.abs((self._heading[there] * heading[n]).sum(axis=1)) < CROSSING_COSINE
+            cosine = (self._heading[there] * heading[n]).sum(axis=1)
+            crossing = (cosine < CROSSING_COSINE) & (cosine > OPPOSED_COSINE)
             for i in np.flatnonzero(crossing).tolist():
                 key = (int(rows[n[i]]), int(before[n[i], k[i]]))
                 found[key] = min(found.get(key, np.inf), float(gap_s[n[i], k[i]]))
-        self._left_s[cells], self._who[cells], self._on_foot[cells] = now_s, ids[:, None], on_foot
+        self._left_s[cells], self._who[cells], self._on_foot[cells] = now_s + self._half_s, ids[:, None], on_foot
         self._heading[cells] = heading[:, None, :]
 
 
 class Approach:
-    """A pair that was predicted to collide: since when, the shortest TTC and when, and how near they really came."""
+    """A pair that was predicted to collide: from when to when, the shortest TTC and when, and how near they really came."""
 
-    __slots__ = ("at_s", "first_s", "last_s", "moments", "nearest_m", "ttc_s")
+    __slots__ = ("at_s", "first_s", "last_s", "nearest_m", "ttc_s")
 
     def __init__(self, time_s: float) -> None:
         self.first_s = self.last_s = self.at_s = time_s
         self.ttc_s = self.nearest_m = np.inf
-        self.moments = 0
 
     def predicted(self, time_s: float, ttc_s: float) -> None:
         """Another picture predicts a collision."""
-        self.moments += 1
         self.last_s = time_s
         if ttc_s < self.ttc_s:
             self.ttc_s, self.at_s = ttc_s, time_s

@@ -1,13 +1,21 @@
-"""Pictures of what was found, missed and falsely reported: drawn again from the simulation, with the actor marked."""
+"""Pictures of what was found, missed and falsely reported: drawn again from the simulation, so that an eye can judge them.
+
+Each shows who offends (thick box, trail of the last seconds), whom it concerns, the lines and the zone of the rule, the phases, and
+the offender once more, enlarged: far away a vehicle is thirty pixels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
-from flowrt_sim.source import SimCamera
+import numpy as np
+import numpy.typing as npt
+from flowrt_sim.signals import CROSSWALK_GROUPS, LAMPS, VEHICLE_GROUPS
+from flowrt_sim.source import SimCamera, SimFrame
 from flowrt_sim.truth import Violation
 from flowrt_sim.uri import SimOptions
 
@@ -16,20 +24,29 @@ from flowrt_scoring.score import Score
 from flowrt_scoring.simulated import CLOCK_HZ
 
 HITS_PER_RULE = 3
-COLOURS = {"hit": (80, 200, 80), "missed": (0, 165, 255), "false": (60, 60, 230)}
+TRAIL_S, TRAIL_STEP_S = 3.0, 0.2
+LENS = 3
+"""How much the offender is enlarged."""
+COLOURS = {"hit": (80, 220, 80), "missed": (0, 165, 255), "false": (60, 60, 235)}
+LAMP_COLOURS = {"red": (60, 40, 230), "amber": (0, 190, 250), "green": (80, 200, 60)}
+ZONE, OTHER, DARK, WHITE = (240, 200, 60), (230, 90, 200), (28, 24, 20), (255, 255, 255)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+Image = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class _Shot:
-    """One picture to be taken. box_px: what was reported; actor: whose true box is drawn where nothing was reported."""
+    """One picture to be taken. report: what was said; truth: what happened; one of them may be missing."""
 
     seed: int
     leg: str
     time_s: float
     rule: str
     kind: str
-    box_px: tuple[float, float, float, float] | None
-    actor: int
+    report: Reported | None
+    truth: Violation | None
     said: str
 
 
@@ -42,8 +59,7 @@ def write_pictures(score: Score, worlds: dict[int, SimOptions], sizes: dict[str,
             groups.setdefault((shot.seed, shot.leg), []).append(shot)
     for (seed, leg), shots in groups.items():
         world, own = worlds[seed], sizes[leg]
-        options = replace(world, camera=leg, size=own.size, fps=float(CLOCK_HZ))
-        camera = SimCamera(options)
+        camera = SimCamera(replace(world, camera=leg, size=own.size, fps=float(CLOCK_HZ)))
         for shot in sorted(shots, key=lambda shot: shot.time_s):
             _write(camera, shot, folder)
     return sum(map(len, groups.values()))
@@ -51,36 +67,108 @@ def write_pictures(score: Score, worlds: dict[int, SimOptions], sizes: dict[str,
 
 def _shots(score: Score) -> Iterator[_Shot]:
     for rule, judged in score.rules.items():
-        for seed, _, found in judged.hits[:HITS_PER_RULE]:
-            yield _of_report(seed, rule, "hit", found)
+        for seed, truth, found in judged.hits[:HITS_PER_RULE]:
+            yield _of_report(seed, rule, "hit", found, truth)
         for seed, found in judged.false_alarms:
-            yield _of_report(seed, rule, "false", found)
+            yield _of_report(seed, rule, "false", found, None)
         for seed, truth in judged.misses:
-            yield _of_truth(seed, rule, truth)
+            yield _Shot(seed, truth.leg, truth.time_s, rule, "missed", None, truth, truth.detail)
 
 
-def _of_report(seed: int, rule: str, kind: str, found: Reported) -> _Shot:
-    report = found.report
-    return _Shot(seed, found.leg, report.time_s, rule, kind, report.object.box_px, -1, report.description)
-
-
-def _of_truth(seed: int, rule: str, truth: Violation) -> _Shot:
-    return _Shot(seed, truth.leg, truth.time_s, rule, "missed", None, truth.actor, truth.detail)
+def _of_report(seed: int, rule: str, kind: str, found: Reported, truth: Violation | None) -> _Shot:
+    return _Shot(seed, found.leg, found.report.time_s, rule, kind, found, truth, found.report.description)
 
 
 def _write(camera: SimCamera, shot: _Shot, folder: Path) -> None:
+    trail = _true_trail(camera, shot) if shot.report is None and shot.truth is not None else _told_trail(shot)
     frame = camera.frame(round(shot.time_s * CLOCK_HZ))
-    picture, box = frame.image.copy(), shot.box_px
-    if box is None:
-        rows = (frame.truth.ids == shot.actor).nonzero()[0]
-        box = tuple(frame.truth.boxes_px[rows[0]].tolist()) if len(rows) else None
-    colour = COLOURS[shot.kind]
+    picture, colour = frame.image.copy(), COLOURS[shot.kind]
+    box = shot.report.report.object.box_px if shot.report else _true_box(frame, shot.truth.actor if shot.truth else -1)
+    other = _true_box(frame, shot.truth.other) if shot.truth is not None and shot.truth.other >= 0 else None
+    _draw_scene(picture, camera.scene(), shot)
+    if len(trail) > 1:
+        points = np.asarray(trail, np.float64).round().astype(np.int32)
+        cv2.polylines(picture, [points], False, colour, 2, cv2.LINE_AA)
+    if other is not None:
+        _frame(picture, other, OTHER, 2)
     if box is not None:
-        x0, y0, x1, y1 = (round(edge) for edge in box)
-        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, 2)
+        _frame(picture, box, colour, 2)
+        _lens(picture, box, colour)
+    _lamps(picture, frame, shot.leg)
     said = f"{shot.kind}: {shot.rule.replace('_', ' ')}, {shot.leg}, seed {shot.seed}, {shot.time_s:.1f} s. {shot.said}"
-    cv2.rectangle(picture, (0, 0), (picture.shape[1], 34), (20, 20, 20), -1)
-    cv2.putText(picture, said, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
+    cv2.rectangle(picture, (0, 0), (picture.shape[1], 34), DARK, cv2.FILLED)
+    cv2.putText(picture, said, (10, 24), FONT, 0.6, colour, 1, cv2.LINE_AA)
     name = f"{shot.rule}-{shot.kind}-{shot.seed}-{shot.leg}-{shot.time_s:07.1f}.jpg"
     if not cv2.imwrite(str(folder / name), picture):
         raise OSError(f"{folder / name} can't be written")
+
+
+def _told_trail(shot: _Shot) -> list[tuple[float, float]]:
+    """Where the report says that the offender was, in pixels."""
+    samples: Sequence[dict[str, Any]] = shot.report.report.evidence.get("samples", ()) if shot.report else ()
+    return [(s["x_px"], s["y_px"]) for s in samples if s["time_s"] >= shot.time_s - TRAIL_S]
+
+
+def _true_trail(camera: SimCamera, shot: _Shot) -> list[tuple[float, float]]:
+    """Where a missed offender really was: the bottom centres of its boxes."""
+    trail = []
+    for step in np.arange(max(shot.time_s - TRAIL_S, 0.0), shot.time_s, TRAIL_STEP_S).tolist():
+        truth = camera.truth(round(step * CLOCK_HZ))
+        rows = np.flatnonzero(truth.ids == shot.truth.actor) if shot.truth else ()
+        trail += [((x0 + x1) / 2, y1) for x0, _, x1, y1 in truth.boxes_px[rows].tolist()]
+    return trail
+
+
+def _true_box(frame: SimFrame, actor: int) -> Box | None:
+    rows = np.flatnonzero(frame.truth.ids == actor)
+    if not len(rows):
+        return None
+    x0, y0, x1, y1 = frame.truth.boxes_px[rows[0]].tolist()
+    return x0, y0, x1, y1
+
+
+def _draw_scene(picture: Image, scene: dict[str, Any], shot: _Shot) -> None:
+    """The stop line always; the rule's own line or zone, named."""
+    roi = shot.report.report.roi_id if shot.report else (shot.truth.lane if shot.truth else "")
+    for name in dict.fromkeys(("stop_line", roi)):
+        line, zone = scene["lines"].get(name), scene["zones"].get(name)
+        if line is None and zone is None:
+            continue
+        points = np.asarray(line["line"] if line is not None else zone["zone"], np.float64).round().astype(np.int32)
+        colour = LAMP_COLOURS["red"] if name == "stop_line" else ZONE
+        cv2.polylines(picture, [points], zone is not None, colour, 2, cv2.LINE_AA)
+        x, y = points[points[:, 0].argmin()].tolist()
+        _text(picture, (max(x - 12 - 8 * len(name), 4), y + 4), name, colour)
+
+
+def _frame(picture: Image, box: Box, colour: tuple[int, int, int], width: int) -> None:
+    x0, y0, x1, y1 = (round(edge) for edge in box)
+    cv2.rectangle(picture, (x0 - 2, y0 - 2), (x1 + 2, y1 + 2), colour, width, cv2.LINE_AA)
+
+
+def _lens(picture: Image, box: Box, colour: tuple[int, int, int]) -> None:
+    """The offender and what is around it, enlarged, in the lower corner that is farther from it."""
+    height, width = picture.shape[:2]
+    side = min(max(round(1.6 * max(box[2] - box[0], box[3] - box[1])), 60), height // (LENS + 1))
+    x = min(max(round((box[0] + box[2] - side) / 2), 0), width - side)
+    y = min(max(round((box[1] + box[3] - side) / 2), 0), height - side)
+    part = cv2.resize(picture[y : y + side, x : x + side], None, fx=LENS, fy=LENS, interpolation=cv2.INTER_CUBIC)
+    left = 0 if x + side / 2 > width / 2 else width - part.shape[1]
+    picture[height - part.shape[0] :, left : left + part.shape[1]] = part
+    cv2.rectangle(picture, (left, height - part.shape[0]), (left + part.shape[1] - 1, height - 1), colour, 2)
+
+
+def _lamps(picture: Image, frame: SimFrame, leg: str) -> None:
+    """What the leg's drivers and its crosswalk are shown, and for how long already."""
+    for row, (who, group) in enumerate((("traffic", VEHICLE_GROUPS[leg]), ("people", CROSSWALK_GROUPS[leg]))):
+        state, since_s = frame.truth.phases[group]
+        y, width = 60 + 30 * row, picture.shape[1]
+        cv2.rectangle(picture, (width - 190, y - 15), (width, y + 15), DARK, cv2.FILLED)
+        cv2.circle(picture, (width - 172, y), 10, LAMP_COLOURS[LAMPS[state]], cv2.FILLED, cv2.LINE_AA)
+        _text(picture, (width - 154, y + 5), f"{who} {frame.time_s - since_s:.1f} s", WHITE)
+
+
+def _text(picture: Image, place: tuple[int, int], text: str, colour: tuple[int, int, int]) -> None:
+    """Readable on anything: dark beneath, then the colour."""
+    cv2.putText(picture, text, place, FONT, 0.5, DARK, 3, cv2.LINE_AA)
+    cv2.putText(picture, text, place, FONT, 0.5, colour, 1, cv2.LINE_AA)

@@ -84,6 +84,7 @@ def add_run(
     if truth is not None:
         reference.violations = list(truth)
     found = reported((m for m in messages if isinstance(m, Report)), legs)
+    reference.violations = [v for v in reference.violations if _looked_for(flow, reference, v)]
     for rule in rules_of(flow):
         judge(reference, found, rule, frozenset(legs.values()), score.rules.setdefault(rule, Judged()))
     score.speed_errors_kmh.extend(errors.errors_kmh)
@@ -97,6 +98,15 @@ def rules_of(flow: Flow) -> list[str]:
     """The rules that the flow has nodes for, in the referee's order."""
     present = {getattr(spec.type.cls, "violation_type", "") for spec in flow.nodes.values()}
     return [rule for rule in RULES if rule in present]
+
+
+def _looked_for(flow: Flow, reference: Reference, violation: Violation) -> bool:
+    """Near misses of two vehicles count only for a flow that looks for them."""
+    if violation.rule != "near_miss":
+        return True
+    pair = [reference.place(actor, violation.time_s) for actor in (violation.actor, violation.other)]
+    on_foot = any(place is not None and not place.vehicle for place in pair)
+    return on_foot or any(getattr(spec.settings, "between", "") == "all" for spec in flow.nodes.values())
 
 
 def unique(messages: Iterable[Message]) -> list[Message]:

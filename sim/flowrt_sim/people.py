@@ -242,7 +242,7 @@ def _dash(world: World, w: Walker) -> bool:
             leave = (w.side - side + v.width / 2 + 0.35) / pace
             eta = ahead / max(v.speed, 1.0)
             good = inbound and v.route.lane == layout.lanes_in and v.speed > 7.5 and abs(v.acceleration) < 0.6
-            if good and 0.45 < eta - leave < 0.75 and v.kind != "bicycle" and v.to_line > 6:
+            if good and 0.3 < eta - leave < 0.55 and v.kind != "bicycle" and v.to_line > 6:
                 chosen = v
             elif not _clear_of(world, w, v, 1.2):
                 return False

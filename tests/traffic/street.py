@@ -127,13 +127,14 @@ class Actor:
 def box(
     x: float, y: float, heading: tuple[float, float], size: tuple[float, float, float], camera: Array
 ) -> list[float]:
-    """The box around a cuboid on the ground."""
+    """The box around a body that hangs between its wheels, 13 cm above the ground; those on foot stand on it."""
     length, width, height = size
     (hx, hy), corners = heading, []
-    for a in (-length / 2, length / 2):
+    clear, wheels = (0.13, 0.32) if length > 1 else (0.0, 0.5)
+    for end in (-1, 1):
         for b in (-width / 2, width / 2):
-            for z in (0.0, height):
-                u, v, w = camera @ np.array([x + a * hx - b * hy, y + a * hy + b * hx, z, 1.0])
+            for a, z in ((0.5 * length, clear), (0.5 * length, height), (wheels * length, 0.0)):
+                u, v, w = camera @ np.array([x + end * a * hx - b * hy, y + end * a * hy + b * hx, z, 1.0])
                 corners.append((u / w, v / w))
     xs, ys = zip(*corners, strict=True)
     return [min(xs), min(ys), max(xs), max(ys)]

@@ -32,7 +32,10 @@ class FailureToYield(SignalRule):
         float, setting("Looking this far ahead along a pedestrian's walk; 0 for not.", ge=0, le=5)
     ] = 0.8
     leaving_s: Annotated[float, setting("Who is off the area this soon is no reason to wait.", ge=0, le=5)] = 0.4
-    faster_than_kmh: Annotated[float, setting("Slower vehicles are waiting.", ge=0, le=30)] = 9.0
+    faster_than_kmh: Annotated[float, setting("Slower vehicles are waiting.", ge=0, le=30)] = 5.0
+    beyond_m: Annotated[
+        float, setting("How far the front must get onto the area: who stops at its border has yielded.", ge=0, le=3)
+    ] = 0.6
     severity: Annotated[Severity, setting("How grave.")] = "high"
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -71,7 +74,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         rows, _ = table.rows(tracks)
         places, headings = view.ground_m(tracks), heading_vectors(tracks)
         front = np.where(np.isnan(headings), places, view.front_m(tracks, np.nan_to_num(headings)))
-        on = self._polygons.contains(front) | self._polygons.contains(places)
+        on = (self._polygons.depth(front) > self.beyond_m) | self._polygons.contains(places)
         entering = on & ~table["was_on"][rows]
         table["was_on"][rows] = on
         moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh)

@@ -12,8 +12,8 @@ from flowrt_nodes._encounters import Approach, Bodies, Ground, gaps_m, near_pair
 from flowrt_nodes._rule import Finding, Rule
 from flowrt_nodes._view import View, homography_complaints
 
-FEWEST_MOMENTS = 3
-"""A collision must be predicted in this many pictures."""
+LEAST_S = 0.2
+"""A collision must be predicted over this time: one picture may err."""
 OVER_AFTER_S = 1.0
 """An encounter is over when no collision was predicted for this long."""
 
@@ -91,7 +91,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             if time_s - approach.last_s < OVER_AFTER_S:
                 continue
             del self._pairs[pair]
-            if approach.moments < FEWEST_MOMENTS or approach.nearest_m > self.passing_m or a is None:
+            if approach.last_s - approach.first_s < LEAST_S - 1e-6 or approach.nearest_m > self.passing_m or a is None:
                 continue
             facts = {"ttc_s": round(approach.ttc_s, 2), "nearest_m": round(max(approach.nearest_m, 0.0), 2)}
             yield self._finding(a, pair[1], approach.at_s, facts, f"TTC {approach.ttc_s:.1f} s")

@@ -30,8 +30,8 @@ class Speeding(Rule):
     lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
     limit_kmh: Annotated[float, setting("Limit where a lane names none; 0 for none.", ge=0, le=300)] = 50.0
     tolerance_kmh: Annotated[float, setting("Added to the limit.", ge=0, le=50)] = 5.0
-    section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 30.0
-    max_sigma_kmh: Annotated[float, setting("Speeds less certain than this don't count.", gt=0, le=50)] = 6.0
+    section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 25.0
+    max_sigma_kmh: Annotated[float, setting("Speeds less certain than this don't count.", gt=0, le=50)] = 10.0
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
     violation_type: ClassVar[str] = "speeding"

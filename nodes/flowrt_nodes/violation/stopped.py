@@ -28,8 +28,8 @@ class Stopped(SignalRule):
     """
 
     zones: Annotated[list[ZoneName], setting("Zones; all of kind no_stopping when empty.")] = []
-    hold_s: Annotated[float, setting("Standing this long is a violation.", gt=0, le=3600)] = 8.0
-    slower_than_kmh: Annotated[float, setting("Slower than this is standing.", gt=0, le=20)] = 6.0
+    hold_s: Annotated[float, setting("Standing this long is a violation.", gt=0, le=3600)] = 10.0
+    slower_than_kmh: Annotated[float, setting("Slower than this is standing.", gt=0, le=20)] = 5.0
     radius_m: Annotated[float, setting("A standing vehicle stays within this radius.", gt=0, le=10)] = 1.2
     clearing_s: Annotated[float, setting("After green began, a queue needs this long to clear.", ge=0, le=120)] = 10.0
     queue_gap_m: Annotated[

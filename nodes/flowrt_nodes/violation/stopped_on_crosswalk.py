@@ -32,8 +32,8 @@ class StoppedOnCrosswalk(SignalRule, kw_only=True):
     signal: Feed
     crosswalks: Annotated[list[ZoneName], setting("Zones; all of kind crosswalk when empty.")] = []
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
-    hold_s: Annotated[float, setting("Standing this long at red is a violation.", ge=0, le=600)] = 1.8
-    reach_m: Annotated[float, setting("How far the vehicle must reach onto the crosswalk.", ge=0, le=5)] = 0.3
+    hold_s: Annotated[float, setting("Standing this long at red is a violation.", ge=0, le=600)] = 2.0
+    reach_m: Annotated[float, setting("How far the vehicle must reach onto the crosswalk.", ge=0, le=5)] = 1.0
     slower_than_kmh: Annotated[float, setting("Slower than this is at rest.", gt=0, le=20)] = 5.0
     radius_m: Annotated[float, setting("A vehicle at rest stays within this radius.", gt=0, le=10)] = 0.8
 
