@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 from flowrt.clock import SystemClock
 from flowrt.contract import Contract
@@ -91,6 +95,21 @@ def flowrt(*words: str, data: Path, **environment: str) -> subprocess.Popen[byte
         stderr=subprocess.DEVNULL,
         cwd=PROJECT,
     )
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def status_of(port: int) -> dict[str, Any]:
+    """What a `flowrt run --http 127.0.0.1:PORT` says of itself; empty before it answers and after it ended."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5) as answer:
+            return dict(json.load(answer))
+    except OSError:
+        return {}
 
 
 def wait_until(condition: object, timeout_s: float, what: str) -> None:

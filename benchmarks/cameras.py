@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from urllib.request import urlopen
 
 import psutil
 
-from benchmarks._running import flowrt, test_data, wait_until, workshop
+from benchmarks._running import flowrt, free_port, status_of, test_data, wait_until, workshop
 from benchmarks.pairs import Row, row
 
 COUNTS = (1, 2, 4, 8)
@@ -83,7 +80,7 @@ def _measure(video: Path, count: int) -> Measured:
         (folder / "flow.yaml").write_text(
             f"{text}\n  to_file: {{type: file_out, from: [{ends}], path: tracks.ndjson}}\n"
         )
-        port = _free_port()
+        port = free_port()
         words = ["run", str(folder / "flow.yaml"), "--http", f"127.0.0.1:{port}", "--watch", "off"]
         process = flowrt(*words, data=folder / "data")
         try:
@@ -102,14 +99,5 @@ def _measure(video: Path, count: int) -> Measured:
 
 def _pictures(port: int, count: int) -> tuple[int, int]:
     """How many the trackers took, and how many were dropped anywhere; none before the flow answers."""
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5) as answer:
-            nodes = json.load(answer)["nodes"]
-    except (OSError, KeyError):
-        return 0, 0
-    return sum(nodes[f"t{i}"]["in"] for i in range(count)), sum(node["dropped"] for node in nodes.values())
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    nodes = status_of(port).get("nodes", {})
+    return sum(nodes[f"t{i}"]["in"] for i in range(count) if nodes), sum(node["dropped"] for node in nodes.values())
