@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 import openvino
+from openvino.frontend import FrontEndManager
 
 from flowrt.messages import Floats, Image
 from flowrt.problem import did_you_mean
@@ -26,7 +27,8 @@ from flowrt_nodes._decoders import Layout, layout_of
 from flowrt_nodes._model_info import Colours, Decoder, ModelInfo, Resize, completed, read_info
 from flowrt_nodes._preparing import Placing, prepared, prepared_for
 
-FORMATS = (".xml", ".onnx", ".tflite", ".pdmodel")
+FORMATS = {".xml": "ir", ".onnx": "onnx", ".tflite": "tflite", ".pdmodel": "paddle"}
+"""Suffixes of model files, each with the frontend of OpenVINO that reads it."""
 
 
 class ModelError(ValueError):
@@ -195,6 +197,9 @@ def _read(core: openvino.Core, path: Path) -> openvino.Model:
         raise ModelError(f"{path.name}: expected a model file, one of {', '.join(FORMATS)}")
     if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
         raise ModelError(f"{path.name}: its weights, {path.stem}.bin, are not beside it")
+    frontend = FrontEndManager().load_by_framework(FORMATS[path.suffix.lower()])
+    if not frontend.supported(str(path)):  # read_model would try every other frontend too, and some of them write to stderr
+        raise ModelError(f"{path.name}: not a model that OpenVINO can read: its content is not that of {path.suffix} files")
     try:
         model = core.read_model(path)
     except RuntimeError as error:

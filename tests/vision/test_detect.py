@@ -285,14 +285,16 @@ def test_a_model_file_with_new_content_is_another_model(tmp_path, crowd):
         ("alone.xml", b"<net/>", "its weights, alone.bin, are not beside it"),
         ("text.onnx", b"no model" * 100, "not a model that OpenVINO can read"),
         ("empty.onnx", b"", "not a model that OpenVINO can read"),
+        ("noise.tflite", bytes(range(1, 256)) * 9, "not a model that OpenVINO can read"),
     ],
 )
-def test_what_is_no_model_is_refused_with_one_line(virtual, tmp_path, name, content, says):
+def test_what_is_no_model_is_refused_with_one_line(virtual, tmp_path, capfd, name, content, says):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=says) as caught:
         detect(virtual, [], model=name)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == "", "OpenVINO's other frontends are not asked, which would complain"
 
 
 def test_a_model_that_takes_no_picture_is_refused(virtual, tmp_path):
