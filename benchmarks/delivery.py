@@ -1,7 +1,8 @@
 """Delivery beside plain client loops: MQTT at QoS 1 to Mosquitto, and InfluxDB lines, encoded and written.
 
-Ours goes the whole way: events are made, encoded, journalled on disk, delivered, acknowledged and removed. The loops have their payloads
-or points at hand and only send them. The database is VictoriaMetrics, which takes v2 writes by itself.
+Ours goes the whole way: messages are made, encoded, journalled on disk, delivered and acknowledged. The loops send the same payload, or
+points of the same tags and fields in batches of the same size, until all is acknowledged; they make nothing but the points and write
+nothing to disk. The database is VictoriaMetrics, which takes v2 writes by itself. Nothing is compressed on loopback, on either side.
 """
 
 from __future__ import annotations
@@ -9,11 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from benchmarks._running import left_out, running, wait_until, workshop
+import msgspec
+
+from benchmarks._running import left_out, running, switching, wait_until, workshop
+from benchmarks.nodes.events import performance, zone_event
 from benchmarks.pairs import Row, ratios, row
+from flowrt.contract import Contract, Point
+from flowrt.delivery import Delivery
+from flowrt.journal import OutboxTally
 from flowrt.line_protocol import LineEncoder
+from flowrt.runtime import Runtime
 
 MESSAGES = 10_000
 POINTS = 20_000
@@ -41,59 +50,106 @@ def run(pairs: int) -> list[Row]:
 
 
 def _beside_paho(broker: Any, pairs: int) -> list[Row]:
-    service = f'services: {{mqtt: {{url: "{broker.url}"}}}}'
     sink = "{type: mqtt_out, from: source.zone_events, prefix: bench, qos: 1}"
-    mine, theirs, proportions = ratios(lambda: _ours(service, sink, MESSAGES), lambda: _paho(broker.port), pairs)
+    flow = _Flow(f'{{mqtt: {{url: "{broker.url}"}}}}', sink, "zone_event", MESSAGES)
+    payload = Contract.load().encode_payload(zone_event(time.time(), 0), "bench")
+
+    def paho() -> float:
+        return _paho(broker.port, payload)
+
+    mine, theirs, proportions = ratios(lambda: _ours(flow).delivered_per_s, paho, pairs)
+    accepted, _, beside = ratios(lambda: _ours(flow).accepted_per_s, paho, pairs)
+    replayed, _, again = ratios(lambda: _replayed(flow, broker), paho, pairs)
     return [
-        row(
-            "delivery",
-            "MQTT, QoS 1 / plain paho loop",
-            proportions,
-            "x",
-            at_least=0.9,
-            ours_per_s=mine,
-            paho_per_s=theirs,
-        )
+        row("delivery", "MQTT, QoS 1 / plain paho", proportions, "x", at_least=0.9, ours_per_s=mine, paho_per_s=theirs),
+        row("delivery", "accepted (to disk, while delivering) / plain paho", beside, "x", ours_per_s=accepted),
+        row("delivery", "replay after an outage / plain paho", again, "x", ours_per_s=replayed),
     ]
 
 
 def _beside_client(store: Any, pairs: int) -> list[Row]:
-    service = f'services: {{influx: {{url: "{store.url}", token: "", org: bench}}}}'
-    sink = "{type: influx_out, from: source.zone_events, flush_s: 0.1}"
-    mine, theirs, proportions = ratios(lambda: _ours(service, sink, POINTS), lambda: _client(store.url), pairs)
-    return [
-        row(
-            "delivery",
-            "InfluxDB end to end / client with Point",
-            proportions,
-            "x",
-            at_least=2.0,
-            ours_per_s=mine,
-            client_per_s=theirs,
-        )
-    ]
+    rows = []
+    service = f'{{influx: {{url: "{store.url}", token: "", org: bench}}}}'
+    for kind, port, what, target, make in (
+        ("performance", "performance", "points", 2.0, performance),
+        ("zone_event", "zone_events", "events, recorded as well,", None, zone_event),  # the loop records nothing
+    ):
+        flow = _Flow(service, f"{{type: influx_out, from: source.{port}, flush_s: 0.1}}", kind, POINTS)
+        (point,) = Contract.load().points(make(time.time(), 0), "bench")
+
+        def client(point: Point = point) -> float:
+            return _client(store.url, point)
+
+        mine, theirs, proportions = ratios(lambda flow=flow: _ours(flow).delivered_per_s, client, pairs)  # type: ignore[misc]
+        rows.append(
+            row(
+                "delivery", f"InfluxDB, {what} end to end / client with Point", proportions, "x",
+                at_least=target, ours_per_s=mine, client_per_s=theirs,
+            )
+        )  # fmt: skip
+    return rows
 
 
-def _ours(service: str, sink: str, messages: int) -> float:
-    """Events per second, from the first one made to the last one acknowledged."""
-    with workshop() as folder:
+class _Flow(msgspec.Struct, frozen=True):
+    services: str
+    sink: str
+    kind: str
+    messages: int
+
+    def write(self, folder: Path) -> Path:
         path = folder / "flow.yaml"
         path.write_text(
-            f"flow: delivery\nsite: bench\n{service}\nnodes:\n"
-            f"  source: {{type: events, messages: {messages}}}\n  out: {sink}\n"
+            f"flow: delivery\nsite: bench\nservices: {self.services}\nnodes:\n"
+            f"  source: {{type: events, messages: {self.messages}, kind: {self.kind}}}\n  out: {self.sink}\n"
         )
-        with running(path) as runtime:
-            wait_until(lambda: runtime.delivery.statistics()["out"].delivered >= messages, 120, "delivery")
-            return messages / (time.perf_counter() - float(runtime.cells["source"].node.__dict__["began_s"]))
+        return path
 
 
-def _paho(port: int) -> float:
+class _Rates(msgspec.Struct, frozen=True):
+    accepted_per_s: float
+    delivered_per_s: float
+
+
+def _ours(flow: _Flow) -> _Rates:
+    """From the first message made to the last one on disk, and to the last one acknowledged."""
+    with workshop() as folder, switching(), running(flow.write(folder)) as runtime:
+        tally, many = _tally(runtime), flow.messages
+        wait_until(lambda: tally.accepted >= many, 120, "acceptance")
+        accepted_s = time.perf_counter()
+        wait_until(lambda: tally.delivered >= many, 120, "delivery")
+        delivered_s = time.perf_counter()
+        began_s = float(runtime.cells["source"].node.__dict__["began_s"])
+    return _Rates(many / (accepted_s - began_s), many / (delivered_s - began_s))
+
+
+def _tally(runtime: Runtime) -> OutboxTally:
+    assert isinstance(runtime.delivery, Delivery)
+    return runtime.delivery.tally("out")
+
+
+def _replayed(flow: _Flow, broker: Any) -> float:
+    """Messages per second of what waited in the journal, once the broker is back and the first of it is acknowledged."""
+    broker.stop()
+    try:
+        with workshop() as folder, switching(), running(flow.write(folder)) as runtime:
+            tally, many = _tally(runtime), flow.messages
+            wait_until(lambda: tally.accepted >= many, 120, "acceptance")
+            broker.start()
+            wait_until(lambda: tally.delivered, 60, "the first delivery")
+            first, began_s = tally.delivered, time.perf_counter()
+            wait_until(lambda: tally.delivered >= many, 120, "delivery")
+            return (many - first) / (time.perf_counter() - began_s)
+    finally:
+        broker.stop()
+        broker.start()
+
+
+def _paho(port: int, payload: bytes) -> float:
     """Messages per second of a loop that publishes one payload at QoS 1, 20 unacknowledged at most, until all are acknowledged."""
     import paho.mqtt.client as mqtt
     from flowrt_nodes._mqtt import _no_delay
     from paho.mqtt.enums import CallbackAPIVersion
 
-    payload = b'{"' + b"x" * 400 + b'":1}'
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_socket_open = _no_delay
     client.max_inflight_messages_set(20)
@@ -164,8 +220,8 @@ def _rate(encode: Callable[[int], object]) -> float:
     return POINTS / (time.thread_time() - began_s)
 
 
-def _client(url: str) -> float:
-    """Points per second of the client's own loop: a Point each, written in batches."""
+def _client(url: str, like: Point) -> float:
+    """Points per second of the client's own loop: a Point each with the same tags and fields, written in batches."""
     from influxdb_client import InfluxDBClient, Point, WritePrecision
     from influxdb_client.client.write_api import SYNCHRONOUS
 
@@ -176,9 +232,9 @@ def _client(url: str) -> float:
             points = []
             for i in range(first, first + BATCH):
                 point = Point("plain")
-                for key, tag in TAGS.items():
+                for key, tag in like.tags.items():
                     point.tag(key, tag)
-                for key, value in FIELDS.items():
+                for key, value in like.fields.items():
                     point.field(key, value)
                 points.append(point.time(begin_us + i, WritePrecision.US))
             api.write("bench", "bench", points, write_precision=WritePrecision.US)

@@ -11,7 +11,7 @@ import msgspec
 
 from flowrt.clock import Clock
 from flowrt.delivery.deliverer import Deliverer, Log
-from flowrt.journal import EventRow, Journal, percentiles
+from flowrt.journal import EventRow, Journal, OutboxTally, percentiles
 from flowrt.node import Letter, Outbox
 
 
@@ -104,6 +104,10 @@ class Delivery:
         with self._lock:
             names = sorted(self._parked)
         return {name: count for name in names if (count := self._journal.pending(name))}
+
+    def tally(self, name: str) -> OutboxTally:
+        """Counts of one outbox since the start of the run; to be read only, and as often as one likes."""
+        return self._journal.tally(name)
 
     def statistics(self, recent_s: float | None = None) -> dict[str, SinkStatistics]:
         """A snapshot of every outbox. recent_s: latencies of the last seconds only."""

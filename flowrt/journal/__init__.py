@@ -13,7 +13,7 @@ Invariants
 from flowrt.journal.journal import Journal, JournalClosed
 from flowrt.journal.lock import JournalBusy
 from flowrt.journal.rows import EventRow, Limits, data_folder, journal_path
-from flowrt.journal.statistics import JournalStatistics, percentiles
+from flowrt.journal.statistics import JournalStatistics, OutboxTally, percentiles
 from flowrt.journal.view import DeadLetter, EventView, JournalView, OutboxView
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "JournalStatistics",
     "JournalView",
     "Limits",
+    "OutboxTally",
     "OutboxView",
     "data_folder",
     "journal_path",
