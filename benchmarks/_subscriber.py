@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from flowrt_nodes._mqtt import _no_delay
 from paho.mqtt.enums import CallbackAPIVersion
+
+from flowrt_nodes._mqtt import _no_delay
 
 
 def main() -> None:

@@ -147,8 +147,9 @@ def _replayed(flow: _Flow, broker: Any) -> float:
 def _paho(port: int, payload: bytes) -> float:
     """Messages per second of a loop that publishes one payload at QoS 1, 20 unacknowledged at most, until all are acknowledged."""
     import paho.mqtt.client as mqtt
-    from flowrt_nodes._mqtt import _no_delay
     from paho.mqtt.enums import CallbackAPIVersion
+
+    from flowrt_nodes._mqtt import _no_delay
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_socket_open = _no_delay

@@ -151,6 +151,7 @@ def _loop(video: Path, model: Path) -> float:
     """The best loop by hand: a reader thread, requests in turn, boxes decoded, suppression."""
     import numpy as np
     import openvino
+
     from flowrt_nodes._cv import cv2
     from flowrt_nodes._decoders import layout_of, suppress
     from flowrt_nodes._model_info import read_info

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from flowrt_sim.source import open_camera
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+
 from flowrt_sim.dataset import sample
 from flowrt_sim.scoring.detector import HIDDEN_SHARE, SMALLEST_HEIGHT_PX
-
 from training.assign import Targets
 from training.augment import Example, Floats, augmented
 from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX

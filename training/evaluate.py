@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from flowrt_sim import CLASSES
 from flowrt_sim.scoring.average_precision import Found, Truth, class_average_precision
 from flowrt_sim.scoring.detector import SUPPRESSION_IOU, Detector, decode, suppress
-
 from training.augment import Example
 from training.data import Pictures, batches
 from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, STRIDES, Deployed, Grid, TrafficDetector

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-from flowrt_sim.scoring.detector import score_detector, table
 from openvino.preprocess import PrePostProcessor
+
+from flowrt_sim.scoring.detector import score_detector, table
 
 
 def throughput_per_s(path: Path, seconds: float = 4.0) -> float:

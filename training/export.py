@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import openvino
 import torch
-from flowrt_sim import CLASSES
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from flowrt_sim import CLASSES
 from training.data import Pictures, cached
 from training.evaluate import model_map50
 from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, STRIDES, ConvBlock, Deployed, TrafficDetector

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from flowrt_sim import CLASSES
 from torch import Tensor, nn
 
+from flowrt_sim import CLASSES
 from training.data import Change, batches, cached
 from training.evaluate import network_map50
 from training.loss import detection_loss

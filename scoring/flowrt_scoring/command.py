@@ -123,11 +123,10 @@ def _worlds(args: argparse.Namespace, flow: Any) -> list[tuple[Any, Any]]:
     """(world, given violations or None) of every run."""
     from dataclasses import replace
 
-    from flowrt_sim.scenarios import SCENARIOS
-    from flowrt_sim.uri import WEATHERS
-
     from flowrt.commands import UsageError
     from flowrt_scoring.score import world_of
+    from flowrt_sim.scenarios import SCENARIOS
+    from flowrt_sim.uri import WEATHERS
 
     if args.truth != "sim":
         options, violations = read_truth(Path(args.truth))
@@ -143,10 +142,9 @@ def _worlds(args: argparse.Namespace, flow: Any) -> list[tuple[Any, Any]]:
 
 
 def _detector(args: argparse.Namespace) -> int:
-    from flowrt_sim.scoring import detector
-
     from flowrt.commands import DONE, Failure
     from flowrt.share import share
+    from flowrt_sim.scoring import detector
 
     models = args.model or sorted(share("models").glob("flowrt-traffic/*.xml"))
     try:

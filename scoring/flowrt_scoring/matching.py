@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from flowrt_sim.truth import Violation
 
 from flowrt import Violation as Report
 from flowrt_scoring.reference import Reference
+from flowrt_sim.truth import Violation
 
 TIME_S = 1.5
 NEAR_M = 2.5

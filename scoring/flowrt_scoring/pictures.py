@@ -14,14 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from flowrt_sim.signals import CROSSWALK_GROUPS, LAMPS, VEHICLE_GROUPS
-from flowrt_sim.source import SimCamera, SimFrame
-from flowrt_sim.truth import Violation
-from flowrt_sim.uri import SimOptions
 
 from flowrt_scoring.matching import Reported
 from flowrt_scoring.score import Score
 from flowrt_scoring.simulated import CLOCK_HZ
+from flowrt_sim.signals import CROSSWALK_GROUPS, LAMPS, VEHICLE_GROUPS
+from flowrt_sim.source import SimCamera, SimFrame
+from flowrt_sim.truth import Violation
+from flowrt_sim.uri import SimOptions
 
 HITS_PER_RULE = 3
 TRAIL_S, TRAIL_STEP_S = 3.0, 0.2

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from flowrt_sim.actors import Vehicle
 from flowrt_sim.motion import Motion
 from flowrt_sim.truth import Referee, Violation

@@ -6,10 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowrt_sim.motion import Motion
-from flowrt_sim.truth import RULES, Violation
-from flowrt_sim.uri import SimOptions
-
 from flowrt import LaneInterval, Message
 from flowrt import Violation as Report
 from flowrt.flow import Flow
@@ -18,6 +14,9 @@ from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts, SpeedErrors
 from flowrt_scoring.reference import Reference, Witness
 from flowrt_scoring.simulated import Boxes, Faults, cameras, on_simulation, speed_nodes
+from flowrt_sim.motion import Motion
+from flowrt_sim.truth import RULES, Violation
+from flowrt_sim.uri import SimOptions
 
 
 @dataclass

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from flowrt_sim import CLASSES
-from flowrt_sim.motion import Motion
-from flowrt_sim.source import SimCamera, open_signals
-from flowrt_sim.uri import SimOptions, parse
 
 from flowrt import Detections, FlowError, Frame, Message, Problem, SignalState
 from flowrt.flow import Flow
 from flowrt.messages import Position
 from flowrt.replay import substitute, upstream
+from flowrt_sim import CLASSES
+from flowrt_sim.motion import Motion
+from flowrt_sim.source import SimCamera, open_signals
+from flowrt_sim.uri import SimOptions, parse
 
 CLOCK_HZ = 1000
 """Pictures may be taken at any millisecond."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flowrt_nodes._formats import dlstreamer, scenescape, scenescape_topic
 from jsonschema import Draft202012Validator
 
 from flowrt.messages import Objects
+from flowrt_nodes._formats import dlstreamer, scenescape, scenescape_topic
 from tests.contract.messages import CAMERA, detections, tracks
 
 FORMATS = Path(__file__).parent / "formats"

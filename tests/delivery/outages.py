@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from flowrt_nodes.mqtt_out import MqttOut
 
 from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery, SinkStatistics
@@ -27,6 +26,7 @@ from flowrt.journal import Journal, JournalStatistics, Limits
 from flowrt.messages import Record
 from flowrt.node import Letter
 from flowrt.services import Mqtt
+from flowrt_nodes.mqtt_out import MqttOut
 from tests.delivery.outside import Outside, eventually, letters
 from tests.delivery.world import Subscriber, World, violation, world
 from tests.servers import Mosquitto, free_port, mosquitto, need, wait_for_port

@@ -15,15 +15,15 @@ from typing import Any
 
 import psutil
 import pytest
-from flowrt_nodes import _embedded_broker as embedded
-from flowrt_nodes.mqtt_in import MqttIn
-from flowrt_nodes.mqtt_out import MqttOut
 
 from flowrt.clock import SystemClock
 from flowrt.contract import Contract
 from flowrt.messages import Record
 from flowrt.node import Shared
 from flowrt.services import Mqtt
+from flowrt_nodes import _embedded_broker as embedded
+from flowrt_nodes.mqtt_in import MqttIn
+from flowrt_nodes.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.world import violation, world, zone_event
 from tests.harness import context, opened

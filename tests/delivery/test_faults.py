@@ -11,12 +11,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from flowrt_nodes.mqtt_out import MqttOut
 
 from flowrt.clock import SystemClock, VirtualClock
 from flowrt.delivery import Delivery, deliverer
 from flowrt.journal import Journal
 from flowrt.services import Mqtt
+from flowrt_nodes.mqtt_out import MqttOut
 from tests.delivery.crash_child import ToFile
 from tests.delivery.outside import Outside, eventually, letters
 from tests.delivery.world import Subscriber, world, zone_event

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flowrt_nodes.mqtt_out import MqttOut
 
 from flowrt.delivery import deliverer
 from flowrt.journal import JournalView
 from flowrt.messages import Record
 from flowrt.node import Letter
 from flowrt.services import Mqtt
+from flowrt_nodes.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.world import Subscriber, camera_status, violation, world, zone_event
 from tests.servers import certificates, mosquitto

@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from flowrt_nodes.aggregate import Aggregates
 
 from flowrt import (
     CameraStatus,
@@ -28,6 +27,7 @@ from flowrt import (
 )
 from flowrt.contract import Contract
 from flowrt.messages import ServiceState
+from flowrt_nodes.aggregate import Aggregates
 
 END_S = 1_777_917_600.0  # 2026-05-04 18:00 UTC, a Monday
 SITES = ("main-and-5th", "harbour.square", "3rd (east)")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import busy_day
 import pytest
-from flowrt_ops.influx import Reader
 from servers import influx
 
 from flowrt.contract import Contract
+from flowrt_ops.influx import Reader
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from flowrt_sim import CLASSES
-from flowrt_sim.source import SimCamera
-from flowrt_sim.uri import parse
 
 from flowrt import Detections
 from flowrt.clock import SystemClock, VirtualClock
@@ -28,6 +25,9 @@ from flowrt.load import load
 from flowrt.replay import substitute
 from flowrt.runtime import Runtime
 from flowrt.runtime.virtual import run
+from flowrt_sim import CLASSES
+from flowrt_sim.source import SimCamera
+from flowrt_sim.uri import parse
 
 CAMERA, DETECTOR = "north", "objects"
 """Of the shipped flow."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flowrt_nodes.aggregate import Aggregates
 from harness import context, opened
 
 from flowrt import (
@@ -18,6 +17,7 @@ from flowrt import (
     Violation,
     ViolationCount,
 )
+from flowrt_nodes.aggregate import Aggregates
 
 HOUR = 1_700_000_000.0 // 3600 * 3600
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
-from flowrt_ops.alerts import RULES, Rule
-from flowrt_ops.evaluate import fires, judge
-from flowrt_ops.influx import Reader
 from servers import influx
 
 from flowrt import Health, Message, Performance
 from flowrt.contract import Contract
 from flowrt.messages import Violation
 from flowrt.share import share
+from flowrt_ops.alerts import RULES, Rule
+from flowrt_ops.evaluate import fires, judge
+from flowrt_ops.influx import Reader
 
 NOW_S = 1_777_917_600.0
 HERE = Path(__file__).resolve().parents[2]

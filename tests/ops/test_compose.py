@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from servers import missing, need
+
 from flowrt_ops.services.home import DATA, Home
 from flowrt_ops.services.influx_setup import BUCKETS, ORG
 from flowrt_ops.services.secrets import initialise
-from servers import missing, need
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"

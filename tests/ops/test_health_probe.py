@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flowrt_nodes._service_checks import Target, check, targets
-from flowrt_nodes.health_probe import HealthProbe
 from harness import context, opened
 
 from flowrt import Health, Performance
 from flowrt.clock import SystemClock, VirtualClock
 from flowrt.delivery.delivery import SinkStatistics
 from flowrt.services import Grafana, Influx, Mqtt
+from flowrt_nodes._service_checks import Target, check, targets
+from flowrt_nodes.health_probe import HealthProbe
 
 
 class Said:

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from flowrt_nodes.pedestrian_safety import PedestrianSafety
 from harness import context, feed, opened
 
 from flowrt import Detections, Location, PedestrianEvent, RoadUser, Tracks, Violation, ZoneEvent
+from flowrt_nodes.pedestrian_safety import PedestrianSafety
 
 WALKER, CAR = 7, 4
 

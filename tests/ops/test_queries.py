@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from busy_day import END_S, SITES
+
 from flowrt_ops import dashboards
 from flowrt_ops.alerts import RULES
 from flowrt_ops.dashboards.found import Found, panels_of, queries_of

@@ -16,6 +16,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from servers import influx, mosquitto, need
+
+from flowrt.contract import Contract
+from flowrt.load import load
+from flowrt.share import share
 from flowrt_ops import dashboards
 from flowrt_ops.alerts import RULES
 from flowrt_ops.dashboards.coverage import compare
@@ -23,11 +28,6 @@ from flowrt_ops.dashboards.found import panels_of, queries_of
 from flowrt_ops.evaluate import Range, ask, judge, step_of
 from flowrt_ops.influx import Reader
 from flowrt_ops.picture import draw
-from servers import influx, mosquitto, need
-
-from flowrt.contract import Contract
-from flowrt.load import load
-from flowrt.share import share
 
 ROOT = Path(__file__).resolve().parents[2]
 HURRIED = Path(__file__).parent / "hurried.py"

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 from busy_day import day, write
+from servers import InfluxDB, free_port, influx, need
+
+from flowrt import Health
+from flowrt.commands import DONE, FAILED, Failure, UsageError
+from flowrt.contract import Contract
 from flowrt_ops.commands import services as command
 from flowrt_ops.services import native
 from flowrt_ops.services.home import MQTT_USERS, SECRETS, Home
 from flowrt_ops.services.programs import PROGRAMS, Program, find, manager
 from flowrt_ops.services.secrets import initialise
 from flowrt_ops.services.state import Addresses, Row, survey
-from servers import InfluxDB, free_port, influx, need
-
-from flowrt import Health
-from flowrt.commands import DONE, FAILED, Failure, UsageError
-from flowrt.contract import Contract
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from flowrt_nodes._cv import cv2
 from harness import PROJECT, data_file
+
+from flowrt_nodes._cv import cv2
 
 FOLDER = Path(__file__).parent
 

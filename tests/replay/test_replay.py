@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from flowrt_scoring.simulated import Faults, on_simulation
-from flowrt_sim.uri import parse
 from harness import PROJECT
 
 from flowrt import Event, FlowError, Tracks
@@ -17,6 +15,8 @@ from flowrt.flowtest import read_suite, run_case
 from flowrt.load import load
 from flowrt.recording import Recording
 from flowrt.replay import Arrival, recorder, rehearse, replay, substitute, usual_nodes
+from flowrt_scoring.simulated import Faults, on_simulation
+from flowrt_sim.uri import parse
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 SEED, SECONDS = 3, 45.0

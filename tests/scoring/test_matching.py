@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+
+from flowrt import LaneInterval, Location, RoadUser, Violation
 from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts
 from flowrt_scoring.reference import Reference
 from flowrt_sim.truth import Violation as Truth
 from flowrt_sim.uri import SimOptions
-
-from flowrt import LaneInterval, Location, RoadUser, Violation
 
 LEGS = {"cam_n": "north", "cam_e": "east"}
 TRUTH = Truth("speeding", 5, "car", "north", "in_1", 50.0, 48.0, 50.0, (0.0, 20.0), (0.0, 18.0), 70.0)

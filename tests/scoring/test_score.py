@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from flowrt_scoring.reference import TruthError, read_truth, simulate
-from flowrt_scoring.score import Score, add_run, world_of
-from flowrt_scoring.simulated import Faults
-from flowrt_sim.command import write_violations
 from harness import PROJECT
 
 from flowrt.cli import main
 from flowrt.flow import Flow
 from flowrt.load import load
+from flowrt_scoring.reference import TruthError, read_truth, simulate
+from flowrt_scoring.score import Score, add_run, world_of
+from flowrt_scoring.simulated import Faults
+from flowrt_sim.command import write_violations
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 NUMBERS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+
 from flowrt_sim import CAMERAS
 from flowrt_sim.camera import Camera
 from flowrt_sim.layout import Layout

@@ -10,11 +10,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from flowrt_sim.scenarios import LOOKALIKES, SCENARIOS, VIOLATIONS
-from flowrt_sim.uri import RANGES, WEATHERS, SimOptions, parse
 
 from flowrt.cli import main
 from flowrt.share import share
+from flowrt_sim.scenarios import LOOKALIKES, SCENARIOS, VIOLATIONS
+from flowrt_sim.uri import RANGES, WEATHERS, SimOptions, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "simulation.md").read_text("utf-8")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from flowrt_sim import CLASSES
 from flowrt_sim.dataset import sample
 from flowrt_sim.light import make_light

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from flowrt_sim.signals import AMBER, CROSSWALK_GROUPS, GREEN, GROUPS, RED, VEHICLE_GROUPS, SignalPlan
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+
 from flowrt_sim import CAMERAS, CLASSES, command
 from flowrt_sim.rig import pole_camera
 from flowrt_sim.signals import GREEN, LAMPS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.uri import SimOptions, parse
 

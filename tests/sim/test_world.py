@@ -8,6 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
+
 from flowrt_sim.conflicts import Conflicts
 from flowrt_sim.layout import Layout
 from flowrt_sim.route import route
@@ -15,7 +16,6 @@ from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.signals import RED, VEHICLE_GROUPS
 from flowrt_sim.truth import RULES, Referee
 from flowrt_sim.world import STEP_S, World
-
 from tests.sim.worlds import Run, footprint, run
 
 SEED = 5

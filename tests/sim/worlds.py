@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from flowrt_sim.actors import Vehicle
 from flowrt_sim.truth import Referee, Violation
 from flowrt_sim.world import World

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from flowrt_nodes._footprint import SIZES_M
-from flowrt_nodes._rule import Rule, SignalRule
-from flowrt_nodes.speed import Speed
 from harness import context, opened
 from numpy.typing import NDArray
 
 from flowrt import Homography, Line, Message, Scene, SignalState, Tracks, Violation, Zone
+from flowrt_nodes._footprint import SIZES_M
+from flowrt_nodes._rule import Rule, SignalRule
+from flowrt_nodes.speed import Speed
 
 LABELS = ("car", "truck", "bus", "bicycle", "pedestrian")
 PICTURE_PX = (1280, 720)

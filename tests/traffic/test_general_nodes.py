@@ -13,13 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flowrt_nodes.catch import Catch
-from flowrt_nodes.debug import Debug
-from flowrt_nodes.file_out import FileOut
-from flowrt_nodes.filter import Filter
-from flowrt_nodes.map import Map
-from flowrt_nodes.rate_limit import RateLimit
-from flowrt_nodes.timer import Timer
 from harness import context, feed, opened
 from traffic.street import START_S, tracks_of
 
@@ -27,6 +20,13 @@ from flowrt import Fault, Frame, Letter, Location, Record, RoadUser, Tick, Track
 from flowrt.clock import SystemClock
 from flowrt.messages import Message
 from flowrt.node import Retry
+from flowrt_nodes.catch import Catch
+from flowrt_nodes.debug import Debug
+from flowrt_nodes.file_out import FileOut
+from flowrt_nodes.filter import Filter
+from flowrt_nodes.map import Map
+from flowrt_nodes.rate_limit import RateLimit
+from flowrt_nodes.timer import Timer
 
 
 def violation(number: int = 1, severity: str = "high", time_s: float = START_S) -> Violation:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from flowrt_nodes.track import Track
 from harness import context, opened
 from traffic.street import LABELS, PICTURE_PX
 
 from flowrt import Detections
+from flowrt_nodes.track import Track
 
 
 def seen(time_s: float, boxes: list[list[float]]) -> Detections:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flowrt_nodes._spat import parse
 
 from flowrt.load import read
+from flowrt_nodes._spat import parse
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from flowrt_nodes.roi import Roi
-from flowrt_nodes.speed import Speed
 from harness import context, feed, opened
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +14,8 @@ from traffic.street import PICTURE_PX, START_S, Actor, Way, along, play, street,
 
 from flowrt import Homography, Line, Scene, Tracks, Zone, ZoneEvent
 from flowrt.messages import Message
+from flowrt_nodes.roi import Roi
+from flowrt_nodes.speed import Speed
 
 SQUARE = Scene(
     name="plain",

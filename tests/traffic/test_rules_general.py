@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from harness import context, opened
+from traffic.street import START_S, Actor, along, begun, judge, lights, play, street, tracks_of
+
+from flowrt import Frame, Scene
 from flowrt_nodes.violation import CelRule
 from flowrt_nodes.violation.illegal_turn import Ban, IllegalTurn
 from flowrt_nodes.violation.red_light import RedLight
 from flowrt_nodes.violation.speeding import Speeding
 from flowrt_nodes.violation.wrong_way import WrongWay
-from harness import context, opened
-from traffic.street import START_S, Actor, along, begun, judge, lights, play, street, tracks_of
-
-from flowrt import Frame, Scene
 
 BACKWARDS = along((0, -1.75, 5), (5, -1.75, 50))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play
+
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.jaywalking import Jaywalking
 from flowrt_nodes.violation.near_miss import NearMiss
-from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play
 
 WALK, CLEARANCE, DONT_WALK = "permissive-movement-allowed", "permissive-clearance", "stop-and-remain"
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
+
 from flowrt_nodes.violation.amber_acceleration import AmberAcceleration
 from flowrt_nodes.violation.red_light import RedLight
 from flowrt_nodes.violation.speeding import Speeding
 from flowrt_nodes.violation.stopped import Stopped
 from flowrt_nodes.violation.stopped_on_crosswalk import StoppedOnCrosswalk
 from flowrt_nodes.violation.wrong_way import WrongWay
-from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
 
 RED, AMBER, GREEN = "stop-and-remain", "permissive-clearance", "permissive-movement-allowed"
 

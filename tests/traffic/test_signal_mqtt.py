@@ -13,8 +13,6 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from flowrt_nodes._rule import SignalRule
-from flowrt_nodes.signal.mqtt import MqttSignal
 from paho.mqtt.enums import CallbackAPIVersion
 
 from flowrt import Message, Tracks, Violation
@@ -23,6 +21,8 @@ from flowrt.contract import Contract
 from flowrt.load import load
 from flowrt.replay import substitute
 from flowrt.runtime import Runtime
+from flowrt_nodes._rule import SignalRule
+from flowrt_nodes.signal.mqtt import MqttSignal
 from tests.delivery.outside import eventually
 from tests.harness import context, opened
 from tests.servers import Mosquitto, mosquitto

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flowrt_nodes._signals import SignalTimeline, normalised
-from flowrt_nodes._spat import SpatError, parse
-from flowrt_nodes.signal.fixed import FixedSignal, Stage
-from flowrt_nodes.signal.lamp import LampSignal
 from harness import context, opened
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrt import Frame, Lamp, Scene, SignalState
 from flowrt.messages import Message
+from flowrt_nodes._signals import SignalTimeline, normalised
+from flowrt_nodes._spat import SpatError, parse
+from flowrt_nodes.signal.fixed import FixedSignal, Stage
+from flowrt_nodes.signal.lamp import LampSignal
 
 RED, AMBER, GREEN = "stop-and-remain", "permissive-clearance", "permissive-movement-allowed"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from flowrt_nodes._lane_interval import movement_of
-from flowrt_nodes.speed import Speed
-from flowrt_nodes.traffic_flow import TrafficFlow
 from harness import context, opened
 from traffic.street import START_S, Actor, along, pixels, play, street, tracks_of
 
 from flowrt import LaneInterval, Line, Scene, Tracks
+from flowrt_nodes._lane_interval import movement_of
+from flowrt_nodes.speed import Speed
+from flowrt_nodes.traffic_flow import TrafficFlow
 
 
 def with_exit() -> Scene:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from flowrt_sim.scoring.average_precision import Found, Truth, average_precision, class_average_precision, pairwise_iou
 
 SQUARE = [0.0, 0.0, 10.0, 10.0]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
+
 from flowrt_sim import CLASSES
 from flowrt_sim.scoring.detector import Detector, examination, examine, score_detector, summarise
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from flowrt_sim import CLASSES
 from flowrt_sim.dataset import SHARING
 from flowrt_sim.scoring.average_precision import Found, Truth

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flowrt_nodes._cv import cv2
 from harness import context
 
 from flowrt.clock import SystemClock, VirtualClock
+from flowrt_nodes._cv import cv2
 
 
 @pytest.fixture

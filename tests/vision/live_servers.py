@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from flowrt_nodes._cv import cv2
 
 DEBIAN_PYTHON = "/usr/bin/python3"

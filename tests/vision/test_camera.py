@@ -10,11 +10,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import pytest
-from flowrt_nodes._cv import cv2
-from flowrt_nodes.camera import Camera, masked
 from harness import data_file, opened
 
 from flowrt import CameraStatus, Frame
+from flowrt_nodes._cv import cv2
+from flowrt_nodes.camera import Camera, masked
 
 
 def run(camera: Camera, where) -> tuple[list[Frame], list[CameraStatus]]:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tiny_models as models
-from flowrt_nodes.camera import Camera
-from flowrt_nodes.detect import Detect
 from harness import context, data_file, feed, opened
 
 from flowrt import Detections, Frame
 from flowrt.messages import VEHICLES
 from flowrt.node import Shared
+from flowrt_nodes.camera import Camera
+from flowrt_nodes.detect import Detect
 
 STRIDES = (8, 16, 32)
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from flowrt_nodes._grabber import NoAnswer, knock
-from flowrt_nodes.camera import Camera
 from harness import context, data_file, opened
 from live_servers import MjpegCamera, RtspServer, free_port, silent_camera
 
 from flowrt import CameraStatus, Frame, Message
 from flowrt.clock import SystemClock
+from flowrt_nodes._grabber import NoAnswer, knock
+from flowrt_nodes.camera import Camera
 
 PATIENCE_S = 60.0
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from flowrt_nodes.camera import Camera
-from flowrt_nodes.detect import Detect
-from flowrt_nodes.track import Track
 from harness import data_file, feed, opened
 from track_scenes import SCENES, Picture
 
 from flowrt import Detections, Frame, Tracks
+from flowrt_nodes.camera import Camera
+from flowrt_nodes.detect import Detect
+from flowrt_nodes.track import Track
 
 LABELS = ("car", "truck", "person")
 

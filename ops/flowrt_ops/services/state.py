@@ -18,8 +18,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from flowrt_nodes._service_checks import Target, check
 
+from flowrt_nodes._service_checks import Target, check
 from flowrt_ops.dashboards.query import LIVE, LONG
 from flowrt_ops.influx import DATABASES, Reader, Refused
 from flowrt_ops.services.home import Home
