@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -30,7 +31,7 @@ class Speeding(Rule):
     lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
     limit_kmh: Annotated[float, setting("Limit where a lane names none; 0 for none.", ge=0, le=300)] = 50.0
     tolerance_kmh: Annotated[float, setting("Added to the limit.", ge=0, le=50)] = 5.0
-    section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 25.0
+    section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 20.0
     max_sigma_kmh: Annotated[float, setting("Speeds less certain than this don't count.", gt=0, le=50)] = 10.0
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -86,7 +87,7 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         section = self._section(self._history.of(tracks.camera_id, track_id, since_s))
         if len(section) < FEWEST:
             return None
-        median = float(np.median([sample.speed_kmh for sample in section]))
+        median = float(np.median(_speeds_kmh(section)))
         if median <= limit_kmh + self.tolerance_kmh:
             return None
         over = median - limit_kmh
@@ -110,11 +111,20 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
 
     def _section(self, samples: list[Sample]) -> list[Sample]:
         """The readings of the last `section_m`; none where the track is not that long yet."""
-        known = [s for s in samples if s.speed_kmh == s.speed_kmh and s.speed_sigma_kmh <= self.max_sigma_kmh]
-        if not known:
+        if not samples:
             return []
-        last = known[-1]
-        for i in range(len(known) - 2, -1, -1):
-            if np.hypot(last.x_m - known[i].x_m, last.y_m - known[i].y_m) >= self.section_m:
-                return known[i:]
+        last = samples[-1]
+        for i in range(len(samples) - 2, -1, -1):
+            if np.hypot(last.x_m - samples[i].x_m, last.y_m - samples[i].y_m) >= self.section_m:
+                return samples[i:]
         return []
+
+
+def _speeds_kmh(section: list[Sample]) -> list[float]:
+    """The readings; the first pictures of a track have none, there it is the way to the next picture over its time."""
+    found = []
+    for sample, after in pairwise(section):
+        way_m = float(np.hypot(after.x_m - sample.x_m, after.y_m - sample.y_m))
+        slope_kmh = 3.6 * way_m / max(after.time_s - sample.time_s, 1e-3)
+        found.append(sample.speed_kmh if sample.speed_kmh == sample.speed_kmh else slope_kmh)
+    return [*found, section[-1].speed_kmh]
