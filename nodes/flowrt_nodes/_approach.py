@@ -13,6 +13,7 @@ import numpy as np
 from flowrt import CheckView, Complaint, Line, Scene, Tracks
 from flowrt_nodes._footprint import sizes_m
 from flowrt_nodes._geometry import Array, LineSet, Mask
+from flowrt_nodes._once import once_here
 from flowrt_nodes._view import View
 
 SIDE_ROOM = 0.12
@@ -52,6 +53,7 @@ class Approaches:
     def __len__(self) -> int:
         return len(self.lines)
 
+    @once_here
     def place(self, tracks: Tracks) -> tuple[Array, Array]:
         """(N, L) metres that each front is past each line, negative before it; (N, L) share along the line, 0 to 1."""
         count = len(self)

@@ -28,6 +28,7 @@ class LineWatch:
 
     def __init__(self, lines: LineSet) -> None:
         self.lines = lines
+        self._begun = False
 
     def columns(self) -> dict[str, Column]:
         """What it remembers of each track, for the node's `TrackTable`."""
@@ -35,6 +36,8 @@ class LineWatch:
         return {
             "point": (np.float64, (2,), np.nan),
             "point_s": (np.float64, (), np.nan),
+            "side": (np.float64, (count,), np.nan),
+            "along": (np.float64, (count,), np.nan),
             "pending": (np.int8, (count,), 0),
             "pending_s": (np.float64, (count,), np.nan),
         }
@@ -45,16 +48,23 @@ class LineWatch:
         """points: (N, 2). clear: (N,) how far from a line a point counts as beyond it, in the points' unit."""
         if not len(self.lines) or not len(rows):
             return []
-        before, before_s = table["point"][rows], table["point_s"][rows]
-        crossed, when = self.lines.crossings(before, points)
+        if not self._begun:  # where everybody was is known of other lines, if of any
+            self._begun = True
+            table["side"][:], table["along"][:] = self.lines.place(table["point"])
+        side0 = table["side"].take(rows, axis=0)
+        along0, before_s = table["along"].take(rows, axis=0), table["point_s"].take(rows)
+        side, along = self.lines.place(points)
         table["point"][rows], table["point_s"][rows] = points, time_s
-        pending = table["pending"][rows]
-        if not crossed.any() and not pending.any():
+        table["side"][rows], table["along"][rows] = side, along
+        pending = table["pending"].take(rows, axis=0)
+        if not np.count_nonzero((side0 > 0) != (side > 0)) and not np.count_nonzero(pending):
+            return []
+        crossed, when = self.lines.crossed(side0, along0, side, along)
+        if not np.count_nonzero(crossed) and not np.count_nonzero(pending):
             return []
         pending = np.clip(pending + crossed, -1, 1)
         fresh = (before_s[:, None] + when * (time_s - before_s[:, None])) * np.ones(crossed.shape)
-        pending_s = np.where(crossed != 0, fresh, table["pending_s"][rows])
-        side = self.lines.place(points)[0]
+        pending_s = np.where(crossed != 0, fresh, table["pending_s"].take(rows, axis=0))
         beyond = np.abs(side) > clear[:, None]
         done = beyond & (pending == np.sign(side)) & (pending != 0)
         found = [

@@ -81,27 +81,31 @@ class LineSet:
         """lines: L arrays (2, 2). reach: both ends are drawn out by this share of the length."""
         ends = np.asarray(list(lines), float).reshape(-1, 2, 2)
         along = ends[:, 1] - ends[:, 0]
-        self._start, self._along = ends[:, 0], along
-        self._length2 = np.maximum((along**2).sum(axis=1), 1e-12)
-        self._reach = reach
+        length2 = np.maximum((along**2).sum(axis=1), 1e-12)
+        across = np.column_stack((-along[:, 1], along[:, 0])) / np.sqrt(length2)[:, None]
+        along = along / length2[:, None]
+        self._count, self._reach = len(ends), reach
+        # One product gives both: side and share are linear in the point.
+        self._axes = np.concatenate((across, along)).T.copy()
+        self._origin = np.concatenate(((across * ends[:, 0]).sum(axis=1), (along * ends[:, 0]).sum(axis=1)))
 
     def __len__(self) -> int:
-        return len(self._start)
+        return self._count
 
     def place(self, points: ArrayLike) -> tuple[Array, Array]:
         """(N, L) distance of points (N, 2) from each line, positive on its right, and (N, L) share along it, 0 to 1."""
-        offset = np.asarray(points, float)[:, None, :] - self._start
-        x, y = self._along[:, 0], self._along[:, 1]
-        side = (x * offset[..., 1] - y * offset[..., 0]) / np.sqrt(self._length2)
-        return side, (offset[..., 0] * x + offset[..., 1] * y) / self._length2
+        both = np.asarray(points, float) @ self._axes - self._origin
+        return both[:, : self._count], both[:, self._count :]
 
     def crossings(self, before: ArrayLike, after: ArrayLike) -> tuple[NDArray[np.int8], Array]:
         """Who crossed what between two pictures: (N, L) 1 forward, -1 backward, 0 not; and (N, L) when, as a share of the way.
 
         before, after: (N, 2). Rows with NaN cross nothing. A point that lands on the line crosses when it leaves it.
         """
-        side0, along0 = self.place(before)
-        side1, along1 = self.place(after)
+        return self.crossed(*self.place(before), *self.place(after))
+
+    def crossed(self, side0: Array, along0: Array, side1: Array, along1: Array) -> tuple[NDArray[np.int8], Array]:
+        """The same, from what `place` says of the points before and after."""
         gap = side0 - side1
         with np.errstate(divide="ignore", invalid="ignore"):
             when = np.where(gap == 0, 0.0, side0 / gap)

@@ -9,6 +9,7 @@ import numpy as np
 
 from flowrt import Tracks
 from flowrt_nodes._events import known
+from flowrt_nodes._once import once
 
 
 class Sample(NamedTuple):
@@ -23,6 +24,12 @@ class Sample(NamedTuple):
     speed_sigma_kmh: float
 
 
+@once
+def without_picture(tracks: Tracks) -> Tracks:
+    """The same tracks, not holding on to the picture: one copy for all who remember them."""
+    return tracks.replace(frame=None)
+
+
 class History:
     """The last `keep_s` seconds of tracks, without their pictures; at most 1,000 messages."""
 
@@ -32,9 +39,10 @@ class History:
 
     def add(self, tracks: Tracks) -> None:
         """Remember a picture's tracks."""
-        self._past.append(tracks if tracks.frame is None else tracks.replace(frame=None))
-        while self._past and self._past[0].time_s < tracks.time_s - self.keep_s:
-            self._past.popleft()
+        past, oldest_s = self._past, tracks.time_s - self.keep_s
+        past.append(tracks if tracks.frame is None else without_picture(tracks))
+        while past[0].time_s < oldest_s:
+            past.popleft()
 
     def of(self, camera_id: str, track_id: int, since_s: float) -> list[Sample]:
         """One track's samples from `since_s` on, oldest first."""

@@ -31,15 +31,10 @@ class Lanes:
         """(N, Z): who stands in which lane."""
         return self.view.in_zones(tracks, self.names, self._polygons)
 
-    def against(self, velocity: Array) -> Array:
-        """(N, Z): cosine of the angle between velocities (N, 2) and each lane's direction; NaN for those who stand.
-
-        velocity: as `View.velocity_m_s` gives it. Every lane must have a heading.
-        """
+    def along_m_s(self, tracks: Tracks) -> Array:
+        """(N, Z): how fast each moves in each lane's direction, negative against it. Every lane must have a heading."""
         headings = self.headings_m if self.view.metric else self.headings_px
-        pace = np.hypot(velocity[:, 0], velocity[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((velocity @ headings.T) / pace[:, None], np.float64)
+        return np.asarray(self.view.velocity_m_s(tracks) @ headings.T, np.float64)
 
 
 def lanes_of(scene: Scene, names: Sequence[str], *, with_heading: bool = False) -> list[Zone]:

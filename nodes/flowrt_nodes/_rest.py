@@ -27,16 +27,16 @@ def resting_since(
     At rest: within `radius_m` of where it was, and, where the speed is known, slower than `slower_than_kmh`.
     Without a homography, metres come from the box's height and the usual height of the class.
     """
-    if view.metric:
-        places, scale = view.ground_m(tracks), np.ones(len(tracks))
-    else:
-        height = np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
-        places, scale = np.asarray(tracks.ground_px, np.float64), sizes_m(tracks)[:, 2] / height
-    off = places - table["rest_at"][rows]
-    away = np.hypot(off[:, 0], off[:, 1]) * scale
+    places = view.ground_m(tracks) if view.metric else np.asarray(tracks.ground_px, np.float64)
+    off = places - table["rest_at"].take(rows, axis=0)
+    away = np.hypot(off[:, 0], off[:, 1])
+    if not view.metric:
+        away = away * sizes_m(tracks)[:, 2] / np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
     speed: Any = tracks.speed_kmh
     moved = ~(away <= radius_m) | (speed > slower_than_kmh)
-    table["rest_at"][rows] = np.where(moved[:, None], places, table["rest_at"][rows])
-    since_s = np.where(moved, tracks.time_s, table["rest_since_s"][rows])
-    table["rest_since_s"][rows] = since_s
-    return np.where(moved, np.nan, since_s)
+    gone = np.flatnonzero(moved)
+    there = rows.take(gone)
+    table["rest_at"][there], table["rest_since_s"][there] = places.take(gone, axis=0), tracks.time_s
+    since_s = table["rest_since_s"].take(rows)
+    since_s[gone] = np.nan
+    return since_s

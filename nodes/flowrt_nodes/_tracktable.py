@@ -76,9 +76,7 @@ class TrackTable:
         """Tracks of a camera last seen before `since_s`: key, row, and when they were last seen."""
         self._note_seen()
         seen_s = self._seen_s.tolist()
-        return [
-            (key, row, seen_s[row]) for key, row in self._row.items() if seen_s[row] < since_s and key[0] == camera
-        ]
+        return [(key, row, seen_s[row]) for key, row in self._row.items() if seen_s[row] < since_s and key[0] == camera]
 
     def _note_seen(self) -> None:
         """Write down when the tracks of the last picture were seen; while the same ones are seen, it can wait."""

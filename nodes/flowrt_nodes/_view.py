@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowrt import Complaint, Objects, Scene, Tracks, Zone
 from flowrt_nodes._footprint import Viewpoint, sizes_m
@@ -78,6 +79,12 @@ class View:
             rough = np.einsum("nij,nj->ni", jacobian(self.viewpoint.to_ground, tracks.ground_px), seen)
         return np.where(missing[:, None], rough, known)
 
+    @once_here
+    def pace_m_s(self, tracks: Tracks) -> Array:
+        """(N,): how fast each moves, as `velocity_m_s` says."""
+        velocity = self.velocity_m_s(tracks)
+        return np.hypot(velocity[:, 0], velocity[:, 1])
+
     def metres(self, points_px: Iterable[tuple[float, float]]) -> Array:
         """(K, 2): ground points of picture points. Needs a homography."""
         assert self.viewpoint is not None
@@ -106,8 +113,9 @@ class View:
 
     def in_zones(self, tracks: Tracks, names: list[str], polygons: PolygonSet) -> Mask:
         """(N, Z): who stands in the named zones; as `roi` upstream says where it looked at them, else by `polygons`."""
-        if names and all(name in tracks.zones for name in names):
-            return tracks.in_zone[:, [tracks.zones.index(name) for name in names]]
+        columns = _columns(tracks.zones, tuple(names))
+        if columns is not None:
+            return tracks.in_zone.take(columns, axis=1)
         return polygons.contains(self.standing_px(tracks))
 
     def front_px(self, tracks: Tracks, heading_m: Array) -> Array:
@@ -123,6 +131,14 @@ class View:
     def front_m(self, tracks: Tracks, heading_m: Array) -> Array:
         """(N, 2): the middle of each object's front on the ground: half a usual length ahead of its middle."""
         return np.asarray(self.ground_m(tracks) + 0.5 * sizes_m(tracks)[:, :1] * heading_m)
+
+
+@lru_cache(maxsize=256)
+def _columns(zones: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.int64] | None:
+    """Where the named zones stand among those that were looked at; None where one of them, or nothing, was."""
+    if not names or not set(names) <= set(zones):
+        return None
+    return np.array([zones.index(name) for name in names])
 
 
 class Views:

@@ -90,16 +90,16 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         time_s = tracks.time_s
         rows, _ = table.rows(tracks)
         past, along = self._approaches.place(tracks)
-        before, before_s = table["past_m"][rows], table["seen_s"][rows]
+        before, before_s = table["past_m"].take(rows, axis=0), table["seen_s"].take(rows)
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.clip(-before / (past - before), 0, 1)
+            share = np.minimum(np.maximum(-before / (past - before), 0.0), 1.0)
             on_line_s = before_s[:, None] + share * (time_s - before_s[:, None])
         stepped_over = (before <= 0) & (past > 0)
-        was_before = table["was_before"][rows] | (past < 0)
-        crossed_s = np.where(stepped_over, on_line_s, table["crossed_s"][rows])
+        was_before = table["was_before"].take(rows, axis=0) | (past < 0)
+        crossed_s = np.where(stepped_over, on_line_s, table["crossed_s"].take(rows, axis=0))
         vehicles = tracks.of_class(VEHICLES)[:, None]
         beyond = past > self.beyond_m
-        beyond_s = np.where(beyond, np.fmin(table["beyond_s"][rows], time_s), np.nan)
+        beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
         lasting = beyond & ((time_s - beyond_s >= LASTING_S) | (past > 3 * self.beyond_m))
         done = was_before & lasting & ~np.isnan(crossed_s)
         hits = done & vehicles & self._approaches.beside(along)

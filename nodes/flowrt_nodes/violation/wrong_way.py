@@ -48,12 +48,14 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
 
     def prepare(self, view: View) -> None:
         self._lanes = Lanes(view, self.lanes, with_heading=True)
+        self._cosine = float(np.cos(np.radians(self.angle_deg)))
         self.table(
             {
                 "begin_s": (np.float64, (), np.nan),
                 "last_s": (np.float64, (), -np.inf),
                 "way_m": (np.float64, (), 0.0),
-            }
+            },
+            forget_after_s=max(10.0, 2 * self.end_after_s),
         )
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
@@ -62,16 +64,16 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
         if not len(tracks) or not len(self._lanes):
             return
         inside = self._lanes.inside(tracks)
-        velocity = view.velocity_m_s(tracks)
-        pace = np.hypot(velocity[:, 0], velocity[:, 1])
-        along = self._lanes.against(velocity)
-        opposing = inside & (along < np.cos(np.radians(self.angle_deg)))
+        along, pace = self._lanes.along_m_s(tracks), view.pace_m_s(tracks)
+        opposing = inside & (along < (pace * self._cosine)[:, None])
+        if not np.count_nonzero(opposing):
+            return
         lawful = (inside & (along > 0)).any(axis=1)
         wrong = opposing.any(axis=1) & np.logical_not(lawful) & (pace > self.slower_m_s) & tracks.of_class(VEHICLES)
+        if not np.count_nonzero(wrong):
+            return
         rows, _ = table.rows(tracks)
         last_s, begin_s = table["last_s"][rows], table["begin_s"][rows]
-        if not wrong.any():
-            return
         goes_on = tracks.time_s - last_s <= max(FLICKER_S, self.end_after_s)
         begin_s = np.where(goes_on & ~np.isnan(begin_s), begin_s, tracks.time_s)
         step_m = pace * np.where(goes_on, tracks.time_s - last_s, 0.0)
@@ -81,7 +83,8 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
         table["way_m"][offenders] = way_m[wrong]
         for row in np.flatnonzero(wrong & (way_m >= self.distance_m)).tolist():
             lane = self._lanes.names[int(np.argmax(opposing[row]))]
-            angle = float(np.degrees(np.arccos(np.clip(along[row, int(np.argmax(opposing[row]))], -1, 1))))
+            cosine = along[row, int(np.argmax(opposing[row]))] / pace[row]
+            angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
             yield Finding(
                 row=row,
                 since_s=float(begin_s[row]),
