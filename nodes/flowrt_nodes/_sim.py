@@ -1,11 +1,21 @@
-"""One time for everything that shows the same simulated intersection: its cameras and its signals begin together."""
+"""What cameras and signals of the simulated intersection have in common: their address, and one time, since they begin together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from flowrt import Context
+from flowrt import Complaint, Context
+
+
+def check_address(uri: str) -> Iterable[Complaint]:
+    """What is wrong with the setting `uri`, without the renderer behind it."""
+    from flowrt_sim.uri import parse
+
+    try:
+        parse(uri)
+    except ValueError as error:
+        yield Complaint(("uri",), str(error), "see docs/simulation.md for the parameters")
 
 
 @contextmanager

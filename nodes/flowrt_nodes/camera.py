@@ -21,7 +21,7 @@ from flowrt.messages import Image, Position
 from flowrt.node import CheckView
 from flowrt.problem import did_you_mean
 from flowrt_nodes._camera_meter import Meter, Thinner
-from flowrt_nodes._sim import epoch_s
+from flowrt_nodes._sim import check_address, epoch_s
 
 if TYPE_CHECKING:
     import cv2
@@ -117,7 +117,7 @@ north_camera:
         elif self._kind == "file":
             yield from _check_file(uri, view.folder)
         elif self._kind == "sim":
-            yield from _check_simulation(uri)
+            yield from check_address(uri)
 
     def open(self, context: Context) -> None:
         self._clip: Clip | None = None
@@ -348,15 +348,6 @@ def _time_of(text: str) -> float | None:
     except ValueError:
         return None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-
-
-def _check_simulation(uri: str) -> Iterable[Complaint]:
-    from flowrt_sim.uri import parse
-
-    try:
-        parse(uri)
-    except ValueError as error:
-        yield Complaint(("uri",), str(error), "see docs/simulation.md for the parameters")
 
 
 def _check_file(uri: str, folder: Path) -> Iterable[Complaint]:

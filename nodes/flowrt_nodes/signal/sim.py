@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar
 
 from flowrt import CheckView, Complaint, SignalState, Source, setting
-from flowrt_nodes._sim import epoch_s
+from flowrt_nodes._sim import check_address, epoch_s
 
 
 class SimSignal(Source):
@@ -25,12 +25,7 @@ class SimSignal(Source):
     example: ClassVar[str] = 'signals: {type: signal.sim, uri: "sim://four-way?seed=7"}\n'
 
     def check(self, view: CheckView) -> Iterable[Complaint]:
-        from flowrt_sim.uri import parse
-
-        try:
-            parse(self.uri)
-        except ValueError as error:
-            yield Complaint(("uri",), str(error), "see docs/simulation.md for the parameters")
+        return check_address(self.uri)
 
     def signals(self) -> Iterable[str]:
         from flowrt_sim.signals import GROUPS
