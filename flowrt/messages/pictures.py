@@ -175,7 +175,9 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
 
     def __getitem__(self, rows: NDArray[Any]) -> Self:
         """The same picture with only the rows of a mask (N,) or index array."""
-        return msgspec.structs.replace(self, **{name: getattr(self, name)[rows] for name in _TRACK_COLUMNS})
+        chosen = rows.nonzero()[0] if rows.dtype == bool else rows
+        columns = {name: getattr(self, name).take(chosen, axis=0) for name in _TRACK_COLUMNS}
+        return msgspec.structs.replace(self, **columns)
 
     def replace(self, **columns: Any) -> Self:
         """The same picture with some columns exchanged."""

@@ -25,6 +25,12 @@ class Sample(NamedTuple):
 
 
 @once
+def row_by_id(tracks: Tracks) -> dict[int, int]:
+    """In which row each track stands."""
+    return {track: row for row, track in enumerate(tracks.track_id.tolist())}
+
+
+@once
 def without_picture(tracks: Tracks) -> Tracks:
     """The same tracks, not holding on to the picture: one copy for all who remember them."""
     return tracks.replace(frame=None)
@@ -52,10 +58,9 @@ class History:
                 break
             if tracks.camera_id != camera_id:
                 continue
-            rows = np.flatnonzero(tracks.track_id == track_id)
-            if not len(rows):
+            row = row_by_id(tracks).get(track_id)
+            if row is None:
                 continue
-            row = int(rows[0])
             x0, _, x1, y1 = tracks.boxes_px[row].tolist()
             x_m, y_m = tracks.ground_m[row].tolist()
             speed, sigma = float(tracks.speed_kmh[row]), float(tracks.speed_sigma_kmh[row])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -49,6 +50,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         self._views = Views(context.scene)
         self._table: TrackTable | None = None
         self._names: list[str] = []
+        self._undecided = True
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         if changed & {"scene", "zones", "lines", "lost_s"}:
@@ -66,12 +68,15 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         raw = self._inside(tracks, points)
         inside, since_s, flipped = self._debounce(table, rows, raw, tracks.time_s)
         result = self._filled(tracks, inside, since_s)
-        yield result if self.keep == "all" else result[np.any(inside | raw, axis=1)]
-        table["box"][rows] = tracks.boxes_px
-        table["about"][rows, 0], table["about"][rows, 1] = tracks.confidence, tracks.speed_kmh
-        table["ground_m"][rows] = tracks.ground_m
-        table["label"][rows] = np.array(tracks.labels or ("",), object)[tracks.class_id]
-        if flipped.any():
+        if self.keep == "inside":
+            there = np.flatnonzero((inside | raw).any(axis=1))
+            result = result if len(there) == len(rows) else result[there]
+        yield result
+        last = np.empty((len(rows), 8), np.float32)
+        last[:, :4], last[:, 4:6] = tracks.boxes_px, tracks.ground_m
+        last[:, 6], last[:, 7] = tracks.confidence, tracks.speed_kmh
+        table["last"][rows], table["label"][rows] = last, _words(tracks.labels).take(tracks.class_id)
+        if flipped is not None:
             yield from self._changes(tracks, rows, inside, flipped)
         if self.dwell_s:
             yield from self._dwellers(tracks, rows, inside)
@@ -97,7 +102,8 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         old = self._table.export() if self._table is not None else None
         if inherited is not None:
             before, old = inherited["names"], inherited["table"]
-        self._names, self._polygons = names, view.polygons(names)
+        self._names, self._zone_names, self._polygons = names, tuple(names), view.polygons(names)
+        self._undecided = True
         self._line_names = self.lines or list(scene.lines)
         self._scene = scene
         self._watch = LineWatch(LineSet([scene.lines[name].points for name in self._line_names]))
@@ -108,9 +114,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             since_s=(np.float64, count, np.nan),
             changing_s=(np.float64, count, np.nan),
             told=(bool, count, False),
-            box=(np.float32, (4,), 0),
-            about=(np.float32, (2,), np.nan),
-            ground_m=(np.float32, (2,), np.nan),
+            last=(np.float32, (8,), np.nan),
             label=(object, (), ""),
             **self._watch.columns(),
         )
@@ -131,12 +135,22 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             return self._polygons.contains((boxes[:, :2] + boxes[:, 2:]) / 2)
         return np.asarray(self._polygons.share(boxes) >= self.min_overlap)
 
-    def _debounce(self, table: TrackTable, rows: Any, raw: Mask, time_s: float) -> tuple[Mask, Array, Mask]:
-        """(N, Z) each: who is inside, since when, and whose membership changed with this picture."""
-        inside, since_s, changing_s = table["inside"][rows], table["since_s"][rows], table["changing_s"][rows]
+    def _debounce(self, table: TrackTable, rows: Any, raw: Mask, time_s: float) -> tuple[Mask, Array, Mask | None]:
+        """(N, Z) each: who is inside, since when, and whose membership changed with this picture; None where nobody's did."""
+        inside, since_s = table["inside"].take(rows, axis=0), table["since_s"].take(rows, axis=0)
         differs = raw != inside
+        if not np.count_nonzero(differs):
+            if self._undecided:
+                table["changing_s"][rows] = np.nan
+                self._undecided = not np.isnan(table["changing_s"]).all()
+            return inside, np.where(inside, since_s, np.nan), None
+        changing_s = table["changing_s"].take(rows, axis=0)
         changing_s = np.where(differs, np.where(np.isnan(changing_s), time_s, changing_s), np.nan)
         flipped = differs & (time_s - changing_s >= self.debounce_s - 1e-6)
+        self._undecided = True
+        if not np.count_nonzero(flipped):
+            table["changing_s"][rows] = changing_s
+            return inside, np.where(inside, since_s, np.nan), None
         inside = inside ^ flipped
         self._left_s = np.where(flipped & ~inside, changing_s - since_s, np.nan)
         since_s = np.where(flipped, changing_s, since_s)
@@ -147,7 +161,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
 
     def _filled(self, tracks: Tracks, inside: Mask, since_s: Array) -> Tracks:
         if not tracks.zones:
-            return tracks.replace(zones=tuple(self._names), in_zone=inside, zone_since_s=since_s)
+            return tracks.replace(zones=self._zone_names, in_zone=inside, zone_since_s=since_s)
         others = [i for i, name in enumerate(tracks.zones) if name not in self._names]
         return tracks.replace(
             zones=(*(tracks.zones[i] for i in others), *self._names),
@@ -217,15 +231,16 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             inside = table["inside"][row]
             if not inside.any():
                 continue
-            box = tuple(round(float(edge), 1) for edge in table["box"][row])
+            edges = table["last"][row].tolist()
+            box = tuple(round(edge, 1) for edge in edges[:4])
             who = RoadUser(
                 track_id=key[1],
                 label=str(table["label"][row]),
-                confidence=round(float(table["about"][row, 0]), 3),
+                confidence=round(edges[6], 3),
                 box_px=(box[0], box[1], box[2], box[3]),
-                speed_kmh=known(table["about"][row, 1]),
+                speed_kmh=known(edges[7]),
             )
-            x_m, y_m = (known(metre) for metre in table["ground_m"][row])
+            x_m, y_m = known(edges[4]), known(edges[5])
             where = Location(x_px=round((box[0] + box[2]) / 2, 1), y_px=box[3], x_m=x_m, y_m=y_m)
             for z in np.flatnonzero(inside).tolist():
                 inside[z] = False
@@ -260,3 +275,9 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             direction=declared.direction,
             object_count=count,
         )
+
+
+@lru_cache(maxsize=64)
+def _words(labels: tuple[str, ...]) -> Any:
+    """The class names of a model as an array, to look up those of many objects at once."""
+    return np.array(labels or ("",), object)

@@ -196,15 +196,15 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         if len(tracks):
             rows, _ = table.rows(tracks)
             cut = cut_off(tracks)
-            back = rows[table["cut"][rows] & ~cut]  # from the border, perhaps another one than left there
+            back = rows[table["cut"].take(rows) & ~cut]  # from the border, perhaps another one than left there
             table["counted"][back], table["entry"][back] = False, -1
             table["cut"][rows] = cut
             points = view.standing_px(tracks)
             vehicles = tracks.of_class(VEHICLES)
             inside = self._lanes.inside(tracks) & vehicles[:, None]
             somewhere = inside.any(axis=1)
-            table["lane"][rows] = np.where(somewhere, inside.argmax(axis=1), table["lane"][rows])
-            table["lane_s"][rows] = np.where(somewhere, tracks.time_s, table["lane_s"][rows])
+            there = rows[somewhere]
+            table["lane"][there], table["lane_s"][there] = inside.argmax(axis=1)[somewhere], tracks.time_s
             clear = np.maximum(0.04 * (tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1]), 1.0).astype(float)
             for found in self._watch.update(table, rows, points, tracks.time_s, clear):
                 if vehicles[found.row]:
@@ -253,8 +253,10 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         """Count those who settled in lanes without a counting line."""
         table = self._table
         assert table is not None
-        since_s = table["inside_s"][rows]
-        since_s = np.where(inside, np.where(np.isnan(since_s), tracks.time_s, since_s), np.nan)
+        if None not in self._line_of:
+            return
+        since_s = table["inside_s"].take(rows, axis=0)
+        since_s = np.where(inside, np.fmin(since_s, tracks.time_s), np.nan)
         table["inside_s"][rows] = since_s
         for lane, line in enumerate(self._line_of):
             if line is not None:
@@ -279,17 +281,25 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
     def _occupy(self, tracks: Tracks, view: View, inside: Mask, on_line: Mask, elapsed_s: float) -> None:
         table = self._table
         assert table is not None
-        lane_of = table["lane"][table.rows(tracks)[0]] if len(tracks) else np.zeros(0, np.int64)
-        slow = (tracks.speed_kmh < self.queue_kmh) if len(tracks) else np.zeros(0, bool)
+        occupied: set[int] = set()
+        waiting = np.zeros((0, len(self._lanes)), bool)
+        queues: set[int] = set()
+        if len(tracks):
+            lane_of = table["lane"].take(table.rows(tracks)[0])
+            standing = [(int(lane_of[row]), int(line)) for row, line in zip(*on_line.nonzero(), strict=True)]
+            occupied = {lane for lane, line in standing if lane >= 0 and self._line_of[lane] == line}
+            waiting = inside & (tracks.speed_kmh < self.queue_kmh)[:, None]
+            queues = set(waiting.nonzero()[1].tolist()) if view.metric else queues
+            if None in self._line_of:
+                occupied |= {lane for lane in inside.nonzero()[1].tolist() if self._line_of[lane] is None}
         for lane, line in enumerate(self._line_of):
             count = self._lane_count(lane)
             count.watched_s += elapsed_s
-            occupied = inside[:, lane] if line is None else on_line[:, line] & (lane_of == lane)
-            if occupied.any():
+            if lane in occupied:
                 count.occupied_s += elapsed_s
-            waiting = inside[:, lane] & slow
-            if line is not None and view.metric and waiting.any():
-                self._queue(count, view.ground_m(tracks)[waiting], sizes_m(tracks)[waiting, 0], line)
+            if line is not None and lane in queues:
+                some = waiting[:, lane]
+                self._queue(count, view.ground_m(tracks)[some], sizes_m(tracks)[some, 0], line)
 
     def _queue(self, count: LaneCount, places: Array, lengths: Array, line: int) -> None:
         """Join slow vehicles to the line, the nearest first."""

@@ -60,9 +60,9 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         places, scale = self._ways.places(some)
         depth = self._ways.crosswalk_depth_m(places, scale)
         stepped_s = self._ways.stepped_onto(table, rows, depth, tracks.time_s, self.kerb_m)
-        near_crosswalk = (depth > -self.beside_m).any(axis=1)
-        outside = self._ways.on_road(places, scale, self.kerb_m) & ~near_crosswalk
-        for i in np.flatnonzero(outside).tolist():
+        away = np.flatnonzero(~(depth > -self.beside_m).any(axis=1))
+        outside = away[self._ways.on_road(places[away], scale[away], self.kerb_m)] if len(away) else away
+        for i in outside.tolist():
             yield Finding(row=int(walkers[i]), roi_id="carriageway", description="on the road outside a crosswalk")
         yield from self._against_signal(walkers, stepped_s, tracks.time_s)
 

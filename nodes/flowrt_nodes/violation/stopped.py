@@ -78,6 +78,9 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
         if not standing.any():
             return
         inside = view.in_zones(tracks, self._names, self._polygons)
+        if not np.count_nonzero(standing & inside.any(axis=1)):
+            table["counted_s"][rows] = 0.0
+            return
         excused = self._at_red(tracks)
         counts = standing & (inside & ~excused[None, :]).any(axis=1) & ~self._in_queue(tracks, view, standing, inside)
         before_s = table["counted_s"][rows]

@@ -71,7 +71,7 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
             phase = self.phase(self._approaches.signals[line], tracks.time_s)
             if phase is None or phase.state not in RED:
                 continue
-            on_it = resting & self._on(tracks, view, zone, line)
+            on_it = self._on(tracks, view, zone, line, resting)
             for row in np.flatnonzero(on_it).tolist():
                 began_s = max(float(since_s[row]), phase.since_s)
                 if tracks.time_s - began_s < self.hold_s - 1e-6:
@@ -85,16 +85,18 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
                     description=f"stands on {self._names[zone]} at red",
                 )
 
-    def _on(self, tracks: Tracks, view: View, zone: int, line: int) -> Mask:
-        """(N,): who of this approach reaches onto the crosswalk with front, middle or rear."""
+    def _on(self, tracks: Tracks, view: View, zone: int, line: int, resting: Mask) -> Mask:
+        """(N,): who rests, is of this approach, and reaches onto the crosswalk with front, middle or rear."""
         normal = self._approaches.normals[line]
         past, along = self._approaches.place(tracks)
-        came = (past[:, line] > 0) & (along[:, line] > -0.3) & (along[:, line] < 1.3)
+        came = resting & (past[:, line] > 0) & (along[:, line] > -0.3) & (along[:, line] < 1.3)
         if not view.metric:
             return np.asarray(came & self._polygons.contains(tracks.ground_px)[:, zone])
         headings = heading_vectors(tracks)
         known = ~np.isnan(headings[:, 0])
         came &= np.where(known, headings @ normal > 0.5, True)
+        if not np.count_nonzero(came):
+            return came
         middle, length = view.ground_m(tracks), sizes_m(tracks)[:, :1]
         on_it = np.zeros(len(tracks), bool)
         for share in (0.5, 0.25, 0.0, -0.25, -0.5):
