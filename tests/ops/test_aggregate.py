@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import context, opened
+from msgspec import structs
 
 from flowrt import (
     Aggregate,
@@ -17,6 +18,7 @@ from flowrt import (
     Violation,
     ViolationCount,
 )
+from flowrt.contract import Contract
 from flowrt_nodes.aggregate import Aggregates
 
 HOUR = 1_700_000_000.0 // 3600 * 3600
@@ -148,3 +150,18 @@ def test_memory_goes_over_to_a_successor(tmp_path: Path) -> None:
         (hour,) = new.finish()
     assert isinstance(hour, ViolationCount)
     assert hour.count == 2
+
+
+def test_lanes_of_one_name_at_two_cameras_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    """InfluxDB keeps one point of a series and a time, so what tells them apart must be among the tags."""
+    contract = Contract.load()
+    north, east = (
+        structs.replace(lane(HOUR + 60.0, 3, 40.0), camera_id=leg, camera_position=leg) for leg in ("north", "east")
+    )
+    with opened(Aggregates(), context(tmp_path)) as node:
+        totals = [*node.process(north), *node.process(east), *node.finish()]
+    assert len(totals) == 2
+    for messages in ((north, east), totals):
+        lines = [line for message in messages for line in contract.lines(message, "main-and-5th")]
+        series = [line.partition(b" ")[0] for line in lines]
+        assert len(set(series)) == len(series)

@@ -199,31 +199,6 @@ def distribution(title: str, about: str, *queries: Query, size: Size = (12, 8), 
     return _panel("histogram", title, about, queries, size, options=options, custom=custom, **more)
 
 
-def columns(
-    title: str, about: str, query: Query, size: Size = (8, 8), *, name: str, hide: Sequence[str] = (), **more: Any
-) -> Panel:
-    """Upright bars, one per row of a table. name: the column that names the bar."""
-    options = {
-        "orientation": "auto",
-        "xField": name,
-        "xTickLabelRotation": 0,
-        "xTickLabelSpacing": 0,
-        "showValue": "auto",
-        "stacking": "none",
-        "groupWidth": 0.7,
-        "barWidth": 0.9,
-        "barRadius": 0.1,
-        "fullHighlight": False,
-        "legend": _legend(),
-        "tooltip": {"mode": "single", "sort": "none"},
-    }
-    custom = {"fillOpacity": 85, "lineWidth": 0, "gradientMode": "none", "axisSoftMin": 0}
-    hidden = [organize(hide=["Time", *hide])]
-    return _panel(
-        "barchart", title, about, [query], size, options=options, custom=custom, transformations=hidden, **more
-    )
-
-
 def table(
     title: str,
     about: str,

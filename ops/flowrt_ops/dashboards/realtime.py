@@ -20,7 +20,14 @@ from flowrt_ops.dashboards.look import (
 )
 from flowrt_ops.dashboards.panel import colored_words, fixed, lines, named, override, ranked, stat, states, table
 from flowrt_ops.dashboards.query import ITSELF, select, summed
-from flowrt_ops.dashboards.shared import VIOLATION_COLUMNS, answer_times, by_rule, frame_rate, pedestrian_safety
+from flowrt_ops.dashboards.shared import (
+    BY_LANE,
+    VIOLATION_COLUMNS,
+    answer_times,
+    by_rule,
+    frame_rate,
+    pedestrian_safety,
+)
 
 NOW = Row(
     "Now",
@@ -91,7 +98,7 @@ FLOW = Row(
         ranked(
             "Flow by lane",
             "Vehicles per hour in each lane's newest interval.",
-            select('last("flow_veh_h")', "traffic_flow", by=["lane_id"], alias="$tag_lane_id"),
+            select('last("flow_veh_h")', "traffic_flow", **BY_LANE),
             size=(8, 8),
             unit=PER_HOUR,
             decimals=0,
@@ -99,7 +106,7 @@ FLOW = Row(
         ranked(
             "Speed by lane",
             "Mean speed in each lane's newest interval.",
-            select('last("average_speed")', "traffic_flow", by=["lane_id"], alias="$tag_lane_id"),
+            select('last("average_speed")', "traffic_flow", **BY_LANE),
             size=(8, 8),
             unit=KMH,
             decimals=0,

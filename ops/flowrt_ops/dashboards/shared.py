@@ -21,6 +21,8 @@ from flowrt_ops.dashboards.look import (
 from flowrt_ops.dashboards.panel import Panel, Size, colored_words, lines, named, override, stat
 from flowrt_ops.dashboards.query import CAMERA, Query, select, steps
 
+BY_LANE: dict[str, Any] = {"by": ["camera_position", "lane_id"], "alias": "$tag_camera_position $tag_lane_id"}
+"""Lanes of several cameras may have the same names, so that the approach belongs to a lane's name."""
 NOWHERE = "none"
 """What a tag holds where a message says nothing, since every point carries every tag."""
 

@@ -21,20 +21,21 @@ from flowrt_ops.dashboards.look import (
 )
 from flowrt_ops.dashboards.panel import (
     colored_words,
-    columns,
     fixed,
     heat,
     lines,
     named,
     override,
+    ranked,
     shares,
     stat,
     states,
     table,
 )
 from flowrt_ops.dashboards.query import LONG, select, steps
+from flowrt_ops.dashboards.shared import BY_LANE
 
-_BY_LANE: dict[str, Any] = {"of": ["lane"], "by": ["lane_id"], "alias": "$tag_lane_id"}
+_BY_LANE: dict[str, Any] = {"of": ["lane"], **BY_LANE}
 
 SUMMARY = Row(
     "Summary",
@@ -103,7 +104,15 @@ VOLUME = Row(
         heat(
             "Vehicles by hour",
             "One row per lane, one cell per hour. Kept for 30 days: choose a longer time at the top.",
-            select('sum("vehicle_count")', "vehicles_per_5m", every="1h", fill="none", source=LONG, **_BY_LANE),
+            select(
+                'sum("vehicle_count")',
+                "vehicles_per_5m",
+                of=["lane"],
+                by=["camera_id", "lane_id"],
+                every="1h",
+                alias="$tag_camera_id $tag_lane_id",
+                source=LONG,
+            ),
             min_step="1h",
         ),
     ],
@@ -189,12 +198,12 @@ TURNS = Row(
             size=(8, 9),
             overrides=named(MOVEMENTS),
         ),
-        columns(
+        ranked(
             "Turning movements by lane",
             "Vehicles that completed a movement, by approach lane.",
-            select('sum("vehicles") AS "vehicles"', "turning_movements", of=["lane"], by=["lane_id"], table=True),
-            (8, 9),
-            name="lane_id",
+            select('sum("vehicles")', "turning_movements", **_BY_LANE),
+            size=(8, 9),
+            calc="sum",
         ),
         lines(
             "Turning movements over time",
@@ -217,11 +226,12 @@ TURNS = Row(
                 'last("congestion_level") AS "congestion"',
                 "traffic_flow",
                 of=["lane"],
-                by=["lane_id", "direction"],
+                by=["camera_position", "lane_id", "direction"],
                 table=True,
             ),
             (24, 9),
             names={
+                "camera_position": "Approach",
                 "lane_id": "Lane",
                 "direction": "Direction",
                 "vehicles": "Vehicles",

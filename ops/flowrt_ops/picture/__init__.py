@@ -39,10 +39,6 @@ _AT_ONCE: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[Line]], N
     "piechart": atonce.ring,
     "histogram": atonce.distribution,
 }
-_TABLES: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[Series]], None]] = {
-    "table": atonce.table,
-    "barchart": atonce.columns,
-}
 
 
 def draw_all(url: str, folder: Path, *, site: str = "", to_s: float = 0.0, span: str = "") -> list[Path]:
@@ -103,11 +99,10 @@ def _panel(
     step = step_of(shown, panel)
     answers = [(query, ask(reader, query, shown, step, chosen)) for query in queries]
     kind = panel["type"]
-    if kind in _TABLES:
-        tables = [one for _, series in answers for one in series]
-        if tables:
-            _TABLES[kind](canvas, inner, panel, tables)
-            return
+    tables = [one for _, series in answers for one in series]
+    if kind == "table" and tables:
+        atonce.table(canvas, inner, panel, tables)
+        return
     series = _lines(panel, answers)
     if not series:
         empty = panel["fieldConfig"]["defaults"]["noValue"]

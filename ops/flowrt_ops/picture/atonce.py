@@ -1,4 +1,4 @@
-"""Panels without a time axis: big numbers, ranked bars, rings, columns, distributions, tables."""
+"""Panels without a time axis: big numbers, ranked bars, rings, distributions, tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from flowrt_ops.influx import Series
 from flowrt_ops.picture.canvas import DIM, EDGE, GRID, TEXT, Canvas, black_on, text_width
 from flowrt_ops.picture.overtime import Box
-from flowrt_ops.picture.values import PALETTE, Line, color_of, field_of, text_of, ticks
+from flowrt_ops.picture.values import Line, color_of, field_of, text_of, ticks
 
 
 def reduced(panel: Mapping[str, Any], line: Line) -> Any:
@@ -130,48 +130,21 @@ def distribution(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Seq
     first, last = min(counts), max(counts)
     names = [text_of(size * i, {**series[0].field, "decimals": 0}) for i in range(first, last + 1)]
     color = color_of(1, series[0].field)
-    _upright(canvas, box, names, [counts.get(i, 0) for i in range(first, last + 1)], [color] * len(names), gap=0.06)
-
-
-def columns(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[Series]) -> None:
-    """One bar per row of a table."""
-    name = panel["options"]["xField"]
-    rows = [
-        (one.tags.get(name, ""), float(one.values[0][1]))
-        for one in tables
-        if one.values and one.values[0][1] is not None
-    ]
-    colors = [PALETTE[0]] * len(rows)
-    _upright(canvas, box, [name for name, _ in rows], [value for _, value in rows], colors, gap=0.3, valued=True)
-
-
-def _upright(
-    canvas: Canvas,
-    box: Box,
-    names: Sequence[str],
-    values: Sequence[float],
-    colors: Sequence[str],
-    *,
-    gap: float,
-    valued: bool = False,
-) -> None:
-    top = max(values, default=1.0) * (1.12 if valued else 1.05) or 1.0
+    top = max(counts.values()) * 1.05
     plot = Box(x=box.x + 34, y=box.y + 4, w=box.w - 40, h=box.h - 26)
     for level in ticks(0.0, top, max(2, int(box.h / 45))):
         y = plot.y + plot.h * (1.0 - level / top)
         canvas.line([(plot.x, y), (plot.x + plot.w, y)], GRID)
         canvas.words(plot.x - 6, y + 3.5, text_of(level, {}), size=10.5, color=DIM, anchor="end")
-    width = plot.w / max(len(values), 1)
-    every = math.ceil(max((text_width(name, 10.5) + 8 for name in names), default=1.0) / width)
-    for i, (name, value, color) in enumerate(zip(names, values, colors, strict=True)):
-        height = plot.h * value / top
-        x = plot.x + width * (i + gap / 2)
-        canvas.rect(x, plot.y + plot.h - height, width * (1 - gap), height, color, radius=2, alpha=0.9)
+    width = plot.w / len(names)
+    every = math.ceil(max(text_width(name, 10.5) + 8 for name in names) / width)
+    for i, name in enumerate(names):
+        height = plot.h * counts.get(first + i, 0) / top
+        x = plot.x + width * (i + 0.03)
+        canvas.rect(x, plot.y + plot.h - height, width * 0.94, height, color, radius=2, alpha=0.9)
         if i % every == 0:
-            middle = x + width * (1 - gap) / 2
+            middle = x + width * 0.47
             canvas.words(middle, plot.y + plot.h + 15, name, size=10.5, color=DIM, anchor="middle")
-            if valued:
-                canvas.words(middle, plot.y + plot.h - height - 5, text_of(value, {}), size=11, anchor="middle")
 
 
 def table(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[Series]) -> None:
