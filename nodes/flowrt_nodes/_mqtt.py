@@ -13,12 +13,12 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -28,6 +28,7 @@ from flowrt.delivery import Backoff
 from flowrt.services import Mqtt
 
 from . import _embedded_broker as embedded
+from ._paho import Client
 
 PORTS = {"mqtt": 1883, "tcp": 1883, "mqtts": 8883, "ssl": 8883}
 SESSION_S = 3600
@@ -68,57 +69,6 @@ def service_of(context: Context, name: str) -> Mqtt:
 def prefix_of(context: Context, service: Mqtt) -> str:
     """What every topic begins with."""
     return service.prefix.replace("{site}", context.site)
-
-
-class _Client(paho.Client):
-    """paho, with a QoS 2 exchange that ends where the broker refuses it, and a short way for what the broker takes.
-
-    A PUBREC with a reason of 0x80 or more is the last word (MQTT 5, section 4.3.3). paho 2.2 ignores the reason and sends PUBREL,
-    whereupon Mosquitto closes the connection. And paho makes a dozen objects of each PUBACK, most of what receiving one costs.
-    There is no public hook for either, so this leans on private names; the tests of denied topics and of QoS tell when they change.
-    """
-
-    on_taken: Callable[[int, ReasonCode | None], None]
-
-    def _handle_pubrec(self) -> MQTTErrorCode:
-        packet = self._in_packet["packet"]
-        if self.protocol == paho.MQTTv5 and len(packet) > 2 and packet[2] >= 0x80:
-            mid = int.from_bytes(packet[:2], "big")
-            reason = ReasonCode(PacketTypes.PUBREC, identifier=packet[2])
-            properties = Properties(PacketTypes.PUBREC)  # type: ignore[no-untyped-call]  # paho's
-            with self._out_message_mutex:
-                if mid in self._out_messages:
-                    return self._do_on_publish(mid, reason, properties)
-        return super()._handle_pubrec()
-
-    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        packet = self._in_packet["packet"]
-        if len(packet) > 2 and packet[2] >= 0x80:
-            return super()._handle_pubackcomp(cmd)
-        mid = packet[0] << 8 | packet[1]
-        with self._out_message_mutex:
-            message = self._out_messages.pop(mid, None)
-            if message is None:
-                return MQTTErrorCode.MQTT_ERR_SUCCESS
-            self._inflight_messages -= 1
-        message.info._set_as_published()
-        self.on_taken(mid, None)
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-
-class ReadyProperties(Properties):
-    """Properties that many messages share, packed once. `forget` after a change."""
-
-    def pack(self) -> bytes:
-        """The bytes that go out."""
-        ready: bytes | None = self.__dict__.get("ready")
-        if ready is None:
-            ready = self.__dict__["ready"] = super().pack()  # type: ignore[no-untyped-call]  # paho's
-        return ready
-
-    def forget(self) -> None:
-        """Pack again when next asked."""
-        self.__dict__.pop("ready", None)
 
 
 class MqttLink:
@@ -166,10 +116,10 @@ class MqttLink:
             self._let_go()
             raise
 
-    def _make(self) -> _Client:
+    def _make(self) -> Client:
         service, address = self._service, self.address
         name = f"{service.client_id or f'flowrt-{self._context.flow}'}-{self._context.node}-{secrets.token_hex(3)}"
-        client = _Client(
+        client = Client(
             CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5 if self.mqtt5 else paho.MQTTv311
         )
         if address.username:

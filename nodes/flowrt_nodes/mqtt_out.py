@@ -20,7 +20,8 @@ from flowrt import Context, Letter, Message, Objects, Outbox, Receipt, Retry, Se
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from flowrt_nodes._mqtt import MqttLink, ReadyProperties
+    from flowrt_nodes._mqtt import MqttLink
+    from flowrt_nodes._paho import ReadyProperties
 
 INFLIGHT = 20  # what brokers take unacknowledged by default
 _WINDOW = 1000
@@ -278,7 +279,7 @@ class MqttOut(Outbox):
         if properties is None:
             from paho.mqtt.packettypes import PacketTypes
 
-            from flowrt_nodes._mqtt import ReadyProperties
+            from flowrt_nodes._paho import ReadyProperties
 
             properties = ReadyProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
             properties.ContentType = CONTENT_TYPE
