@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from flowrt.messages import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
 
@@ -304,6 +303,8 @@ def _match(alike: Doubles, found: Ints, tracks: Ints, rows: Ints, least: float) 
     if not len(t):
         return rows
     if np.bincount(t).max() > 1 or np.bincount(d).max() > 1:  # some have a choice
+        from scipy.optimize import linear_sum_assignment  # imported ahead by `track`
+
         t, d = linear_sum_assignment(part * possible, maximize=True)
         good = possible[t, d]
         t, d = t[good], d[good]
