@@ -2,8 +2,8 @@
 
 - `append` puts into a bounded buffer and returns; it blocks while the buffer is full (back-pressure) and, with `wait=True`,
   until its letters are committed.
-- A disk that is full or fails: the writer tries the same transaction again until it succeeds. Nothing is accepted
-  meanwhile, nothing accepted is lost, and `statistics().trouble` says so.
+- A disk that is full or fails: the writer tries again, in small steps, until all of it succeeded. What is not on disk is not accepted,
+  nothing accepted is lost, and `statistics().trouble` says so. Some room is kept free (see `room`), so that letters can always leave.
 - A damaged file, found at the start or later: see `salvage`.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from flowrt.clock import Clock
 from flowrt.journal.lock import JournalLock
+from flowrt.journal.room import steps
 from flowrt.journal.rows import EventRow, Limits, ReadRow, letter_of, size_of
 from flowrt.journal.statistics import RECENT, JournalStatistics, OutboxTally, all_dropped, file_mb, percentiles
 from flowrt.journal.steady import SteadyClock
@@ -307,24 +308,22 @@ class Journal:
             self._relieve(work)
             time.sleep(_RETRY_S)
         self._account(taken, began)
-        if work.letters:
+        if taken:
             self._guard(self._make_room)
         return True
 
     def _relieve(self, work: Work) -> None:
-        """A full disk: what was delivered makes room, so it must not wait for what does not fit."""
+        """A full disk: what was delivered makes room, so it must not wait for what does not fit; nor must what fits."""
         with self._changed:
             newer, self._work = self._work, Work()
         for outbox, letters in newer.delivered.items():
             work.delivered.setdefault(outbox, []).extend(letters)
         work.dead += newer.dead
-        relief = Work(delivered=work.delivered, dead=work.dead)
         try:
-            with self._writing:
-                self._store.checkpoint()
-            if relief:
-                self._apply(relief)
-                work.delivered, work.dead = {}, []
+            for step in steps(work):
+                with self._writing:
+                    self._store.checkpoint()
+                self._apply(step)
         except sqlite3.Error as error:
             self._log.debug("no relief for the full journal: %s", error)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from flowrt.journal.room import need_room
 from flowrt.journal.rows import (
     LETTER_COLUMNS,
     RANK,
@@ -42,6 +43,9 @@ _VACUUM_PAGES = 1000
 _CHUNK = 1000
 _flush = getattr(os, "fdatasync", os.fsync)  # not everywhere; spares writing the time of the change
 _CHECK_MB = 512.0
+_LOG_PAGES = (
+    4000  # folding the log into the file stops the writer for two flushes; a picture's letter takes 13 pages of it
+)
 
 
 class Tally(msgspec.Struct):
@@ -75,7 +79,8 @@ class Store:
         self.writer.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect before the first table
         self.writer.execute("PRAGMA journal_mode = WAL")
         self.writer.execute("PRAGMA synchronous = NORMAL")  # and `sync` behind each commit that needs it
-        self.writer.execute("PRAGMA journal_size_limit = 4194304")
+        self.writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+        self.writer.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * 4096}")
         self.writer.execute("PRAGMA temp_store = MEMORY")
         (version,) = self.writer.execute("PRAGMA user_version").fetchone()
         if version == 0:
@@ -93,8 +98,10 @@ class Store:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def apply(self, work: Work, now_s: float) -> dict[str, Counts]:
-        """Do all of `work` in one transaction; what it came to, by outbox."""
+        """Do all of `work` in one transaction; what it came to, by outbox. Raises NearlyFull before it takes the last room."""
         link = self.writer
+        if self.path is not None:
+            need_room(link, self.path, work)
         link.execute("BEGIN IMMEDIATE")
         try:
             counts: dict[str, Counts] = {}
