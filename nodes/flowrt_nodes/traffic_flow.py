@@ -163,29 +163,32 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             "counted": (bool, count, False),
             "entry": (np.int64, (), -1),
             "cut": (bool, (), False),
+            "passed": (np.int64, (), -1),  # a line crossed on the way to the lane behind it, not yet counted
+            "passed_s": (np.float64, (), -np.inf),
+            "passed_forward": (bool, (), False),
         }
         if self._table is None or self._table.columns() != columns:
             self._table = TrackTable(10.0, **columns)
 
     def _counting_line(self, view: View, lane: int) -> int | None:
-        """The line at which a lane is counted: the best kind among those that touch it."""
+        """The line at which a lane is counted: the best kind among those that touch it.
+
+        A line may lie just off its lane's end; so the search goes further out, but only where nothing was nearer: in a slanting
+        view a little further out lies the neighbour's.
+        """
         polygon = view.polygons([self._lanes.names[lane]])
-        for i, line in enumerate(self._lines):
-            start, end = np.asarray(line.points, float)
-            way = end - start
-            across = np.array([-way[1], way[0]]) / max(float(np.hypot(*way)), 1e-9)
-            along = start + np.linspace(0.02, 0.98, 25)[:, None] * way
-            touching = np.zeros(len(along), bool)
-            for room in (
-                0.0,
-                0.01,
-                -0.01,
-                0.02,
-                -0.02,
-            ):  # of the picture's width: a line may lie just off its lane's end
-                touching |= polygon.contains(along + room * view.picture_px[0] * across)[:, 0]
-            if touching.mean() > 0.15:
-                return i
+        touching = np.zeros((len(self._lines), 25), bool)
+        for share in (0.0, 0.01, 0.02):  # of the picture's width
+            for i, line in enumerate(self._lines):
+                start, end = np.asarray(line.points, float)
+                way = end - start
+                across = np.array([-way[1], way[0]]) / max(float(np.hypot(*way)), 1e-9)
+                along = start + np.linspace(0.02, 0.98, 25)[:, None] * way
+                for room in (share, -share):
+                    touching[i] |= polygon.contains(along + room * view.picture_px[0] * across)[:, 0]
+            found = np.flatnonzero(touching.mean(axis=1) > 0.15)
+            if len(found):
+                return int(found[0])
         return None
 
     def _observe(self, tracks: Tracks, view: View, elapsed_s: float) -> None:
@@ -202,13 +205,14 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             points = view.standing_px(tracks)
             vehicles = tracks.of_class(VEHICLES)
             inside = self._lanes.inside(tracks) & vehicles[:, None]
-            somewhere = inside.any(axis=1)
+            somewhere = np.asarray(inside.any(axis=1))
             there = rows[somewhere]
             table["lane"][there], table["lane_s"][there] = inside.argmax(axis=1)[somewhere], tracks.time_s
             clear = np.maximum(0.04 * (tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1]), 1.0).astype(float)
             for found in self._watch.update(table, rows, points, tracks.time_s, clear):
                 if vehicles[found.row]:
                     self._crossed(tracks, found.row, int(rows[found.row]), found.line, found.forward, found.time_s)
+            self._arrive(tracks, rows, somewhere)
             self._stayers(tracks, rows, inside)
             on_line = self._over_lines(tracks, view) & vehicles[:, None]
         self._occupy(tracks, view, inside, on_line, elapsed_s)
@@ -229,15 +233,30 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             table["entry"][memory] = -1
         lane = int(table["lane"][memory])
         if lane < 0 or self._line_of[lane] != line or tracks.time_s - table["lane_s"][memory] > LONGEST_GAP_S:
+            table["passed"][memory], table["passed_s"][memory], table["passed_forward"][memory] = line, time_s, forward
             return
-        if not self._lawful(lane, line, forward) or table["counted"][memory, lane]:
-            return
-        self._count(tracks, row, memory, lane, time_s)
+        if self._lawful(lane, line, forward) and not table["counted"][memory, lane]:
+            self._count(tracks, row, memory, lane, time_s)
+
+    def _arrive(self, tracks: Tracks, rows: Any, somewhere: Mask) -> None:
+        """Count those who have come into a lane over the line at its beginning."""
+        table = self._table
+        assert table is not None
+        for row in np.flatnonzero(somewhere & (table["passed"].take(rows) >= 0)).tolist():
+            memory = int(rows[row])
+            lane, line = int(table["lane"][memory]), int(table["passed"][memory])
+            passed_s = float(table["passed_s"][memory])
+            if self._line_of[lane] != line or tracks.time_s - passed_s > LONGEST_GAP_S:
+                continue
+            table["passed"][memory] = -1
+            if self._lawful(lane, line, bool(table["passed_forward"][memory])) and not table["counted"][memory, lane]:
+                self._count(tracks, row, memory, lane, passed_s)
 
     def _count(self, tracks: Tracks, row: int, memory: int, lane: int, time_s: float) -> None:
         assert self._table is not None
         self._table["counted"][memory, lane] = True
-        self._table["entry"][memory] = lane
+        if self._line_of[lane] not in self._exits:
+            self._table["entry"][memory] = lane
         self._total += 1
         self._lane_count(lane).passed(tracks.labels[tracks.class_id[row]], time_s, float(tracks.speed_kmh[row]))
 

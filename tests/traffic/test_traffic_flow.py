@@ -128,6 +128,23 @@ def test_turning_movements(tmp_path: Path) -> None:
     assert lane.vehicle_count == 2
 
 
+def test_who_comes_into_a_lane_over_the_line_at_its_beginning_is_counted(tmp_path: Path) -> None:
+    """As on the way out of the intersection: the line is crossed while the vehicle is in no lane yet."""
+    scene = street()
+    (ax, ay), (bx, by) = pixels([(0, -0.4), (3.5, -0.4)])
+    lines = {**scene.lines, "exit_north": Line(name="exit_north", kind="exit", points=((ax, ay), (bx, by)))}
+    leaving = [Actor(1 + i, "car", along((3.0 * i, 1.75, -8), (3.0 * i + 6, 1.75, 52))) for i in range(3)]
+    backing = Actor(9, "car", along((12, 1.75, 20), (18, 1.75, -8)))
+    said = flow(
+        tmp_path,
+        list(play([*leaving, backing], 20)),
+        scene=msgspec.structs.replace(scene, lines=lines),
+        interval_s=3600,
+    )
+    counted = {interval.lane_id: interval.vehicle_count for interval in said}
+    assert counted == {"lane_in": 0, "lane_out": 3}
+
+
 def test_turns_are_named_as_drivers_name_them() -> None:
     assert [movement_of("north", end) for end in ("south", "east", "west", "north")] == [
         "through", "left", "right", "u_turn",
