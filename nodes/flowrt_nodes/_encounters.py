@@ -125,7 +125,9 @@ class Ground:
         cells = row * CELLS + column
         ids = bodies.tracks.track_id[rows]
         before, gap_s = self._who[cells], np.maximum(now_s - self._half_s - self._left_s[cells], 0.0)
-        met = (gap_s <= longest_s) & (before != ids[:, None])
+        # Who seems to be on the same cell in the same picture is placed worse than the two were apart: that is no measure.
+        earlier = self._left_s[cells] < now_s + self._half_s - 1e-6
+        met = (gap_s <= longest_s) & (before != ids[:, None]) & earlier
         if met.any():
             was_on_foot = self._on_foot[cells]
             met &= (was_on_foot != on_foot) if not vehicles or on_foot else True

@@ -33,7 +33,19 @@ SIZES_M = {
 """Usual length, width and height of each class, in metres."""
 
 UNKNOWN_M = (1.0, 1.0, 1.5)
-_CORNERS = np.array([(1.0, x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (0.0, 1.0)])
+UNDER = 0.09
+"""How high the lower edge of a vehicle's body lies, as a share of its height."""
+WHEELS = 0.63
+"""Where its wheels touch the ground, from its middle, as a share of half its length: bumpers overhang, so they are not what a
+box's bottom rests on."""
+_CORNERS = np.array(
+    [
+        (1.0, x * out, y, z)
+        for x in (-1.0, 1.0)
+        for y in (-1.0, 1.0)
+        for out, z in ((WHEELS, 0.0), (1.0, UNDER), (1.0, 1.0))
+    ]
+)
 _PARTS = np.array([[2.0], [2.0], [1.0]])
 """Of a cuboid's length, width and height, from the middle of its base to its faces."""
 

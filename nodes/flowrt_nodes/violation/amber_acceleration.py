@@ -14,9 +14,9 @@ from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import AMBER, SignalPhase
 from flowrt_nodes._view import View, homography_complaints
 
-WINDOW_S = 0.6
+WINDOW_S = 0.8
 """A speed is the slope of the way driven over this time: the speed that `speed` gives lags behind a sudden push by about as much."""
-BEFORE_S, AFTER_S = 0.7, 0.1
+BEFORE_S, AFTER_S = 0.9, 0.1
 """The same around amber onset, mostly before it, when nobody has reacted yet."""
 FEWEST = 3
 """A slope through fewer pictures says little; half a window must lie between the first and the last of them."""
@@ -26,7 +26,7 @@ class AmberAcceleration(SignalRule, kw_only=True):
     """At amber, still ahead of the stop line, a vehicle is more than `gain` faster than it was at amber onset.
 
     Needs: the phase of the stop line's signal group, and a `speed` node upstream. Both speeds are those of the way driven over a
-    moment, so it is known a third of a second late. The gain must also exceed `least_gain_kmh`. Once per vehicle and amber phase.
+    moment, so it is known half a second late. The gain must also exceed `least_gain_kmh`. Once per vehicle and amber phase.
 
     No violation: a phase that is unknown or stale; speeding up before amber or past the line; vehicles that were slower than
     `from_kmh` at onset (a queue that starts); somebody first seen about onset or later, whose speed then is not known.
@@ -106,6 +106,6 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
             row=row,
             key=f"{name}@{ms(phase.since_s)}",
             roi_id=name,
-            facts={**phase.facts(), "speed_at_amber_kmh": round(onset_kmh, 1), "gain": round(speed / onset_kmh - 1, 2)},
+            facts={**phase.facts(), "speed_at_amber_kmh": round(onset_kmh, 1), "gain": round(speed / onset_kmh - 1, 3)},
             description=f"from {onset_kmh:.0f} to {speed:.0f} km/h at amber",
         )

@@ -9,14 +9,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Tracks, setting
 from flowrt.problem import did_you_mean
 from flowrt_nodes._crossing import LineWatch
-from flowrt_nodes._geometry import LineSet
+from flowrt_nodes._geometry import LineSet, Mask
 from flowrt_nodes._rule import Finding, Rule
 from flowrt_nodes._view import View, cut_off
 
+UNSEEN_S = 0.45
+"""After a longer pause a track must go on about where it was heading, else it is somebody else now."""
+STRAY_M, STRAY = 4.0, 0.5
+"""How far it may be from there: metres, and a share of the way expected."""
 SETTLED_S = 0.3
 """Somebody is in a zone when he was in it for this long."""
 
@@ -88,6 +93,9 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
                 "inside_s": (np.float64, (len(self._zones),), np.nan),
                 "done": (bool, (len(self.banned),), False),
                 "cut": (bool, (), False),
+                "at_m": (np.float64, (2,), np.nan),
+                "pace_m_s": (np.float64, (2,), np.nan),
+                "seen_s": (np.float64, (), np.nan),
             },
             forget_after_s=20.0,
         )
@@ -100,7 +108,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         rows, _ = table.rows(tracks)
         # Who comes in from the border may be another one than the one that left there: what was passed before is void.
         cut = cut_off(tracks)
-        back = rows[table["cut"][rows] & ~cut]
+        back = rows[(table["cut"][rows] & ~cut) | self._strayed(tracks, view, rows)]
         table["passed_s"][back], table["done"][back] = np.nan, False
         table["cut"][rows] = cut
         points = view.standing_px(tracks)
@@ -120,6 +128,21 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
             if vehicles[row]:
                 yield from self._judge(tracks, row, int(rows[row]), place, time_s)
             table["passed_s"][rows[row], place] = time_s
+
+    def _strayed(self, tracks: Tracks, view: View, rows: NDArray[np.int64]) -> Mask:
+        """(N,): who turned up, after a pause, where the one of the same number can't be."""
+        table = self._table
+        assert table is not None
+        place, pause_s = view.ground_m(tracks), tracks.time_s - table["seen_s"][rows]
+        way = table["pace_m_s"][rows] * pause_s[:, None]
+        off = place - table["at_m"][rows] - way
+        room = STRAY_M + STRAY * np.hypot(way[:, 0], way[:, 1])
+        table["at_m"][rows], table["pace_m_s"][rows], table["seen_s"][rows] = (
+            place,
+            view.velocity_m_s(tracks),
+            tracks.time_s,
+        )
+        return np.asarray((pause_s > UNSEEN_S) & (np.hypot(off[:, 0], off[:, 1]) > room))
 
     def _judge(self, tracks: Tracks, row: int, memory: int, place: int, time_s: float) -> Iterator[Finding]:
         assert self._table is not None

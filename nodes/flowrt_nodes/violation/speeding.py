@@ -25,7 +25,7 @@ class Speeding(Rule):
     Needs: a `speed` node upstream, capture times, and a limit (`limit_kmh` of the lane, or of this node). The tolerance is for
     the law's margin; the uncertainty of the measurement is respected on top: speeds known worse than `max_sigma_kmh` don't count.
 
-    No violation: single high readings, as of a jumping box; sections shorter than `section_m` or with fewer than four readings.
+    No violation: single high readings, as of a jumping box, or a section that was not driven faster on average either; sections shorter than `section_m` or with fewer than four readings.
     """
 
     lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
@@ -88,11 +88,12 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         if len(section) < FEWEST:
             return None
         median = float(np.median(_speeds_kmh(section)))
-        if median <= limit_kmh + self.tolerance_kmh:
+        length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))
+        mean = 3.6 * length_m / max(section[-1].time_s - section[0].time_s, 1e-3)
+        if min(median, mean) <= limit_kmh + self.tolerance_kmh:
             return None
         over = median - limit_kmh
         severity: Severity = next((grave for least, grave in GRAVE_KMH if over >= least), "low")
-        length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))
         return Finding(
             row=row,
             since_s=section[0].time_s,
