@@ -9,6 +9,7 @@ can be on their way while the disk still flushes, and since receipts need no flu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,14 +65,19 @@ class Store:
         if path is not None:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives -wal and -shm the same mode
         self.writer = connect(path)
+        self._wal: int | None = None
         try:
             self._prepare()
             self.reader = self.writer if path is None else connect(path)
-            self._wal = None if path is None else os.open(path.with_name(path.name + "-wal"), os.O_RDWR)
+            if path is not None:
+                self._wal = os.open(path.with_name(path.name + "-wal"), os.O_RDWR)
+                _flush_folder(path.parent)  # which has a new file
             self.keys: dict[str, int] = {}
             self.tallies: dict[str, list[Tally]] = {}
             self.recount()
         except BaseException:
+            if self._wal is not None:
+                os.close(self._wal)
             self.writer.close()
             raise
 
@@ -369,6 +375,15 @@ def open_damaged(path: Path, limits: Limits) -> Opened:
     """Open what can be saved of a damaged file."""
     result = salvage(path)
     return Opened(Store(path, limits), str(result))
+
+
+def _flush_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not every system and file system lets a folder be opened or flushed
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
