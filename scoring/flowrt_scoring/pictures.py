@@ -25,6 +25,8 @@ from flowrt_sim.uri import SimOptions
 
 HITS_PER_RULE = 3
 TRAIL_S, TRAIL_STEP_S = 3.0, 0.2
+MOMENT_S = {"red_light": 0.5, "near_miss": 0.0}
+"""Rules that speak late (a turn on red must show, a pair must have passed): when after its beginning the offence is best seen."""
 LENS = 3
 """How much the offender is enlarged."""
 COLOURS = {"hit": (80, 220, 80), "missed": (0, 165, 255), "false": (60, 60, 235)}
@@ -76,14 +78,18 @@ def _shots(score: Score) -> Iterator[_Shot]:
 
 
 def _of_report(seed: int, rule: str, kind: str, found: Reported, truth: Violation | None) -> _Shot:
-    return _Shot(seed, found.leg, found.report.time_s, rule, kind, found, truth, found.report.description)
+    time_s = found.report.time_s
+    if truth is not None and rule in MOMENT_S:
+        time_s = min(time_s, found.report.started_s + MOMENT_S[rule])
+    return _Shot(seed, found.leg, time_s, rule, kind, found, truth, found.report.description)
 
 
 def _write(camera: SimCamera, shot: _Shot, folder: Path) -> None:
-    trail = _true_trail(camera, shot) if shot.report is None and shot.truth is not None else _told_trail(shot)
+    told = shot.report is not None and shot.time_s == shot.report.report.time_s
+    trail = _told_trail(shot) if told else _true_trail(camera, shot)
     frame = camera.frame(round(shot.time_s * CLOCK_HZ))
     picture, colour = frame.image.copy(), COLOURS[shot.kind]
-    box = shot.report.report.object.box_px if shot.report else _true_box(frame, shot.truth.actor if shot.truth else -1)
+    box = shot.report.report.object.box_px if shot.report is not None and told else _true_box(frame, _actor(shot))
     other = _true_box(frame, shot.truth.other) if shot.truth is not None and shot.truth.other >= 0 else None
     _draw_scene(picture, camera.scene(), shot)
     if len(trail) > 1:
@@ -110,13 +116,17 @@ def _told_trail(shot: _Shot) -> list[tuple[float, float]]:
 
 
 def _true_trail(camera: SimCamera, shot: _Shot) -> list[tuple[float, float]]:
-    """Where a missed offender really was: the bottom centres of its boxes."""
+    """Where the offender really was: the bottom centres of its boxes."""
     trail = []
     for step in np.arange(max(shot.time_s - TRAIL_S, 0.0), shot.time_s, TRAIL_STEP_S).tolist():
         truth = camera.truth(round(step * CLOCK_HZ))
-        rows = np.flatnonzero(truth.ids == shot.truth.actor) if shot.truth else ()
+        rows = np.flatnonzero(truth.ids == _actor(shot))
         trail += [((x0 + x1) / 2, y1) for x0, _, x1, y1 in truth.boxes_px[rows].tolist()]
     return trail
+
+
+def _actor(shot: _Shot) -> int:
+    return shot.truth.actor if shot.truth is not None else -1
 
 
 def _true_box(frame: SimFrame, actor: int) -> Box | None:
@@ -130,7 +140,7 @@ def _true_box(frame: SimFrame, actor: int) -> Box | None:
 def _draw_scene(picture: Image, scene: dict[str, Any], shot: _Shot) -> None:
     """The stop line always; the rule's own line or zone, named."""
     roi = shot.report.report.roi_id if shot.report else (shot.truth.lane if shot.truth else "")
-    for name in dict.fromkeys(("stop_line", roi)):
+    for row, name in enumerate(dict.fromkeys(("stop_line", roi))):
         line, zone = scene["lines"].get(name), scene["zones"].get(name)
         if line is None and zone is None:
             continue
@@ -138,7 +148,7 @@ def _draw_scene(picture: Image, scene: dict[str, Any], shot: _Shot) -> None:
         colour = LAMP_COLOURS["red"] if name == "stop_line" else ZONE
         cv2.polylines(picture, [points], zone is not None, colour, 2, cv2.LINE_AA)
         x, y = points[points[:, 0].argmin()].tolist()
-        _text(picture, (max(x - 12 - 8 * len(name), 4), y + 4), name, colour)
+        _text(picture, (max(x - 12 - 9 * len(name), 4), y + 4 + 18 * row), name, WHITE)
 
 
 def _frame(picture: Image, box: Box, colour: tuple[int, int, int], width: int) -> None:
