@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import re
@@ -24,6 +23,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from flowrt.entry_points import entry_points
 from flowrt.messages import Message
 from flowrt.node import Inference, Node, Outbox, Source, Transform
 
@@ -127,9 +127,9 @@ class Catalog:
 def _installed() -> Mapping[str, tuple[str, str]]:
     """The types of the installed packages; the first package to use a name keeps it."""
     where: dict[str, tuple[str, str]] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        for name, module in _modules(entry.value):
-            where.setdefault(name, (entry.name, module))
+    for origin, package in entry_points(GROUP).items():
+        for name, module in _modules(package):
+            where.setdefault(name, (origin, module))
     return where
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from flowrt.commands import BAD_FLOW, BUILT_IN, DONE, FAILED, GROUP, USAGE, Failure, UsageError
+from flowrt.entry_points import entry_points
 from flowrt.problem import FlowError, did_you_mean
 
 DEBUG = "FLOWRT_DEBUG"
@@ -50,6 +50,8 @@ def _main(words: list[str]) -> int:
         print(_overview())
         return DONE if words else USAGE
     if words[0] in ("-V", "--version"):
+        import importlib.metadata
+
         print(f"flowrt {importlib.metadata.version('flowrt')}")
         return DONE
     name, *rest = words
@@ -72,19 +74,19 @@ def _module(name: str) -> ModuleType:
     if name not in others:
         what = "option" if name.startswith("-") else "command"
         raise UsageError(f"there is no {what} '{name}'; {did_you_mean(name, [*BUILT_IN, *others])}")
-    return importlib.import_module(others[name].value)
+    return importlib.import_module(others[name])
 
 
-def _others() -> dict[str, importlib.metadata.EntryPoint]:
-    """The commands that other packages add; built-in names can't be taken."""
-    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP) if entry.name not in BUILT_IN}
+def _others() -> dict[str, str]:
+    """The modules of the commands that other packages add; built-in names can't be taken."""
+    return {name: module for name, module in entry_points(GROUP).items() if name not in BUILT_IN}
 
 
 def _overview() -> str:
     lines = {name: command.help for name, command in BUILT_IN.items()}
-    for name, entry in sorted(_others().items()):
+    for name, where in sorted(_others().items()):
         try:
-            lines[name] = (importlib.import_module(entry.value).__doc__ or "").partition("\n")[0]
+            lines[name] = (importlib.import_module(where).__doc__ or "").partition("\n")[0]
         except Exception as error:  # a broken package must not take the help away
             lines[name] = f"(can't be used: {type(error).__name__}: {error})"
     width = max(map(len, lines))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"messages", "problem", "clock", "scene", "fingerprint"},
+    {"messages", "problem", "clock", "scene", "fingerprint", "entry_points"},
     {"node"},
     {"catalog"},
     {"flow"},
