@@ -212,25 +212,41 @@ class ByteTrack:
         if dt_s < 0:
             self.tracks = Columns.none(len(self.labels))
         tracks = self.tracks
-        recent = time_s - tracks.last_s <= limits.lost_s + 1e-6
-        if self.picture_px is not None and len(tracks):
-            # Who vanished over the picture's border has left; what shows up there next is somebody else.
-            since_seen_s = 0.0 if previous_s is None else (previous_s - tracks.last_s)[:, None]
-            box = _cornered(tracks.state) - np.tile(tracks.speed[:, :2], 2) * since_seen_s  # where it was seen last
-            width, height = self.picture_px
-            x, y = tracks.speed[:, 0], tracks.speed[:, 1]
-            leaving = (np.abs(box[:, 0]) <= EDGE_PX) & (x < 0) | (np.abs(box[:, 2] - width) <= EDGE_PX) & (x > 0)
-            leaving |= (np.abs(box[:, 3] - height) <= EDGE_PX) & (y > 0)
-            # Between two pictures a near vehicle drives a hundred pixels, so it need not have touched the border.
-            middle = tracks.state[:, :2] + tracks.speed[:, :2] * max(dt_s, 0.0)
-            outside = (middle[:, 0] < 0) | (middle[:, 0] > width) | (middle[:, 1] > height)
-            recent &= ~outside | (time_s - tracks.last_s <= 1.5 * dt_s)
-            recent &= ~leaving | (time_s - tracks.last_s <= max(EDGE_S, 1.5 * dt_s))
+        unseen_s = time_s - tracks.last_s
+        recent = unseen_s <= limits.lost_s + 1e-6
+        if self.picture_px is not None and previous_s is not None:
+            for row in _where(
+                recent & (unseen_s > 1.5 * max(dt_s, 0.0))
+            ):  # few, so plain numbers cost less than columns
+                recent[row] = not self._has_left(row, float(unseen_s[row]), dt_s)
         if not recent.all():
             tracks = self.tracks = tracks.take(recent)
         if len(tracks) and dt_s > 0 and previous_s is not None:
             tracks.predict(dt_s, tracks.last_s < previous_s)
         return tracks, max(dt_s, 0.0)
+
+    def _has_left(self, row: int, unseen_s: float, dt_s: float) -> bool:
+        """Whether a track that the last picture did not show went out over the left, right or lower border.
+
+        Who vanished there has left; what shows up there next is somebody else.
+        """
+        assert self.picture_px is not None
+        width, height = self.picture_px
+        x, y, wide, high = self.tracks.state[row].tolist()
+        speed_x, speed_y = self.tracks.speed[row, :2].tolist()
+        # Between two pictures a near vehicle drives a hundred pixels, so it need not have touched the border.
+        ahead_x, ahead_y = x + speed_x * dt_s, y + speed_y * dt_s
+        if ahead_x < 0 or ahead_x > width or ahead_y > height:
+            return True
+        before_s = unseen_s - dt_s  # the state is of the picture before: back to where it was seen last
+        left, right = x - wide / 2 - speed_x * before_s, x + wide / 2 - speed_x * before_s
+        bottom = y + high / 2 - speed_y * before_s
+        touched = (
+            (abs(left) <= EDGE_PX and speed_x < 0)
+            or (abs(right - width) <= EDGE_PX and speed_x > 0)
+            or (abs(bottom - height) <= EDGE_PX and speed_y > 0)
+        )
+        return touched and unseen_s > EDGE_S
 
     def _alike(self, boxes: Floats, measured: Doubles, class_id: Ints) -> Doubles:
         """(T, D): overlap of grown boxes; 0 between a pedestrian and a vehicle, and where the size is quite another."""
