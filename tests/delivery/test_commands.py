@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,23 @@ def test_outbox_and_dead_letters_while_running(journal: Journal, capsys: pytest.
     assert main(["dead-letters", "retry", "main-and-5th", "2"]) == 0
     eventually(lambda: "n-1" in node.ids)
     delivery.close(2.0)
+    journal.close()
+
+
+def test_outbox_tells_how_long_the_backlog_will_take(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+    journal.append("to_broker", letters(600), wait=True)
+    journal.note("to_broker", "up", "", 5.0)
+
+    def seen() -> dict[str, Any]:
+        assert main(["outbox", "main-and-5th", "--format", "json"]) == 0
+        (outbox,) = json.loads(capsys.readouterr().out)
+        return dict(outbox)
+
+    eventually(lambda: seen()["rate_per_s"] == 5.0)
+    assert (seen()["pending"], seen()["drain_s"]) == (600, 120.0)
+    assert seen()["oldest_s"] >= 0.0
+    assert main(["outbox", "main-and-5th"]) == 0
+    assert "2m" in capsys.readouterr().out.splitlines()[1].split()
     journal.close()
 
 

@@ -208,6 +208,33 @@ def test_the_file_shrinks_again(tmp_path: Path) -> None:
     assert file.stat().st_size < 5e6
 
 
+def test_recorded_events_and_dead_letters_are_bounded_too(tmp_path: Path) -> None:
+    path, clock = tmp_path / "a.journal", VirtualClock(1000.0)
+    limits = Limits(events_mb=0.5, dead_letters_mb=0.5, events_age_s=5000.0)
+    journal = Journal(path, limits=limits, clock=clock)
+    rows = [EventRow(f"e-{n}", float(n), "t", "node", b"x" * 300) for n in range(3000)]
+    journal.append("out", letters(3000, size=300), events=rows, wait=True)
+    for letter in everything(journal):
+        journal.rejected("out", letter.number, "never")
+    eventually(lambda: journal.tally("out").dead_letters == 3000)
+
+    def kept() -> tuple[list[str], list[str]]:
+        with JournalView(path) as view:
+            return sorted(event.id for event in view.events()), [dead.id for dead in view.dead_letters()]
+
+    assert list(map(len, kept())) == [3000, 3000]
+    clock.move_to(1100.0)
+    eventually(lambda: len(kept()[0]) < 3000 and len(kept()[1]) < 3000)
+    events, dead = kept()
+    assert 500 < len(events) < 500_000 / 300
+    assert 500 < len(dead) < 500_000 / 300
+    assert "e-2999" in events
+    assert dead[-1] == "n-2999"  # the oldest went
+    clock.move_to(9000.0)
+    eventually(lambda: kept()[0] == [])
+    journal.close()
+
+
 def test_append_blocks_while_the_buffer_is_full(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "a.journal", limits=Limits(buffer_letters=100), clock=CLOCK)
     with journal._writing:  # as a slow disk would

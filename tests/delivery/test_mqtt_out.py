@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -242,6 +243,24 @@ def test_what_is_sent_again_says_so(tmp_path: Path) -> None:
                 again = json.loads(message.body)["id"] != "z-11"
                 marked = ("resent", "true") in getattr(message.properties, "UserProperty", [])
                 assert again == marked
+
+
+def test_a_lost_connection_resumes_its_session(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What was under way at QoS 2 is completed by the protocol: it arrives once, and nothing is sent from the journal again."""
+    with mosquitto(tmp_path) as broker, Subscriber(broker.port) as sub:
+        with world(MqttOut(), tmp_path / "w", {"mqtt": Mqtt(url=broker.url)}) as w:
+            w.send(zone_event(0))
+            eventually(lambda: w.statistics.delivered == 1)
+            broker.pause()
+            w.send(*(violation(i) for i in range(10)))
+            eventually(lambda: w.node.status()["in_flight"] == 10)
+            w.node.__dict__["_link"].client.socket().shutdown(socket.SHUT_RDWR)
+            broker.resume()
+            eventually(lambda: w.statistics.delivered == 11, 20.0)
+            assert w.node.status()["connects"] == 2
+        eventually(lambda: len(ids(sub, "violations")) >= 10)
+        assert ids(sub, "violations") == [f"v-{i}" for i in range(10)]
+        assert "new session" not in caplog.text
 
 
 def test_a_broker_that_never_acknowledges(tmp_path: Path) -> None:
