@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
+from flowrt_ops import made
 from flowrt_ops.dashboards.found import Found
 from flowrt_ops.dashboards.lint import Measurements, lint_query
 from flowrt_ops.dashboards.query import CAMERA, CRITICAL, ITSELF, LIVE, NEAR_MISS, RUNTIME, sentence
@@ -253,19 +254,14 @@ class _Indented(yaml.SafeDumper):
 
 def write(folder: Path) -> list[Path]:
     """Write the rules; returns the file where it changed."""
-    file = folder / FILE
-    if file.exists() and file.read_text("utf-8") == text():
-        return []
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(text(), "utf-8")
-    return [file]
+    return made.write(folder, {FILE: text()})
 
 
 def drift(folder: Path) -> list[str]:
     """Whether the file says something else than the builder."""
     file = folder / FILE
     if not file.exists():
-        return [f"{file}: is missing; write it with `flowrt dashboards build`"]
+        return [made.missing(file)]
     if file.read_text("utf-8") != text():
         return [f"{file}: edited by hand; change ops/flowrt_ops/alerts.py and run `flowrt dashboards build`"]
     return []

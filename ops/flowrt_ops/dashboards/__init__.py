@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from flowrt_ops import made
 from flowrt_ops.dashboards import performance, realtime, roi, traffic_flow, violations
 
 DASHBOARDS = (
@@ -29,14 +30,7 @@ def as_text(dashboard: dict[str, Any]) -> str:
 
 def write(folder: Path) -> list[Path]:
     """Write all dashboards; returns the files that changed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    changed = []
-    for name, text in texts().items():
-        file = folder / name
-        if not file.exists() or file.read_text("utf-8") != text:
-            file.write_text(text, "utf-8")
-            changed.append(file)
-    return changed
+    return made.write(folder, texts())
 
 
 def drift(folder: Path) -> list[str]:
@@ -46,7 +40,7 @@ def drift(folder: Path) -> list[str]:
     for name, text in known.items():
         file = folder / name
         if not file.exists():
-            found.append(f"{file}: is missing; write it with `flowrt dashboards build`")
+            found.append(made.missing(file))
         elif file.read_text("utf-8") != text:
             found.append(f"{file}: {_difference(file.read_text('utf-8'), text)}")
     for file in sorted(folder.glob("*.json")):
