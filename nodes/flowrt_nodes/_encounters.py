@@ -19,8 +19,8 @@ CELL_M = 0.5
 CELLS = 512
 """The ground is remembered on a torus of this many cells each way (256 m), so that memory is bounded."""
 MOVING_M_S = 0.4
-DRIVING_M_S = 2.0
-"""Slower vehicles have no PET: who waits for somebody, or rolls behind him, is no danger."""
+DRIVING_M_S, WALKING_M_S = 2.0, 0.8
+"""Who is slower has no PET: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
 UNSURE_KMH = 8.0
 """Objects whose speed is known worse are left out: their place is a guess too."""
 CROSSING_COSINE = float(np.cos(np.radians(30.0)))
@@ -99,7 +99,7 @@ class Ground:
         self._half_s = min(now_s - self._seen_s, PAUSE_S) / 2
         self._seen_s = now_s
         fit = ~bodies.unknown & np.isfinite(bodies.heading[:, 0])
-        walking = np.flatnonzero(fit & bodies.pedestrian & (bodies.pace > MOVING_M_S))
+        walking = np.flatnonzero(fit & bodies.pedestrian & (bodies.pace > WALKING_M_S))
         driving = np.flatnonzero(fit & ~bodies.pedestrian & (bodies.pace > DRIVING_M_S))
         found: dict[tuple[int, int], float] = {}
         for rows, grid in ((driving, VEHICLE_CELLS), (walking, PERSON_CELLS)):

@@ -18,6 +18,8 @@ WINDOW_S = 0.8
 """A speed is the slope of the way driven over this time: the speed that `speed` gives lags behind a sudden push by about as much."""
 BEFORE_S, AFTER_S = 0.9, 0.1
 """The same around amber onset, mostly before it, when nobody has reacted yet."""
+SURE = 1.8
+"""The gain must be so many times the speed's standard deviation: far away, boxes that tremble look like a push."""
 FEWEST = 3
 """A slope through fewer pictures says little; half a window must lie between the first and the last of them."""
 
@@ -26,7 +28,8 @@ class AmberAcceleration(SignalRule, kw_only=True):
     """At amber, still ahead of the stop line, a vehicle is more than `gain` faster than it was at amber onset.
 
     Needs: the phase of the stop line's signal group, and a `speed` node upstream. Both speeds are those of the way driven over a
-    moment, so it is known half a second late. The gain must also exceed `least_gain_kmh`. Once per vehicle and amber phase.
+    moment, so it is known half a second late. The gain must also exceed `least_gain_kmh` and
+    the doubt about speeds. Once per vehicle and amber phase.
 
     No violation: a phase that is unknown or stale; speeding up before amber or past the line; vehicles that were slower than
     `from_kmh` at onset (a queue that starts); somebody first seen about onset or later, whose speed then is not known.
@@ -99,7 +102,8 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         if not onset_kmh >= self.from_kmh:
             return None
         speed = self._slope_kmh(tracks, row, line, tracks.time_s - WINDOW_S, tracks.time_s)
-        if not speed - onset_kmh > max(self.gain * onset_kmh, self.least_gain_kmh):
+        doubt = SURE * float(tracks.speed_sigma_kmh[row])
+        if not speed - onset_kmh > max(self.gain * onset_kmh, self.least_gain_kmh, doubt):
             return None
         name = self._approaches.lines[line].name
         return Finding(

@@ -23,7 +23,8 @@ class Speeding(Rule):
     """The median speed over the last `section_m` metres, all of them in lanes, lies above the lane's limit plus a tolerance.
 
     Needs: a `speed` node upstream, capture times, and a limit (`limit_kmh` of the lane, or of this node). The tolerance is for
-    the law's margin; the uncertainty of the measurement is respected on top: speeds known worse than `max_sigma_kmh` don't count.
+    the law's margin; the uncertainty of the measurement comes on top (the standard deviation of a speed over the root of their
+    number), and speeds known worse than `max_sigma_kmh` don't count.
 
     No violation: single high readings, as of a jumping box, or a section that was not driven faster on average either; sections shorter than `section_m` or with fewer than four readings.
     """
@@ -53,9 +54,10 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         return max(4.0, self.section_m / 4.0)  # down to 14 km/h
 
     def prepare(self, view: View) -> None:
-        self._lanes = Lanes(view, self.lanes)
+        self._lanes = Lanes.of(view, self.lanes)
         limits = [zone.limit_kmh or self.limit_kmh or np.inf for zone in self._lanes.zones]
         self._limits_kmh = np.array(limits, float)
+        self._least_kmh = float(self._limits_kmh.min(initial=np.inf)) + self.tolerance_kmh
         self.table({"entered_s": (np.float64, (), np.nan)})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
@@ -63,12 +65,14 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         assert table is not None
         if not len(tracks) or not len(self._lanes):
             return
-        least = float(self._limits_kmh.min()) + self.tolerance_kmh
         inside = self._lanes.inside(tracks)
         rows, _ = table.rows(tracks)
-        entered_s = np.where(np.isnan(table["entered_s"][rows]), tracks.time_s, table["entered_s"][rows])
-        table["entered_s"][rows] = entered_s = np.where(inside.any(axis=1), entered_s, np.nan)
-        fast = (tracks.speed_kmh > least) & (tracks.speed_sigma_kmh <= self.max_sigma_kmh) & tracks.of_class(VEHICLES)
+        entered_s = np.fmin(table["entered_s"].take(rows), tracks.time_s)
+        table["entered_s"][rows] = entered_s = np.where(self._lanes.somewhere(tracks), entered_s, np.nan)
+        fast = tracks.speed_kmh > self._least_kmh
+        if not np.count_nonzero(fast):
+            return
+        fast = fast & (tracks.speed_sigma_kmh <= self.max_sigma_kmh) & tracks.of_class(VEHICLES)
         for row in np.flatnonzero(fast).tolist():
             lanes = np.flatnonzero(inside[row])
             if not len(lanes):
@@ -90,7 +94,8 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         median = float(np.median(_speeds_kmh(section)))
         length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))
         mean = 3.6 * length_m / max(section[-1].time_s - section[0].time_s, 1e-3)
-        if min(median, mean) <= limit_kmh + self.tolerance_kmh:
+        doubt = float(tracks.speed_sigma_kmh[row]) / len(section) ** 0.5
+        if min(median, mean) <= limit_kmh + self.tolerance_kmh + doubt:
             return None
         over = median - limit_kmh
         severity: Severity = next((grave for least, grave in GRAVE_KMH if over >= least), "low")
