@@ -217,14 +217,19 @@ def test_a_model_with_other_classes_keeps_the_tracks(virtual):
 
 
 def own_numbers(pictures: list[Picture], where) -> list[list[int]]:
-    """Per picture, the track of each detection; -1 for none."""
+    """Per picture, the track of each detection; -1 for none.
+
+    The scenes reach far beyond any picture; they are moved into one that holds them, where nobody crosses the border.
+    """
     result = []
     with opened(Track(), where) as node:
         for picture in pictures:
-            made = node.process(seen(picture.time_s, picture.boxes, picture.confidence))
-            given = np.full(len(picture.boxes), -1)
+            boxes = np.asarray(picture.boxes, np.float32).reshape(-1, 4) + np.float32(1024)
+            detections = seen(picture.time_s, boxes, picture.confidence)
+            made = node.process(msgspec.structs.replace(detections, picture_px=(3072, 3072)))
+            given = np.full(len(boxes), -1)
             for tracked, number in zip(made.boxes_px, made.track_id, strict=True):
-                given[np.flatnonzero((picture.boxes == tracked).all(axis=1))[0]] = number
+                given[np.flatnonzero((boxes == tracked).all(axis=1))[0]] = number
             result.append(given.tolist())
     return result
 
