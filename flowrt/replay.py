@@ -54,14 +54,25 @@ class Tap(Transform):
 
 
 def rehearse(
-    flow: Flow, *, until_s: float | None = None, stream: Iterable[Arrival] = (), start_s: float | None = None
+    flow: Flow,
+    *,
+    until_s: float | None = None,
+    stream: Iterable[Arrival] = (),
+    start_s: float | None = None,
+    kind: type[Message] = Message,
 ) -> list[Arrival]:
     """Run a flow under virtual time and return what reached its outboxes: (outbox, message), in order.
 
-    until_s, start_s: when virtual time ends and begins (with the first message, unless said otherwise); stream: as in `flowrt.runtime.virtual.run`.
+    until_s, start_s: when virtual time ends and begins (with the first message, unless said otherwise); stream: as in
+    `flowrt.runtime.virtual.run`; kind: what is returned of what arrives, all else is let go.
     Raises FlowError where a node can't be opened.
     """
     arrived: list[Arrival] = []
+
+    def record(name: str, message: Message) -> None:
+        if isinstance(message, kind):
+            arrived.append((name, message))
+
     with tempfile.TemporaryDirectory() as data:
         runtime = Runtime(
             flow,
@@ -69,7 +80,7 @@ def rehearse(
             clock=VirtualClock(start_s),
             data=Path(data),
             threads=False,
-            record=lambda name, message: arrived.append((name, message)),
+            record=record,
         )
         try:
             runtime.start()
@@ -146,9 +157,10 @@ def recorder(flow: Flow, names: Collection[str], file: Path) -> tuple[Flow, Writ
     return tapped(flow, names, writer.write), writer
 
 
-def replay(recording: Recording, flow: Flow) -> list[Arrival]:
-    """Run a flow over a recording; what reached its outboxes, in order.
+def replay(recording: Recording, flow: Flow, kind: type[Message] = Message) -> list[Arrival]:
+    """Run a flow over a recording; what of that kind reached its outboxes, in order.
 
+    A week's tracks don't fit into memory: who wants events should say so.
     Sources that were not recorded stay silent, timers excepted. Raises FlowError where the flow lacks a recorded node.
     """
     for name in recording.header.nodes:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     flow = load(args.flow, overrides=parse_overrides(args.set))
     recording = Recording(args.file)
     started = time.monotonic()
-    events = last_told(replay(recording, flow))
+    events = last_told(replay(recording, flow, Event))
     took_s = time.monotonic() - started
     chosen = [event for event in events if args.type in ("", event.port)]
     if recording.torn:

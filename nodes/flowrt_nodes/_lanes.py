@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from flowrt import Scene, Tracks, Zone
 from flowrt_nodes._geometry import Array, Mask
+from flowrt_nodes._once import once_here
 from flowrt_nodes._view import View
 
 
 class Lanes:
-    """The named lanes, or every zone of kind `lane`, laid out for one view."""
+    """The named lanes, or every zone of kind `lane`, laid out for one view. They never change."""
 
     def __init__(self, view: View, names: Sequence[str], *, with_heading: bool = False) -> None:
         self.view = view
@@ -24,13 +26,27 @@ class Lanes:
         metric = with_direction if view.metric else []
         self.headings_m = np.array([view.heading_m(zone) for zone in metric]).reshape(-1, 2)
 
+    @staticmethod
+    def of(view: View, names: Sequence[str], *, with_heading: bool = False) -> Lanes:
+        """The lanes that all nodes with this view and these names share."""
+        laid: dict[Any, Lanes] = view.__dict__.setdefault("lanes", {})
+        key = (*names, with_heading)
+        return laid.get(key) or laid.setdefault(key, Lanes(view, names, with_heading=with_heading))
+
     def __len__(self) -> int:
         return len(self.zones)
 
+    @once_here
     def inside(self, tracks: Tracks) -> Mask:
         """(N, Z): who stands in which lane."""
         return self.view.in_zones(tracks, self.names, self._polygons)
 
+    @once_here
+    def somewhere(self, tracks: Tracks) -> Mask:
+        """(N,): who stands in any of the lanes."""
+        return np.asarray(self.inside(tracks).any(axis=1))
+
+    @once_here
     def along_m_s(self, tracks: Tracks) -> Array:
         """(N, Z): how fast each moves in each lane's direction, negative against it. Every lane must have a heading."""
         headings = self.headings_m if self.view.metric else self.headings_px

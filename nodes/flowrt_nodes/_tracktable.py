@@ -30,6 +30,7 @@ class TrackTable:
         self._seen_s = np.zeros(0)
         self._last_ids: tuple[str, bytes] = ("", b"")
         self._last_rows = np.zeros(0, np.int64)
+        self._none_new = np.zeros(0, bool)
         self._last_s = -np.inf
         self._next_clean_s = -np.inf
         self._grow(64)
@@ -53,7 +54,7 @@ class TrackTable:
         ids = camera, tracks.track_id.tobytes()
         if ids == self._last_ids:  # the same tracks as in the picture before, as most often
             self._last_s = time_s
-            return self._last_rows, np.zeros(len(self._last_rows), bool)
+            return self._last_rows, self._none_new
         self._note_seen()
         known = self._row
         rows = np.array([known.get((camera, track), -1) for track in tracks.track_id.tolist()], np.int64)
@@ -62,6 +63,7 @@ class TrackTable:
             rows[i] = known[camera, int(tracks.track_id[i])] = self._take()
         rows.flags.writeable = False
         self._last_ids, self._last_rows, self._last_s = ids, rows, time_s
+        self._none_new = np.zeros(len(rows), bool)
         return rows, new
 
     def columns(self) -> dict[str, Column]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowrt import PEDESTRIANS, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
 from flowrt_nodes._footprint import Viewpoint, feet, sizes_m
-from flowrt_nodes._geometry import Array, Mask, jacobian
+from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._ground_filter import along, correct, predict
 from flowrt_nodes._tracktable import TrackTable
 from flowrt_nodes._view import View, Views, cut_off, homography_complaints
@@ -80,7 +80,7 @@ speeds: {type: speed, from: tracks, scene: north}
         table = self._table
         rows, _ = table.rows(tracks)
         memory = table["memory"].take(rows, axis=0).T.copy()
-        heading = self._headings(view.viewpoint, tracks, memory[HEADING].T).T
+        heading = self._headings(view.viewpoint, tracks, memory[HEADING])
         seen_m, noise = self._measure(view.viewpoint, tracks, memory[OFFSET_M], heading)
         usable = np.isfinite(seen_m[0] + seen_m[1] + noise[0, 0] + noise[1, 1])
         state, spread = self._follow(view.viewpoint, tracks, memory, seen_m, noise, usable)
@@ -118,25 +118,23 @@ speeds: {type: speed, from: tracks, scene: north}
         self._lane_heading = np.array([view.heading_m(zone) for zone in lanes]).reshape(-1, 2)
 
     def _headings(self, camera: Viewpoint, tracks: Tracks, remembered: Array) -> Array:
-        """(N, 2): unit vectors along the tracks' length: as it moved, as it moves in the picture, or as its lane leads."""
-        unknown = np.isnan(remembered[:, 0])
-        if not unknown.any():
+        """(2, N): unit vectors along the tracks' length: as it moved, as it moves in the picture, or as its lane leads."""
+        unknown = np.flatnonzero(np.isnan(remembered[0]))
+        if not len(unknown):
             return remembered
-        some = tracks[unknown]
-        points = some.ground_px
-        velocity = np.einsum("nij,nj->ni", jacobian(camera.to_ground, points), some.velocity_px_s)
-        pace = np.hypot(velocity[:, 0], velocity[:, 1])
-        found = velocity / np.maximum(pace, 1e-9)[:, None]
-        driving = np.asarray(pace > 2 * STILL_M_S, bool).reshape(-1, 1)
-        away = jacobian(camera.to_ground, points)[:, :, 1]  # one pixel down the picture
-        along = away / np.maximum(np.hypot(away[:, 0], away[:, 1]), 1e-12)[:, None]
+        points = tracks.ground_px.take(unknown, axis=0).astype(np.float64)
+        seen = tracks.velocity_px_s.take(unknown, axis=0)
+        _, slope = camera.ground_and_slope(points.T)
+        velocity = slope[:, 0] * seen[:, 0] + slope[:, 1] * seen[:, 1]
+        pace = np.hypot(velocity[0], velocity[1])
+        away = slope[:, 1]  # one pixel down the picture
+        lengthwise = away / np.maximum(np.hypot(away[0], away[1]), 1e-12)
         if len(self._lanes):
             inside = self._lanes.contains(points)
-            along = np.where(
-                np.asarray(inside.any(axis=1)).reshape(-1, 1), self._lane_heading[inside.argmax(axis=1)], along
-            )
+            leading = self._lane_heading.take(inside.argmax(axis=1), axis=0).T
+            lengthwise = np.where(inside.any(axis=1), leading, lengthwise)
         headings = remembered.copy()
-        headings[unknown] = np.where(driving, found, along)
+        headings[:, unknown] = np.where(pace > 2 * STILL_M_S, velocity / np.maximum(pace, 1e-9), lengthwise)
         return headings
 
     def _measure(self, camera: Viewpoint, tracks: Tracks, offset_m: Array, heading: Array) -> tuple[Array, Array]:

@@ -145,7 +145,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         self._counts = {}
 
     def _prepare(self, view: View) -> None:
-        self._lanes = Lanes(view, self.lanes)
+        self._lanes = Lanes.of(view, self.lanes)
         scene = view.scene
         lines = [line for kind in COUNTING for line in scene.lines_of(kind)]
         self._lines = lines

@@ -47,7 +47,7 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
             yield Complaint(("scene",), f"scene '{self.scene}' has no lane with a heading", hint)
 
     def prepare(self, view: View) -> None:
-        self._lanes = Lanes(view, self.lanes, with_heading=True)
+        self._lanes = Lanes.of(view, self.lanes, with_heading=True)
         self._cosine = float(np.cos(np.radians(self.angle_deg)))
         self.table(
             {
