@@ -26,7 +26,8 @@ class Speeding(Rule):
     the law's margin; the uncertainty of the measurement comes on top (the standard deviation of a speed over the root of their
     number), and speeds known worse than `max_sigma_kmh` don't count.
 
-    No violation: single high readings, as of a jumping box, or a section that was not driven faster on average either; sections shorter than `section_m` or with fewer than four readings.
+    No violation: single high readings, as of a jumping box, where the section was not driven so fast on average; sections shorter
+    than `section_m` or with fewer than four readings.
     """
 
     lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
