@@ -16,7 +16,9 @@ from flowrt.load import load
 from flowrt.recording import Recording
 from flowrt.replay import Arrival, recorder, rehearse, replay, substitute, usual_nodes
 from flowrt_scoring.simulated import Faults, on_simulation
+from flowrt_sim.motion import Motion
 from flowrt_sim.uri import parse
+from flowrt_sim.world import World
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 SEED, SECONDS = 3, 45.0
@@ -37,7 +39,8 @@ def recorded(flow: Flow, tmp_path_factory: pytest.TempPathFactory) -> tuple[list
     path = tmp_path_factory.mktemp("recording") / "run.recording"
     running, writer = recorder(flow, [], path)
     world = parse(f"sim://four-way?seed={SEED}&duration_s={SECONDS:g}")
-    arrivals = rehearse(on_simulation(running, world, boxes="truth", faults=Faults()))
+    motion = Motion(World(world.seed, world.scenario, world.rate))
+    arrivals = rehearse(on_simulation(running, world, motion, boxes="truth", faults=Faults()))
     writer.close()
     return arrivals, path
 
