@@ -119,6 +119,7 @@ class SourceDriver(Driver):
             super().let_go()
             return False
         self._rest_wanted = True
+        sleep(_LOOK_S)  # without the GIL, a core may see what another one wrote a moment later
         while self.carrying:
             if monotonic() > end:
                 self.let_go()
