@@ -10,7 +10,8 @@
 
 The whole flow runs, under virtual time; brokers and databases are recorders, so a test needs neither and takes as long as the
 computing takes. `input` puts literal messages in the place of a source, or a recording in the place of any node:
-`input: {tracks: {recorded: monday.recording}}`.
+`input: {tracks: {recorded: monday.recording}}`. Besides what a test expects, every payload must keep to its schema; of telemetry every
+tenth is looked at.
 """
 
 from __future__ import annotations
@@ -167,11 +168,8 @@ def run_case(suite_path: Path, suite: Suite, case: Case) -> Outcome:
     contract = Contract.of_flow(flow.folder)
     for expectation in case.expect:
         _check_names(suite_path, flow, expectation)
-    return Outcome(
-        name=case.name,
-        failures=[f for e in case.expect if (f := _judge(contract, flow.site, recorded, e)) is not None],
-        messages=len(recorded),
-    )
+    failures = [f for e in case.expect if (f := _judge(contract, flow.site, recorded, e)) is not None]
+    return Outcome(name=case.name, failures=[*failures, *_breaches(contract, flow, recorded)], messages=len(recorded))
 
 
 def _with_inputs(flow: Flow, case: Case, suite_path: Path) -> Flow:
@@ -241,6 +239,22 @@ def _judge(contract: Contract, site: str, recorded: list[tuple[str, Message]], w
     keys = list(wanted.where) or ["id"]
     instead = [_text({key: _look_up(facts, key) for key in keys}) for facts in candidates]
     return Failure(wanted.said(), found, list(dict.fromkeys(instead))[:8] or ["nothing came there"])
+
+
+def _breaches(contract: Contract, flow: Flow, recorded: list[tuple[str, Message]]) -> Iterator[Failure]:
+    """Payloads that break their schema, by outbox. In production only a sample is looked at (`validate`)."""
+    validators = {False: contract.validator("all"), True: contract.validator("sample", 10)}
+    found: dict[str, list[str]] = {}
+    for outbox, message in recorded:
+        settings = flow.nodes[outbox].settings
+        if getattr(settings, "contract", "") != "topics" or getattr(settings, "format", "flowrt") != "flowrt":
+            continue
+        spec = contract.topic(message)
+        payload = msgspec.json.decode(contract.encode_payload(message, flow.site))
+        for breach in validators[spec.urgency == "telemetry"].check(spec, payload):
+            found.setdefault(f"{spec.topic} at {outbox}", []).append(str(breach))
+    for where, breaches in found.items():
+        yield Failure(f"every payload of {where} keeps to its schema", len(breaches), list(dict.fromkeys(breaches))[:8])
 
 
 def _facts(contract: Contract, site: str, message: Message, wanted: Expectation) -> Iterator[Mapping[str, Any]]:

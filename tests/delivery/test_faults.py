@@ -6,19 +6,17 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import psutil
 import pytest
 
-from flowrt.clock import SystemClock, VirtualClock
+from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery, deliverer
 from flowrt.journal import Journal
 from flowrt.services import Mqtt
 from flowrt_nodes.mqtt_out import MqttOut
 from tests.delivery.crash_child import ToFile
-from tests.delivery.outside import Outside, eventually, letters
+from tests.delivery.outside import eventually
 from tests.delivery.world import Subscriber, world, zone_event
 from tests.servers import mosquitto
 
@@ -68,51 +66,3 @@ def test_ten_thousand_events_at_once(tmp_path: Path) -> None:
             assert (w.statistics.accepted, w.statistics.dead_letters, w.statistics.dropped) == (10_000, 0, {})
         eventually(lambda: len(sub.bodies("roi/events")) == 10_000, 30.0)
         assert [json.loads(body)["id"] for body in sub.bodies("roi/events")] == [f"z-{i}" for i in range(10_000)]
-
-
-@pytest.mark.slow
-def test_a_simulated_day_grows_neither_memory_nor_files(tmp_path: Path) -> None:
-    """24 hours at an event a second and a state every 5 s, an hour's outage included, in compressed time."""
-    clock = VirtualClock(1_700_000_000.0)
-    journal = Journal(tmp_path / "a.journal", clock=clock)
-    delivery = Delivery(journal, clock)
-
-    class Forgetful(Outside):
-        """Counts and forgets; away in the twelfth hour."""
-
-        def deliver(self, letters, receipt):  # type: ignore[no-untyped-def]
-            if self._fault is not None:
-                self._fault(letters)
-            receipt.delivered_all(letters)
-
-    away = threading.Event()
-
-    def fault(_: object) -> None:
-        if away.is_set():
-            from flowrt.node import Retry
-
-            raise Retry("away", after_s=0.05)
-
-    delivery.add("out", Forgetful().prepare(fault))
-    process = psutil.Process()
-    sizes: list[tuple[int, int, float]] = []
-    for hour in range(24):
-        if hour == 12:
-            away.set()
-        for second in range(0, 3600, 5):
-            number = hour * 3600 + second
-            clock.move_to(1_700_000_000.0 + number)
-            delivery.accept("out", letters(5, start=number, size=400))
-            delivery.accept("out", letters(1, start=number, size=400, urgency="state"))
-        if hour == 12:
-            away.clear()
-        journal.flush(20.0)
-        eventually(lambda: journal.pending("out") == 0, 30.0)
-        sizes.append((process.memory_info().rss, process.num_fds(), journal.statistics().file_mb))
-    eventually(lambda: delivery.statistics()["out"].delivered == 24 * 720 * 6)
-    assert delivery.statistics()["out"].accepted == 24 * 720 * 6
-    assert sizes[-1][0] <= sizes[6][0] * 1.05
-    assert sizes[-1][1] <= sizes[6][1]
-    assert sizes[-1][2] <= 20.0
-    delivery.close(2.0)
-    journal.close()

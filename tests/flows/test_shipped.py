@@ -95,3 +95,29 @@ def test_a_test_file_that_makes_no_sense(
     shown = capsys.readouterr().err
     assert message in shown
     assert "Traceback" not in shown
+
+
+def test_a_payload_that_breaks_its_schema_fails_the_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = {
+        "title": "Noise",
+        "description": "A loud vehicle.",
+        "x-mqtt": {"topic": "noise", "qos": 1},
+        "type": "object",
+        "properties": {"level_db": {"type": "number", "description": "Decibel."}},
+    }
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "noise.schema.json").write_text(json.dumps(schema))
+    (tmp_path / "loud.yaml").write_text(
+        "flow: loud\nsite: s\nnodes:\n  meter: {type: mqtt_in, topic: noise}\n  out: {type: mqtt_out, from: meter}\n"
+    )
+    path = tmp_path / "loud.test.yaml"
+    for level, code in (("81.5", 0), ("loud", 1)):
+        path.write_text(
+            "flow: loud.yaml\ntests:\n- name: noise\n"
+            f"  input: {{meter: [{{time_s: 1, topic: noise, data: {{level_db: {level}}}}}]}}\n"
+            "  expect: [{from: out, topic: noise, count: 1}]\n"
+        )
+        assert main(["test", str(path)]) == code
+    shown = capsys.readouterr().out
+    assert "every payload of noise at out keeps to its schema" in shown
+    assert "noise.schema.json#/properties/level_db/type" in shown
