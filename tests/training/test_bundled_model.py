@@ -53,9 +53,9 @@ def test_both_models_find_the_objects_of_pictures_never_trained_on() -> None:
     fp16, int8 = (summarise(name, result) for name, result in zip(("fp16", "int8"), results, strict=True))
     assert fp16.objects > 100
     for score in (fp16, int8):
-        assert score.map50 > 0.4
-        assert score.per_class["car"] > 0.65
-        assert score.per_class["pedestrian"] > 0.6
+        assert score.map50 > 0.8
+        assert score.per_class["car"] > 0.9
+        assert score.per_class["pedestrian"] > 0.85
     assert int8.map50 == pytest.approx(fp16.map50, abs=0.05)
 
 
