@@ -72,7 +72,7 @@ def _measure() -> Measured:
             watcher = Watcher(reloader)
             watcher.start()
             try:
-                wait_until(lambda: runtime.cells["marked"].n_out > 2 * FPS, 60, "the first pictures")
+                wait_until(lambda: runtime.cells["marked"].n_out > 2 * FPS, 180, "the first pictures")
                 time.sleep(READY_AFTER_S + 2)  # what edits may need is imported by then
                 settings: list[float] = []
                 wiring: list[float] = []

@@ -134,6 +134,7 @@ class Runtime:
             for source in sources:
                 if not source.join(max(0.1, (end - monotonic()) * 0.6)):
                     log.warning("%s did not stop in time", source.name)
+                    source.abandon()  # what it still makes must not reach nodes that are closed
             for name in self.flow.order():  # upstream first, so that a finished pipe feeds only open ones
                 driver = self.drivers.get(name)
                 if isinstance(driver, Collector):
