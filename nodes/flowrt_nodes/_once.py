@@ -22,7 +22,7 @@ def once(derive: Callable[[Seen], Fact]) -> Callable[[Seen], Fact]:
     """A function of a picture's objects, computed once for each picture."""
 
     def ask(seen: Seen) -> Fact:
-        facts = seen.__dict__
+        facts: dict[Any, Any] = seen.__dict__
         if derive not in facts:
             facts[derive] = _kept(derive(seen))
         return facts[derive]  # type: ignore[no-any-return]  # what `derive` returned
@@ -35,7 +35,7 @@ def once_here(derive: Callable[[Place, Tracks], Fact]) -> Callable[[Place, Track
     """A method of something that never changes, asked about a picture's tracks: computed once for each of it and each picture."""
 
     def ask(self: Place, tracks: Tracks) -> Fact:
-        facts = tracks.__dict__
+        facts: dict[Any, Any] = tracks.__dict__
         key = (derive, self)
         if key not in facts:
             facts[key] = _kept(derive(self, tracks))
