@@ -59,12 +59,12 @@ def rehearse(
     until_s: float | None = None,
     stream: Iterable[Arrival] = (),
     start_s: float | None = None,
-    kind: type[Message] = Message,
+    kind: type[Message] | tuple[type[Message], ...] = Message,
 ) -> list[Arrival]:
     """Run a flow under virtual time and return what reached its outboxes: (outbox, message), in order.
 
     until_s, start_s: when virtual time ends and begins (with the first message, unless said otherwise); stream: as in
-    `flowrt.runtime.virtual.run`; kind: what is returned of what arrives, all else is let go.
+    `flowrt.runtime.virtual.run`; kind: what is returned of what arrives, all else is let go (tracks hold their pictures).
     Raises FlowError where a node can't be opened.
     """
     arrived: list[Arrival] = []

@@ -77,7 +77,8 @@ def add_run(
     errors = SpeedErrors(reference)
     running = on_simulation(flow, world, motion, boxes=boxes, faults=faults)
     running = tapped(running, speed_nodes(running), errors.take)
-    messages = unique(message for _, message in rehearse(running, until_s=world.duration_s))
+    arrived = rehearse(running, until_s=world.duration_s, kind=(Report, LaneInterval))
+    messages = unique(message for _, message in arrived)
     motion.run_until(witness.end_s)
     witness.finish()
     if truth is not None:
