@@ -198,8 +198,12 @@ def _read(core: openvino.Core, path: Path) -> openvino.Model:
     if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
         raise ModelError(f"{path.name}: its weights, {path.stem}.bin, are not beside it")
     frontend = FrontEndManager().load_by_framework(FORMATS[path.suffix.lower()])
-    if not frontend.supported(str(path)):  # read_model would try every other frontend too, and some of them write to stderr
-        raise ModelError(f"{path.name}: not a model that OpenVINO can read: its content is not that of {path.suffix} files")
+    if not frontend.supported(
+        str(path)
+    ):  # read_model would try every other frontend too, and some of them write to stderr
+        raise ModelError(
+            f"{path.name}: not a model that OpenVINO can read: its content is not that of {path.suffix} files"
+        )
     try:
         model = core.read_model(path)
     except RuntimeError as error:

@@ -103,4 +103,6 @@ def test_near_miss(driving: Way, other: Way, label: str, found: bool, tmp_path: 
     assert [track for track, _ in begun(said)] == ([7] if found else [])
     if found:
         assert said[0].evidence["other_id"] == 5
-        assert {"ttc_s", "pet_s"} <= set(said[0].evidence), "the PET comes first, and tells the TTC that was predicted before"
+        assert {"ttc_s", "pet_s"} <= set(said[0].evidence), (
+            "the PET comes first, and tells the TTC that was predicted before"
+        )

@@ -31,7 +31,7 @@ class Jaywalking(SignalRule):
     kerb_m: Annotated[float, setting("Nearer to the road's border than this is still the kerb.", ge=0, le=5)] = 0.4
     beside_m: Annotated[float, setting("As near to a crosswalk as this is still on it.", ge=0, le=5)] = 1.0
     grace_s: Annotated[float, setting("Stepping on is forgiven this long after Don't Walk began.", ge=0, le=10)] = 1.0
-    hold_s: Annotated[float, setting("How long it must last.", ge=0, le=60)] = 0.8
+    hold_s: Annotated[float, setting("How long it must last.", ge=0, le=60)] = 1.2
     severity: Annotated[Severity, setting("How grave.")] = "medium"
 
     violation_type: ClassVar[str] = "jaywalking"

@@ -24,7 +24,7 @@ class WrongWay(Rule):
 
     lanes: Annotated[list[ZoneName], setting("Lanes; all with a heading when empty.")] = []
     angle_deg: Annotated[float, setting("Least angle between movement and lane.", ge=90, le=180)] = 120.0
-    distance_m: Annotated[float, setting("Least way driven against the direction.", ge=0, le=100)] = 6.0
+    distance_m: Annotated[float, setting("Least way driven against the direction.", ge=0, le=100)] = 12.0
     slower_m_s: Annotated[float, setting("Slower movement has no direction.", ge=0, le=10)] = 1.5
     hold_s: Annotated[float, setting("Least time driven against the direction.", ge=0, le=60)] = 0.8
     severity: Annotated[Severity, setting("How grave.")] = "critical"
@@ -69,7 +69,9 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
         if not np.count_nonzero(opposing):
             return
         lawful = (inside & (along > 0)).any(axis=1)
-        wrong = opposing.any(axis=1) & np.logical_not(lawful) & (pace > self.slower_m_s) & tracks.of_class(VEHICLES)
+        # A speed less sure than this is mostly a box that grew or shrank, as when somebody comes out from behind a truck.
+        sure = pace > self.slower_m_s + np.nan_to_num(tracks.speed_sigma_kmh, nan=0.0) / 3.6
+        wrong = opposing.any(axis=1) & np.logical_not(lawful) & sure & tracks.of_class(VEHICLES)
         if not np.count_nonzero(wrong):
             return
         rows, _ = table.rows(tracks)
