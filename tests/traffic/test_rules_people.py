@@ -29,6 +29,9 @@ JAYWALKING_CASES = [
     pytest.param(OVER_CROSSWALK, [(0, "dark")], False, id="crosswalk, signal dark"),
     pytest.param(along((0, -4.0, -3), (20, -4.0, -3)), [(0, DONT_WALK)], False, id="waits at the kerb"),
     pytest.param(along((0, -3.7, 20), (20, -3.7, 22)), [(0, WALK)], False, id="walks along the kerb"),
+    pytest.param(
+        along((0, -1.75, 14), (20, -1.75, 14)), [], False, id="stands in the lane, as a rider seen from the front"
+    ),
     pytest.param(along((0, -6, -5.6), (3, -4.2, -5.6), (9, 5, -5.6)), [(0, WALK)], False, id="beside the crosswalk"),
     pytest.param(
         along((0, 0, -3), (3, 4.5, -3)), [(0, DONT_WALK)], False, id="first seen in the middle of the crosswalk"

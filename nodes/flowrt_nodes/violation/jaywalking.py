@@ -6,12 +6,18 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowrt import CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._geometry import Array
 from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED
+from flowrt_nodes._tracktable import TrackTable
 from flowrt_nodes._view import View
 from flowrt_nodes._walkers import ROADS, Walkways, on_foot
+
+AWAY_S = 3.0
+"""Who was not seen outside for this long begins anew."""
 
 
 class Jaywalking(SignalRule):
@@ -21,7 +27,8 @@ class Jaywalking(SignalRule):
 
     No violation: standing at the kerb (within `kerb_m` of the road's border); walking beside a crosswalk, within `beside_m`
     of it; finishing a crossing that was begun before Don't Walk (plus `grace_s`); somebody first seen in the middle of a
-    crosswalk; any time on a crosswalk whose phase is unknown or stale; cyclists.
+    crosswalk; any time on a crosswalk whose phase is unknown or stale; cyclists; standing in the road without having walked
+    `walked_m` there, which is how a rider at a stop line looks from the front.
     """
 
     roads: Annotated[
@@ -32,6 +39,10 @@ class Jaywalking(SignalRule):
     beside_m: Annotated[float, setting("As near to a crosswalk as this is still on it.", ge=0, le=5)] = 1.0
     grace_s: Annotated[float, setting("Stepping on is forgiven this long after Don't Walk began.", ge=0, le=10)] = 1.0
     hold_s: Annotated[float, setting("How long it must last.", ge=0, le=60)] = 1.2
+    walked_m: Annotated[
+        float,
+        setting("Least way walked on the road outside crosswalks; who waits there sits on something.", ge=0, le=20),
+    ] = 1.0
     severity: Annotated[Severity, setting("How grave.")] = "medium"
 
     violation_type: ClassVar[str] = "jaywalking"
@@ -47,7 +58,7 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
 
     def prepare(self, view: View) -> None:
         self._ways = Walkways(view, self.roads, self.crosswalks)
-        self.table(self._ways.columns())
+        self.table(self._ways.columns() | {"from_m": (np.float64, (2,), np.nan), "out_s": (np.float64, (), -np.inf)})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         walkers = np.flatnonzero(on_foot(tracks))
@@ -62,9 +73,19 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         stepped_s = self._ways.stepped_onto(table, rows, depth, tracks.time_s, self.kerb_m)
         away = np.flatnonzero(~(depth > -self.beside_m).any(axis=1))
         outside = away[self._ways.on_road(places[away], scale[away], self.kerb_m)] if len(away) else away
-        for i in outside.tolist():
-            yield Finding(row=int(walkers[i]), roi_id="carriageway", description="on the road outside a crosswalk")
+        if len(outside):
+            walked = self._walked_m(table, rows[outside], places[outside], tracks.time_s) / scale[outside]
+            for i in outside[walked >= self.walked_m].tolist():
+                yield Finding(row=int(walkers[i]), roi_id="carriageway", description="on the road outside a crosswalk")
         yield from self._against_signal(walkers, stepped_s, tracks.time_s)
+
+    @staticmethod
+    def _walked_m(table: TrackTable, rows: NDArray[np.int64], places: Array, time_s: float) -> Array:
+        """(N,): how far each is from where they were first seen outside, in units of the places."""
+        begins = time_s - table["out_s"][rows] > AWAY_S
+        begun = np.where(begins[:, None] | np.isnan(table["from_m"][rows]), places, table["from_m"][rows])
+        table["from_m"][rows], table["out_s"][rows] = begun, time_s
+        return np.asarray(np.hypot(*(places - begun).T))
 
     def _against_signal(self, walkers: np.ndarray, stepped_s: np.ndarray, time_s: float) -> Iterator[Finding]:
         for column, crosswalk in enumerate(self._ways.crosswalks):
