@@ -108,8 +108,7 @@ def line(stages: Sequence[Stage]) -> Line:
     def push_all(messages: Sequence[Message], first: type[Message] | None, strange: Push) -> None:
         nonlocal started, made
         if not mask:
-            for message in messages:
-                (push if type(message) is first else strange)(message)
+            _one_by_one(messages, first, push, strange)
             return
         before = started
         started += len(messages)
@@ -198,6 +197,11 @@ def line(stages: Sequence[Stage]) -> Line:
     return Line(push, push_all, counts, lambda: bool(mask))
 
 
+def _one_by_one(messages: Sequence[Message], first: type[Message] | None, push: Push, strange: Push) -> None:
+    for message in messages:
+        (push if type(message) is first else strange)(message)
+
+
 def _after_first(messages: Sequence[Message]) -> Iterator[Message]:
     rest = iter(messages)
     next(rest)
@@ -215,8 +219,7 @@ def begin(pushes: tuple[Push, ...]) -> Line:
         onward(message)
 
     def push_all(messages: Sequence[Message], first: type[Message] | None, strange: Push) -> None:
-        for message in messages:
-            (push if type(message) is first else strange)(message)
+        _one_by_one(messages, first, push, strange)
 
     return Line(push, push_all, lambda _: Counts(made, 0, made, made * len(pushes)), lambda: False)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flowrt import PEDESTRIANS, VEHICLES, Tracks
 from flowrt_nodes._footprint import sizes_m
 from flowrt_nodes._geometry import Array, Mask
-from flowrt_nodes._view import View, heading_vectors
+from flowrt_nodes._view import View, cut_off, heading_vectors
 
 CELL_M = 0.5
 CELLS = 512
@@ -44,9 +44,7 @@ class Bodies:
         self.heading = heading_vectors(tracks)
         self.size = sizes_m(tracks)
         sure = (tracks.speed_sigma_kmh < UNSURE_KMH) & np.isfinite(self.velocity).all(axis=1)
-        box, (width, height) = tracks.boxes_px, tracks.picture_px
-        whole = (box[:, 0] > 1.5) & (box[:, 2] < width - 1.5) & (box[:, 3] < height - 1.5)
-        self.unknown: Mask = ~(np.isfinite(self.place).all(axis=1) & sure & whole)
+        self.unknown: Mask = ~(np.isfinite(self.place).all(axis=1) & sure) | cut_off(tracks)
         self.pace = np.hypot(self.velocity[:, 0], self.velocity[:, 1])
         self.pedestrian = tracks.of_class(PEDESTRIANS)
         self.vehicle = tracks.of_class(VEHICLES)

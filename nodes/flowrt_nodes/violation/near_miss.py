@@ -9,6 +9,7 @@ import numpy as np
 
 from flowrt import CheckView, Complaint, Context, Severity, Tracks, setting
 from flowrt_nodes._encounters import Approach, Bodies, Ground, gaps_m, near_pairs, times_to_collision
+from flowrt_nodes._history import row_by_id
 from flowrt_nodes._rule import Finding, Rule
 from flowrt_nodes._view import View, homography_complaints
 
@@ -59,7 +60,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         if not view.metric:
             return
         bodies = Bodies(tracks, view)
-        rows = {int(track): row for row, track in enumerate(tracks.track_id)}
+        rows = row_by_id(tracks)
         if self.ttc_s:
             self._predict(tracks.time_s, bodies)
             yield from self._passed(tracks.time_s, bodies, rows)
