@@ -1,7 +1,8 @@
 """Reloading: the flow file and everything it uses, watched; an edit checked, planned and applied, or refused and said so.
 
 Invariants
-- Folders are watched, not inodes, so that editors that save by rename and symlink swaps (Kubernetes ConfigMaps) are seen.
+- Folders are watched, not inodes, so that editors that save by rename and symlink swaps (Kubernetes ConfigMaps) are seen. What
+  else happens in those folders (a journal, a log) neither starts a reload nor holds one up.
 - What counts is content: a save that changes no byte of any file does nothing.
 - A file with problems leaves the running flow untouched; its problems stand in the status until they are mended.
 """
@@ -9,6 +10,7 @@ Invariants
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import threading
@@ -18,7 +20,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
@@ -37,7 +50,19 @@ log = logging.getLogger("flowrt")
 
 WatchMode = Literal["auto", "poll", "off"]
 QUIET_S = 0.02
-"""An edit is over when its folder has been quiet for so long."""
+"""An edit is over when nothing has happened to its files for so long."""
+
+WRITTEN_S = 0.004
+"""The same after a file was closed by who wrote it, or moved into its place: only further files may follow."""
+
+EVENTS: list[type[FileSystemEvent]] = [
+    FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileCreatedEvent, FileDeletedEvent,
+    DirMovedEvent, DirCreatedEvent, DirDeletedEvent,
+]  # fmt: skip
+"""What is asked of the system: not to be told of files that are only read, since a reload reads many."""
+
+MAX_LINKS = 40
+"""How many links on the way to a file are followed; Linux gives up there too."""
 
 EMPTY_S = 0.3
 """How long an empty flow file is given to be filled, before it counts as an edit."""
@@ -83,7 +108,7 @@ class Reloader:
         self._overrides = dict(overrides or {})
         self._busy = threading.Lock()
         self._number = 0
-        self._suspects: frozenset[Path] = frozenset()
+        self._named: frozenset[Path] = frozenset()
         self._seen = fingerprints(runtime.flow.files)
         self._schemas = self._own_schemas(runtime.flow)
 
@@ -92,29 +117,36 @@ class Reloader:
         """The flow file."""
         return self.runtime.flow.path
 
-    def changed(self) -> bool:
-        """Whether any file that the flow was read from has another content than when it was last looked at."""
-        return fingerprints(self.files()) != self._seen
-
     def files(self) -> tuple[Path, ...]:
-        """What is watched: the running flow's files and those that the last refused edit named."""
-        return tuple({*self.runtime.flow.files, *self._suspects})
+        """What is watched: the running flow's files, and those of the last edit or its problems, which may have been refused."""
+        return tuple({*self.runtime.flow.files, *self._named})
 
-    def reload(self, reason: str, since: float | None = None) -> Reload:
-        """Read the flow file and bring the running graph to it.
+    def reload(self, reason: str) -> Reload:
+        """Read the flow file and bring the running graph to it."""
+        with self._busy:
+            return self._reload(reason, time.perf_counter(), fingerprints(self.files()))
+
+    def follow(self, reason: str, since: float | None = None) -> Reload | None:
+        """The same, but only where a file that the flow was read from has another content than when it was last looked at.
 
         since: when the edit was noticed (time.perf_counter), for the timings.
         """
         with self._busy:
-            started = since if since is not None else time.perf_counter()
-            self._seen = fingerprints(self.files())
-            self._number += 1
-            report = self._attempt(reason, started)
-            self.history.append(report)
-            del self.history[:-100]
-            self.runtime.reloads = [*self.runtime.reloads, msgspec.to_builtins(report)][-len(self.history) :]
-            self._tell(report)
-            return report
+            seen = fingerprints(self.files())
+            if seen == self._seen:
+                return None
+            return self._reload(reason, time.perf_counter() if since is None else since, seen)
+
+    def _reload(self, reason: str, started: float, seen: dict[Path, str]) -> Reload:
+        self._seen = seen
+        self._number += 1
+        report = self._attempt(reason, started)
+        self._seen = {file: self._seen[file] for file in self.files()}
+        self.history.append(report)
+        del self.history[:-100]
+        self.runtime.reloads = [*self.runtime.reloads, msgspec.to_builtins(report)][-len(self.history) :]
+        self._tell(report)
+        return report
 
     def _attempt(self, reason: str, started: float) -> Reload:
         def report(ok: bool, message: str, **facts: Any) -> Reload:
@@ -128,9 +160,8 @@ class Reloader:
             self.runtime.problems = [msgspec.to_builtins(problem)]
             return report(False, problem.message, problems=[problem])
         try:
-            new = load(self.path, overrides=self._overrides)
+            new = self._read()
         except FlowError as error:
-            self._suspects = frozenset(Path(problem.file).absolute() for problem in error.problems)
             self.runtime.problems = [msgspec.to_builtins(problem) for problem in error.problems]
             count = len(error.problems)
             message = f"{count} problem{'s' if count > 1 else ''}; the flow goes on as it was"
@@ -139,7 +170,6 @@ class Reloader:
             self.on_load(new)
         self._follow_schemas(new)
         loaded = time.perf_counter()
-        self._suspects = frozenset()
         plan = Plan.between(self.runtime.flow, new)
         if plan.empty:
             self._adopt(new)
@@ -167,6 +197,23 @@ class Reloader:
             True, "in force", plan=plan.names(), lines=plan.lines(), took_ms=took,
             parked=facts["parked"], ledger=facts["ledger"],
         )  # fmt: skip
+
+    def _read(self) -> Flow:
+        """The flow as its files say it now; none of them was read before it was fingerprinted. Raises FlowError."""
+        while True:
+            error = None
+            try:
+                new = load(self.path, overrides=self._overrides)
+                self._named = frozenset(new.files)
+            except FlowError as problems:
+                error = problems
+                self._named = frozenset(Path(problem.file).absolute() for problem in error.problems)
+            unseen = self._named - self._seen.keys()
+            if not unseen:
+                if error is not None:
+                    raise error
+                return new
+            self._seen |= fingerprints(unseen)
 
     @staticmethod
     def _own_schemas(flow: Flow) -> dict[Path, str]:
@@ -205,15 +252,16 @@ def fingerprints(files: Iterable[Path]) -> dict[Path, str]:
 
 
 class Watcher(FileSystemEventHandler):
-    """Watches the folders of a flow's files and reloads after each edit, once the folder is quiet."""
+    """Watches the folders of a flow's files and reloads after each edit, once it is over."""
 
     def __init__(self, reloader: Reloader, mode: WatchMode = "auto", poll_s: float = 0.5) -> None:
         self._reloader = reloader
         self._observer = PollingObserver(timeout=poll_s) if mode == "poll" else Observer()
         self._folders: dict[Path, Any] = {}
+        self._ways: frozenset[str] = frozenset()
         self._wake = threading.Condition()
-        self._last = 0.0
-        self._first = 0.0
+        self._since = 0.0  # when an edit began that was not looked at yet; 0 where there is none
+        self._over = 0.0  # when that edit is taken to be over
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._stopped = threading.Event()
@@ -237,29 +285,30 @@ class Watcher(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Something happened in one of the folders; what, the content hash will tell."""
-        if event.event_type in ("opened", "closed_no_write"):
+        into = event.dest_path in self._ways
+        if not into and event.src_path not in self._ways:
             return
         with self._wake:
-            self._last = time.perf_counter()
-            self._first = self._first or self._last
+            now = time.perf_counter()
+            self._since = self._since or now
+            self._over = now + (WRITTEN_S if into or isinstance(event, FileClosedEvent) else QUIET_S)
             self._wake.notify_all()
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._stopping and not self._first:
+                while not self._stopping and not self._since:
                     self._wake.wait()
                 if self._stopping:
                     return
-                quiet_s = time.perf_counter() - self._last
-                if quiet_s < QUIET_S:
-                    self._wake.wait(QUIET_S - quiet_s)
+                left_s = self._over - time.perf_counter()
+                if left_s > 0:
+                    self._wake.wait(left_s)
                     continue
-                since, self._first = self._first, 0.0
+                since, self._since = self._since, 0.0
             self._let_it_be_written()
-            if self._reloader.changed():
-                self._reloader.reload("file changed", since)
-                self._observe()
+            while self._reloader.follow("file changed", since) is not None and not self._stopping:
+                self._observe()  # what happened in new folders before that, another look will show
 
     def _get_ready(self) -> None:
         """Import the node types that are installed, and what they import later, one after the other."""
@@ -285,16 +334,28 @@ class Watcher(FileSystemEventHandler):
             time.sleep(QUIET_S)
 
     def _observe(self) -> None:
-        """Watch the folder of each file, and of each link on the way to it."""
-        wanted: set[Path] = set()
-        for file in self._reloader.files():
-            wanted.add(file.parent.absolute())
-            wanted.add(file.resolve().parent)
-            local = file.parent / "nodes"
-            if file == self._reloader.path and local.is_dir():
-                wanted.add(local)
+        """Watch the folders in which something may change what a file of the flow reads."""
+        ways = ways_to(self._reloader.files())
+        wanted = {way.parent for way in ways}
+        self._ways = frozenset(map(str, [*ways, *wanted, *(above for folder in wanted for above in folder.parents)]))
+        local = self._reloader.path.parent / "nodes"
+        if local.is_dir():
+            wanted.add(local)
         for folder in wanted - self._folders.keys():
             if folder.is_dir():
-                self._folders[folder] = self._observer.schedule(self, str(folder))
+                self._folders[folder] = self._observer.schedule(self, str(folder), event_filter=EVENTS)
         for folder in self._folders.keys() - wanted:
             self._observer.unschedule(self._folders.pop(folder))
+
+
+def ways_to(files: Iterable[Path]) -> list[Path]:
+    """The files, every link on the way to them, and what those point at: what is in the files changes with any of these."""
+    is_link = functools.cache(Path.is_symlink)
+    ways = [file.absolute() for file in files]
+    limit = MAX_LINKS * len(ways)
+    for way in ways:
+        link = next((part for part in (way, *way.parents) if is_link(part)), None)
+        if link is not None and len(ways) < limit:
+            target = link.parent / link.readlink() / way.relative_to(link)
+            ways += [place for place in (link, target) if place not in ways]
+    return ways

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from flowrt.flow import Flow
+from flowrt.load import load
 from flowrt.runtime import Runtime
-from flowrt.watch import Reload, Reloader, Watcher
+from flowrt.watch import Reload, Reloader, Watcher, ways_to
 from tests.runtime.conftest import Bench
 
 NODES = """
@@ -24,9 +28,9 @@ NODES = """
 class Watched:
     """A running flow whose file is watched."""
 
-    def __init__(self, bench: Bench, mode: str) -> None:
+    def __init__(self, bench: Bench, mode: str, flow: Flow | None = None) -> None:
         self.bench = bench
-        self.runtime: Runtime = bench.runtime(NODES)
+        self.runtime: Runtime = bench.runtime(flow or NODES)
         self.reports: list[Reload] = []
         self.reloader = Reloader(self.runtime, on_reload=self.reports.append)
         self.watcher = Watcher(self.reloader, mode, poll_s=0.1)  # type: ignore[arg-type]
@@ -174,11 +178,12 @@ def test_a_file_that_a_node_reads_when_it_opens(bench: Bench) -> None:
     reloader = Reloader(runtime)
     reader, total = runtime.cells["read"].node, runtime.cells["sum"].node
     os.utime(model, ns=(1, 1))
-    assert not reloader.changed()
+    assert reloader.follow("touched") is None
     assert reloader.reload("touched").message == "nothing changes"
     model.write_bytes(body + b"?")
-    assert reloader.changed()
-    assert not reloader.reload("a broken model").ok
+    report = reloader.follow("a broken model")
+    assert report is not None
+    assert not report.ok
     assert runtime.cells["read"].node is reader
     watcher = Watcher(reloader, "auto")
     watcher.start()
@@ -205,8 +210,6 @@ def test_a_symlink_swap_as_kubernetes_does(bench: Bench) -> None:
         (bench.folder / name / "flow.yaml").write_text(text.replace("type: total", f"type: total, factor: {factor}"))
     (bench.folder / "..data").symlink_to("v1")
     bench.path.symlink_to("..data/flow.yaml")
-    from flowrt.load import load
-
     runtime = bench.runtime(load(bench.path))
     watcher = Watcher(Reloader(runtime), "auto")
     runtime.start()
@@ -220,6 +223,56 @@ def test_a_symlink_swap_as_kubernetes_does(bench: Bench) -> None:
             time.sleep(0.01)
     finally:
         watcher.stop()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symlinks need rights on Windows")
+def test_a_link_further_up_that_is_swapped_as_deployments_do(bench: Bench) -> None:
+    text = "flow: bench\nsite: here\nnodes:\n" + NODES.replace("\n    ", "\n  ")
+    for name, factor in (("v1", "1"), ("v2", "9")):
+        shutil.copytree(bench.folder / "nodes", bench.folder / name / "flows" / "nodes")
+        flow = bench.folder / name / "flows" / "flow.yaml"
+        flow.write_text(text.replace("type: total", f"type: total, factor: {factor}"))
+    (bench.folder / "current").symlink_to("v1")
+    watched = Watched(bench, "auto", load(bench.folder / "current" / "flows" / "flow.yaml"))
+    try:
+        (bench.folder / "next").symlink_to("v2")
+        (bench.folder / "next").replace(bench.folder / "current")
+        watched.expect(lambda: watched.factor() == 9)
+        edited = bench.folder / "v2" / "flows" / "flow.yaml"
+        edited.write_text(edited.read_text().replace("factor: 9", "factor: 3"))
+        watched.expect(lambda: watched.factor() == 3)
+    finally:
+        watched.watcher.stop()
+
+
+def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b/c")
+    (tmp_path / "b").symlink_to("a/d")
+    assert tmp_path / "a" in ways_to([tmp_path / "a"])
+
+
+def test_what_else_is_written_in_the_folder_holds_no_edit_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log or a journal beside the flow file is written again and again before the folder would ever be quiet."""
+    monkeypatch.setattr("flowrt.watch.QUIET_S", 0.5)
+    monkeypatch.setattr("flowrt.watch.WRITTEN_S", 0.5)
+    watched = Watched(bench, "auto")
+    over = threading.Event()
+
+    def write_a_log() -> None:
+        with (bench.folder / "flow.log").open("w") as log:
+            while not over.wait(0.02):
+                log.write("a line\n")
+                log.flush()
+
+    writer = threading.Thread(target=write_a_log)
+    writer.start()
+    try:
+        watched.path.write_text(with_factor(watched, 5))
+        watched.expect(lambda: watched.factor() == 5)
+    finally:
+        over.set()
+        writer.join()
+        watched.watcher.stop()
 
 
 def test_a_flows_own_schemas_are_followed(bench: Bench) -> None:
