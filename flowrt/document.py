@@ -11,6 +11,7 @@ Nothing here knows of flows.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,12 +157,12 @@ def read_text(path: Path, name: str) -> str:
     """A text file's content. Raises Unreadable for anything that is no UTF-8 text of a sane size."""
     whole = Mark(name, 0, 0)
     try:
-        size = path.stat().st_size
-        if path.is_dir():
+        facts = path.stat()
+        if stat.S_ISDIR(facts.st_mode):
             raise Unreadable(whole, "this is a folder", "name a YAML file in it")
-        if size > MAX_BYTES:
+        if facts.st_size > MAX_BYTES:
             raise Unreadable(
-                whole, f"the file has {size / 1e6:.0f} MB", f"at most {MAX_BYTES // 1_000_000} MB are read"
+                whole, f"the file has {facts.st_size / 1e6:.0f} MB", f"at most {MAX_BYTES // 1_000_000} MB are read"
             )
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

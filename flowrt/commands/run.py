@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -32,6 +33,9 @@ log = logging.getLogger("flowrt")
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a busy Python thread may keep the others waiting; the default of 5 ms shows in the latency of every hop."""
+
+SETTLED_AFTER_S = 5.0
+"""When a flow has run for so long, what will stay for good has been made: modules, the graph, what nodes remember of the scene."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +156,8 @@ class _Run:
         log.info("%s runs: %d nodes; %s", self.flow.name, len(self.flow.nodes), about)
         _notify("READY=1")
         end = time.monotonic() + args.duration if args.duration else None
+        gc.freeze()  # else a full collection looks at all of it, which takes 20 to 50 ms, between two pictures or amid a reload
+        settled = time.monotonic() + SETTLED_AFTER_S
         hangups = 0
         try:
             if view:
@@ -162,6 +168,9 @@ class _Run:
                     break
                 runtime.done.wait(left)
                 _notify("WATCHDOG=1")
+                if settled and time.monotonic() > settled:
+                    settled = 0.0
+                    gc.freeze()
                 if self.hangups != hangups:
                     hangups = self.hangups
                     reload("SIGHUP")

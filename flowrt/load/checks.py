@@ -72,8 +72,9 @@ def check_signals(
     if not published:
         return
     for name, scene in scenes.items():
-        entry = sources.scenes[name]
-        for path, mark, signal in _signals_of(entry.node, f"scene.{name}"):
+        written = sources.scenes[name].node
+        assert isinstance(written, document.Mapping), "else it could not have been read"
+        for path, mark, signal in _signals_of(written, f"scene.{name}"):
             if signal in scene.signals:
                 _published(signal, published, path, mark, report)
     for draft in drafts.values():
@@ -82,16 +83,13 @@ def check_signals(
                 _published(reference.name, published, reference.path, reference.mark, report)
 
 
-def _signals_of(node: document.Yaml, path: str) -> Iterable[tuple[str, document.Mark, str]]:
+def _signals_of(node: document.Mapping, path: str) -> Iterable[tuple[str, document.Mark, str]]:
     """Path, place and name of every signal group below a scene's node."""
-    if not isinstance(node, document.Mapping):
-        return
     for key, item in node.items.items():
-        below = document.join(path, key)
-        if key == "signal" and isinstance(item, document.Scalar) and item.value:
-            yield below, item.mark, str(item.value)
-        else:
-            yield from _signals_of(item, below)
+        if isinstance(item, document.Mapping):
+            yield from _signals_of(item, document.join(path, key))
+        elif key == "signal" and isinstance(item, document.Scalar) and item.value:
+            yield document.join(path, key), item.mark, str(item.value)
 
 
 def _published(signal: str, published: frozenset[str], path: str, mark: document.Mark, report: Report) -> None:

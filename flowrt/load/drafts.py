@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as ReadOnly
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -154,7 +155,7 @@ class DraftReader:
         if (restart := node.items.get("restart")) is not None:
             draft.restart = self._restart(restart, node, draft, kind)
         self._only_scene(node, kind)
-        given = values.fields(node, kind.cls, draft.path, f"'{kind.name}'", draft.mark, COMMON, self._hints())
+        given = values.fields(node, kind.cls, draft.path, f"'{kind.name}'", draft.mark, COMMON, self._hints)
         draft.references, draft.secrets = values.references, values.secrets
         for reference in values.references:
             if reference.kind == "feed":
@@ -171,6 +172,7 @@ class DraftReader:
             return
         self._defaults(draft, kind, given)
 
+    @cached_property
     def _hints(self) -> dict[str, str]:
         """What to say of settings that are missing and name something."""
         return {"scene": f"add `scene: …`; {self.report.suggest('', self.scenes)}"}

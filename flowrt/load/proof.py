@@ -32,9 +32,7 @@ def prove(drafts: Iterable[Draft], arriving: Mapping[Edge, Types], folder: Path,
     if not outboxes:
         return ()
     try:
-        files = [
-            file for place in (share("schemas"), folder / "schemas") for file in sorted(place.rglob("*.schema.json"))
-        ]
+        files = [*_shipped(), *sorted((folder / "schemas").rglob("*.schema.json"))]
         contract = _contract(folder, tuple((file, file.stat().st_mtime_ns) for file in files))
     except FlowError as error:
         report.problems.extend(error.problems)
@@ -53,6 +51,11 @@ def prove(drafts: Iterable[Draft], arriving: Mapping[Edge, Types], folder: Path,
                     found = f"the contract forbids {message.port} of '{wire.source}' as {kind}: {shorten(reason, 200)}"
                     report.add(wire.mark, wire.path, found, "the message type and its schema have to agree")
     return contract.files
+
+
+@functools.cache  # which there are stays as it is while a program runs; what is in them may be edited
+def _shipped() -> tuple[Path, ...]:
+    return tuple(sorted(share("schemas").rglob("*.schema.json")))
 
 
 @functools.lru_cache(maxsize=2)  # a reload reads the schemas again only when one was edited

@@ -56,7 +56,8 @@ class Sources:
         self.files: list[Path] = []
         self._folders: dict[str, Path] = {}
         self._fill = Substitution(environment, self._folders, report)
-        self._open: list[Path] = []  # the way of includes to the document being read
+        self._open: list[str] = []  # the way of includes to the document being read
+        self._read_already: set[str] = set()
         name = str(path)
         self.whole = Mark(name, 0, 0)
         self.root = self._read(path, name, TOP)
@@ -84,11 +85,13 @@ class Sources:
 
     def _read(self, path: Path, name: str, allowed: tuple[str, ...]) -> Mapping | None:
         self.files.append(path.absolute())
+        resolved = os.path.realpath(path)  # other than `resolve`, no error where links go round in a circle
+        self._read_already.add(resolved)
         self._folders[name] = path.parent
         root = self._document(path, name, allowed)
         if root is None:
             return None
-        self._open.append(path.resolve())
+        self._open.append(resolved)
         for key in root.items:
             if key not in allowed and not key.startswith("x-"):
                 self._unknown_key(key, root, allowed)
@@ -135,17 +138,18 @@ class Sources:
 
     def _included(self, item: Scalar, path: Path, name: str, where: str) -> None:
         file = path.parent / item.value
-        if "\0" in item.value or len(self.files) > MAX_INCLUDES:
+        resolved = os.path.realpath(file) if "\0" not in item.value else None
+        if resolved is None or len(self.files) > MAX_INCLUDES:
             self.report.add(item.mark, where, f"more than {MAX_INCLUDES} included files", "put them together")
-        elif file.resolve() in self._open:
-            way = " -> ".join(each.name for each in [*self._open, file.resolve()])
+        elif resolved in self._open:
+            way = " -> ".join(Path(each).name for each in [*self._open, resolved])
             self.report.add(item.mark, where, f"the files include each other: {way}", "take one of these includes out")
         elif not file.is_file():
-            siblings = [each.name for each in file.parent.iterdir()] if file.parent.is_dir() else []
+            siblings = [each.name for each in file.parent.iterdir() if each.is_file()] if file.parent.is_dir() else []
             near = self.report.suggest(file.name, siblings)
             hint = near if near.startswith("did") else f"looked for {file}"
             self.report.add(item.mark, where, f"the file '{item.value}' does not exist", hint)
-        elif file.resolve() not in [each.resolve() for each in self.files]:  # the same file on two ways is read once
+        elif resolved not in self._read_already:  # the same file on two ways is read once
             self._read(file, os.path.normpath(os.path.join(os.path.dirname(name), item.value)), INCLUDED)  # noqa: PTH118, PTH120
 
     def _block(self, root: Mapping, key: str, into: dict[str, Entry]) -> None:

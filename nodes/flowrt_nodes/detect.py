@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -296,12 +297,13 @@ def model_file(name: str, folder: Path) -> Path | None:
     return next((file for file in _bundled() if name in (file.name, file.stem)), None)
 
 
-def _bundled() -> list[Path]:
+@functools.cache  # what is installed stays as it is while a program runs; a reload need not look again
+def _bundled() -> tuple[Path, ...]:
     try:
         folder = share("models")
     except FileNotFoundError:
-        return []
-    return sorted([*folder.glob("**/*.xml"), *folder.glob("**/*.onnx")])
+        return ()
+    return tuple(sorted([*folder.glob("**/*.xml"), *folder.glob("**/*.onnx")]))
 
 
 def _labels_of(file: Path) -> tuple[str, ...]:

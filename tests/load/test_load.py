@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 import time
 from pathlib import Path
@@ -250,6 +251,17 @@ def test_an_included_file_is_read_once(write: Any) -> None:
     write("include: [scene.yaml]", "two.yaml")
     flow = load(write("flow: a\ninclude: [one.yaml, two.yaml]\n" + TICK))
     assert list(flow.scenes) == ["north"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symlinks need rights on Windows")
+def test_links_that_go_round_in_a_circle_are_no_file(write: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("b.yaml")
+    (tmp_path / "b.yaml").symlink_to("a.yaml")
+    flow, problems = read(write("flow: a\ninclude: a.yaml\n" + TICK))
+    assert flow is None
+    assert [problem.message for problem in problems] == ["the file 'a.yaml' does not exist"]
+    _, problems = read(tmp_path / "a.yaml")
+    assert "can't be read" in problems[0].message
 
 
 def test_a_scene_that_did_not_change_is_the_same_one_in_the_next_reading(write: Any) -> None:
