@@ -244,12 +244,18 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> Unreadab
             Mark(name, mark.line + 1, column), "a tab character", "indent by spaces: YAML forbids tabs here"
         )
     problem = str(error.problem or error.context)
+    if "nesting depth" in problem:  # newer versions of libyaml have a bound of their own, which its scanner may reach first
+        return _too_deep(place)
     context = f" {error.context}" if error.context and error.problem else ""
     began = error.context_mark
     since = f" (begun in line {began.line + 1})" if began is not None and began.line != mark.line else ""
     return Unreadable(
         place, f"not YAML:{context}{since}: {problem}" if context else f"not YAML: {problem}", _advice(problem, line)
     )
+
+
+def _too_deep(mark: Mark) -> Unreadable:
+    return Unreadable(mark, f"nested deeper than {MAX_DEPTH} levels", "flatten it")
 
 
 def _advice(problem: str, line: str) -> str:
@@ -308,7 +314,7 @@ class _Composer:
 
     def _begin(self, node: Sequence | Mapping, event: Any) -> None:
         if len(self._stack) >= MAX_DEPTH:
-            raise Unreadable(node.mark, f"nested deeper than {MAX_DEPTH} levels", "flatten it")
+            raise _too_deep(node.mark)
         if self._waits_for_key():
             raise Unreadable(node.mark, "a key that is no plain name", "keys are strings")
         self._check_tag(event, node.mark)
