@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     try:
         if args.until is not None:
-            rehearse(recorded, until_s=args.until)
+            rehearse(recorded, until_s=args.until, kind=())  # what arrives is let go: tracks hold their pictures
             failed = ""
         else:
             failed = _live(recorded, args.duration)
