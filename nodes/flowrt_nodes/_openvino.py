@@ -47,6 +47,7 @@ class Wanted(NamedTuple):
     colours: Colours | None
     labels: tuple[str, ...]
     resize_in: Literal["auto", "opencv", "model"]
+    input_px: tuple[int, int] | None
 
 
 class Request:
@@ -132,7 +133,7 @@ class SharedModel:
         info = read_info(model)
         if wanted.labels:
             info = msgspec.structs.replace(info, labels=wanted.labels)
-        _fix_shape(model, info, wanted.path.name)
+        _fix_shape(model, wanted.input_px, info, wanted.path.name)
         shape = model.inputs[0].shape
         self.input_px: tuple[int, int] = (int(shape[3]), int(shape[2]))
         self.layout = _layout(model, self.input_px, info, wanted)
@@ -214,15 +215,20 @@ def _read(core: openvino.Core, path: Path) -> openvino.Model:
     return model
 
 
-def _fix_shape(model: openvino.Model, info: ModelInfo, name: str) -> None:
-    """Give an input that was left open its size: one picture, as large as the metadata says."""
+def _fix_shape(model: openvino.Model, input_px: tuple[int, int] | None, info: ModelInfo, name: str) -> None:
+    """Give the input its size: one picture, as large as asked for, else its own, else as large as the metadata says."""
     shape = model.inputs[0].partial_shape
-    wanted = [1, 3, info.input_px[1], info.input_px[0]]
-    fixed = [wanted[i] if dim.is_dynamic or i == 0 else dim.get_length() for i, dim in enumerate(shape)]
+    width, height = input_px or info.input_px
+    wanted = [1, 3, height, width]
+    free = 2 if input_px else 4  # from which dimension on the size asked for replaces the model's own
+    fixed = [wanted[i] if dim.is_dynamic or i == 0 or i >= free else dim.get_length() for i, dim in enumerate(shape)]
     if fixed[1] != 3:
         raise ModelError(f"{name}: expected an input of (1, 3, height, width), found {shape}")
     if fixed != [dim.get_length() if dim.is_static else -1 for dim in shape]:
-        model.reshape(fixed)
+        try:
+            model.reshape(fixed)
+        except RuntimeError as error:
+            raise ModelError(f"{name}: can't look at {width}x{height} pixels: {_gist(error)}") from None
 
 
 def _layout(model: openvino.Model, input_px: tuple[int, int], info: ModelInfo, wanted: Wanted) -> Layout:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flowrt_nodes._preparing import Placing
 
 Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
+Side = Annotated[int, setting("Pixels.", ge=32, le=8192)]
 EVERY_OTHER_CLASS = "*"
 USUAL_IOU = 0.5
 
@@ -103,6 +104,17 @@ objects:
     resize: Annotated[
         Literal["auto", "letterbox", "stretch"], setting("How pictures fill the model's input.", restart=True)
     ] = "auto"
+    input_px: (
+        Annotated[
+            tuple[Side, Side],
+            setting(
+                "Width and height that the model looks at, multiples of 32; without it the model's own. Larger finds what is small "
+                "and far away, and takes longer in proportion. Only for models that may be resized.",
+                restart=True,
+            ),
+        ]
+        | None
+    ) = None
     resize_in: Annotated[
         Literal["auto", "opencv", "model"],
         setting(
@@ -131,6 +143,11 @@ objects:
             beside = [each.name for each in view.folder.iterdir() if each.suffix in (".xml", ".onnx")]
             hint = did_you_mean(self.model, [*beside, *(each.name for each in _bundled())])
             yield Complaint(("model",), f"there is no model '{self.model}'", hint)
+        for i, side in enumerate(self.input_px or ()):
+            if side % 32:
+                yield Complaint(
+                    ("input_px", i), f"{side} is no multiple of 32", f"take {max(32, round(side / 32) * 32)}"
+                )
         labels: tuple[str, ...] = ()
         if self.labels:
             try:
@@ -197,6 +214,7 @@ objects:
             colours=None if self.colours == "auto" else self.colours,
             labels=_labels_of(self.context.path(self.labels)) if self.labels else (),
             resize_in=self.resize_in,
+            input_px=self.input_px,
         )
 
     def _set_thresholds(self) -> None:

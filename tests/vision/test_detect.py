@@ -13,8 +13,10 @@ from harness import context, data_file, feed, opened
 from flowrt import Detections, Frame
 from flowrt.messages import VEHICLES
 from flowrt.node import Shared
+from flowrt_nodes._byte_track import iou
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.detect import Detect
+from flowrt_sim.source import open_camera
 
 STRIDES = (8, 16, 32)
 
@@ -163,6 +165,37 @@ def test_the_resize_may_be_part_of_the_model(virtual, tmp_path, settings):
         assert a.class_id.tolist() == b.class_id.tolist()
         assert a.confidence.tolist() == pytest.approx(b.confidence.tolist(), abs=5e-3)
         assert np.allclose(a.boxes_px, b.boxes_px, atol=0.01)
+
+
+def test_a_larger_input_finds_what_is_far_away(virtual):
+    """Of what is less than 24 pixels high and plain to see."""
+    camera = open_camera("sim://four-way?seed=12&camera=north&fps=1&rate=2")
+    seen = [camera.frame(number) for number in range(10, 60, 8)]
+    for each in seen:
+        each.image.flags.writeable = False
+    pictures = [Frame(time_s=f.time_s, camera_id="north", image=f.image, number=f.number) for f in seen]
+    usual, larger = ({"nms": "across", "min_confidence": 0.3}, {"input_px": (1280, 736)})
+    shares = []
+    for settings in (usual, usual | larger):
+        found, there = 0, 0
+        results = detect(virtual, pictures, model="flowrt-traffic-int8.xml", **settings)
+        for truth, result in zip([f.truth for f in seen], results, strict=True):
+            far = truth.boxes_px[(truth.boxes_px[:, 3] - truth.boxes_px[:, 1] < 24) & (truth.visible > 0.8)]
+            there += len(far)
+            found += int((iou(far, result.boxes_px.astype(float)).max(axis=1, initial=0.0) > 0.5).sum())
+        shares.append(found / there)
+        assert there > 20
+    assert shares[1] > max(shares[0], 0.85)
+
+
+def test_an_input_that_the_model_cannot_take_is_refused(virtual, crowd, tmp_path):
+    fixed = tmp_path / "fixed.xml"
+    models.constant(fixed, {"output": np.zeros((1, 84, 8), np.float32)}, labels="person car bus", decoder="yolox")
+    with (
+        pytest.raises(ValueError, match="not those of a 'yolox' model"),
+        opened(Detect(model="fixed.xml", input_px=(96, 96)), virtual),
+    ):
+        pass
 
 
 def test_boxes_end_at_the_pictures_border(virtual, tmp_path):
