@@ -240,8 +240,10 @@ def _loop(video: Path, model: Path) -> Iterator[Contestant]:
     count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
     buffers = [np.full((1, 416, 416, 3), 114, np.uint8) for _ in range(count)]
     requests = [compiled.create_infer_request() for _ in range(count)]
-    for request, buffer in zip(requests, buffers, strict=True):
+    outputs = [np.zeros(tuple(compiled.outputs[0].shape), np.float32) for _ in range(count)]
+    for request, buffer, output in zip(requests, buffers, outputs, strict=True):
         request.set_input_tensor(openvino.Tensor(buffer, shared_memory=True))
+        request.set_output_tensor(openvino.Tensor(output, shared_memory=True))
     pictures: queue.SimpleQueue[Any] = queue.SimpleQueue()
     room = threading.Semaphore(4)
     stopping = threading.Event()
@@ -263,7 +265,7 @@ def _loop(video: Path, model: Path) -> Iterator[Contestant]:
             slot = begun % count
             if begun >= count:
                 requests[slot].wait()
-                found = layout.decode([requests[slot].output_tensors[0].data], 0.3)
+                found = layout.decode([outputs[slot]], 0.3)
                 found.take(suppress(found, 0.45, False))
             picture = pictures.get()
             room.release()

@@ -33,7 +33,7 @@ class Candidates(NamedTuple):
 
     def take(self, rows: Ints) -> Candidates:
         """Only these rows."""
-        return Candidates(self.boxes[rows], self.score[rows], self.class_id[rows])
+        return Candidates(self.boxes.take(rows, axis=0), self.score.take(rows), self.class_id.take(rows))
 
 
 Outputs = Sequence[Floats]
@@ -150,14 +150,18 @@ def _as_yolox(
 
     def decode(outputs: Outputs, floor: float) -> Candidates:
         rows = outputs[0][0]
-        keep = np.flatnonzero(rows[:, 4] >= floor)  # no class can score higher than the objectness
-        rows = rows[keep]
+        keep = (rows[:, 4] >= floor).nonzero()[0]  # no class can score higher than the objectness
+        rows = rows.take(keep, axis=0)
         score, class_id = _best(rows[:, 5:], rows[:, 4])
-        sure = np.flatnonzero(score >= floor)
-        rows, keep = rows[sure], keep[sure]
-        size = np.exp(rows[:, 2:4]) * stride[keep]
-        least = (rows[:, :2] + grid[keep]) * stride[keep] - size * 0.5
-        return Candidates(np.concatenate((least, least + size), axis=1), score[sure], class_id[sure])
+        sure = (score >= floor).nonzero()[0]
+        rows, keep = rows[:, :4].take(sure, axis=0), keep.take(sure)
+        steps = stride.take(keep, axis=0)
+        size = np.exp(rows[:, 2:]) * steps
+        boxes = np.empty((len(sure), 4), np.float32)
+        least, most = boxes[:, :2], boxes[:, 2:]
+        np.subtract((rows[:, :2] + grid.take(keep, axis=0)) * steps, size * 0.5, out=least)
+        np.add(least, size, out=most)
+        return Candidates(boxes, score.take(sure), class_id.take(sure))
 
     return Layout("yolox", width - 5, decode)
 

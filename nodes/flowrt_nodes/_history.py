@@ -30,9 +30,13 @@ def row_by_id(tracks: Tracks) -> dict[int, int]:
     return {track: row for row, track in enumerate(tracks.track_id.tolist())}
 
 
-@once
 def without_picture(tracks: Tracks) -> Tracks:
     """The same tracks, not holding on to the picture: one copy for all who remember them."""
+    return tracks if tracks.frame is None else _copy(tracks)
+
+
+@once
+def _copy(tracks: Tracks) -> Tracks:
     return tracks.replace(frame=None)
 
 
@@ -46,7 +50,7 @@ class History:
     def add(self, tracks: Tracks) -> None:
         """Remember a picture's tracks."""
         past, oldest_s = self._past, tracks.time_s - self.keep_s
-        past.append(tracks if tracks.frame is None else without_picture(tracks))
+        past.append(without_picture(tracks))
         while past[0].time_s < oldest_s:
             past.popleft()
 

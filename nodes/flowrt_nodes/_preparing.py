@@ -6,6 +6,7 @@ where wanted the resize and the grey beside a letterboxed picture.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +40,17 @@ class Placing(NamedTuple):
 
     def to_picture(self, boxes: Floats) -> Floats:
         """Boxes (K, 4) of the model's input in pixels of the picture, cut off at its border."""
-        offset = np.array([self.left, self.top, self.left, self.top], np.float32)
-        scale = np.array([*self.scale, *self.scale], np.float32)
-        border = np.array([*self.picture_px, *self.picture_px], np.float32)
+        offset, scale, border = _edges(self)
         moved: Floats = (boxes - offset) / scale
-        return np.asarray(np.clip(moved, 0.0, border), np.float32)
+        np.maximum(moved, 0.0, out=moved)
+        return np.minimum(moved, border, out=moved)
+
+
+@lru_cache(maxsize=64)
+def _edges(placing: Placing) -> tuple[Floats, Floats, Floats]:
+    """(4,) each: where a picture begins in the input, its scale, and its border, for the four edges of a box."""
+    offset = (placing.left, placing.top, placing.left, placing.top)
+    return tuple(np.array(each, np.float32) for each in (offset, placing.scale * 2, placing.picture_px * 2))  # type: ignore[return-value]
 
 
 def prepared(model: openvino.Model, how: Preparation) -> openvino.Model:

@@ -17,8 +17,6 @@ import msgspec
 from flowrt import (
     Context,
     Feed,
-    Location,
-    RoadUser,
     SceneName,
     Severity,
     SignalState,
@@ -29,7 +27,7 @@ from flowrt import (
 )
 from flowrt_nodes._events import event_id, location, ms, road_user
 from flowrt_nodes._evidence import save_snapshot
-from flowrt_nodes._history import History
+from flowrt_nodes._history import History, without_picture
 from flowrt_nodes._signals import SignalPhase, SignalTimeline
 from flowrt_nodes._tracktable import TrackTable
 from flowrt_nodes._view import View, Views
@@ -68,8 +66,8 @@ class Episode(msgspec.Struct, kw_only=True):
     last_s: float
     told_s: float
     severity: Severity
-    where: Location
-    who: RoadUser
+    seen: tuple[Tracks, int, str | None]
+    """Where it was found last: the picture's tracks, the row, the lane."""
     roi_id: str
     facts: dict[str, Any]
     description: str
@@ -172,7 +170,7 @@ class Rule(Transform):
         episode = self._open.get(key)
         if episode is not None:
             episode.last_s = time_s
-            episode.where, episode.who = location(tracks, row, finding.lane_id), road_user(tracks, row)
+            episode.seen = without_picture(tracks), row, finding.lane_id
             episode.facts = {**episode.facts, **finding.facts}
             if time_s - episode.told_s >= self.update_s - 1e-6:
                 episode.told_s = time_s
@@ -207,8 +205,7 @@ class Rule(Transform):
             last_s=tracks.time_s,
             told_s=tracks.time_s,
             severity=finding.severity or self.severity,
-            where=location(tracks, row, finding.lane_id),
-            who=who,
+            seen=(without_picture(tracks), row, finding.lane_id),
             roi_id=finding.roi_id,
             facts=facts,
             description=finding.description or f"{who.label} {who.track_id}: {self.kind().replace('_', ' ')}",
@@ -231,8 +228,10 @@ class Rule(Transform):
 
     def _event(self, phase: Literal["new", "update", "end"], camera: str, episode: Episode, time_s: float) -> Violation:
         evidence = dict(episode.facts)
+        tracks, row, lane_id = episode.seen
+        who = road_user(tracks, row)
         if phase == "new":
-            evidence["samples"] = self._history.evidence(camera, episode.who.track_id)
+            evidence["samples"] = self._history.evidence(camera, who.track_id)
         return Violation(
             time_s=time_s,
             camera_id=camera,
@@ -240,8 +239,8 @@ class Rule(Transform):
             violation_type=self.kind(),
             severity=episode.severity,
             phase=phase,
-            location=episode.where,
-            object=episode.who,
+            location=location(tracks, row, lane_id),
+            object=who,
             evidence=evidence,
             started_s=episode.started_s,
             ended_s=time_s if phase == "end" else None,

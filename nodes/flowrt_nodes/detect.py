@@ -231,7 +231,7 @@ objects:
         per_class = given if isinstance(given, dict) else {EVERY_OTHER_CLASS: given}
         usual = per_class.get(EVERY_OTHER_CLASS, 0.25)
         least = [per_class.get(name, usual) if not self.keep or name in self.keep else 2.0 for name in labels]
-        self._least = np.array(least, np.float32)
+        self._least = np.array([*least, 2.0], np.float32)  # the last for classes that the model does not name
         self._floor = float(self._least.min(initial=1.0))
 
     @property
@@ -275,9 +275,8 @@ objects:
             inference_ms = request.latency_ms
         finally:
             request.pool.give_back(request)
-        known = np.flatnonzero(found.class_id < len(self._least))
-        wanted = known[found.score[known] >= self._least[found.class_id[known]]]
-        found = found.take(wanted)
+        least = self._least.take(found.class_id, mode="clip")
+        found = found.take((found.score >= least).nonzero()[0])
         found = found.take(suppress(found, self.iou or model.iou or USUAL_IOU, self.nms == "across"))
         boxes = placing.to_picture(found.boxes)
         return Detections(
