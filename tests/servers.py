@@ -212,8 +212,8 @@ def certificates(folder: Path, *clients: str) -> dict[str, Path]:
 class InfluxDB:
     """InfluxDB 1.6 (`server`) behind nginx (`front`), which rewrites v2 writes: bucket B is database B."""
 
-    def __init__(self, server: Server, front: Server) -> None:
-        self.server, self.front = server, front
+    def __init__(self, server: Server, front: Server, password: str = "") -> None:
+        self.server, self.front, self._password = server, front, password
 
     @property
     def url(self) -> str:
@@ -223,7 +223,8 @@ class InfluxDB:
     def query(self, text: str, database: str = "traffic_monitoring") -> list[dict[str, Any]]:
         """InfluxQL; the rows of all series as dicts, times in microseconds, tags of GROUP BY included."""
         form = urllib.parse.urlencode({"q": text, "db": database, "epoch": "u"}).encode()
-        with urllib.request.urlopen(f"{self.url}/query", data=form, timeout=20) as answer:
+        login = urllib.parse.urlencode({"u": "admin", "p": self._password} if self._password else {})
+        with urllib.request.urlopen(f"{self.url}/query?{login}", data=form, timeout=20) as answer:
             result = json.load(answer)["results"][0]
         if "error" in result:
             raise ValueError(result["error"])
@@ -246,6 +247,7 @@ bind-address = "127.0.0.1:{rpc}"
 [http]
   bind-address = "127.0.0.1:{http}"
   log-enabled = false
+  auth-enabled = {auth}
 [monitor]
   store-enabled = false
 """
@@ -273,21 +275,26 @@ http {{
 
 @contextmanager
 def influx(
-    folder: Path, databases: tuple[str, ...] = ("traffic_monitoring", "traffic_analytics")
+    folder: Path, databases: tuple[str, ...] = ("traffic_monitoring", "traffic_analytics"), *, password: str = ""
 ) -> Iterator[InfluxDB]:
-    """A running database with the given (empty) databases."""
+    """A running database with the given (empty) databases.
+
+    password: of its user `admin`; nobody else is let in then, and no v2 write, since version 1 knows no tokens.
+    """
     influxd, nginx = need("influxd", "nginx")
     home = folder / f"influx-{free_port()}"
     home.mkdir(parents=True)
     ports = {"http": free_port(), "rpc": free_port(), "front": free_port()}
-    (home / "influx.conf").write_text(_INFLUX_CONF.format(home=home, **ports))
+    (home / "influx.conf").write_text(_INFLUX_CONF.format(home=home, auth=str(bool(password)).lower(), **ports))
     (home / "nginx.conf").write_text(_NGINX_CONF.format(home=home, **ports))
     server = Server([influxd, "-config", str(home / "influx.conf")], ports["http"], home / "influxd.log")
     front = Server([nginx, "-c", str(home / "nginx.conf"), "-p", str(home)], ports["front"], home / "front.log")
-    database = InfluxDB(server, front)
+    database = InfluxDB(server, front, password)
     try:
         server.start()
         front.start()
+        if password:
+            database.query(f"CREATE USER \"admin\" WITH PASSWORD '{password}' WITH ALL PRIVILEGES")
         for name in databases:
             database.query(f'CREATE DATABASE "{name}"')
         yield database

@@ -178,7 +178,10 @@ def _http(target: Target, timeout_s: float) -> str:
     if answer.status in (401, 403):
         raise ValueError(f"the answer is {answer.status}: check the token")
     if answer.status >= 400:
-        raise ValueError(f"the answer to {prefix + path} is {answer.status} {answer.reason}")
+        what = _WHAT.get(target.kind, "the service")
+        raise ValueError(
+            f"something else than {what} answers here ({answer.status} to {prefix + path}): correct the address, or end the other program"
+        )
     if target.kind == "grafana":
         try:
             facts = json.loads(body)

@@ -6,11 +6,14 @@ import argparse
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from busy_day import day, write
 from servers import InfluxDB, free_port, influx, need
@@ -22,7 +25,7 @@ from flowrt_ops.commands import services as command
 from flowrt_ops.services import native
 from flowrt_ops.services.home import MQTT_USERS, SECRETS, Home
 from flowrt_ops.services.programs import PROGRAMS, Program, find, manager
-from flowrt_ops.services.secrets import initialise
+from flowrt_ops.services.secrets import IMAGE_USER, initialise
 from flowrt_ops.services.state import Addresses, Row, survey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,11 +66,30 @@ def test_a_second_init_keeps_everything(home: Home) -> None:
 
 def test_no_secret_stands_in_env_and_git_ignores_them_all(home: Home) -> None:
     text = (home.folder / ".env").read_text()
-    assert f"FLOWRT_UID={os.getuid()}" in text
     assert not any(home.secret(name) in text for name in SECRETS)
     paths = ["docker/.env", "docker/secrets/mqtt_password", "docker/data/influxdb/x"]
     done = subprocess.run(["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == paths
+
+
+@pytest.mark.parametrize("sudo", ["", "4321"])
+def test_nothing_in_a_container_is_root(sudo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and containers are the caller's; behind sudo those of who called it, and for root himself the image's user."""
+    for name in ("SUDO_UID", "SUDO_GID"):
+        monkeypatch.setenv(name, sudo)
+    home = Home(tmp_path)
+    initialise(home)
+    uid = os.getuid() or int(sudo or IMAGE_USER)
+    assert f"FLOWRT_UID={uid}\n" in (tmp_path / ".env").read_text()
+    files = [home.secrets, *home.secrets.iterdir(), *home.data.iterdir()]
+    assert {file.stat().st_uid for file in files} == {uid}
+    assert f"--uid {IMAGE_USER} " in (ROOT / "docker" / "Dockerfile").read_text()
+
+
+def test_a_line_of_env_can_be_uncommented(home: Home) -> None:
+    """Compose takes what stands behind a value for a part of it."""
+    for line in (home.folder / ".env").read_text().splitlines():
+        assert re.fullmatch(r"(# )?[A-Z_]+=\S+|# [A-Z][^=]*", line), line
 
 
 def test_init_chooses_profiles(tmp_path: Path) -> None:
@@ -170,8 +192,6 @@ def test_a_service_that_ends_at_once_says_why(tmp_path: Path, home: Home) -> Non
     other = Home(tmp_path)
     service = native.plan(home, {"mosquitto": free_port()}, free_port())[0]
     broken = {path: text + "\nno_such_setting true\n" for path, text in service.files.items() if path.suffix == ".conf"}
-    import msgspec
-
     with pytest.raises(Failure, match="mosquitto ended at once"):
         native.start(other, msgspec.structs.replace(service, files={**service.files, **broken}))
 
@@ -228,6 +248,11 @@ def test_newer_programs_get_their_configuration(home: Home, tmp_path: Path, monk
     assert database.environment["INFLUXD_HTTP_BIND_ADDRESS"] == "127.0.0.1:8087"
     assert grafana.command[1:3] == ["server", "--homepath"]
     assert grafana.environment["INFLUX_URL"] == "http://127.0.0.1:8087"
+    assert not any(name.endswith("__FILE") for name in grafana.environment), "only the image's start script reads those"
+    for name, secret in (("SECURITY_ADMIN", "grafana_admin"), ("SMTP", "smtp")):
+        (file,) = re.findall(r"^\$__file\{(.+)\}$", grafana.environment[f"GF_{name}_PASSWORD"])
+        assert Path(file) == home.secrets / f"{secret}_password"
+        assert Path(file).exists()
     sources = next(text for file, text in grafana.files.items() if file.parent.name == "datasources")
     assert f"$__file{{{home.secrets.as_posix()}/influx_read_password}}" in sources
     provider = next(text for file, text in grafana.files.items() if file.parent.name == "dashboards")
@@ -312,6 +337,41 @@ def test_a_missing_bucket_and_a_missing_token_are_told(tmp_path: Path) -> None:
 def test_no_token_is_a_warning(running: InfluxDB) -> None:
     row = rows(addresses(influx=running.url))["database"]
     assert (row.verdict, row.wrong) == ("warning", "no token to write with")
+
+
+def test_a_wrong_token_and_a_wrong_password_of_the_reader_are_told(tmp_path: Path) -> None:
+    """With a database that lets nobody in: its own answers, 401 and 403."""
+    with influx(tmp_path, password="of-admin") as database:
+        database.query("CREATE USER \"grafana\" WITH PASSWORD 'reads'")
+        at = addresses(influx=database.url, influx_token="guess", read_user="grafana", read_password="guess")
+        found = rows(at)
+        assert found["database"].wrong == "the token may not write to 'traffic_monitoring'"
+        assert "INFLUX_TOKEN" in found["database"].todo
+        assert found["data"].wrong == "the database refuses the account (401)"
+        not_granted = rows(msgspec.structs.replace(at, read_password="reads"))["data"]
+        assert not_granted.wrong == "the database refuses the account (403)"
+        for bucket in ("traffic_monitoring", "traffic_analytics"):
+            database.query(f'GRANT READ ON "{bucket}" TO "grafana"')
+        granted = rows(msgspec.structs.replace(at, read_password="reads"))["data"]
+        assert granted.wrong == "nothing has been written yet: dashboards are empty"
+
+
+def test_another_program_on_a_port_is_noticed() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        found = rows(addresses(influx=url, grafana=url.replace("127.0.0.1", "localhost")))
+        other.shutdown()
+    for name, what in (("database", "the database"), ("grafana", "Grafana")):
+        row = found[name]
+        assert f"something else than {what} answers here" in row.wrong + row.todo
+        assert "correct the address" in row.todo
+
+
+def test_an_address_that_is_none_is_told() -> None:
+    found = rows(addresses(influx="nonsense", grafana="rubbish"))
+    assert found["database"].wrong == "the host name nonsense is unknown"
+    assert not any("are both said to be at" in row.wrong for row in found.values())
 
 
 def test_two_services_on_one_port_are_noticed() -> None:

@@ -21,6 +21,8 @@ SECRETS = (
     "grafana_admin_password",
     "flowrt_http_token",
 )
+SMTP_PASSWORD = "smtp_password"
+"""The one secret that nobody can make: empty until its owner writes it."""
 MQTT_USERS = {
     "flowrt": "mqtt_password",
     "reader": "mqtt_reader_password",
@@ -67,7 +69,7 @@ class Home(msgspec.Struct, frozen=True):
     @property
     def initialised(self) -> bool:
         """Whether every secret is there."""
-        return all((self.secrets / name).exists() for name in SECRETS)
+        return all((self.secrets / name).exists() for name in (*SECRETS, SMTP_PASSWORD))
 
 
 def template(name: str) -> str:

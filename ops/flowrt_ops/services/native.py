@@ -19,7 +19,7 @@ import psutil
 
 from flowrt.commands import Failure
 from flowrt.share import share
-from flowrt_ops.services.home import Home, template
+from flowrt_ops.services.home import SMTP_PASSWORD, Home, template
 from flowrt_ops.services.programs import PROGRAMS, Installed, Program, find, home_of_grafana, manager
 
 PORTS = {"mosquitto": 1883, "influxdb": 8086, "grafana": 3000}
@@ -137,7 +137,8 @@ def _grafana(home: Home, installed: Installed, port: int, influx_port: int) -> S
         "GF_PATHS_PROVISIONING": str(provisioning),
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(port),
-        "GF_SECURITY_ADMIN_PASSWORD__FILE": str(home.secrets / "grafana_admin_password"),
+        # Only the image's start script knows GF_…__FILE; the server itself reads files by `$__file{}`.
+        "GF_SECURITY_ADMIN_PASSWORD": f"$__file{{{(home.secrets / 'grafana_admin_password').as_posix()}}}",
         "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(dashboards / "realtime.json"),
         "GF_ANALYTICS_REPORTING_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
@@ -146,6 +147,11 @@ def _grafana(home: Home, installed: Installed, port: int, influx_port: int) -> S
         "ALERT_WEBHOOK_URL": os.environ.get("ALERT_WEBHOOK_URL", "http://127.0.0.1:9/nobody-listens"),
         "ALERT_EMAIL": os.environ.get("ALERT_EMAIL", "nobody@localhost"),
         "FLOWRT_DOCS_URL": os.environ.get("FLOWRT_DOCS_URL", "docs"),
+        "GF_SMTP_ENABLED": os.environ.get("SMTP_ENABLED", "false"),
+        "GF_SMTP_HOST": os.environ.get("SMTP_HOST", "localhost:25"),
+        "GF_SMTP_USER": os.environ.get("SMTP_USER", ""),
+        "GF_SMTP_FROM_ADDRESS": os.environ.get("SMTP_FROM", "grafana@localhost"),
+        "GF_SMTP_PASSWORD": f"$__file{{{(home.secrets / SMTP_PASSWORD).as_posix()}}}",
     }
     server = ["server"] if Path(installed.path).stem == "grafana" else []
     root = home_of_grafana(installed)

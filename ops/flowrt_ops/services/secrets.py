@@ -18,10 +18,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flowrt.commands import Failure
-from flowrt_ops.services.home import DATA, MQTT_USERS, SECRETS, Home
+from flowrt_ops.services.home import DATA, MQTT_USERS, SECRETS, SMTP_PASSWORD, Home
 
 DAYS = "825"
 """How long certificates hold: the longest that Apple's systems accept."""
+IMAGE_USER = 10_001
+"""Of docker/Dockerfile."""
 
 
 def initialise(home: Home, *, names: Iterable[str] = (), gpu: bool = False, influx: int = 2) -> list[Path]:
@@ -44,8 +46,27 @@ def initialise(home: Home, *, names: Iterable[str] = (), gpu: bool = False, infl
         home.secrets / "mosquitto_passwd", password_file({user: home.secret(name) for user, name in MQTT_USERS.items()})
     )
     made += _certificates(home.secrets, ["localhost", "mosquitto", socket.gethostname(), *names])
+    made += _write(home.secrets / SMTP_PASSWORD, "")
     made += _write(home.folder / ".env", _environment(gpu, influx))
+    if _owner() != _caller():
+        for file in (home.secrets, *home.secrets.iterdir(), *(home.data / name for name in DATA)):
+            os.chown(file, *_owner())
     return made
+
+
+def _caller() -> tuple[int, int]:
+    return (os.getuid(), os.getgid()) if hasattr(os, "getuid") else (1000, 1000)
+
+
+def _owner() -> tuple[int, int]:
+    """Whom files and containers belong to: the caller; who called sudo; the image's own user, where root himself calls.
+
+    Never root: the containers may not do anything that only root may.
+    """
+    uid, gid = _caller()
+    if uid != 0:
+        return uid, gid
+    return int(os.environ.get("SUDO_UID") or IMAGE_USER), int(os.environ.get("SUDO_GID") or IMAGE_USER)
 
 
 def _write(file: Path, text: str) -> list[Path]:
@@ -70,7 +91,7 @@ def password_file(passwords: dict[str, str]) -> str:
 
 def _environment(gpu: bool, influx: int) -> str:
     """`.env`, which compose reads: nothing secret is in it."""
-    uid, gid = (os.getuid(), os.getgid()) if hasattr(os, "getuid") else (1000, 1000)
+    uid, gid = _owner()
     address = "http://influxdb3:8181" if influx == 3 else "http://influxdb:8086"
     lines = [
         "# Made by `flowrt services init`; edit it as you like. No secrets in here.",
@@ -79,11 +100,17 @@ def _environment(gpu: bool, influx: int) -> str:
         f"COMPOSE_PROFILES={'gpu' if gpu else 'cpu'},influx{influx}",
         f"INFLUX_URL={address}",
         "# NORTH_CAMERA=rtsp://user:password@camera.local/stream",
+        "# Whom alerts tell. The mail server's password goes into secrets/smtp_password.",
         "# ALERT_WEBHOOK_URL=https://chat.example/hooks/intersection",
         "# ALERT_EMAIL=control-room@example.org",
         "# SMTP_ENABLED=true",
-        "# SMTP_HOST=mail.example.org:25",
-        "# GRAFANA_ANONYMOUS=true    dashboards without a login; only where the port stays on loopback",
+        "# SMTP_HOST=mail.example.org:587",
+        "# SMTP_USER=grafana",
+        "# SMTP_FROM=grafana@example.org",
+        "# Where the runbook links of alerts lead: a copy of the folder docs.",
+        "# FLOWRT_DOCS_URL=https://wiki.example/flowrt/docs",
+        "# Dashboards without a login; only where the port stays on loopback.",
+        "# GRAFANA_ANONYMOUS=true",
     ]
     if gpu and (group := _render_group()):
         lines.append(f"RENDER_GID={group}")

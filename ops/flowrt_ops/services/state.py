@@ -290,7 +290,7 @@ def _shared_ports(at: Addresses) -> list[Row]:
     for name, url in (("broker", at.mqtt), ("database", at.influx), ("grafana", at.grafana), ("flowrt", at.flowrt)):
         parts = urlsplit(url)
         place = parts.hostname, parts.port
-        if place in seen:
+        if parts.hostname and place in seen:
             wrong = f"{seen[place]} and {name} are both said to be at {parts.netloc}"
             rows.append(
                 Row(service=name, address=url, verdict="down", wrong=wrong, todo="give one of them another port")
