@@ -16,7 +16,7 @@ import yaml
 from flowrt_ops import made
 from flowrt_ops.dashboards.found import Found
 from flowrt_ops.dashboards.lint import Measurements, lint_query
-from flowrt_ops.dashboards.query import CAMERA, CRITICAL, ITSELF, LIVE, NEAR_MISS, RUNTIME, sentence
+from flowrt_ops.dashboards.query import CAMERA, CRITICAL, ITSELF, LIVE, NEAR_MISS, RUNTIME, TARGET_FPS, sentence
 
 FOLDER = "Smart intersection"
 RUNBOOK = "$FLOWRT_DOCS_URL/watching.md#{anchor}"  # from the environment of Grafana's server
@@ -98,7 +98,7 @@ RULES = (
         limits=(0.0,),
         hold="0s",
         without_data="OK",
-        severity="critical",
+        severity="warning",
         dashboard="flowrt-violations",
         summary="Two road users nearly met at {site}",
         todo="Look at the encounter's time to collision; several at one place within a week are a reason to look at its signals.",
@@ -125,12 +125,12 @@ RULES = (
         range_s=300,
         reducer="mean",
         test="within_range",
-        limits=(0.1, 10.0),
+        limits=(0.1, TARGET_FPS),
         hold="5m",
         without_data="OK",
         severity="warning",
         dashboard="flowrt-performance",
-        summary="{camera} at {site} runs at {n} pictures a second",
+        summary="{camera} at {site} runs at {n1} pictures a second",
         todo="Compare processor and processing time: lower the camera's fps, use `every` at the detector, or a faster device.",
     ),
     Rule(
@@ -167,7 +167,7 @@ RULES = (
         uid="flowrt-no-data",
         title="No data at all",
         query=_by_minute('count("uptime_seconds")', "system_health", ITSELF, fill="0"),
-        range_s=3600,
+        range_s=86_400,  # a site that is silent for longer is forgotten, and its alert with it
         reducer="last",
         test="lt",
         limits=(1.0,),
@@ -175,7 +175,7 @@ RULES = (
         without_data="Alerting",
         severity="critical",
         dashboard="flowrt-realtime",
-        summary="{site} has been silent for two minutes",
+        summary="Nothing has been heard from {site} for two minutes",
         todo="Is the machine on, does `flowrt run` run, is the database up? `flowrt services status` tells them apart.",
     ),
 )
@@ -194,7 +194,9 @@ def _rule(rule: Rule) -> dict[str, Any]:
     # `$$` is a `$` in a provisioning file; only the queries' models are taken as they are.
     words = {
         "n": '{{ printf "%.0f" $$values.B.Value }}',
-        "site": "{{ $$labels.site }}",
+        "n1": '{{ printf "%.1f" $$values.B.Value }}',
+        # Where nothing at all is found, an alert has no labels.
+        "site": "{{ with $$labels.site }}{{ . }}{{ else }}any intersection{{ end }}",
         "camera": "{{ $$labels.camera_id }}",
     }
     query = {"refId": "A", "query": rule.query, "rawQuery": True, "resultFormat": "time_series", "intervalMs": 60_000}

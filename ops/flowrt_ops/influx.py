@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
+from flowrt.commands import Failure
 from flowrt_ops.dashboards.query import LIVE, LONG
 
 DATABASES = {LIVE: "traffic_monitoring", LONG: "traffic_analytics"}
 
 
-class Refused(Exception):
+class Refused(Failure):
     """The database did not answer the query; the message says why and what to do."""
 
 
@@ -54,14 +55,17 @@ class Reader:
     def query(self, text: str, database: str) -> list[Series]:
         """The series of the answer. Raises Refused."""
         form = urllib.parse.urlencode({"q": text, "db": database, "epoch": "ms"}).encode()
-        request = urllib.request.Request(f"{self.url}/query", data=form, headers=dict(self._headers))
         try:
+            request = urllib.request.Request(f"{self.url}/query", data=form, headers=dict(self._headers))
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
                 result = json.load(answer)["results"][0]
         except urllib.error.HTTPError as error:
             raise Refused(_reason(error, database)) from error
         except (OSError, ValueError, KeyError, IndexError) as error:
-            raise Refused(f"{self.url}: {error}: is it the database's address?") from error
+            reason = getattr(error, "reason", error)
+            raise Refused(
+                f"{self.url} gives no answer ({reason}): is it the database's address, and does it run?"
+            ) from error
         if "error" in result:
             raise Refused(_advice(str(result["error"]), database))
         return [

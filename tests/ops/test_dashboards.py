@@ -122,6 +122,9 @@ MISTAKES = {
         query='SELECT SAMPLE("speed", 3) FROM "violation_events" WHERE $timeFilter AND "site" =~ /^${site:regex}$/'
     ),
     "'lane' is used and not defined": lambda d: first(d, "stat").update(title="Lane ${lane}"),
+    "cameras may have the same names": lambda d: first(d, "table")["targets"][0].update(
+        query='SELECT count("speed") FROM "violation_events" WHERE $timeFilter AND "site" =~ /^${site:regex}$/ GROUP BY "roi_id"'
+    ),
     "has no unit": lambda d: first(d, "stat")["fieldConfig"]["defaults"].pop("unit"),
     "noValue": lambda d: first(d, "stat")["fieldConfig"]["defaults"].pop("noValue"),
     "do not ascend": lambda d: first(d, "stat")["fieldConfig"]["defaults"]["thresholds"]["steps"].extend(

@@ -101,5 +101,5 @@ def test_the_sum_of_the_intersections_is_the_whole(database: Reader) -> None:
 def test_a_missing_bucket_and_a_wrong_address_say_what_to_do(database: Reader) -> None:
     with pytest.raises(Refused, match="there is no bucket 'nowhere'"):
         database.query('SELECT "fps" FROM "performance"', "nowhere")
-    with pytest.raises(Refused, match="is it the database's address"):
+    with pytest.raises(Refused, match="is it the database's address, and does it run"):
         Reader("http://127.0.0.1:9").query('SELECT "fps" FROM "performance"', "traffic_monitoring")

@@ -2,22 +2,24 @@
 
 flowrt dashboards build [FOLDER]     write grafana/dashboards and the alert rules
 flowrt dashboards check [FLOW]       look for drift and mistakes; with a flow: which panels stay empty, and why
-flowrt dashboards draw --influx URL  draw each dashboard with the database's own data, without a Grafana
+flowrt dashboards draw               draw each dashboard with the database's own data, without a Grafana
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from flowrt.commands import BAD_FLOW, DONE, Failure
+from flowrt.commands import BAD_FLOW, DONE, UsageError
 from flowrt.contract import Contract
 from flowrt.share import share
 from flowrt_ops import alerts, dashboards
 from flowrt_ops.dashboards.coverage import Coverage, compare
 from flowrt_ops.dashboards.lint import lint
+from flowrt_ops.influx import Reader
+from flowrt_ops.picture.layout import NARROWEST, STACKED_BELOW, WIDTH
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--folder", type=Path, metavar="FOLDER", help="the grafana folder (default: flowrt's own)")
     check.add_argument("--format", choices=("text", "json"), default="text", help="how to say it")
     draw = doing.add_parser("draw", help="draw each dashboard as a picture")
-    draw.add_argument("--influx", metavar="URL", default=os.environ.get("INFLUX_URL", ""), help="the database")
+    draw.add_argument(
+        "--influx", metavar="URL", default="", help="the database (default: $INFLUX_URL, else http://127.0.0.1:8086)"
+    )
     draw.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where the pictures go")
     draw.add_argument("--site", default="", help="only this intersection")
     draw.add_argument(
@@ -43,8 +47,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="end of the time shown, seconds since the epoch (default: now)",
     )
     draw.add_argument(
-        "--span", default="", metavar="15m", help="length of the time shown (default: each dashboard's own)"
+        "--span",
+        type=_span,
+        metavar="15m",
+        help="length of the time shown (default: each dashboard's own)",
     )
+    draw.add_argument(
+        "--width",
+        type=int,
+        default=WIDTH,
+        metavar="PX",
+        help=f"width of the pictures; below {STACKED_BELOW} the panels stand one below the other, as on a phone (default: {WIDTH})",
+    )
+    draw.add_argument("--folder", type=Path, metavar="FOLDER", help="where `flowrt services init` put the secrets")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,7 +105,12 @@ def _tell(coverage: Coverage) -> None:
     for gap in coverage.gaps:
         print(f"  empty: {gap.dashboard} / {gap.panel}: {gap.why}")
     for unseen in coverage.unseen:
-        print(f"  shown nowhere: {unseen.what} (from {unseen.node})")
+        print(f"  shown nowhere: {unseen.what} (from {_first(unseen.nodes)})")
+
+
+def _first(names: Sequence[str], most: int = 3) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _as_json(coverage: Coverage | None) -> object:
@@ -99,15 +119,29 @@ def _as_json(coverage: Coverage | None) -> object:
     return {
         "panels": coverage.panels,
         "empty": [{"dashboard": gap.dashboard, "panel": gap.panel, "why": gap.why} for gap in coverage.gaps],
-        "shown_nowhere": [{"node": unseen.node, "what": unseen.what} for unseen in coverage.unseen],
+        "shown_nowhere": [{"nodes": unseen.nodes, "what": unseen.what} for unseen in coverage.unseen],
     }
+
+
+def _span(text: str) -> str:
+    from flowrt_ops.evaluate import seconds
+
+    try:
+        seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _draw(args: argparse.Namespace) -> int:
     from flowrt_ops.picture import draw_all
+    from flowrt_ops.services.home import Home
+    from flowrt_ops.services.state import Addresses
 
-    if not args.influx:
-        raise Failure("say where the database is: --influx http://localhost:8086, or INFLUX_URL")
-    for file in draw_all(args.influx, args.output, site=args.site, to_s=args.to, span=args.span):
+    if args.width < NARROWEST:
+        raise UsageError(f"--width {args.width}: nothing can be read on less than {NARROWEST} pixels")
+    at = Addresses.of(Home.of(args.folder))
+    reader = Reader(args.influx or at.influx, user=at.read_user, password=at.read_password)
+    for file in draw_all(reader, args.output, site=args.site, to_s=args.to, span=args.span or "", width=args.width):
         print(f"drawn: {file}")
     return DONE

@@ -35,9 +35,9 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unseen(msgspec.Struct, frozen=True, kw_only=True):
-    """An output of the flow that no panel shows."""
+    """An output of the flow that no panel shows. nodes: who makes it."""
 
-    node: str
+    nodes: tuple[str, ...]
     what: str
 
 
@@ -122,10 +122,10 @@ def _unseen(contract: Contract, written: Mapping[str, list[str]], queries: Itera
         for name in query.measurements:
             shown.setdefault(name, set()).update(query.names)
     for name, nodes in written.items():
-        node = ", ".join(dict.fromkeys(nodes))
+        makers = tuple(dict.fromkeys(nodes))
         if name not in shown:
-            yield Unseen(node=node, what=f"measurement '{name}'")
+            yield Unseen(nodes=makers, what=f"measurement '{name}'")
             continue
         fields = sorted(set(contract.measurements[name].fields) - shown[name])
         if fields:
-            yield Unseen(node=node, what=f"{', '.join(fields)} of '{name}'")
+            yield Unseen(nodes=makers, what=f"{', '.join(fields)} of '{name}'")

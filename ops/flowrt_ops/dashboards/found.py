@@ -50,10 +50,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         return set(_QUOTED.findall(self.text)) - own
 
     @property
+    def groups(self) -> set[str]:
+        """Names that it groups by."""
+        return {name for groups in _GROUPS.findall(self.text) for name in _QUOTED.findall(groups)}
+
+    @property
     def tags(self) -> set[str]:
         """Names that have to be tags: grouped by, matched by a pattern, or asked for their values."""
-        grouped = {name for groups in _GROUPS.findall(self.text) for name in _QUOTED.findall(groups)}
-        return (grouped | set(_MATCHED.findall(self.text)) | set(_TAG_KEY.findall(self.text))) - set(
+        return (self.groups | set(_MATCHED.findall(self.text)) | set(_TAG_KEY.findall(self.text))) - set(
             _NAMED.findall(self.text)
         )
 

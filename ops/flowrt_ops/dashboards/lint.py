@@ -1,7 +1,7 @@
 """What can be wrong with a dashboard, found without a Grafana.
 
 Invariants checked: ids are unique and panels do not overlap; data sources are the two that are provisioned; every measurement,
-tag and field is in the contract, and what is grouped by is a tag; queries are bounded by time and site and use only what
+tag and field is in the contract, what is grouped by is a tag, and zones and lanes of two cameras are told apart; queries are bounded by time and site and use only what
 InfluxDB 1.8, 2.7 and 3 have in common.
 """
 
@@ -22,6 +22,7 @@ BUCKETS = {LIVE: "monitoring", LONG: "analytics"}
 _NOT_IN_EVERY_VERSION = ("SHOW DATABASES", "SHOW SERIES", "SLIMIT", "SOFFSET", "SAMPLE(", "HOLT_WINTERS", " INTO ")
 _RETENTION_POLICY = re.compile(r'FROM\s+"[^"]+"\s*\.', re.IGNORECASE)
 _DAYS_MOST = 3
+_OF_A_CAMERA = {"roi_id": {"camera_id"}, "lane_id": {"camera_id", "camera_position"}}
 _BUILT_IN = {"__interval", "__interval_ms", "__value"}
 
 Measurements = Mapping[str, MeasurementSpec]
@@ -64,6 +65,9 @@ def lint_query(query: Found, measurements: Measurements) -> Iterator[str]:
         yield f"'{name}' is no tag or field of {', '.join(query.measurements)}"
     for name in sorted((query.tags & fields) - tags):
         yield f"'{name}' is a field and can't be grouped by or offered as a choice"
+    for name, camera in _OF_A_CAMERA.items():
+        if name in query.groups and not query.groups & camera:
+            yield f"groups by '{name}' without {' or '.join(sorted(camera))}: cameras may have the same names"
     if query.where == "panel" and "site" not in query.variables:
         yield "is not bounded by the chosen intersection"
 

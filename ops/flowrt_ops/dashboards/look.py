@@ -55,6 +55,11 @@ def titles(names: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
     return [{"type": "value", "options": options}]
 
 
+def rewritten(pattern: str, text: str) -> list[dict[str, Any]]:
+    """Words that match a pattern as a whole shown as `text`, in which $1 is the first group."""
+    return [{"type": "regex", "options": {"pattern": pattern, "result": {"index": 0, "text": text}}}]
+
+
 def thresholds(*steps: tuple[float, str], base: str = GOOD) -> dict[str, Any]:
     """Colours from values on: `thresholds((80, FAIR), (95, BAD))`."""
     first: dict[str, Any] = {"color": base, "value": None}

@@ -12,6 +12,8 @@ from typing import Any
 from flowrt_ops.dashboards.look import BLUE, QUIET, thresholds
 from flowrt_ops.dashboards.query import Query, datasource
 
+_BARS_MOST = 25
+
 Panel = dict[str, Any]
 Size = tuple[int, int]
 
@@ -126,11 +128,21 @@ def lines(
 
 
 def ranked(
-    title: str, about: str, *queries: Query, size: Size = (8, 8), calc: str = "lastNotNull", **more: Any
+    title: str,
+    about: str,
+    *queries: Query,
+    size: Size = (8, 8),
+    calc: str = "lastNotNull",
+    largest_first: bool = False,
+    names: Sequence[dict[str, Any]] = (),
+    **more: Any,
 ) -> Panel:
-    """Horizontal bars, one per series, for comparing."""
+    """Horizontal bars, one per series, for comparing.
+
+    largest_first: sums, sorted; else the series' order. names: value mappings of the sorted series' names.
+    """
     options = {
-        "reduceOptions": _reduce(calc),
+        "reduceOptions": {**_reduce("sum"), "values": True, "limit": _BARS_MOST} if largest_first else _reduce(calc),
         "orientation": "horizontal",
         "displayMode": "gradient",
         "valueMode": "color",
@@ -142,6 +154,13 @@ def ranked(
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
     }
     more.setdefault("color", {"mode": "continuous-BlPu"})
+    if largest_first:
+        # A row per series, its name in the column "Field", its sum in "Total".
+        more["transformations"] = [
+            {"id": "reduce", "options": {"reducers": ["sum"], "mode": "seriesToRows", "includeTimeField": False}},
+            {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": "Total", "desc": True}]}},
+        ]
+        more["overrides"] = [override("Field", mappings=list(names))] if names else []
     return _panel("bargauge", title, about, queries, size, options=options, min=0, **more)
 
 
@@ -188,7 +207,7 @@ def heat(title: str, about: str, *queries: Query, size: Size = (24, 9), **more: 
     }
     custom = {"lineWidth": 0, "fillOpacity": 90}
     more.setdefault("color", {"mode": "continuous-YlRd"})
-    return _panel("status-history", title, about, queries, size, options=options, custom=custom, **more)
+    return _panel("status-history", title, about, queries, size, options=options, custom=custom, min=0, **more)
 
 
 def distribution(title: str, about: str, *queries: Query, size: Size = (12, 8), width: float, **more: Any) -> Panel:

@@ -8,7 +8,6 @@ from flowrt_ops.dashboards.look import (
     BLUE,
     FAIR,
     FPS,
-    GOOD,
     MEGABYTES,
     MILLISECONDS,
     PERCENT,
@@ -19,7 +18,7 @@ from flowrt_ops.dashboards.look import (
     thresholds,
 )
 from flowrt_ops.dashboards.panel import fixed, lines, stat, states
-from flowrt_ops.dashboards.query import CAMERA, ITSELF, LONG, RUNTIME, select, steps
+from flowrt_ops.dashboards.query import CAMERA, ITSELF, LONG, RUNTIME, TARGET_FPS, select, steps
 from flowrt_ops.dashboards.shared import answer_times, frame_rate
 
 SUMMARY = Row(
@@ -80,7 +79,7 @@ SPEED = Row(
             ),
             unit=FPS,
             limit=True,
-            thresholds=thresholds((10, GOOD), base=BAD),
+            thresholds=thresholds((TARGET_FPS, BAD)),
             min_step="5s",
         ),
         lines(
@@ -198,11 +197,12 @@ MODEL = Row(
         states(
             "Cameras",
             "Online, offline, or in error.",
-            select('"status"', "camera_status", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
+            steps('last("status")', "camera_status", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
             size=(8, 8),
             colors=mappings(STATES),
+            min_step="5s",
         ),
-        answer_times("Answer times of services"),
+        answer_times("Answer times of services", size=(8, 8)),
     ],
 )
 

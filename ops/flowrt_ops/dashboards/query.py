@@ -26,6 +26,8 @@ CAMERA = "\"service\" = 'camera'"
 """Points of `performance`: of the runtime, and of one camera each."""
 ITSELF = "\"service_name\" = 'flowrt'"
 """Points of `system_health` in which the runtime speaks of itself rather than of a service."""
+TARGET_FPS = 4.0
+"""Pictures a second and camera below which rules miss things: they are measured at 5. The alert and the colours share it."""
 CRITICAL = "\"severity_level\" = 'critical'"
 NEAR_MISS = "\"violation_category\" = 'near_miss'"
 

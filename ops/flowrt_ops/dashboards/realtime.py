@@ -19,7 +19,7 @@ from flowrt_ops.dashboards.look import (
     thresholds,
 )
 from flowrt_ops.dashboards.panel import colored_words, fixed, lines, named, override, ranked, stat, states, table
-from flowrt_ops.dashboards.query import ITSELF, select, summed
+from flowrt_ops.dashboards.query import ITSELF, select, steps, summed
 from flowrt_ops.dashboards.shared import (
     BY_LANE,
     VIOLATION_COLUMNS,
@@ -181,11 +181,15 @@ SERVICES = Row(
         states(
             "Services",
             "What the runtime found of itself, the broker, the database and Grafana.",
-            select(
-                '"service_status"', "system_health", by=["site", "service_name"], alias="$tag_site $tag_service_name"
+            steps(
+                'last("service_status")',
+                "system_health",
+                by=["site", "service_name"],
+                alias="$tag_site $tag_service_name",
             ),
             size=(16, 7),
             colors=mappings(STATES),
+            min_step="5s",
         ),
         answer_times("Answer times"),
     ],

@@ -17,18 +17,17 @@ from flowrt_ops.dashboards.panel import (
     table,
 )
 from flowrt_ops.dashboards.query import Query, select, steps
+from flowrt_ops.dashboards.shared import BY_ZONE
 
 _OF = ["camera", "zone"]
 _LEFT = ["\"event_type\" = 'exit'"]
 
 
-def _events(kind: str, *, every: str = "", by: str = "") -> Query:
+def _events(kind: str, *, every: str = "", by_zone: bool = False) -> Query:
     """How many events of one kind. The kind is a field, which can't be grouped by."""
     where = [f"\"event_type\" = '{kind}'"]
-    alias = f"$tag_{by}" if by else kind
-    return select(
-        'count("object_count")', "roi_events", of=_OF, where=where, every=every, by=[by] if by else [], alias=alias
-    )
+    more = BY_ZONE if by_zone else {"alias": kind}
+    return select('count("object_count")', "roi_events", of=_OF, where=where, every=every, **more)
 
 
 SUMMARY = Row(
@@ -97,18 +96,17 @@ COMING = Row(
         lines(
             "Entries by zone",
             "Per step.",
-            _events("entry", every="$__interval", by="roi_id"),
+            _events("entry", every="$__interval", by_zone=True),
             bars=True,
             stacked=True,
             min_step="1m",
         ),
-        ranked("Busiest zones", "Entries by zone.", _events("entry", by="roi_id"), size=(8, 8), calc="sum"),
+        ranked("Busiest zones", "Entries by zone.", _events("entry", by_zone=True), largest_first=True),
         ranked(
             "Busiest lines",
             "Crossings by line.",
-            _events("crossing", by="roi_id"),
-            size=(8, 8),
-            calc="sum",
+            _events("crossing", by_zone=True),
+            largest_first=True,
             empty="no line crossed",
         ),
         lines(
@@ -136,7 +134,7 @@ STAY = Row(
         lines(
             "Stay by zone",
             "Mean stay of those who left, per step.",
-            steps('mean("dwell_time")', "roi_events", of=_OF, where=_LEFT, by=["roi_id"], alias="$tag_roi_id"),
+            steps('mean("dwell_time")', "roi_events", of=_OF, where=_LEFT, **BY_ZONE),
             unit=SECONDS,
             min_step="5m",
         ),
@@ -149,22 +147,24 @@ OCCUPANCY = Row(
         lines(
             "Road users by zone",
             "How many are in each zone at once, mean per step over its events.",
-            steps('mean("object_count")', "roi_events", of=_OF, by=["roi_id"], alias="$tag_roi_id"),
+            steps('mean("object_count")', "roi_events", of=_OF, **BY_ZONE),
+            size=(12, 11),
             decimals=1,
             min_step="5m",
         ),
         states(
             "Activity",
             "Low below 3 road users, medium below 8, high from there.",
-            select('"activity_level"', "roi_events", of=_OF, by=["roi_id"], alias="$tag_roi_id"),
-            size=(12, 8),
+            steps('last("activity_level")', "roi_events", of=_OF, **BY_ZONE),
+            size=(12, 11),
             colors=mappings(CONGESTION),
+            min_step="5s",
         ),
         heat(
             "Occupancy by zone",
             "The most road users at once in each zone, per 5 minutes.",
-            select('max("object_count")', "roi_events", of=_OF, by=["roi_id"], every="5m", alias="$tag_roi_id"),
-            size=(24, 8),
+            select('max("object_count")', "roi_events", of=_OF, **BY_ZONE, every="5m"),
+            size=(24, 11),
             min_step="5m",
         ),
         table(

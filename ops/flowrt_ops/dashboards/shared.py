@@ -6,7 +6,6 @@ from typing import Any
 
 from flowrt_ops.dashboards.look import (
     BAD,
-    FAIR,
     FPS,
     GOOD,
     KMH,
@@ -19,10 +18,12 @@ from flowrt_ops.dashboards.look import (
     titles,
 )
 from flowrt_ops.dashboards.panel import Panel, Size, colored_words, lines, named, override, stat
-from flowrt_ops.dashboards.query import CAMERA, Query, select, steps
+from flowrt_ops.dashboards.query import CAMERA, TARGET_FPS, Query, select, steps
 
 BY_LANE: dict[str, Any] = {"by": ["camera_position", "lane_id"], "alias": "$tag_camera_position $tag_lane_id"}
 """Lanes of several cameras may have the same names, so that the approach belongs to a lane's name."""
+BY_ZONE: dict[str, Any] = {"by": ["camera_id", "roi_id"], "alias": "$tag_camera_id $tag_roi_id"}
+"""So may zones."""
 NOWHERE = "none"
 """What a tag holds where a message says nothing, since every point carries every tag."""
 
@@ -35,18 +36,18 @@ def frame_rate() -> Panel:
         steps('mean("fps")', "performance", of=["camera"], where=[CAMERA], alias="fps"),
         unit=FPS,
         decimals=1,
-        thresholds=thresholds((5, FAIR), (10, GOOD), base=BAD),
+        thresholds=thresholds((TARGET_FPS, GOOD), base=BAD),
         min_step="5s",
     )
 
 
-def answer_times(title: str) -> Panel:
+def answer_times(title: str, size: Size = (8, 7)) -> Panel:
     """How long services take to answer."""
     return lines(
         title,
         "How long each service takes to answer the health probe.",
         steps('mean("latency_ms")', "system_health", by=["service_name"], alias="$tag_service_name"),
-        size=(8, 7),
+        size=size,
         unit=MILLISECONDS,
         min_step="10s",
     )

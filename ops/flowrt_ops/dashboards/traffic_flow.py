@@ -148,9 +148,10 @@ CONGESTION_ROW = Row(
         states(
             "Congestion",
             "Low, medium or high, by lane and interval.",
-            select('"congestion_level"', "traffic_flow", **_BY_LANE),
+            steps('last("congestion_level")', "traffic_flow", **_BY_LANE),
             size=(12, 9),
             colors=mappings(CONGESTION),
+            min_step="1m",
         ),
         lines(
             "Occupancy by lane",

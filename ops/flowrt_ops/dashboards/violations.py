@@ -14,6 +14,7 @@ from flowrt_ops.dashboards.look import (
     SECONDS,
     SEVERITY,
     SHARE,
+    rewritten,
     thresholds,
 )
 from flowrt_ops.dashboards.panel import (
@@ -29,7 +30,7 @@ from flowrt_ops.dashboards.panel import (
     table,
 )
 from flowrt_ops.dashboards.query import LONG, NEAR_MISS, Query, select, steps
-from flowrt_ops.dashboards.shared import NOWHERE, VIOLATION_COLUMNS, by_rule, pedestrian_safety
+from flowrt_ops.dashboards.shared import BY_ZONE, NOWHERE, VIOLATION_COLUMNS, by_rule, pedestrian_safety
 
 _OF = ["camera", "zone"]
 
@@ -133,7 +134,7 @@ WHAT = Row(
             "By type",
             "Share of each rule.",
             by_rule(of=_OF),
-            size=(6, 8),
+            size=(7, 8),
             overrides=named(RULES),
             empty="no violation",
         ),
@@ -141,17 +142,17 @@ WHAT = Row(
             "By severity",
             "Share of each severity.",
             *(_severity(level) for level in SEVERITY),
-            size=(6, 8),
+            size=(5, 8),
             overrides=_SEVERITY_COLORS,
             empty="no violation",
         ),
         ranked(
             "By zone",
             "Where violations happen: the zone or line of each.",
-            select('sum("count")', "violation_events", of=_OF, by=["roi_id"], alias="$tag_roi_id"),
+            select('sum("count")', "violation_events", of=_OF, **BY_ZONE),
             size=(6, 8),
-            calc="sum",
-            overrides=[override(NOWHERE, displayName="no zone")],
+            largest_first=True,
+            names=rewritten(f"(.*) {NOWHERE}", "$1 no zone"),
             color={"mode": "continuous-YlRd"},
         ),
         distribution(
@@ -224,6 +225,7 @@ EVIDENCE = Row(
                 override("Confidence", unit=SHARE, decimals=0),
                 override(
                     "Picture",
+                    mappings=rewritten(".+", "picture"),
                     links=[{"title": "Picture", "url": "${flowrt:raw}/${__value.raw}", "targetBlank": True}],
                 ),
             ],

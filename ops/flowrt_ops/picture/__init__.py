@@ -6,6 +6,7 @@ paper). It is no replacement: nothing can be clicked.
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import tempfile
@@ -20,12 +21,11 @@ from flowrt_ops.dashboards.found import Found, queries_of
 from flowrt_ops.evaluate import Range, ask, range_of, seconds, step_of
 from flowrt_ops.influx import Reader, Series
 from flowrt_ops.picture import atonce, overtime
-from flowrt_ops.picture.canvas import CARD, DIM, EDGE, PAGE, TEXT, Canvas, text_width
+from flowrt_ops.picture.canvas import CARD, DIM, EDGE, LINK, PAGE, TEXT, Canvas, text_width
+from flowrt_ops.picture.layout import MARGIN, WIDTH, places
 from flowrt_ops.picture.overtime import Box, Times
 from flowrt_ops.picture.values import Line, field_of
 
-WIDTH = 1680.0
-_MARGIN, _HEAD, _ROW, _GAP = 12.0, 84.0, 38.0, 8.0
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 
 _OVER_TIME: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[Line], Times], None]] = {
@@ -34,47 +34,40 @@ _OVER_TIME: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[Line], 
     "status-history": overtime.heat,
 }
 _AT_ONCE: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[Line]], None]] = {
-    "stat": atonce.stat,
     "bargauge": atonce.ranked,
     "piechart": atonce.ring,
     "histogram": atonce.distribution,
 }
 
 
-def draw_all(url: str, folder: Path, *, site: str = "", to_s: float = 0.0, span: str = "") -> list[Path]:
+def draw_all(
+    reader: Reader, folder: Path, *, site: str = "", to_s: float = 0.0, span: str = "", width: int = WIDTH
+) -> list[Path]:
     """Draw every dashboard into `folder` as `dashboard-NAME.png`, or `.svg` where no browser is installed.
 
     Raises flowrt_ops.influx.Refused where the database does not answer.
     """
-    reader = Reader(url)
-    folder.mkdir(parents=True, exist_ok=True)
-    return [
-        _save(
-            draw(dashboard.json(), reader, site=site, to_s=to_s or time.time(), span=span), folder / f"dashboard-{name}"
-        )
-        for name, dashboard in ((d.uid.removeprefix("flowrt-"), d) for d in dashboards.DASHBOARDS)
-    ]
+    to_s = to_s or time.time()
+    files = []
+    for dashboard in dashboards.DASHBOARDS:
+        canvas = draw(dashboard.json(), reader, site=site, to_s=to_s, span=span, width=width)
+        folder.mkdir(parents=True, exist_ok=True)
+        files.append(_save(canvas, folder / f"dashboard-{dashboard.uid.removeprefix('flowrt-')}"))
+    return files
 
 
-def draw(dashboard: Mapping[str, Any], reader: Reader, *, site: str = "", to_s: float, span: str = "") -> Canvas:
+def draw(
+    dashboard: Mapping[str, Any], reader: Reader, *, site: str = "", to_s: float, span: str = "", width: float = WIDTH
+) -> Canvas:
     """One dashboard with the data of the time that ends at `to_s`. site: only this intersection; empty for all."""
     chosen = {"site": site} if site else {}
     shown = range_of(dashboard, to_s, span)
-    bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
-    canvas = Canvas(WIDTH, _HEAD + bottom * _ROW + _MARGIN)
-    canvas.rect(0, 0, canvas.width, canvas.height, PAGE)
-    _head(canvas, dashboard, site or "All", shown)
+    canvas = Canvas(width)
+    top = _head(canvas, dashboard, site or "All", shown)
     queries = list(queries_of(dashboard))
     marks = _marks(dashboard, reader, queries, shown, chosen)
-    column = (WIDTH - 2 * _MARGIN + _GAP) / 24
-    for panel in dashboard["panels"]:
-        place = panel["gridPos"]
-        box = Box(
-            x=_MARGIN + place["x"] * column,
-            y=_HEAD + place["y"] * _ROW,
-            w=place["w"] * column - _GAP,
-            h=place["h"] * _ROW - _GAP,
-        )
+    for panel, box in places(dashboard["panels"], width, top):
+        canvas.height = max(canvas.height, box.y + box.h + MARGIN)
         if panel["type"] == "row":
             canvas.words(box.x + 4, box.y + 21, f"⌄  {panel['title']}", size=15, bold=True)
             continue
@@ -104,7 +97,9 @@ def _panel(
         atonce.table(canvas, inner, panel, tables)
         return
     series = _lines(panel, answers)
-    if not series:
+    if kind == "stat":
+        atonce.stat(canvas, inner, panel, series)
+    elif not series:
         empty = panel["fieldConfig"]["defaults"]["noValue"]
         canvas.words(inner.x + inner.w / 2, inner.y + inner.h / 2 + 4, empty, size=13, color=DIM, anchor="middle")
     elif kind in _OVER_TIME:
@@ -151,25 +146,47 @@ def _marks(
     return marks
 
 
-def _head(canvas: Canvas, dashboard: Mapping[str, Any], site: str, shown: Range) -> None:
-    canvas.words(_MARGIN + 4, 30, f"Smart intersection  /  {dashboard['title']}", size=19, bold=True)
+def _head(canvas: Canvas, dashboard: Mapping[str, Any], site: str, shown: Range) -> float:
+    """Title, time, choices and links, on as many lines as the width wants; returns where the panels begin."""
+    title = f"Smart intersection  /  {dashboard['title']}"
     times = [datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") for at in (shown.from_s, shown.to_s)]
-    canvas.words(WIDTH - _MARGIN - 4, 30, f"{times[0]} to {times[1]} UTC", size=13, color=DIM, anchor="end")
-    x = _MARGIN + 4
+    when = f"{times[0]} to {times[1]} UTC"
+    left, right, y = MARGIN + 4, canvas.width - MARGIN - 4, 30.0
+    canvas.words(left, y, title, size=min(19.0, 19.0 * (right - left) / text_width(title, 19)), bold=True)
+    if left + text_width(title, 19) + text_width(when, 13) + 20 < right:
+        canvas.words(right, y, when, size=13, color=DIM, anchor="end")
+    else:
+        y += 24
+        canvas.words(left, y, when, size=13, color=DIM)
+    choices = []
     for variable in dashboard["templating"]["list"]:
         value = site if variable["name"] == "site" else str(variable["current"]["text"]).strip("[]'")
-        text = f"{variable['label']}:  {value}"
-        width = text_width(text, 12.5) + 22
-        canvas.rect(x, 46, width, 26, CARD, radius=4, edge=EDGE)
-        canvas.words(x + 11, 63.5, text, size=12.5)
+        choices.append(f"{variable['label']}:  {value}")
+    links = [other.title for other in dashboards.DASHBOARDS if other.title != dashboard["title"]]
+    y, x = _chips(canvas, choices, y + 16, left, fill=CARD, color=TEXT)
+    wanted = math.fsum(_chip_width(link) + 8 for link in links) - 8
+    if x + wanted > right:
+        return _chips(canvas, links, y + 34, left, fill=PAGE, color=LINK)[0] + 38
+    return _chips(canvas, links, y, right - wanted, fill=PAGE, color=LINK)[0] + 38
+
+
+def _chips(
+    canvas: Canvas, texts: Sequence[str], y: float, left: float, *, fill: str, color: str
+) -> tuple[float, float]:
+    """Texts in boxes from left to right, wrapped; returns the top of the last line and where its next box would stand."""
+    x = left
+    for text in texts:
+        width = _chip_width(text)
+        if x > left and x + width > canvas.width - MARGIN:
+            x, y = left, y + 34
+        canvas.rect(x, y, width, 26, fill, radius=4, edge=EDGE)
+        canvas.words(x + 11, y + 17.5, text, size=12.5, color=color)
         x += width + 8
-    others = [other.title for other in dashboards.DASHBOARDS if other.title != dashboard["title"]]
-    x = WIDTH - _MARGIN
-    for title in reversed(others):
-        width = text_width(title, 12.5) + 22
-        x -= width + 8
-        canvas.rect(x, 46, width, 26, PAGE, radius=4, edge=EDGE)
-        canvas.words(x + 11, 63.5, title, size=12.5, color="#6E9FFF")
+    return y, x
+
+
+def _chip_width(text: str) -> float:
+    return text_width(text, 12.5) + 22
 
 
 def _save(canvas: Canvas, stem: Path) -> Path:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flowrt_ops.influx import Series
-from flowrt_ops.picture.canvas import DIM, EDGE, GRID, TEXT, Canvas, black_on, text_width
+from flowrt_ops.picture.canvas import DIM, EDGE, GRID, LINK, TEXT, Canvas, black_on, text_width
 from flowrt_ops.picture.overtime import Box
-from flowrt_ops.picture.values import Line, color_of, field_of, text_of, ticks
+from flowrt_ops.picture.values import Line, color_of, field_of, text_of, whole_ticks
 
 
 def reduced(panel: Mapping[str, Any], line: Line) -> Any:
@@ -24,24 +24,26 @@ def reduced(panel: Mapping[str, Any], line: Line) -> Any:
 
 
 def stat(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
-    """Big numbers side by side, each with its recent course."""
+    """Big numbers side by side, each with its recent course; without data, what the panel says then."""
     words = panel["options"]["colorMode"] == "background"
+    if not series:
+        field = panel["fieldConfig"]["defaults"]
+        _number(canvas, box, field["noValue"], color_of(None, field), 0.5)
+        return
     width = box.w / len(series)
     for i, line in enumerate(series):
         own = Box(x=box.x + width * i + 2, y=box.y, w=width - 4, h=box.h)
         value = reduced(panel, line)
         color = color_of(value, line.field, i)
         text = text_of(value, line.field)
+        spark = False
         if words:
             canvas.rect(own.x, own.y, own.w, own.h, color, radius=4)
         elif panel["options"]["graphMode"] == "area":
-            _spark(canvas, own, line, color)
+            spark = _spark(canvas, own, line, color)
         named = len(series) > 1 or words
         shown = ("#101214" if black_on(color) else "#FFFFFF") if words else color
-        size = min(34.0, own.h * 0.45, 0.92 * own.w / max(text_width(text, 1.0), 0.1))
-        spark = panel["options"]["graphMode"] == "area" and not words
-        middle = own.y + own.h * (0.34 if spark and not named else 0.5 if named else 0.56) + size * 0.34
-        canvas.words(own.x + own.w / 2, middle, text, size=size, color=shown, anchor="middle", bold=True)
+        _number(canvas, own, text, shown, 0.34 if spark else 0.42 if named else 0.5)
         if named:
             label = shown if words else DIM
             canvas.words(
@@ -49,10 +51,18 @@ def stat(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Li
             )
 
 
-def _spark(canvas: Canvas, box: Box, line: Line, color: str) -> None:
+def _number(canvas: Canvas, box: Box, text: str, color: str, height: float) -> None:
+    """A big text, its middle at a share of the box's height."""
+    size = min(34.0, box.h * 0.45, 0.92 * box.w / max(text_width(text, 1.0), 0.1))
+    y = box.y + box.h * height + size * 0.34
+    canvas.words(box.x + box.w / 2, y, text, size=size, color=color, anchor="middle", bold=True)
+
+
+def _spark(canvas: Canvas, box: Box, line: Line, color: str) -> bool:
+    """The recent course below the number; False where there are too few values for one."""
     points = [(t, v) for t, v in zip(line.times_ms, line.values, strict=True) if isinstance(v, int | float)]
     if len(points) < 3:
-        return
+        return False
     low, high = min(v for _, v in points), max(v for _, v in points)
     first, last = points[0][0], points[-1][0]
     room, ground = box.h * 0.3, box.y + box.h
@@ -62,22 +72,24 @@ def _spark(canvas: Canvas, box: Box, line: Line, color: str) -> None:
     ]
     canvas.area(path, ground, color, 0.16)
     canvas.line(path, color, width=1.2, alpha=0.7)
+    return True
 
 
 def ranked(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
     """Horizontal bars."""
     rows = [(line, value) for line in series if isinstance(value := reduced(panel, line), int | float)]
+    if any(one["id"] == "sortBy" for one in panel["transformations"]):
+        rows = sorted(rows, key=lambda row: -row[1])[: panel["options"]["reduceOptions"]["limit"]]
+    names = [text_of(line.name, field_of(panel, "Field")) for line, _ in rows]
     top = max((value for _, value in rows), default=1.0) or 1.0
     height = min(box.h / max(len(rows), 1), 46.0)
-    left = min(max((text_width(line.name, 12) for line, _ in rows), default=40.0) + 12, box.w * 0.4)
-    for i, (line, value) in enumerate(rows):
+    left = min(max((text_width(name, 12) for name in names), default=40.0) + 12, box.w * 0.4)
+    for i, (name, (line, value)) in enumerate(zip(names, rows, strict=True)):
         y = box.y + height * i
         color = color_of(value, line.field, i, top)
         text = text_of(value, line.field)
         room = box.w - left - 84
-        canvas.words(
-            box.x + left - 8, y + height * 0.5 + 4, line.name, size=12, color=TEXT, anchor="end", room=left - 10
-        )
+        canvas.words(box.x + left - 8, y + height * 0.5 + 4, name, size=12, color=TEXT, anchor="end", room=left - 10)
         canvas.rect(box.x + left, y + height * 0.18, room, height * 0.64, GRID, radius=2)
         canvas.rect(box.x + left, y + height * 0.18, room * value / top, height * 0.64, color, radius=2)
         canvas.words(box.x + box.w - 2, y + height * 0.5 + 5, text, size=13, color=color, anchor="end", bold=True)
@@ -96,14 +108,13 @@ def ring(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Li
         turn = min(2 * math.pi * value / whole, 2 * math.pi - 1e-4)
         canvas.path(_arc(x, y, radius, radius * 0.6, angle, angle + turn), color)
         angle += turn
-    left = x + radius + 16
+    left, right = x + radius + 16, box.x + box.w - 2
     for i, (line, value, color) in enumerate(rows):
         top = box.y + box.h / 2 - 10 * len(rows) + 20 * i + 12
         canvas.rect(left, top - 8, 10, 10, color, radius=2)
-        amount = f"{value:.0f}  {100 * value / whole:.0f} %"
-        room = box.x + box.w - left - text_width(amount, 11) - 24
-        canvas.words(left + 16, top + 1, line.name, size=11.5, color=TEXT, room=room)
-        canvas.words(box.x + box.w - 2, top + 1, amount, size=11, color=DIM, anchor="end")
+        canvas.words(left + 16, top + 1, line.name, size=11.5, color=TEXT, room=right - left - 92)
+        canvas.words(right - 42, top + 1, f"{value:.0f}", size=11, color=TEXT, anchor="end")
+        canvas.words(right, top + 1, f"{100 * value / whole:.0f} %", size=11, color=DIM, anchor="end")
 
 
 def _arc(x: float, y: float, outer: float, inner: float, start: float, end: float) -> str:
@@ -132,7 +143,7 @@ def distribution(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Seq
     color = color_of(1, series[0].field)
     top = max(counts.values()) * 1.05
     plot = Box(x=box.x + 34, y=box.y + 4, w=box.w - 40, h=box.h - 26)
-    for level in ticks(0.0, top, max(2, int(box.h / 45))):
+    for level in whole_ticks(top, max(2, int(box.h / 45))):
         y = plot.y + plot.h * (1.0 - level / top)
         canvas.line([(plot.x, y), (plot.x + plot.w, y)], GRID)
         canvas.words(plot.x - 6, y + 3.5, text_of(level, {}), size=10.5, color=DIM, anchor="end")
@@ -169,11 +180,15 @@ def table(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[S
         column: max([text_width(title, 11.5), *(text_width(text, 12) for text in texts[column])]) + 22
         for column, title in names.items()
     }
-    factor = (box.w - 4) / (math.fsum(wanted.values()) or 1.0)
+    factor = max((box.w - 4) / (math.fsum(wanted.values()) or 1.0), 1.0)  # what is too wide is scrolled
     x = box.x + 2
-    for column, title in names.items():
+    notes = [f"{len(shown)} of {len(rows)}"] if len(rows) > room else []
+    for number, (column, title) in enumerate(names.items()):
         width = wanted[column] * factor
-        canvas.words(x + 8, box.y + 15, title, size=11.5, color="#6E9FFF", bold=True, room=width - 10)
+        if number and x + width > box.x + box.w + 1:
+            notes.append(f"{len(names) - number} more columns →")
+            break
+        canvas.words(x + 8, box.y + 15, title, size=11.5, color=LINK, bold=True, room=width - 10)
         field = field_of(panel, title)
         for i, text in enumerate(texts[column]):
             y = box.y + 26 + 26 * i
@@ -183,13 +198,12 @@ def table(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[S
                 canvas.rect(x + 2, y + 2, width - 4, 22, back, radius=3)
                 color = "#101214" if black_on(back) else "#FFFFFF"
             elif field.get("links") and text:
-                color = "#6E9FFF"
+                color = LINK
             canvas.words(x + 8, y + 17, text, size=12, color=color, room=width - 12)
         x += width
     for i in range(len(shown)):
         canvas.line([(box.x, box.y + 26 + 26 * i), (box.x + box.w, box.y + 26 + 26 * i)], EDGE)
-    if len(rows) > room:
-        canvas.words(box.x + box.w - 4, box.y + 15, f"{len(shown)} of {len(rows)}", size=10.5, color=DIM, anchor="end")
+    canvas.words(box.x + box.w, box.y - 10, ", ".join(notes), size=10.5, color=DIM, anchor="end")
 
 
 def _cell(column: str, value: Any, field: Mapping[str, Any]) -> str:

@@ -7,14 +7,15 @@ from html import escape
 
 FONT = "Inter, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 PAGE, CARD, EDGE, GRID, TEXT, DIM = "#111217", "#181B1F", "#24282E", "#2A2F36", "#D8DCE3", "#8A93A0"
+LINK = "#6E9FFF"
 
 Point = tuple[float, float]
 
 
 class Canvas:
-    """Collects shapes; `text()` gives the document."""
+    """Collects shapes; `text()` gives the document. `height` may be set once it is known."""
 
-    def __init__(self, width: float, height: float) -> None:
+    def __init__(self, width: float, height: float = 0.0) -> None:
         self.width, self.height = width, height
         self._shapes: list[str] = []
 
@@ -98,7 +99,8 @@ class Canvas:
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width:g}" height="{self.height:g}" '
             f'viewBox="0 0 {self.width:g} {self.height:g}" font-family="{FONT}">'
         )
-        return "\n".join([head, *self._shapes, "</svg>\n"])
+        page = f'<rect width="{self.width:g}" height="{self.height:g}" fill="{PAGE}"/>'
+        return "\n".join([head, page, *self._shapes, "</svg>\n"])
 
 
 def text_width(text: str, size: float) -> float:

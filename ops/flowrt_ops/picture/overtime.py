@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from flowrt_ops.picture.canvas import DIM, GRID, Canvas, black_on, text_width
-from flowrt_ops.picture.values import Line, color_of, text_of, ticks, time_ticks
+from flowrt_ops.picture.values import Line, color_of, text_of, ticks, time_ticks, whole_ticks
 
-_LEGEND = 20.0
+_LINE, _LINES_MOST = 16.0, 3
+"""Height of one line of a legend, and how many lines one may take."""
+_SCALE = 20.0
 
 
 class Box(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,17 +51,27 @@ def time_axis(canvas: Canvas, box: Box, times: Times) -> None:
             canvas.path(f"M{x - 3.5:.1f} {box.y + box.h + 5:.1f}h7l-3.5 -5z", color)
 
 
-def legend(canvas: Canvas, box: Box, entries: Sequence[tuple[str, str]]) -> None:
-    """Names with their colours in one line at the bottom of the box."""
-    x = box.x
+def legend(canvas: Canvas, box: Box, entries: Sequence[tuple[str, str]]) -> Box:
+    """Names with their colours at the bottom of the box; what is left of the box above them."""
+    rows: list[list[tuple[float, str, str]]] = [[]]
+    x = 0.0
     for name, color in entries:
         width = text_width(name, 11) + 30
-        if x + width > box.x + box.w + 8:
-            canvas.words(x, box.y + box.h - 4, "…", size=11, color=DIM)
-            return
-        canvas.rect(x, box.y + box.h - 9, 14, 3.5, color, radius=1.5)
-        canvas.words(x + 19, box.y + box.h - 4, name, size=11, color=DIM)
+        if x + width > box.w + 8 and rows[-1]:
+            rows.append([])
+            x = 0.0
+        rows[-1].append((x, name, color))
         x += width
+    shown = rows[:_LINES_MOST]
+    height = _LINE * len(shown)
+    for i, row in enumerate(shown):
+        y = box.y + box.h - height + _LINE * (i + 1)
+        for at, name, color in row:
+            canvas.rect(box.x + at, y - 9, 14, 3.5, color, radius=1.5)
+            canvas.words(box.x + at + 19, y - 4, name, size=11, color=DIM)
+        if row is shown[-1] and len(rows) > len(shown):
+            canvas.words(box.x + box.w, y - 4, "…", size=11, color=DIM, anchor="end")
+    return Box(x=box.x, y=box.y, w=box.w, h=box.h - height)
 
 
 def lines(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line], times: Times) -> None:
@@ -71,20 +83,19 @@ def lines(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[L
     colors = [color_of(line.numbers[-1], line.field, i) for i, line in enumerate(shown)]
     if bars:
         shown, times = _bucketed(shown, box, times)
+    box = legend(canvas, box, [(line.name, color) for line, color in zip(shown, colors, strict=True)])
     stack = _stack(shown) if stacked else [dict(zip(line.times_ms, line.values, strict=True)) for line in shown]
     top = max((value for one in stack for value in one.values() if isinstance(value, int | float)), default=1.0)
     defaults = panel["fieldConfig"]["defaults"]
-    limit = next(
-        (step["value"] for step in reversed(defaults["thresholds"]["steps"]) if step["value"] is not None), None
-    )
-    drawn_limit = limit if custom["thresholdsStyle"]["mode"] != "off" else None
-    top = max(top, drawn_limit or 0.0) * 1.08 or 1.0
+    drawn = [step for step in defaults["thresholds"]["steps"] if step["value"] is not None]
+    limits = drawn if custom["thresholdsStyle"]["mode"] != "off" else []
+    top = max(top, *(step["value"] for step in limits), 0.0) * 1.08 or 1.0
     if "max" in defaults:
         top = min(top, float(defaults["max"])) if top < 0.6 * float(defaults["max"]) else float(defaults["max"])
     plot = _plot(canvas, box, times, top, shown[0].field if shown else defaults)
-    if drawn_limit is not None:
-        y = plot.y + plot.h * (1.0 - drawn_limit / top)
-        canvas.line([(plot.x, y), (plot.x + plot.w, y)], "#E0383E", dash="6 4", alpha=0.8)
+    for step in limits:
+        y = plot.y + plot.h * (1.0 - step["value"] / top)
+        canvas.line([(plot.x, y), (plot.x + plot.w, y)], step["color"], dash="6 4", alpha=0.8)
     for i in reversed(range(len(shown))):
         below = stack[i - 1] if stacked and i else {}
         points = [
@@ -106,18 +117,19 @@ def lines(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[L
                 if custom["fillOpacity"]:
                     canvas.area(part, plot.y + plot.h, colors[i], 0.10)
                 canvas.line(part, colors[i], width=1.8)
-    legend(canvas, box, [(line.name, color) for line, color in zip(shown, colors, strict=True)])
+                if len(part) == 1:
+                    canvas.dot(*part[0], 2.2, colors[i])
 
 
 def _plot(canvas: Canvas, box: Box, times: Times, top: float, field: Mapping[str, Any]) -> Box:
     """Draw grid and axes; the box that is left for values."""
-    levels = ticks(0.0, top, max(2, int(box.h / 42)))
-    if field.get("decimals") == 0 and field.get("unit") == "short":
-        levels = [level for level in levels if level == round(level)]
+    wanted = max(2, int(box.h / 42))
+    counts = field.get("decimals") == 0 and field.get("unit") == "short"
+    levels = whole_ticks(top, wanted) if counts else ticks(0.0, top, wanted)
     factor = 100.0 if field.get("unit") == "percentunit" else 1.0
     labels = [text_of(level, {**field, "decimals": _decimals([factor * one for one in levels])}) for level in levels]
     left = max((text_width(label, 10.5) for label in labels), default=20.0) + 10
-    plot = Box(x=box.x + left, y=box.y + 4, w=box.w - left - 6, h=box.h - _LEGEND - 26)
+    plot = Box(x=box.x + left, y=box.y + 4, w=box.w - left - 6, h=box.h - 26)
     for level, label in zip(levels, labels, strict=True):
         y = plot.y + plot.h * (1.0 - level / top)
         canvas.line([(plot.x, y), (plot.x + plot.w, y)], GRID)
@@ -188,10 +200,10 @@ def _without_gaps(
     return parts
 
 
-def _rows(canvas: Canvas, box: Box, names: Sequence[str], times: Times, bottom: float) -> tuple[Box, float]:
+def _rows(canvas: Canvas, box: Box, names: Sequence[str], times: Times) -> tuple[Box, float]:
     """Names on the left, the time axis below; what is left, and the height of one row."""
     left = min(max((text_width(name, 11) for name in names), default=30.0) + 12, box.w * 0.34)
-    plot = Box(x=box.x + left, y=box.y + 4, w=box.w - left - 6, h=box.h - 24 - bottom)
+    plot = Box(x=box.x + left, y=box.y + 4, w=box.w - left - 6, h=box.h - 24)
     height = plot.h / max(len(names), 1)
     for i, name in enumerate(names):
         canvas.words(
@@ -203,20 +215,19 @@ def _rows(canvas: Canvas, box: Box, names: Sequence[str], times: Times, bottom: 
 
 def states(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line], times: Times) -> None:
     """Words over time: each lasts until the next, or for two minutes where none follows."""
-    plot, height = _rows(canvas, box, [line.name for line in series], times, _LEGEND)
-    words: dict[str, str] = {}
+    words = {str(word): color_of(word, line.field) for line in series for word in line.values if word is not None}
+    box = legend(canvas, box, list(words.items()))
+    plot, height = _rows(canvas, box, [line.name for line in series], times)
     for i, line in enumerate(series):
         y = plot.y + height * i + height * 0.1
         for start_ms, end_ms, word in _merged(line, times.to_ms):
-            color = color_of(word, line.field)
-            words[word] = color
+            color = words[word]
             x, right = _x(plot, times, max(start_ms, times.from_ms)), _x(plot, times, min(end_ms, times.to_ms))
             canvas.rect(x, y, right - x, height * 0.8, color, radius=1.5, alpha=0.85)
             if right - x > text_width(word, 10.5) + 12 and height > 15:
                 canvas.words(
                     x + 6, y + height * 0.4 + 4, word, size=10.5, color="#101214" if black_on(color) else "#FFFFFF"
                 )
-    legend(canvas, box, list(words.items()))
 
 
 def _merged(line: Line, end_ms: float) -> list[tuple[float, float, str]]:
@@ -232,7 +243,8 @@ def _merged(line: Line, end_ms: float) -> list[tuple[float, float, str]]:
 
 def heat(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line], times: Times) -> None:
     """One cell per step, coloured by value, with the scale below."""
-    plot, height = _rows(canvas, box, [line.name for line in series], times, _LEGEND)
+    above = Box(x=box.x, y=box.y, w=box.w, h=box.h - _SCALE)
+    plot, height = _rows(canvas, above, [line.name for line in series], times)
     top = max((value for line in series for value in line.numbers), default=1.0)
     width = plot.w * times.step_ms / (times.to_ms - times.from_ms)
     for i, line in enumerate(series):

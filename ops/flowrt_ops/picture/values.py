@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +12,12 @@ import msgspec
 
 from flowrt_ops.picture.canvas import TEXT, mixed
 
-PALETTE = ("#3B82F6", "#F2C037", "#2EB67D", "#E0383E", "#9A6BFF", "#22B8CF", "#F2803A", "#EC6EAD", "#A3B84B", "#8A93A0")
-_SCALES = {
-    "continuous-BlPu": ("#2F5FD0", "#B877D9"),
-    "continuous-YlRd": ("#F4D35E", "#D62839"),
-    "continuous-BlYlRd": ("#3B82F6", "#F4D35E", "#D62839"),
-}
+PALETTE = (
+    "#73BF69", "#F2CC0C", "#8AB8FF", "#FF780A", "#F2495C", "#5794F2", "#B877D9", "#705DA0", "#37872D", "#FADE2A",
+    "#447EBC", "#C15C17", "#890F02", "#0A437C", "#6D1F62", "#584477",
+)  # fmt: skip
+"""The colours of series that have none of their own, as Grafana's dark theme gives them."""
+_SCALES = {"continuous-BlPu": ("#5794F2", "#B877D9"), "continuous-YlRd": ("#FFF899", "#C4162A")}
 _SUFFIX = {
     "velocitykmh": " km/h", "percent": " %", "s": " s", "ms": " ms", "decmbytes": " MB", "fps": " fps", "lengthm": " m",
 }  # fmt: skip
@@ -71,9 +72,17 @@ def text_of(value: Any, field: Mapping[str, Any]) -> str:
 
 def mapped(word: str, field: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the field's value mappings make of a word: `text`, `color`; empty where they do not know it."""
+    found: Mapping[str, Any]
     for mapping in field.get("mappings", ()):
-        if word in mapping["options"]:
-            return mapping["options"][word]  # type: ignore[no-any-return]  # JSON
+        options = mapping["options"]
+        if mapping["type"] == "regex":
+            match = re.fullmatch(options["pattern"], word)
+            result = options["result"]
+            found = {**result, "text": match.expand(result["text"].replace("$", "\\"))} if match else {}
+        else:
+            found = options.get(word, {})
+        if found:
+            return found
     return {}
 
 
@@ -128,6 +137,11 @@ def ticks(low: float, high: float, wanted: int) -> list[float]:
     return [step * i for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def whole_ticks(high: float, wanted: int) -> list[float]:
+    """Round whole numbers from 0 to high, for what is counted."""
+    return [level for level in ticks(0.0, high, wanted) if level == round(level)]
+
+
 def time_ticks(from_ms: float, to_ms: float, wanted: int) -> list[tuple[float, str]]:
     """Times at round steps, with their labels (UTC)."""
     raw_s = (to_ms - from_ms) / 1000.0 / max(wanted, 1)
@@ -135,9 +149,12 @@ def time_ticks(from_ms: float, to_ms: float, wanted: int) -> list[tuple[float, s
     step_ms = 1000.0 * next((step for step in steps_s if step >= raw_s), 604800)
     first = math.ceil(from_ms / step_ms)
     marks = [step_ms * i for i in range(first, math.floor(to_ms / step_ms) + 1)]
-    return [(mark, _moment(mark, days=to_ms - from_ms > 86_400_000)) for mark in marks]
+    days, seconds = to_ms - from_ms > 86_400_000, step_ms < 60_000
+    return [(mark, _moment(mark, days=days, seconds=seconds)) for mark in marks]
 
 
-def _moment(time_ms: float, *, days: bool) -> str:
+def _moment(time_ms: float, *, days: bool, seconds: bool) -> str:
     moment = datetime.fromtimestamp(time_ms / 1000.0, UTC)
-    return moment.strftime("%d %b" if days and moment.hour == moment.minute == 0 else "%H:%M")
+    if days and moment.hour == moment.minute == 0:
+        return moment.strftime("%d %b")
+    return moment.strftime("%H:%M:%S" if seconds else "%H:%M")
