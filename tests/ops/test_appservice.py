@@ -20,7 +20,7 @@ from flowrt.commands import DONE, Failure
 from flowrt_ops.appservice import App, render, system_of
 from flowrt_ops.commands import doctor, service
 from flowrt_ops.services.home import Home
-from flowrt_ops.services.influx_setup import set_up
+from flowrt_ops.services.influx_setup import set_up, set_up_3
 from flowrt_ops.services.secrets import initialise
 
 
@@ -110,7 +110,7 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it(capsys: pytest.Captu
 
 
 class Api(BaseHTTPRequestHandler):
-    """As much of InfluxDB 2's documented HTTP API as its first set-up needs; it keeps what it is told."""
+    """As much of the documented HTTP API of InfluxDB 2 and 3 as the first set-up needs; it keeps what it is told."""
 
     def do_GET(self) -> None:
         kept = self.server.kept  # type: ignore[attr-defined]
@@ -130,8 +130,10 @@ class Api(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if "db" in body and body in self.server.kept.get(self.path, ()):  # type: ignore[attr-defined]
+            return self.say(409, {"error": "database already exists"})
         self.server.kept.setdefault(self.path, []).append(body)  # type: ignore[attr-defined]
-        self.say(201, {"id": "b1" if "buckets" in self.path else "a1", "token": "made-by-the-database"})
+        return self.say(201, {"id": "b1" if "buckets" in self.path else "a1", "token": "made-by-the-database"})
 
     def say(self, status: int, content: Any) -> None:
         self.send_response(status)
@@ -174,6 +176,20 @@ def test_the_first_start_makes_buckets_writer_and_reader_and_the_second_nothing(
     assert token.read_text() == "made-by-the-database\n"
     assert token.stat().st_mode & 0o777 == 0o600
     assert set_up(url, home) == []
+
+
+def test_influxdb_3_gets_its_databases_and_the_second_time_nothing(api: ThreadingHTTPServer, tmp_path: Path) -> None:
+    home = Home(tmp_path / "three")
+    initialise(home, influx=3)
+    url = f"http://127.0.0.1:{api.server_port}"
+    assert set_up_3(url, home) == ["database traffic_monitoring", "database traffic_analytics", "write token"]
+    kept: Any = api.kept  # type: ignore[attr-defined]
+    assert [(db["db"], db["retention_period"]) for db in kept["/api/v3/configure/database"]] == [
+        ("traffic_monitoring", "7d"),
+        ("traffic_analytics", "30d"),
+    ]
+    assert (home.data / "tokens" / "influx_write_token").read_text().strip() == home.influx3_token
+    assert set_up_3(url, home) == []
 
 
 def test_a_database_set_up_by_somebody_else_says_so(api: ThreadingHTTPServer, tmp_path: Path) -> None:

@@ -98,6 +98,11 @@ def test_init_chooses_profiles(tmp_path: Path) -> None:
     text = (tmp_path / ".env").read_text()
     assert "COMPOSE_PROFILES=gpu,influx3" in text
     assert "INFLUX_URL=http://influxdb3:8181" in text
+    assert Addresses.of(home, {}).influx == "http://127.0.0.1:8181"
+    assert home.secret("influx_read_password") == home.influx3_token, "which takes a token for a password"
+    assert initialise(home, gpu=True, influx=3) == initialise(home) == []
+    with pytest.raises(Failure, match=r"was made for gpu,influx3, not for cpu,influx3: remove it"):
+        initialise(home, influx=3)
 
 
 # -- the broker with the very configuration -------------------------------------------------------------------------------

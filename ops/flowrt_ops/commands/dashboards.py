@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--format", choices=("text", "json"), default="text", help="how to say it")
     draw = doing.add_parser("draw", help="draw each dashboard as a picture")
     draw.add_argument(
-        "--influx", metavar="URL", default="", help="the database (default: $INFLUX_URL, else http://127.0.0.1:8086)"
+        "--influx", metavar="URL", default="", help="the database (default: $INFLUX_URL, else on this machine)"
     )
     draw.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where the pictures go")
     draw.add_argument("--site", default="", help="only this intersection")

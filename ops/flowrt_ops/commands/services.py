@@ -33,8 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     up = doing.add_parser("up", help="start what is installed natively")
     up.add_argument("--dry-run", action="store_true", help="print commands and files instead")
-    for name, port in (("mosquitto", 1883), ("influxdb", 8086), ("grafana", 3000)):
-        up.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=f"port of {name}")
+    for name, port in (("mosquitto", "1883"), ("influxdb", "8086, of version 3 8181"), ("grafana", "3000")):
+        up.add_argument(f"--{name}-port", type=int, metavar="PORT", help=f"port of {name} (default: {port})")
     up.add_argument("--tls-port", type=int, default=8883, metavar="PORT", help="port of mosquitto for TLS")
     status = doing.add_parser("status", help="ask every service how it is")
     status.add_argument("--format", choices=("table", "json"), default="table", help="how to say it")
@@ -75,14 +75,14 @@ def _init(home: Home, args: argparse.Namespace) -> int:
 
 def _up(home: Home, args: argparse.Namespace) -> int:
     from flowrt_ops.services import native
-    from flowrt_ops.services.influx_setup import set_up
+    from flowrt_ops.services.influx_setup import set_up, set_up_3
 
-    ports = {"mosquitto": args.mosquitto_port, "influxdb": args.influxdb_port, "grafana": args.grafana_port}
-    used = [*ports.values(), args.tls_port]
+    asked = {name: getattr(args, f"{name}_port") for name in native.NAMES}
+    services = native.plan(home, {name: port for name, port in asked.items() if port}, args.tls_port)
+    used = [*(service.port for service in services), args.tls_port]
     for port in used:
         if used.count(port) > 1:
             raise UsageError(f"two services on port {port}: give each one its own")
-    services = native.plan(home, ports, args.tls_port)
     if args.dry_run:
         _tell(services)
         return DONE
@@ -100,8 +100,9 @@ def _up(home: Home, args: argparse.Namespace) -> int:
                 number = native.start(home, service)
                 print(f"{service.name}: started on 127.0.0.1:{service.port} (process {number})")
                 started += 1
-                if service.name == "influxdb" and Path(service.command[0]).stem == "influxd":
-                    for what in set_up(f"http://127.0.0.1:{service.port}", home):
+                if service.name == "influxdb":
+                    make = set_up if Path(service.command[0]).stem == "influxd" else set_up_3
+                    for what in make(f"http://127.0.0.1:{service.port}", home):
                         print(f"  made: {what}")
         except Failure as error:
             print(str(error))
@@ -126,7 +127,7 @@ def _tell(services: list[Service]) -> None:
 def _down(home: Home) -> int:
     from flowrt_ops.services import native
 
-    for name in reversed(native.PORTS):
+    for name in reversed(native.NAMES):
         print(f"{name}: {'stopped' if native.stop(home, name) else 'was not started from here'}")
     return DONE
 

@@ -5,6 +5,7 @@ In a checkout that is `docker/`, which compose reads too; elsewhere `.flowrt/ser
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -65,6 +66,17 @@ class Home(msgspec.Struct, frozen=True):
         """A secret's value; empty where there is none yet."""
         file = self.secrets / name
         return file.read_text("utf-8").strip() if file.exists() else ""
+
+    @property
+    def influx_port(self) -> int:
+        """Of the version that `flowrt services init` chose."""
+        env = self.folder / ".env"
+        return 8181 if env.exists() and "influx3" in env.read_text("utf-8") else 8086
+
+    @property
+    def influx3_token(self) -> str:
+        """InfluxDB 3's administrator's token, which is the only one it has."""
+        return str(json.loads(self.secret("influx3_admin_token"))["token"])
 
     @property
     def initialised(self) -> bool:

@@ -1,4 +1,4 @@
-"""The first start of an InfluxDB 2 without Docker, over its HTTP API: what docker/influxdb/init-v2.sh does in the container.
+"""The first start of an InfluxDB 2 or 3 without Docker, over its HTTP API: what the scripts in docker/influxdb do in the container.
 
 Steps that were done before are recognised and left alone, so that it can be repeated.
 """
@@ -20,10 +20,26 @@ ORG = "smart-intersection"
 BUCKETS = {"traffic_monitoring": 7 * 86_400, "traffic_analytics": 30 * 86_400}
 """Bucket to its retention in seconds."""
 READER = "grafana"
+THERE = object()
+
+
+def set_up_3(url: str, home: Home) -> list[str]:
+    """Make the databases of an InfluxDB 3; its one token writes, and reads as a password. Raises Failure."""
+    api = _Api(url, home.influx3_token, scheme="Bearer")
+    done = []
+    for name, retention_s in BUCKETS.items():
+        body = {"db": name, "retention_period": f"{retention_s // 86_400}d"}
+        if api.post("/api/v3/configure/database", body, there=409) is not THERE:
+            done.append(f"database {name}")
+    token = home.data / "tokens" / "influx_write_token"
+    if not token.exists():
+        _write(token, home.influx3_token)
+        done.append("write token")
+    return done
 
 
 def set_up(url: str, home: Home) -> list[str]:
-    """Make organisation, buckets, write token and reader; returns what was done. Raises Failure."""
+    """Make organisation, buckets, write token and reader of an InfluxDB 2; returns what was done. Raises Failure."""
     api = _Api(url, home.secret("influx_admin_token"))
     done = []
     if api.get("/api/v2/setup")["allowed"]:
@@ -83,23 +99,26 @@ def _write(file: Path, text: str) -> None:
 
 
 class _Api:
-    def __init__(self, url: str, token: str) -> None:
-        self._url, self._token = url.rstrip("/"), token
+    def __init__(self, url: str, token: str, scheme: str = "Token") -> None:
+        self._url, self._login = url.rstrip("/"), f"{scheme} {token}"
 
     def get(self, path: str) -> Any:
         return self._ask("GET", path, None)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        return self._ask("POST", path, json.dumps(body).encode())
+    def post(self, path: str, body: dict[str, Any], there: int = 0) -> Any:
+        """there: the status that says that it was made before; the answer is THERE then."""
+        return self._ask("POST", path, json.dumps(body).encode(), there)
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
-        headers = {"Authorization": f"Token {self._token}", "Content-Type": "application/json"}
+    def _ask(self, method: str, path: str, body: bytes | None, there: int = 0) -> Any:
+        headers = {"Authorization": self._login, "Content-Type": "application/json"}
         request = urllib.request.Request(self._url + path, data=body, method=method, headers=headers)
         where = urllib.parse.urlsplit(path).path
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
+            if error.code == there:
+                return THERE
             if error.code == 401:
                 raise Failure(
                     f"{self._url} knows another administrator than {where} was asked with: it was set up before, by someone else. "

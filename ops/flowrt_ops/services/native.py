@@ -22,7 +22,7 @@ from flowrt.share import share
 from flowrt_ops.services.home import SMTP_PASSWORD, Home, template
 from flowrt_ops.services.programs import PROGRAMS, Installed, Program, find, home_of_grafana, manager
 
-PORTS = {"mosquitto": 1883, "influxdb": 8086, "grafana": 3000}
+NAMES = ("mosquitto", "influxdb", "grafana")
 TLS_PORT = 8883
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -46,7 +46,7 @@ def plan(
     home: Home, ports: dict[str, int] | None = None, tls_port: int = TLS_PORT, system: str = sys.platform
 ) -> list[Service]:
     """What `up` would do on this machine."""
-    at = {**PORTS, **(ports or {})}
+    at = {"mosquitto": 1883, "influxdb": home.influx_port, "grafana": 3000, **(ports or {})}
     services = []
     for program in PROGRAMS:
         installed = find(program, system)

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -22,6 +23,7 @@ from flowrt_ops.services.home import DATA, MQTT_USERS, SECRETS, SMTP_PASSWORD, H
 
 DAYS = "825"
 """How long certificates hold: the longest that Apple's systems accept."""
+READ_PASSWORD = "influx_read_password"
 IMAGE_USER = 10_001
 """Of docker/Dockerfile."""
 
@@ -29,19 +31,22 @@ IMAGE_USER = 10_001
 def initialise(home: Home, *, names: Iterable[str] = (), gpu: bool = False, influx: int = 2) -> list[Path]:
     """Make everything that is missing; returns what was made. names: further host names of the certificate.
 
-    Raises Failure where openssl is missing.
+    Raises Failure where openssl is missing, and where another choice was made before.
     """
+    _not_chosen_otherwise(home, gpu, influx)
     home.folder.mkdir(parents=True, exist_ok=True)
     for folder in (home.secrets, *(home.data / name for name in DATA)):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.secrets.chmod(0o700)
     made = []
-    for name in SECRETS:
-        made += _write(home.secrets / name, secrets.token_urlsafe(24))
     made += _write(
         home.secrets / "influx3_admin_token",
         json.dumps({"token": f"apiv3_{secrets.token_urlsafe(64)}", "name": "_admin"}),
     )
+    if influx == 3:  # which takes a token for a password, whatever the user's name
+        made += _write(home.secrets / READ_PASSWORD, home.influx3_token)
+    for name in SECRETS:
+        made += _write(home.secrets / name, secrets.token_urlsafe(24))
     made += _write(
         home.secrets / "mosquitto_passwd", password_file({user: home.secret(name) for user, name in MQTT_USERS.items()})
     )
@@ -97,7 +102,7 @@ def _environment(gpu: bool, influx: int) -> str:
         "# Made by `flowrt services init`; edit it as you like. No secrets in here.",
         f"FLOWRT_UID={uid}",
         f"FLOWRT_GID={gid}",
-        f"COMPOSE_PROFILES={'gpu' if gpu else 'cpu'},influx{influx}",
+        f"COMPOSE_PROFILES={_profiles(gpu, influx)}",
         f"INFLUX_URL={address}",
         "# NORTH_CAMERA=rtsp://user:password@camera.local/stream",
         "# Whom alerts tell. The mail server's password goes into secrets/smtp_password.",
@@ -115,6 +120,23 @@ def _environment(gpu: bool, influx: int) -> str:
     if gpu and (group := _render_group()):
         lines.append(f"RENDER_GID={group}")
     return "\n".join(lines)
+
+
+def _profiles(gpu: bool, influx: int) -> str:
+    return f"{'gpu' if gpu else 'cpu'},influx{influx}"
+
+
+def _not_chosen_otherwise(home: Home, gpu: bool, influx: int) -> None:
+    """`init` keeps what is there, so that it can't change a choice; it must not look as if it had."""
+    file, wanted = home.folder / ".env", _profiles(gpu, influx)
+    if not file.exists() or wanted == _profiles(gpu=False, influx=2):
+        return
+    there = re.search(r"^COMPOSE_PROFILES=(\S*)", file.read_text("utf-8"), re.MULTILINE)
+    if there is None or there.group(1) != wanted:
+        raise Failure(
+            f"{file} was made for {there.group(1) if there else 'no profile'}, not for {wanted}: "
+            f"remove it, and {home.secrets / READ_PASSWORD}, then run this again"
+        )
 
 
 def _render_group() -> int:

@@ -62,7 +62,7 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
         made = home.initialised
         return cls(
             mqtt=environment.get("MQTT_URL") or "mqtt://127.0.0.1:1883",
-            influx=environment.get("INFLUX_URL") or "http://127.0.0.1:8086",
+            influx=environment.get("INFLUX_URL") or f"http://127.0.0.1:{home.influx_port}",
             grafana=environment.get("GRAFANA_URL") or "http://127.0.0.1:3000",
             flowrt=environment.get("FLOWRT_URL") or "http://127.0.0.1:8480",
             mqtt_user=environment.get("MQTT_USERNAME") or ("flowrt" if made else ""),
