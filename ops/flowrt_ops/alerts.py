@@ -131,7 +131,7 @@ RULES = (
         severity="warning",
         dashboard="flowrt-performance",
         summary="{camera} at {site} runs at {n1} pictures a second",
-        todo="Compare processor and processing time: lower the camera's fps, use `every` at the detector, or a faster device.",
+        todo="Compare processor and processing time: lower other cameras' fps, use `every` at their detectors, or a faster device.",
     ),
     Rule(
         uid="flowrt-runtime-degraded",
