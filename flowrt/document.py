@@ -244,7 +244,9 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> Unreadab
             Mark(name, mark.line + 1, column), "a tab character", "indent by spaces: YAML forbids tabs here"
         )
     problem = str(error.problem or error.context)
-    if "nesting depth" in problem:  # newer versions of libyaml have a bound of their own, which its scanner may reach first
+    if (
+        "nesting depth" in problem
+    ):  # newer versions of libyaml have a bound of their own, which its scanner may reach first
         return _too_deep(place)
     context = f" {error.context}" if error.context and error.problem else ""
     began = error.context_mark
