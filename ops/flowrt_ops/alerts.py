@@ -7,6 +7,7 @@ chosen for each: silence is good news for a rule that counts violations, and the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -264,9 +265,18 @@ def drift(folder: Path) -> list[str]:
     file = folder / FILE
     if not file.exists():
         return [made.missing(file)]
-    if file.read_text("utf-8") != text():
-        return [f"{file}: edited by hand; change ops/flowrt_ops/alerts.py and run `flowrt dashboards build`"]
+    pairs = zip_longest(file.read_text("utf-8").splitlines(), text().splitlines())
+    for number, (there, built) in enumerate(pairs, start=1):
+        if there != built:
+            return [
+                f"{file}:{number}: edited by hand: has {_said(there)}, the builder makes {_said(built)}; "
+                "change ops/flowrt_ops/alerts.py and run `flowrt dashboards build`"
+            ]
     return []
+
+
+def _said(line: str | None) -> str:
+    return "no such line" if line is None else f"'{line.strip()}'"
 
 
 def lint(measurements: Measurements) -> list[str]:

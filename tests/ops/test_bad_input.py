@@ -41,6 +41,13 @@ def test_a_dashboard_edited_by_hand(capsys: pytest.CaptureFixture[str], tmp_path
     assert line.startswith(f"{file}: edited by hand at panels[")
     assert 'has "Zones", the builder makes "By zone"; `flowrt dashboards build` writes it anew' in line
     assert said(capsys, DONE, "dashboards", "build", str(tmp_path)) == f"written: {file}"
+    rules = tmp_path / "provisioning" / "alerting" / "rules.yaml"
+    rules.write_text(rules.read_text("utf-8").replace("for: 5m", "for: 1h", 1), "utf-8")
+    line = said(capsys, BAD_FLOW, *check)
+    assert "edited by hand: has 'for: 1h', the builder makes 'for: 5m'" in line
+    number = rules.read_text("utf-8").splitlines().index("        for: 1h") + 1
+    assert line.startswith(f"{rules}:{number}: ")
+    assert said(capsys, DONE, "dashboards", "build", str(tmp_path)) == f"written: {rules}"
     assert "are as built" in said(capsys, DONE, *check)
 
 
