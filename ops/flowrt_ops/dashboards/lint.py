@@ -1,8 +1,8 @@
 """What can be wrong with a dashboard, found without a Grafana.
 
 Invariants checked: ids are unique and panels do not overlap; data sources are the two that are provisioned; every measurement,
-tag and field is in the contract, what is grouped by is a tag, and zones and lanes of two cameras are told apart; queries are bounded by time and site and use only what
-InfluxDB 1.8, 2.7 and 3 have in common.
+tag and field is in the contract, what is grouped by is a tag, and zones and lanes of two cameras are told apart; queries are
+bounded by time and site and use only what InfluxDB 1.8, 2.7 and 3 have in common.
 """
 
 from __future__ import annotations
