@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib
 import os
 import sys
@@ -15,15 +14,11 @@ from flowrt.entry_points import entry_points
 from flowrt.problem import FlowError, did_you_mean
 
 DEBUG = "FLOWRT_DEBUG"
-GARBAGE_AFTER = 20_000
-"""How many new objects make the garbage collector look for circles among them. Python's 700 make it look hundreds of times while
-modules are imported and a flow is read, almost all of which stays: a fifth of the time of `flowrt check`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. No traceback reaches the user unless FLOWRT_DEBUG is set."""
     words = list(sys.argv[1:] if argv is None else argv)
-    gc.set_threshold(GARBAGE_AFTER)
     try:
         return _main(words)
     except BrokenPipeError:  # the reader of our output has gone (`flowrt nodes | head`)
