@@ -192,11 +192,12 @@ class SimClip:
     """The simulated intersection as a camera sees it (`sim://…`).
 
     elapsed_s: the time since the simulation began, for a camera that shows it as it happens: pictures that would come too late are
-    never drawn. None draws every picture.
+    never drawn. None draws every picture. store: a folder in which the painted scenery is kept for the next time.
     """
 
-    def __init__(self, uri: str, elapsed_s: Callable[[], float] | None = None) -> None:
+    def __init__(self, uri: str, elapsed_s: Callable[[], float] | None = None, store: Path | None = None) -> None:
         self._uri = uri
+        self._store = store
         self._camera = self._begin()
         self._elapsed_s = elapsed_s
         self.fps = float(self._camera.fps)
@@ -223,7 +224,7 @@ class SimClip:
         from flowrt_sim.source import open_camera  # only flows that use it pay for it
         from flowrt_sim.uri import parse
 
-        return open_camera(parse(self._uri))
+        return open_camera(parse(self._uri), self._store)
 
     def close(self) -> None:
         """Nothing is held open."""

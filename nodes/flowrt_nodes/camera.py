@@ -140,7 +140,8 @@ north_camera:
         uri = str(self.uri)
         if self._kind == "sim":
             as_it_happens = self.pace == "realtime" and not self.context.clock.virtual and not self.loop
-            return SimClip(uri, self._elapsed_s if as_it_happens else None)
+            store = self.context.data / "scenery"
+            return SimClip(uri, self._elapsed_s if as_it_happens else None, store)
         path = self.context.path(uri.removeprefix("file://"))
         if path.is_dir() or is_picture(path):
             return FolderClip(path, self.fps or FOLDER_FPS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +38,9 @@ class SimFrame:
 class SimCamera:
     """A simulated camera. Frames are made when they are asked for, never ahead."""
 
-    def __init__(self, options: SimOptions, motion: Motion | None = None) -> None:
-        """motion: the world of these options, where several cameras film it; else the camera has its own."""
+    def __init__(self, options: SimOptions, motion: Motion | None = None, store: Path | None = None) -> None:
+        """motion: the world of these options, where several cameras film it; else the camera has its own. store: a folder in which
+        the painted scenery is kept for the next time."""
         self.options = options
         self.size_px = options.size
         self.fps = options.fps
@@ -53,6 +55,7 @@ class SimCamera:
             options.blur,
             options.jpeg,
             options.shake,
+            store,
         )
 
     @property
@@ -94,9 +97,9 @@ class SimCamera:
         return scene(self.world.layout, self.options.camera, self.size_px)
 
 
-def open_camera(options: SimOptions | str) -> SimCamera:
-    """The camera of parsed options or of an address. Raises ValueError for a bad address."""
-    return SimCamera(parse(options) if isinstance(options, str) else options)
+def open_camera(options: SimOptions | str, store: Path | None = None) -> SimCamera:
+    """The camera of parsed options or of an address, its scenery kept in `store`. Raises ValueError for a bad address."""
+    return SimCamera(parse(options) if isinstance(options, str) else options, store=store)
 
 
 def signal_plan(options: SimOptions | str) -> SignalPlan:

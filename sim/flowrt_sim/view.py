@@ -6,6 +6,7 @@ Invariant: the truth of a frame is taken from the very same interpolated state t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from flowrt_sim.motion import Motion, Present
 from flowrt_sim.paint import Cast, Figure, Seen, cast, paint_figures, paint_shadows, seen_only, still_life
 from flowrt_sim.rig import pole_camera
 from flowrt_sim.sensor import Sensor
+from flowrt_sim.store import kept
 
 VISIBLE = 0.30
 """Actors of which less than this share is seen are left out of the truth boxes."""
@@ -51,7 +53,10 @@ class Truth:
 
 @dataclass
 class View:
-    """One camera's view of a world, which other cameras may film as well. Times must not go back (by more than KEEP_S)."""
+    """One camera's view of a world, which other cameras may film as well. Times must not go back (by more than KEEP_S).
+
+    store: a folder in which the painted scenery is kept for the next time.
+    """
 
     motion: Motion
     camera_name: str
@@ -60,6 +65,7 @@ class View:
     blur_px: float = 0.6
     jpeg: int = 0
     shake_px: float = 0.0
+    store: Path | None = None
 
     def __post_init__(self) -> None:
         self.world = self.motion.world
@@ -95,14 +101,19 @@ class View:
 
     def _scenery(self) -> tuple[npt.NDArray[np.uint8], Sensor]:
         if self._backdrop is None or self._sensor is None:
-            layout = self.world.layout
-            plan = paint_ground(layout, Look(), self.world.seed, half_m=100.0, size=2000)
-            self._backdrop = render_backdrop(self.camera, plan, layout, self.light, self.world.seed)
             self._still = still_life(self._furniture, self.camera, self.light)
-            paint_shadows(self._backdrop, self.camera, self._still, self.light)
-            draw_street_lamps(self._backdrop, self.camera, layout, self.light)
+            made_from = (self.world.layout, self.world.seed, self.camera_name, self.size_px, self.light)
+            self._backdrop = kept(self.store, made_from, self._paint)
             self._sensor = Sensor(self.size_px, self.light, self._camera_seed, self.blur_px, self.jpeg, self.shake_px)
         return self._backdrop, self._sensor
+
+    def _paint(self) -> npt.NDArray[np.uint8]:
+        layout = self.world.layout
+        plan = paint_ground(layout, Look(), self.world.seed, half_m=100.0, size=2000)
+        backdrop = render_backdrop(self.camera, plan, layout, self.light, self.world.seed)
+        paint_shadows(backdrop, self.camera, self._still, self.light)
+        draw_street_lamps(backdrop, self.camera, layout, self.light)
+        return backdrop
 
     def _truth(self, time_s: float, seen: list[Seen], present: Present, shake: tuple[float, float]) -> Truth:
         kept, boxes = [], []
