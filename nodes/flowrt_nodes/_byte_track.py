@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt.messages import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
+from flowrt_nodes._assignment import linear_sum_assignment
 
 Doubles = NDArray[np.float64]
 
@@ -319,8 +320,6 @@ def _match(alike: Doubles, found: Ints, tracks: Ints, rows: Ints, least: float) 
     if not len(t):
         return rows
     if np.bincount(t).max() > 1 or np.bincount(d).max() > 1:  # some have a choice
-        from scipy.optimize import linear_sum_assignment  # imported ahead by `track`
-
         t, d = linear_sum_assignment(part * possible, maximize=True)
         good = possible[t, d]
         t, d = t[good], d[good]

@@ -11,6 +11,7 @@ Invariants
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -29,6 +30,9 @@ from flowrt_nodes._preparing import Placing, prepared, prepared_for
 
 FORMATS = {".xml": "ir", ".onnx": "onnx", ".tflite": "tflite", ".pdmodel": "paddle"}
 """Suffixes of model files, each with the frontend of OpenVINO that reads it."""
+
+ACCELERATORS = ("dri/*", "dxg", "accel/*", "accel[0-9]*", "nvidia[0-9]*")
+"""Files of GPUs and NPUs in `/dev` on Linux (in WSL: dxg)."""
 
 
 class ModelError(ValueError):
@@ -137,7 +141,7 @@ class SharedModel:
         self._core = openvino.Core()
         self._file = wanted.path.name
         self._properties = {"PERFORMANCE_HINT": wanted.hint.upper(), "CACHE_DIR": str(cache)}
-        self.device = resolve_device(wanted.device, self._core.available_devices)
+        self.device = resolve_device(wanted.device, _devices(self._core))
         self._model = model = _read(self._core, wanted.path)
         info = read_info(model)
         if wanted.labels:
@@ -184,6 +188,14 @@ class SharedModel:
     def close(self) -> None:
         """The last user is gone."""
         self._pools.clear()
+
+
+def _devices(core: openvino.Core) -> list[str]:
+    """What OpenVINO can run models on here. To ask it loads its plugins for GPUs and NPUs, 37 MB that then stay: on Linux, where
+    such a device shows as a file, it is asked only if there is one."""
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(name)) for name in ACCELERATORS):
+        return ["CPU"]
+    return list(core.available_devices)
 
 
 def resolve_device(device: str, available: list[str]) -> str:

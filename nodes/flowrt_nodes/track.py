@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,9 +51,6 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
         self._cameras: dict[str, ByteTrack] = {}
         self._next_number = 1
         self._set_limits()
-        # A third of a second, needed once tracks have a choice between detections: not waited for before the first picture.
-        ahead = threading.Thread(target=importlib.import_module, args=("scipy.optimize",), name="scipy", daemon=True)
-        ahead.start()
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._set_limits()
