@@ -83,6 +83,10 @@ def test_nothing_in_a_container_is_root(sudo: str, tmp_path: Path, monkeypatch: 
     assert f"FLOWRT_UID={uid}\n" in (tmp_path / ".env").read_text()
     files = [home.secrets, *home.secrets.iterdir(), *home.data.iterdir()]
     assert {file.stat().st_uid for file in files} == {uid}
+    (home.secrets / "smtp_password").unlink()
+    monkeypatch.setenv("SUDO_UID", "777")
+    (made,) = initialise(home)
+    assert made.stat().st_uid == uid, "what is made later belongs to the same"
     assert f"--uid {IMAGE_USER} " in (ROOT / "docker" / "Dockerfile").read_text()
 
 

@@ -53,14 +53,9 @@ def initialise(home: Home, *, names: Iterable[str] = (), gpu: bool = False, infl
     made += _certificates(home.secrets, ["localhost", "mosquitto", socket.gethostname(), *names])
     made += _write(home.secrets / SMTP_PASSWORD, "")
     made += _write(home.folder / ".env", _environment(gpu, influx))
-    if _owner() != _caller():
-        for file in (home.secrets, *home.secrets.iterdir(), *(home.data / name for name in DATA)):
-            os.chown(file, *_owner())
+    if hasattr(os, "getuid") and os.getuid() == 0:
+        _give(home)
     return made
-
-
-def _caller() -> tuple[int, int]:
-    return (os.getuid(), os.getgid()) if hasattr(os, "getuid") else (1000, 1000)
 
 
 def _owner() -> tuple[int, int]:
@@ -68,10 +63,19 @@ def _owner() -> tuple[int, int]:
 
     Never root: the containers may not do anything that only root may.
     """
-    uid, gid = _caller()
-    if uid != 0:
-        return uid, gid
+    if not hasattr(os, "getuid"):
+        return 1000, 1000
+    if os.getuid() != 0:
+        return os.getuid(), os.getgid()
     return int(os.environ.get("SUDO_UID") or IMAGE_USER), int(os.environ.get("SUDO_GID") or IMAGE_USER)
+
+
+def _give(home: Home) -> None:
+    """Let the user that `.env` names have what root has made."""
+    text = (home.folder / ".env").read_text("utf-8")
+    found = dict(re.findall(r"^FLOWRT_([UG]ID)=(\d+)$", text, re.MULTILINE))
+    for file in (home.secrets, *home.secrets.iterdir(), *(home.data / name for name in DATA)):
+        os.chown(file, int(found.get("UID", -1)), int(found.get("GID", -1)))
 
 
 def _write(file: Path, text: str) -> list[Path]:
