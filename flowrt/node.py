@@ -193,6 +193,8 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
     uses: entries of the flow's `services` that the node connects to; when one changes, the node is replaced.
     lazy: modules that a node imports only when it needs them; a running flow imports them ahead, so that adding a node is quick.
     example: a flow-file snippet, run by a test. guarantee: what a sink promises, or what a source drops.
+    repeatable: the same messages under the same settings make the same results, and nothing else comes of them: a replay may keep
+        the results instead of asking the node again.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
@@ -201,6 +203,7 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
     lazy: ClassVar[frozenset[str]] = frozenset()
     example: ClassVar[str] = ""
     guarantee: ClassVar[str] = ""
+    repeatable: ClassVar[bool] = False
 
     @property
     def context(self) -> Context:

@@ -16,6 +16,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,8 +84,14 @@ class _Other(msgspec.Struct, frozen=True, array_like=True, tag=2):
     fields: dict[str, Any]
 
 
+class _Cause(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Messages that follow were made of the message with this number, from 1; 0: as the flow ended."""
+
+    number: int
+
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Common | _Picture | _Other)
+_decoder = msgspec.msgpack.Decoder(_Common | _Picture | _Other | _Cause)
 _KINDS = {
     kind.port: kind
     for kind in vars(messages).values()
@@ -123,6 +130,11 @@ class Writer:
                 fields = {name: getattr(message, name) for name in message.__struct_fields__}
                 self._put(_Other(node, message.port, fields))
             self.messages += 1
+
+    def cause(self, number: int) -> None:
+        """What is written from now on was made of the node's message of this number; see `Recording.by_cause`."""
+        with self._lock:
+            self._put(_Cause(number))
 
     def close(self) -> None:
         """Bring everything to the disk."""
@@ -171,7 +183,17 @@ class Recording:
 
     def __iter__(self) -> Iterator[tuple[str, Message]]:
         """(node, message) in the order in which they travelled."""
+        for _, node, message in self._read():
+            yield node, message
+
+    def by_cause(self) -> Iterator[tuple[int, list[Message]]]:
+        """What one node made: the number of the message that it made it of, and all that it made of it."""
+        for cause, group in groupby(self._read(), key=lambda read: read[0]):
+            yield cause, [message for _, _, message in group]
+
+    def _read(self) -> Iterator[tuple[int, str, Message]]:
         common: dict[int, _Common] = {}
+        cause = 0
         with self.path.open("rb") as file:
             bodies = self._bodies(file)
             next(bodies, None)
@@ -179,11 +201,13 @@ class Recording:
                 record = _decoder.decode(body)
                 if isinstance(record, _Common):
                     common[record.number] = record
+                elif isinstance(record, _Cause):
+                    cause = record.number
                 elif isinstance(record, _Picture):
                     facts = common[record.common]
-                    yield facts.node, _objects(facts, record)
+                    yield cause, facts.node, _objects(facts, record)
                 elif kind := _KINDS.get(record.port):
-                    yield record.node, msgspec.convert(record.fields, kind)
+                    yield cause, record.node, msgspec.convert(record.fields, kind)
 
     def end(self) -> int:
         """Where the last whole record ends, in bytes."""

@@ -18,6 +18,7 @@ from flowrt.catalog import NodeType, ports_of
 from flowrt.clock import VirtualClock
 from flowrt.contract import Contract
 from flowrt.flow import Edge, Flow, NodeSpec
+from flowrt.kept import Kept
 from flowrt.messages import CameraStatus, Frame, Message, SignalState, Tick, Tracks
 from flowrt.node import Source, Transform
 from flowrt.problem import FlowError, Problem, did_you_mean
@@ -157,10 +158,13 @@ def recorder(flow: Flow, names: Collection[str], file: Path) -> tuple[Flow, Writ
     return tapped(flow, names, writer.write), writer
 
 
-def replay(recording: Recording, flow: Flow, kind: type[Message] = Message) -> list[Arrival]:
+def replay(
+    recording: Recording, flow: Flow, kind: type[Message] = Message, *, kept: Kept | None = None
+) -> list[Arrival]:
     """Run a flow over a recording; what of that kind reached its outboxes, in order.
 
-    A week's tracks don't fit into memory: who wants events should say so.
+    A week's tracks don't fit into memory: who wants events should say so. kept: the results of an earlier replay, of which those
+    that nothing has changed about are used again, and beside which the new ones are kept.
     Sources that were not recorded stay silent, timers excepted. Raises FlowError where the flow lacks a recorded node.
     """
     for name in recording.header.nodes:
@@ -171,11 +175,16 @@ def replay(recording: Recording, flow: Flow, kind: type[Message] = Message) -> l
     silent = [name for name, outputs in sources if Tick not in outputs]
     nothing: tuple[Message, ...] = ()
     flow = substitute(flow, dict.fromkeys(recording.header.nodes, nothing), without=silent)
-    stream = ((name, message) for name, message in recording)
+    stream = iter(recording)
     first = next(stream, None)
     if first is None:
         return []
-    return rehearse(flow, stream=chain([first], stream), start_s=first[1].time_s)
+    if kept is not None:
+        flow = kept.laid_into(flow, recording.header.nodes)
+    arrived = rehearse(flow, stream=chain([first], stream), start_s=first[1].time_s, kind=kind)
+    if kept is not None:
+        kept.done()
+    return arrived
 
 
 def upstream(flow: Flow, names: Iterable[str]) -> set[str]:

@@ -18,7 +18,7 @@ LAYERS = [
     {"contract", "journal", "line_protocol"},
     {"load", "plan", "delivery", "editor_schema", "show", "graph_layout", "graph_png"},
     {"runtime"},
-    {"watch", "flowtest", "replay"},
+    {"watch", "flowtest", "kept", "replay"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -2,6 +2,7 @@
 
 The recording's messages take the place of the nodes that made them; cameras and models are not opened, nothing is delivered.
 Prints the events that reached an outbox. A replay of the same flow gives the events of the recorded run.
+What the nodes make is kept in a folder beside the file (FILE.kept), so that a replay with one changed rule runs only that rule again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from flowrt.commands import DONE
 from flowrt.commands._journal import table, when
 from flowrt.commands.check import parse_overrides
 from flowrt.contract import Contract
+from flowrt.kept import Kept
 from flowrt.load import load
 from flowrt.messages import Event
 from flowrt.recording import Recording
@@ -35,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flow", required=True, metavar="FLOW", help="the flow whose rules are to be run")
     parser.add_argument("--type", default="", metavar="T", help="only events of this type: violations, zone_events, …")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="override a setting")
+    parser.add_argument("--fresh", action="store_true", help="use no results of earlier replays, and keep none")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
 
 
@@ -44,11 +47,14 @@ def run(args: argparse.Namespace) -> int:
     flow = load(args.flow, overrides=parse_overrides(args.set))
     recording = Recording(args.file)
     started = time.monotonic()
-    events = last_told(replay(recording, flow, Event))
+    kept = None if args.fresh else Kept(recording)
+    events = last_told(replay(recording, flow, Event, kept=kept))
     took_s = time.monotonic() - started
     chosen = [event for event in events if args.type in ("", event.port)]
     if recording.torn:
         print(f"{args.file}: its end is damaged; replayed up to there", file=sys.stderr)
+    if kept is not None and kept.problem:
+        print(f"the next replay will run every node again: {kept.problem}", file=sys.stderr)
     if args.format == "json":
         contract = Contract.of_flow(flow.folder)
         rows = [{"type": event.port, **contract.payload(event, flow.site)} for event in chosen]

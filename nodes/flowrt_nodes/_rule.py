@@ -89,6 +89,7 @@ class Rule(Transform):
     snapshot: Annotated[bool, setting("Save a JPEG of the offender in the data folder's `snapshots`.")] = False
 
     violation_type: ClassVar[str] = ""
+    repeatable: ClassVar[bool] = True
 
     def open(self, context: Context) -> None:
         self._views = Views(context.scene)

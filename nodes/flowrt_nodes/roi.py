@@ -42,6 +42,7 @@ class Roi(Transform):
     lost_s: Annotated[float, setting("A track unseen for this long has left its zones.", gt=0, le=60)] = 2.0
 
     provides: ClassVar[frozenset[str]] = frozenset({"zones"})
+    repeatable: ClassVar[bool] = True
     example: ClassVar[str] = """\
 at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk], dwell_s: 30}
 """

@@ -50,6 +50,7 @@ class Speed(Transform):
     forget_after_s: Annotated[float, setting("Memory about a track that is not seen any more.", gt=0, le=600)] = 5.0
 
     provides: ClassVar[frozenset[str]] = frozenset({"speed"})
+    repeatable: ClassVar[bool] = True
     example: ClassVar[str] = """\
 speeds: {type: speed, from: tracks, scene: north}
 """

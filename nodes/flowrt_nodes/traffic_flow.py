@@ -61,6 +61,7 @@ class TrafficFlow(Transform):
     medium_occupancy: Annotated[float, setting("Occupancy from which congestion is medium.", ge=0, le=1)] = 0.25
     high_occupancy: Annotated[float, setting("Occupancy from which congestion is high.", ge=0, le=1)] = 0.5
 
+    repeatable: ClassVar[bool] = True
     example: ClassVar[str] = """\
 flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
 """

@@ -14,35 +14,13 @@ from flowrt.flow import Flow
 from flowrt.flowtest import read_suite, run_case
 from flowrt.load import load
 from flowrt.recording import Recording
-from flowrt.replay import Arrival, recorder, rehearse, replay, substitute, usual_nodes
-from flowrt_scoring.simulated import Faults, on_simulation
-from flowrt_sim.motion import Motion
-from flowrt_sim.uri import parse
-from flowrt_sim.world import World
+from flowrt.replay import Arrival, recorder, replay, substitute, usual_nodes
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
-SEED, SECONDS = 3, 45.0
 
 
 def events(arrivals: list[Arrival]) -> list[tuple[str, str, str]]:
     return [(outbox, m.id, str(getattr(m, "phase", ""))) for outbox, m in arrivals if isinstance(m, Event)]
-
-
-@pytest.fixture(scope="module")
-def flow() -> Flow:
-    return load(FLOW)
-
-
-@pytest.fixture(scope="module")
-def recorded(flow: Flow, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Arrival], Path]:
-    """What reached the outboxes of a run with true boxes, tracked by the flow's tracker, and its recording."""
-    path = tmp_path_factory.mktemp("recording") / "run.recording"
-    running, writer = recorder(flow, [], path)
-    world = parse(f"sim://four-way?seed={SEED}&duration_s={SECONDS:g}")
-    motion = Motion(World(world.seed, world.scenario, world.rate))
-    arrivals = rehearse(on_simulation(running, world, motion, boxes="truth", faults=Faults()))
-    writer.close()
-    return arrivals, path
 
 
 def test_what_is_worth_recording(flow: Flow) -> None:

@@ -1,0 +1,36 @@
+"""The shipped flow, and a recording of a run of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness import PROJECT
+
+from flowrt.flow import Flow
+from flowrt.load import load
+from flowrt.replay import Arrival, recorder, rehearse
+from flowrt_scoring.simulated import Faults, on_simulation
+from flowrt_sim.motion import Motion
+from flowrt_sim.uri import parse
+from flowrt_sim.world import World
+
+FLOW = PROJECT / "flows" / "intersection.yaml"
+SEED, SECONDS = 3, 45.0
+
+
+@pytest.fixture(scope="package")
+def flow() -> Flow:
+    return load(FLOW)
+
+
+@pytest.fixture(scope="package")
+def recorded(flow: Flow, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Arrival], Path]:
+    """What reached the outboxes of a run with true boxes, tracked by the flow's tracker, and its recording."""
+    path = tmp_path_factory.mktemp("recording") / "run.recording"
+    running, writer = recorder(flow, [], path)
+    world = parse(f"sim://four-way?seed={SEED}&duration_s={SECONDS:g}")
+    motion = Motion(World(world.seed, world.scenario, world.rate))
+    arrivals = rehearse(on_simulation(running, world, motion, boxes="truth", faults=Faults()))
+    writer.close()
+    return arrivals, path
