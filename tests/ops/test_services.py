@@ -1,4 +1,4 @@
-"""`flowrt services`: what init makes, a broker started with the very configuration, and what status says of real services."""
+"""`flowrt services init`, `up` and `down`: what is made, and a broker started with the very configuration."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ import argparse
 import os
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from busy_day import day, write
-from servers import InfluxDB, free_port, influx, need
+from servers import free_port, need
 
-from flowrt import Health
-from flowrt.commands import DONE, FAILED, Failure, UsageError
-from flowrt.contract import Contract
+from flowrt.commands import DONE, Failure, UsageError
 from flowrt_ops.commands import services as command
 from flowrt_ops.services import native
 from flowrt_ops.services.home import MQTT_USERS, SECRETS, Home
 from flowrt_ops.services.programs import PROGRAMS, Program, find, manager
 from flowrt_ops.services.secrets import IMAGE_USER, initialise
-from flowrt_ops.services.state import Addresses, Row, survey
+from flowrt_ops.services.state import Addresses
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -279,123 +273,3 @@ def test_there_is_an_install_line_for_every_system(system: str, line: str) -> No
 
 def test_a_program_that_does_not_exist_is_not_found() -> None:
     assert find(Program(name="x", binaries=("no-such-program-x",), places={}, install={}, purpose="")) is None
-
-
-# -- status -------------------------------------------------------------------------------------------------------------
-
-
-def addresses(**given: str) -> Addresses:
-    nowhere = f"127.0.0.1:{free_port()}"
-    usual = {
-        "mqtt": f"mqtt://{nowhere}",
-        "influx": "http://127.0.0.1:9",
-        "grafana": "http://127.0.0.1:8",
-        "flowrt": "http://127.0.0.1:7",
-    }
-    return Addresses(**{**usual, **given})
-
-
-def rows(at: Addresses) -> dict[str, Row]:
-    return {row.service: row for row in survey(at, 2.0)}
-
-
-def test_where_nothing_runs_every_line_says_what_to_do() -> None:
-    found = rows(addresses())
-    assert {row.verdict for row in found.values()} == {"down"}
-    assert all(row.wrong and row.todo for row in found.values()), found
-    assert found["flowrt"].todo == "start it: `flowrt run flows/intersection.yaml`"
-
-
-def test_the_brokers_password_is_checked(broker: tuple[int, int], home: Home) -> None:
-    url = f"mqtt://127.0.0.1:{broker[0]}"
-    right = rows(addresses(mqtt=url, mqtt_user="flowrt", mqtt_password=home.secret("mqtt_password")))["broker"]
-    assert (right.verdict, right.todo) == ("ok", "")
-    wrong = rows(addresses(mqtt=url, mqtt_user="flowrt", mqtt_password="guess"))["broker"]
-    assert (wrong.verdict, wrong.wrong) == ("down", "the broker refuses user or password")
-    assert "MQTT_PASSWORD" in wrong.todo
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
-    with influx(tmp_path_factory.mktemp("status")) as database:
-        yield database
-
-
-def test_empty_dashboards_are_explained_until_points_are_there(running: InfluxDB, contract: Contract) -> None:
-    at = addresses(influx=running.url, influx_token="any")
-    found = rows(at)
-    assert found["database"].verdict == "ok", found["database"]
-    assert found["database"].version.startswith("1.6")
-    assert found["data"].wrong == "nothing has been written yet: dashboards are empty"
-    old = Health(
-        time_s=time.time() - 7300.0, status="healthy", active_cameras=1, services={}, uptime_seconds=1.0, host="h"
-    )
-    write(running.url, contract, "main-and-5th", [old])
-    assert rows(at)["data"].wrong == "the newest point is 2 h old"
-    write(running.url, contract, "main-and-5th", [m for m in day(end_s=time.time()) if isinstance(m, Health)])
-    assert rows(at)["data"].verdict == "ok"
-
-
-def test_a_missing_bucket_and_a_missing_token_are_told(tmp_path: Path) -> None:
-    with influx(tmp_path, databases=("traffic_monitoring",)) as database:
-        lacking = rows(addresses(influx=database.url, influx_token="any"))
-    assert lacking["database"].wrong == "there is no bucket 'traffic_analytics'"
-    assert lacking["data"].verdict == "down"
-
-
-def test_no_token_is_a_warning(running: InfluxDB) -> None:
-    row = rows(addresses(influx=running.url))["database"]
-    assert (row.verdict, row.wrong) == ("warning", "no token to write with")
-
-
-def test_a_wrong_token_and_a_wrong_password_of_the_reader_are_told(tmp_path: Path) -> None:
-    """With a database that lets nobody in: its own answers, 401 and 403."""
-    with influx(tmp_path, password="of-admin") as database:
-        database.query("CREATE USER \"grafana\" WITH PASSWORD 'reads'")
-        at = addresses(influx=database.url, influx_token="guess", read_user="grafana", read_password="guess")
-        found = rows(at)
-        assert found["database"].wrong == "the token may not write to 'traffic_monitoring'"
-        assert "INFLUX_TOKEN" in found["database"].todo
-        assert found["data"].wrong == "the database refuses the account (401)"
-        not_granted = rows(msgspec.structs.replace(at, read_password="reads"))["data"]
-        assert not_granted.wrong == "the database refuses the account (403)"
-        for bucket in ("traffic_monitoring", "traffic_analytics"):
-            database.query(f'GRANT READ ON "{bucket}" TO "grafana"')
-        granted = rows(msgspec.structs.replace(at, read_password="reads"))["data"]
-        assert granted.wrong == "nothing has been written yet: dashboards are empty"
-
-
-def test_another_program_on_a_port_is_noticed() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
-        threading.Thread(target=other.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{other.server_port}"
-        found = rows(addresses(influx=url, grafana=url.replace("127.0.0.1", "localhost")))
-        other.shutdown()
-    for name, what in (("database", "the database"), ("grafana", "Grafana")):
-        row = found[name]
-        assert f"something else than {what} answers here" in row.wrong + row.todo
-        assert "correct the address" in row.todo
-
-
-def test_an_address_that_is_none_is_told() -> None:
-    found = rows(addresses(influx="nonsense", grafana="rubbish"))
-    assert found["database"].wrong == "the host name nonsense is unknown"
-    assert not any("are both said to be at" in row.wrong for row in found.values())
-
-
-def test_two_services_on_one_port_are_noticed() -> None:
-    same = "http://localhost:3000"
-    found = survey(addresses(influx=same, grafana=same), 0.5)
-    assert any(row.wrong == "database and grafana are both said to be at localhost:3000" for row in found)
-
-
-def test_status_prints_a_table_and_fails_where_something_is_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("MQTT_URL", "INFLUX_URL", "GRAFANA_URL", "FLOWRT_URL"):
-        monkeypatch.setenv(name, f"{'mqtt' if name == 'MQTT_URL' else 'http'}://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("COLUMNS", "200")
-    assert run("status", "--folder", str(tmp_path), "--timeout", "1") == FAILED
-    said: Any = capsys.readouterr().out
-    for word in ("broker", "database", "data", "grafana", "flowrt", "what is wrong, and what to do"):
-        assert word in said
