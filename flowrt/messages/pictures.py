@@ -5,6 +5,7 @@ Methods import numpy themselves, so that these types can be named before it is t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
@@ -87,13 +88,18 @@ class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
         known: dict[object, Bools] = self.__dict__  # type: ignore[assignment]  # remembered beside the properties, under the names
         found = known.get(names)
         if found is None:
-            import numpy as np
-
-            member = np.fromiter((name in names for name in self.labels), bool, len(self.labels))
-            found = member[self.class_id] if len(self.labels) else np.zeros(len(self), bool)
+            found = _members(self.labels, names).take(self.class_id, mode="clip")
             found.flags.writeable = False
             known[names] = found
         return found
+
+
+@lru_cache(maxsize=64)
+def _members(labels: tuple[str, ...], names: frozenset[str]) -> Bools:
+    """Which classes of a model are among the named ones, and last, for a model without class names, that others are not."""
+    import numpy as np
+
+    return np.array([*(name in names for name in labels), False])
 
 
 class Detections(Objects, frozen=True, kw_only=True, eq=False):

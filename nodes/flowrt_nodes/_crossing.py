@@ -7,8 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flowrt import Tracks
 from flowrt_nodes._geometry import Array, LineSet
 from flowrt_nodes._tracktable import Column, TrackTable
+
+CLEAR, CLEAR_PX = 0.04, 1.0
+"""How far from a line a point counts as beyond it: a share of its box's height, and at least so many pixels."""
 
 
 class Crossing(NamedTuple):
@@ -42,10 +46,9 @@ class LineWatch:
             "pending_s": (np.float64, (count,), np.nan),
         }
 
-    def update(
-        self, table: TrackTable, rows: NDArray[np.int64], points: Array, time_s: float, clear: Array
-    ) -> list[Crossing]:
-        """points: (N, 2). clear: (N,) how far from a line a point counts as beyond it, in the points' unit."""
+    def update(self, table: TrackTable, rows: NDArray[np.int64], points: Array, tracks: Tracks) -> list[Crossing]:
+        """points: (N, 2), of these tracks, in the picture. Beyond a line is who is further away than a part of his box's height."""
+        time_s = tracks.time_s
         if not len(self.lines) or not len(rows):
             return []
         if not self._begun:  # where everybody was is known of other lines, if of any
@@ -65,7 +68,7 @@ class LineWatch:
         pending = np.clip(pending + crossed, -1, 1)
         fresh = (before_s[:, None] + when * (time_s - before_s[:, None])) * np.ones(crossed.shape)
         pending_s = np.where(crossed != 0, fresh, table["pending_s"].take(rows, axis=0))
-        beyond = np.abs(side) > clear[:, None]
+        beyond = np.abs(side) > np.maximum(CLEAR * (tracks.boxes_px[:, 3:] - tracks.boxes_px[:, 1:2]), CLEAR_PX)
         done = beyond & (pending == np.sign(side)) & (pending != 0)
         found = [
             Crossing(int(i), int(line), bool(pending[i, line] > 0), float(pending_s[i, line]))

@@ -53,7 +53,8 @@ class Bodies:
         """(K, 3, 2) middles and (K,) radius of the discs of these rows."""
         radius = self.size[rows, 1] / 2
         reach = np.maximum(self.size[rows, 0] / 2 - radius, 0.0)
-        ahead = np.nan_to_num(self.heading[rows])
+        ahead = self.heading[rows]
+        ahead = np.where(np.isnan(ahead), 0.0, ahead)
         steps = np.array([-1.0, 0.0, 1.0])[None, :, None] * (reach[:, None] * ahead)[:, None, :]
         return self.place[rows][:, None, :] + steps, radius
 

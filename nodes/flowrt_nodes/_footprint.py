@@ -100,14 +100,12 @@ class Viewpoint:
         """Middle of each footprint (N, 2) in metres, and (N,) the height of the box over that of the fitted cuboid's.
 
         heading: (N, 2), unit vectors on the ground; both senses of a heading give the same footprint.
-        guess_m: (N, 2), where known: from the bottom centre's ground point to the middle; then one step is enough.
+        guess_m: (N, 2), about where it is; without it the bottom centre's ground point. With a good one, one step is enough.
         A height ratio well below 1 means that a part of the object is hidden. NaN beyond the horizon.
         """
         boxes = np.asarray(boxes_px, float).T
         seen = feet(boxes)
-        centre = self.ground(seen.T).T
-        if guess_m is not None:
-            centre = centre + np.where(np.isfinite(guess_m), guess_m, 0.0).T
+        centre = self.ground(seen.T).T if guess_m is None else guess_m.T
         height = boxes[3] - boxes[1]
         if not self.upright:
             return centre.T, np.ones(len(height))

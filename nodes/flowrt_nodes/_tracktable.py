@@ -57,13 +57,15 @@ class TrackTable:
             return self._last_rows, self._none_new
         self._note_seen()
         known = self._row
-        rows = np.array([known.get((camera, track), -1) for track in tracks.track_id.tolist()], np.int64)
-        new = rows < 0
-        for i in np.flatnonzero(new).tolist():
-            rows[i] = known[camera, int(tracks.track_id[i])] = self._take()
+        places = [known.get((camera, track), -1) for track in tracks.track_id.tolist()]
+        none_new = new = np.zeros(len(places), bool)
+        rows = np.array(places, np.int64)
+        if -1 in places:
+            new = rows < 0
+            for i in new.nonzero()[0].tolist():
+                rows[i] = known[camera, int(tracks.track_id[i])] = self._take()
         rows.flags.writeable = False
-        self._last_ids, self._last_rows, self._last_s = ids, rows, time_s
-        self._none_new = np.zeros(len(rows), bool)
+        self._last_ids, self._last_rows, self._last_s, self._none_new = ids, rows, time_s, none_new
         return rows, new
 
     def columns(self) -> dict[str, Column]:

@@ -206,8 +206,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
 
     def _crossers(self, tracks: Tracks, rows: Any, points: Array) -> Iterator[ZoneEvent]:
         assert self._table is not None
-        clear = np.maximum(0.04 * (tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1]), 1.0).astype(float)
-        for found in self._watch.update(self._table, rows, points, tracks.time_s, clear):
+        for found in self._watch.update(self._table, rows, points, tracks):
             name = self._line_names[found.line]
             user = road_user(tracks, found.row)
             direction = "forward" if found.forward else "backward"

@@ -120,7 +120,7 @@ speeds: {type: speed, from: tracks, scene: north}
 
     def _headings(self, camera: Viewpoint, tracks: Tracks, remembered: Array) -> Array:
         """(2, N): unit vectors along the tracks' length: as it moved, as it moves in the picture, or as its lane leads."""
-        unknown = np.flatnonzero(np.isnan(remembered[0]))
+        unknown = np.isnan(remembered[0]).nonzero()[0]
         if not len(unknown):
             return remembered
         points = tracks.ground_px.take(unknown, axis=0).astype(np.float64)
@@ -145,15 +145,19 @@ speeds: {type: speed, from: tracks, scene: north}
         bottom_m, slope = camera.ground_and_slope(feet(boxes))
         doubt: Array | float = 1.0
         if self.footprint:
-            steps = 3 if np.count_nonzero(np.isnan(offset_m[0])) else 1
-            middle_m, hidden = camera.stand(boxes.T, heading.T, sizes_m(tracks), offset_m.T, steps)
+            unknown = np.isnan(offset_m[0])
+            new = np.count_nonzero(unknown)
+            guess_m = bottom_m + (np.where(unknown, 0.0, offset_m) if new else offset_m)
+            middle_m, hidden = camera.stand(boxes.T, heading.T, sizes_m(tracks), guess_m.T, 3 if new else 1)
             seen_m = middle_m.T
             offset_m[:] = seen_m - bottom_m
             # A box that is too low for its class hides its feet, or its roof; both make its middle uncertain.
-            doubt = 1.0 + (np.maximum(0.0, 0.85 - hidden) / 0.1) ** 2
+            doubt = np.maximum(0.0, 0.85 - hidden) / 0.1
+            doubt = 1.0 + doubt * doubt
         else:
             seen_m = bottom_m
-        edges = np.sqrt(self.box_noise_px**2 + (self.box_noise * size) ** 2)
+        size *= self.box_noise
+        edges = np.sqrt(self.box_noise_px**2 + size * size)
         edges[1] *= doubt
         cut = cut_off(tracks)
         if np.count_nonzero(cut):

@@ -209,8 +209,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             somewhere = np.asarray(inside.any(axis=1))
             there = rows[somewhere]
             table["lane"][there], table["lane_s"][there] = inside.argmax(axis=1)[somewhere], tracks.time_s
-            clear = np.maximum(0.04 * (tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1]), 1.0).astype(float)
-            for found in self._watch.update(table, rows, points, tracks.time_s, clear):
+            for found in self._watch.update(table, rows, points, tracks):
                 if vehicles[found.row]:
                     self._crossed(tracks, found.row, int(rows[found.row]), found.line, found.forward, found.time_s)
             self._arrive(tracks, rows, somewhere)

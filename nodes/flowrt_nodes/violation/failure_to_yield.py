@@ -73,7 +73,8 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             return
         rows, _ = table.rows(tracks)
         places, headings = view.ground_m(tracks), heading_vectors(tracks)
-        front = np.where(np.isnan(headings), places, view.front_m(tracks, np.nan_to_num(headings)))
+        unknown = np.isnan(headings)
+        front = np.where(unknown, places, view.front_m(tracks, np.where(unknown, 0.0, headings)))
         on = (self._polygons.depth(front) > self.beyond_m) | self._polygons.contains(places)
         entering = on & ~table["was_on"][rows]
         table["was_on"][rows] = on

@@ -113,8 +113,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         table["cut"][rows] = cut
         points = view.standing_px(tracks)
         reached: list[tuple[int, int, float]] = []
-        clear = np.maximum(0.04 * (tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1]), 1.0).astype(float)
-        for crossing in self._watch.update(table, rows, points, tracks.time_s, clear):
+        for crossing in self._watch.update(table, rows, points, tracks):
             reached.append((crossing.row, crossing.line, crossing.time_s))
         if self._zones:
             inside = view.in_zones(tracks, self._zones, self._polygons)

@@ -69,7 +69,8 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
             return
         rows, _ = table.rows(tracks)
         since_s = resting_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
-        elapsed_s = np.nan_to_num(tracks.time_s - table["seen_s"][rows])
+        elapsed_s = tracks.time_s - table["seen_s"][rows]
+        elapsed_s[np.isnan(elapsed_s)] = 0.0
         table["seen_s"][rows] = tracks.time_s
         standing = ~np.isnan(since_s) & tracks.of_class(VEHICLES)
         if self.ignore:

@@ -70,7 +70,7 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
             return
         lawful = (inside & (along > 0)).any(axis=1)
         # A speed less sure than this is mostly a box that grew or shrank, as when somebody comes out from behind a truck.
-        sure = pace > self.slower_m_s + np.nan_to_num(tracks.speed_sigma_kmh, nan=0.0) / 3.6
+        sure = pace > self.slower_m_s + np.fmax(tracks.speed_sigma_kmh, 0.0) / 3.6
         wrong = opposing.any(axis=1) & np.logical_not(lawful) & sure & tracks.of_class(VEHICLES)
         if not np.count_nonzero(wrong):
             return
