@@ -76,11 +76,11 @@ class TrackTable:
         """The row of one track, None where it is not remembered."""
         return self._row.get(key)
 
-    def unseen(self, camera: str, since_s: float) -> list[tuple[Key, int, float]]:
-        """Tracks of a camera last seen before `since_s`: key, row, and when they were last seen."""
+    def last_seen(self, camera: str) -> list[tuple[Key, int, float]]:
+        """Tracks of a camera: key, row, and when they were last seen."""
         self._note_seen()
         seen_s = self._seen_s.tolist()
-        return [(key, row, seen_s[row]) for key, row in self._row.items() if seen_s[row] < since_s and key[0] == camera]
+        return [(key, row, seen_s[row]) for key, row in self._row.items() if key[0] == camera]
 
     def _note_seen(self) -> None:
         """Write down when the tracks of the last picture were seen; while the same ones are seen, it can wait."""

@@ -52,6 +52,8 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         self._table: TrackTable | None = None
         self._names: list[str] = []
         self._undecided = True
+        # Between these times nobody goes unseen for too long: who is remembered and has not left was seen later, whoever comes will be.
+        self._nobody_left: dict[str, tuple[float, float]] = {}
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         if changed & {"scene", "zones", "lines", "lost_s"}:
@@ -73,10 +75,9 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             there = np.flatnonzero((inside | raw).any(axis=1))
             result = result if len(there) == len(rows) else result[there]
         yield result
-        last = np.empty((len(rows), 8), np.float32)
-        last[:, :4], last[:, 4:6] = tracks.boxes_px, tracks.ground_m
-        last[:, 6], last[:, 7] = tracks.confidence, tracks.speed_kmh
-        table["last"][rows], table["label"][rows] = last, _words(tracks.labels).take(tracks.class_id)
+        last = (tracks.boxes_px, tracks.ground_m, tracks.confidence[:, None], tracks.speed_kmh[:, None])
+        table["last"][rows] = np.concatenate(last, axis=1)
+        table["label"][rows] = _words(tracks.labels).take(tracks.class_id)
         if flipped is not None:
             yield from self._changes(tracks, rows, inside, flipped)
         if self.dwell_s:
@@ -119,6 +120,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             label=(object, (), ""),
             **self._watch.columns(),
         )
+        self._nobody_left = {}
         if old is not None:
             for column in ("inside", "since_s", "changing_s", "told"):
                 moved = np.array(self._table[column][: len(old["keys"])])
@@ -225,9 +227,17 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
 
     def _leavers(self, camera: str, unseen_since_s: float) -> Iterator[ZoneEvent]:
         """Exits of those that were not seen since, at the time they were last seen."""
+        begin_s, end_s = self._nobody_left.get(camera, (np.inf, -np.inf))
+        if begin_s <= unseen_since_s <= end_s:
+            return
         table = self._table
         assert table is not None
-        for key, row, seen_s in table.unseen(camera, unseen_since_s):
+        remembered = table.last_seen(camera)
+        still_there = (seen_s for _, _, seen_s in remembered if seen_s >= unseen_since_s)
+        self._nobody_left[camera] = unseen_since_s, min([unseen_since_s + self.lost_s, *still_there])
+        for key, row, seen_s in remembered:
+            if seen_s >= unseen_since_s:
+                continue
             inside = table["inside"][row]
             if not inside.any():
                 continue
