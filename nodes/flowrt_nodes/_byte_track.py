@@ -8,7 +8,12 @@ the tracks that were left over. Different here:
   columns of three numbers each.
 - Overlap is taken between boxes grown by what the track does not know of its position: a track whose velocity is not known yet,
   or that was not seen for a while, finds its vehicle a little further away.
-- A track is no track until it was seen in `confirm_frames` pictures; only then it gets a number.
+- A track is no track until it was seen in `confirm_frames` pictures, of which the detector was sure enough on average; only then
+  it gets a number. So parts of a truck that look like a motorcycle now and then are nobody.
+- Besides overlapping, a detection must lie where the track can be: Mahalanobis' distance between the two centres is bounded (as in
+  Wojke et al., DeepSORT, arXiv:1703.07402). Else, in a queue, a car that is hidden for a moment hands its track to the one behind.
+- People and two-wheelers are associated with each other: someone on foot among cars is now and then taken for a rider. What
+  the track is, the votes of all its pictures say.
 
 Invariants: row i of every column is one track. `number` is 0 until a track is confirmed, and no number is given twice.
 """
@@ -26,8 +31,9 @@ from flowrt_nodes._assignment import linear_sum_assignment
 
 Doubles = NDArray[np.float64]
 
-ON_FOOT = 1
-"""The group of pedestrians; see `_groups`."""
+LIGHT = 1
+"""The group of people and two-wheelers; see `_groups`."""
+TWO_WHEELERS = frozenset({"motorcycle", "bicycle"})
 
 # Noise in units of the box's size, the root of its area.
 MEASURED = np.array([0.05, 0.05, 0.08, 0.08])
@@ -42,13 +48,18 @@ RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
 STRIDE_MAX = 3.5
 """The same for the width of people, who are broad with their legs apart."""
+FAR_OFF = 9.0
+"""A detection further than so many squared standard deviations from where the track should be is another object (2 degrees of
+freedom: 1 in 90 of its own)."""
+PIXEL_PX = 1.0
+"""Standard deviation of a centre in any case."""
 SECOND_IOU = 0.5
 SECOND_S = 0.5
 """Unsure detections continue tracks that were seen this long ago at most."""
 EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.3
-SAME_OBJECT_IOU = 0.7
+SAME_OBJECT_IOU = 0.5
 
 
 class Limits(NamedTuple):
@@ -201,7 +212,8 @@ class ByteTrack:
             votes[np.arange(len(new)), class_id[new]] = confidence[new]
             tracks = tracks.with_more(Columns.born(measured[new], time_s, votes))
             found = np.concatenate((found, new))
-        fresh = _where((tracks.number == 0) & (tracks.hits >= limits.confirm_frames))
+        sure_of = tracks.votes.sum(axis=1) >= limits.new_confidence * tracks.hits
+        fresh = _where((tracks.number == 0) & (tracks.hits >= limits.confirm_frames) & sure_of)
         tracks.number[fresh] = np.arange(next_number, next_number + len(fresh))
         self.tracks = tracks
         return self._seen(found, time_s), next_number + len(fresh)
@@ -250,7 +262,7 @@ class ByteTrack:
         return touched and unseen_s > EDGE_S
 
     def _alike(self, boxes: Floats, measured: Doubles, class_id: Ints) -> Doubles:
-        """(T, D): overlap of grown boxes; 0 between a pedestrian and a vehicle, and where the size is quite another."""
+        """(T, D): overlap of grown boxes; 0 between a pedestrian and a car, and where the size or the place is quite another."""
         tracks = self.tracks
         if not len(tracks) or not len(boxes):
             return np.zeros((len(tracks), len(boxes)))
@@ -262,8 +274,11 @@ class ByteTrack:
         change = tracks.state[:, None, 2:] / measured[None, :, 2:]
         np.maximum(change, 1.0 / change, out=change)
         most = np.full((len(boxes), 2), RESIZE_MAX)
-        most[kind_seen == ON_FOOT, 0] = STRIDE_MAX
-        overlap *= (kind[:, None] == kind_seen) & (change <= most).all(axis=2)
+        most[kind_seen == LIGHT, 0] = STRIDE_MAX
+        off = tracks.state[:, None, :2] - measured[None, :, :2]
+        expected = tracks.pp[:, :2] + (MEASURED[:2] * size[:, None]) ** 2 + PIXEL_PX**2
+        near = (off**2 / expected[:, None]).sum(axis=2) <= FAR_OFF
+        overlap *= near & (kind[:, None] == kind_seen) & (change <= most).all(axis=2)
         return overlap
 
     def _newcomers(self, boxes: Floats, class_id: Ints, confidence: Floats, rows: Ints, taken: Ints) -> Ints:
@@ -306,8 +321,9 @@ class ByteTrack:
 
 
 def _groups(labels: tuple[str, ...]) -> Ints:
-    """Pedestrians, vehicles, others: a track never changes between them."""
-    return np.array([ON_FOOT if name in PEDESTRIANS else 2 if name in VEHICLES else 0 for name in labels], np.int64)
+    """People and two-wheelers, other vehicles, others: a track never changes between them."""
+    light = PEDESTRIANS | TWO_WHEELERS
+    return np.array([LIGHT if name in light else 2 if name in VEHICLES else 0 for name in labels], np.int64)
 
 
 def _match(alike: Doubles, found: Ints, tracks: Ints, rows: Ints, least: float) -> Ints:

@@ -16,10 +16,16 @@ from flowrt_nodes._view import View, Views, cut_off, homography_complaints
 
 STILL_M_S = 1.0
 """Below this speed a movement tells no heading."""
-STATE, SPREAD, HEADING, OFFSET_M, AT_S, PICTURES = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24), 24, 25
-"""Where what is remembered of a track stands, in 26 numbers: the filter's state and covariance, the unit vector of its
-heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, and how often."""
-BEGIN = (*[0.0] * 20, *[np.nan] * 5, 0.0)
+TIGHTEST_M = 6.0
+"""Nobody turns tighter: a heading changes by at most the way driven over this."""
+BLIND_S = 0.8
+"""A track whose place could not be measured for this long (cut off by the border) has no speed, and begins anew."""
+STATE, SPREAD, HEADING, OFFSET_M = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24)
+AT_S, MEASURED_S, STEP_S, DOUBT, PICTURES = 24, 25, 26, 27, 28
+"""Where what is remembered of a track stands, in 29 numbers: the filter's state and covariance, the unit vector of its
+heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, when it could be measured, the time since the picture before, the
+variance of its heading in radians squared, and how often it was measured."""
+BEGIN = (*[0.0] * 20, *[np.nan] * 7, np.pi, 0.0)
 
 
 class Speed(Transform):
@@ -62,7 +68,7 @@ speeds: {type: speed, from: tracks, scene: north}
         self._views = Views(context.scene)
         self._table = TrackTable(
             self.forget_after_s,
-            memory=(np.float64, (26,), BEGIN),
+            memory=(np.float64, (29,), BEGIN),
         )
 
     def reconfigured(self, changed: frozenset[str]) -> None:
@@ -90,7 +96,7 @@ speeds: {type: speed, from: tracks, scene: north}
         direction = velocity / np.maximum(pace, 1e-6)
         variance = along(direction, spread)
         moving = (pace > STILL_M_S) & (pace > 2 * np.sqrt(variance))
-        memory[HEADING] = heading = np.where(moving, direction, memory[HEADING])
+        heading = self._turn(memory, moving, direction, pace, spread)
         table["memory"][rows] = memory.T
         kmh = np.empty((2, len(rows)), np.float32)
         kmh[0], kmh[1] = pace * 3.6, np.sqrt(variance + (self.scale_error * pace) ** 2) * 3.6
@@ -103,6 +109,28 @@ speeds: {type: speed, from: tracks, scene: north}
             speed_sigma_kmh=kmh[1],
             heading_deg=np.degrees(np.arctan2(heading[1], heading[0])).astype(np.float32),
         )
+
+    @staticmethod
+    def _turn(memory: Array, moving: Mask, direction: Array, pace: Array, spread: Array) -> Array:
+        """(2, N): headings, as far as the present movement says something new of them; `memory` moves on.
+
+        A movement's direction is as doubtful as its sideways part, and a heading drifts by at most the way driven over the tightest
+        turn: a bus that creeps along a trembling box does not swing over the pavement.
+        """
+        before = memory[HEADING]
+        sideways = np.stack((-direction[1], direction[0]))
+        doubt = along(sideways, spread) / np.maximum(pace, STILL_M_S) ** 2
+        memory[DOUBT] += (pace * memory[STEP_S] / TIGHTEST_M) ** 2
+        off = np.arctan2(before[0] * direction[1] - before[1] * direction[0], (before * direction).sum(axis=0))
+        anew = np.isnan(off) | (np.abs(off) > np.pi / 2)
+        gain = np.where(moving, np.where(anew, 1.0, memory[DOUBT] / (memory[DOUBT] + doubt)), 0.0)
+        memory[DOUBT] = np.where(anew & moving, doubt, (1 - gain) * memory[DOUBT])
+        turn = gain * off
+        turned = np.stack(
+            (before[0] * np.cos(turn) - before[1] * np.sin(turn), before[0] * np.sin(turn) + before[1] * np.cos(turn))
+        )
+        memory[HEADING] = np.where(moving, np.where(anew, direction, turned), before)
+        return memory[HEADING]
 
     def export_state(self) -> Any:
         return self._table.export()
@@ -173,6 +201,9 @@ speeds: {type: speed, from: tracks, scene: north}
     ) -> tuple[Array, Array]:
         """One step of the filter: (4, N) positions and velocities, (4, 4, N) their covariances; `memory` moves on."""
         state, spread = memory[STATE], memory[SPREAD].reshape(4, 4, -1)
+        blind = tracks.time_s - memory[MEASURED_S] > BLIND_S
+        if np.count_nonzero(blind):
+            memory[PICTURES, blind] = 0.0
         again = memory[PICTURES] > 0
         measured = usable
         if np.count_nonzero(again) < len(again):
@@ -184,7 +215,8 @@ speeds: {type: speed, from: tracks, scene: north}
         agility = np.where(tracks.of_class(PEDESTRIANS), self.pedestrian_agility, self.agility)
         predict(state, spread, dt_s, agility)
         correct(state, spread, seen_m, noise, measured)
-        memory[AT_S] = tracks.time_s
+        memory[AT_S], memory[STEP_S] = tracks.time_s, dt_s
+        memory[MEASURED_S, usable] = tracks.time_s
         memory[PICTURES] += usable
         return (state if measured is usable else np.where(usable | again, state, np.nan)), spread
 
