@@ -180,7 +180,7 @@ speeds: {type: speed, from: tracks, scene: north}
             seen_m = middle_m.T
             offset_m[:] = seen_m - bottom_m
             # A box that is too low for its class hides its feet, or its roof; both make its middle uncertain.
-            doubt = np.maximum(0.0, 0.85 - hidden) / 0.1
+            doubt = np.maximum(0.0, 0.95 - hidden) / 0.07
             doubt = 1.0 + doubt * doubt
         else:
             seen_m = bottom_m
