@@ -48,7 +48,7 @@ RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
 STRIDE_MAX = 3.5
 """The same for the width of people, who are broad with their legs apart."""
-FAR_OFF = 9.0
+FAR_OFF = 16.0
 """A detection further than so many squared standard deviations from where the track should be is another object (2 degrees of
 freedom: 1 in 90 of its own)."""
 PIXEL_PX = 1.0

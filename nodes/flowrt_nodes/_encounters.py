@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import PEDESTRIANS, VEHICLES, Tracks
+from flowrt_nodes._byte_track import TWO_WHEELERS
 from flowrt_nodes._footprint import sizes_m
 from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._view import View, cut_off, heading_vectors
@@ -21,6 +22,10 @@ CELLS = 512
 MOVING_M_S = 0.4
 DRIVING_M_S, WALKING_M_S = 2.0, 0.8
 """Who is slower has no PET: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
+RIDING_M_S = 3.0
+"""The same for two-wheelers: a slower one is as likely somebody on foot who looks like a rider."""
+YOUNG_S = 0.7
+"""Of who was not followed for this long, place and heading are guesses."""
 UNSURE_KMH = 8.0
 """Objects whose speed is known worse are left out: their place is a guess too."""
 CROSSING_COSINE = float(np.cos(np.radians(30.0)))
@@ -44,10 +49,13 @@ class Bodies:
         self.heading = heading_vectors(tracks)
         self.size = sizes_m(tracks)
         sure = (tracks.speed_sigma_kmh < UNSURE_KMH) & np.isfinite(self.velocity).all(axis=1)
-        self.unknown: Mask = ~(np.isfinite(self.place).all(axis=1) & sure) | cut_off(tracks)
+        young = tracks.age_s < YOUNG_S
+        self.unknown: Mask = ~(np.isfinite(self.place).all(axis=1) & sure) | cut_off(tracks) | young
         self.pace = np.hypot(self.velocity[:, 0], self.velocity[:, 1])
         self.pedestrian = tracks.of_class(PEDESTRIANS)
         self.vehicle = tracks.of_class(VEHICLES)
+        riding = tracks.of_class(TWO_WHEELERS)
+        self.driving: Mask = ~self.pedestrian & (self.pace > np.where(riding, RIDING_M_S, DRIVING_M_S))
 
     def discs(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         """(K, 3, 2) middles and (K,) radius of the discs of these rows."""
@@ -99,7 +107,7 @@ class Ground:
         self._seen_s = now_s
         fit = ~bodies.unknown & np.isfinite(bodies.heading[:, 0])
         walking = np.flatnonzero(fit & bodies.pedestrian & (bodies.pace > WALKING_M_S))
-        driving = np.flatnonzero(fit & ~bodies.pedestrian & (bodies.pace > DRIVING_M_S))
+        driving = np.flatnonzero(fit & bodies.driving)
         found: dict[tuple[int, int], float] = {}
         for rows, grid in ((driving, VEHICLE_CELLS), (walking, PERSON_CELLS)):
             if len(rows):

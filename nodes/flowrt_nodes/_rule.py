@@ -5,6 +5,7 @@ A rule finds, in each picture, who offends right now (`find`). This base turns f
   missing for `end_after_s` (also when the track was lost), or when the flow ends.
 - The id depends on site, camera, rule, offence and start only, so a repeated run gives the same events.
 - The same offence (`Finding.key`) of the same track is reported once; with `once_per: episode`, again after it ended.
+- An offender who was hidden for a moment comes back as another track: who goes on where an offender was lost is that offender.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
+import numpy as np
 
 from flowrt import (
+    PEDESTRIANS,
     Context,
     Feed,
     SceneName,
@@ -27,7 +30,7 @@ from flowrt import (
 )
 from flowrt_nodes._events import event_id, location, ms, road_user
 from flowrt_nodes._evidence import save_snapshot
-from flowrt_nodes._history import History, without_picture
+from flowrt_nodes._history import History, row_by_id, without_picture
 from flowrt_nodes._signals import SignalPhase, SignalTimeline
 from flowrt_nodes._tracktable import TrackTable
 from flowrt_nodes._view import View, Views
@@ -36,6 +39,12 @@ FLICKER_S = 0.35
 """A finding may be missing this long before its hold time starts again."""
 REMEMBER_S = 600.0
 """How long a reported offence is remembered."""
+AGAIN_S = 15.0
+"""Who was lost for longer is not looked for."""
+STRAY_M, STRAY = 2.0, 0.3
+"""How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
+FURTHEST_M = 40.0
+"""Nor is who drove further than this meanwhile."""
 
 OffenceKey = tuple[str, int, str]
 """camera_id, track_id, and what tells one offence of a track from another."""
@@ -97,6 +106,7 @@ class Rule(Transform):
         self._waiting: dict[OffenceKey, tuple[float, float]] = {}
         self._open: dict[OffenceKey, Episode] = {}
         self._done: dict[OffenceKey, float] = {}
+        self._over: list[tuple[OffenceKey, Episode]] = []
         self._clean_s = float("-inf")
         self._table: TrackTable | None = None
         self._timeline = SignalTimeline()
@@ -147,6 +157,7 @@ class Rule(Transform):
             "waiting": self._waiting,
             "open": self._open,
             "done": self._done,
+            "over": self._over,
             "timeline": self._timeline,
             "history": self._history,
             "table": self._table,
@@ -154,6 +165,7 @@ class Rule(Transform):
 
     def import_state(self, state: Any) -> None:
         self._waiting, self._open, self._done = state["waiting"], state["open"], state["done"]
+        self._over = state.get("over", [])
         self._timeline, self._history, self._table = state["timeline"], state["history"], state["table"]
 
     def status(self) -> dict[str, Any]:
@@ -185,9 +197,38 @@ class Rule(Transform):
             first_s = time_s
         since_s = first_s if finding.since_s is None else finding.since_s
         self._waiting[key] = first_s, time_s
-        if time_s - since_s >= self.hold_s - 1e-6:
-            del self._waiting[key]
+        if time_s - since_s < self.hold_s - 1e-6:
+            return
+        del self._waiting[key]
+        before = self._lost(tracks, row, finding.key)
+        if before is None:
             events.append(self._begin(key, finding, tracks, since_s))
+        elif before in self._open:
+            self._open[key] = self._open.pop(before)
+            self._take(finding, tracks, events)
+        else:
+            self._done[key] = time_s
+
+    def _lost(self, tracks: Tracks, row: int, offence: str) -> OffenceKey | None:
+        """The offence of a track that was lost where this one goes on, if there is one."""
+        if not (self._open or self._over):
+            return None
+        time_s, place = tracks.time_s, tracks.ground_m[row]
+        self._over = [each for each in self._over if time_s - each[1].last_s <= AGAIN_S]
+        present = row_by_id(tracks)
+        on_foot = bool(tracks.of_class(PEDESTRIANS)[row])
+        for key, episode in [*self._open.items(), *self._over]:
+            if key[0] != tracks.camera_id or key[1] in present or key[2] != offence:
+                continue
+            seen, then, _ = episode.seen
+            if bool(seen.of_class(PEDESTRIANS)[then]) != on_foot:
+                continue
+            way = np.nan_to_num(seen.velocity_m_s[then]) * (time_s - seen.time_s)
+            length = float(np.hypot(way[0], way[1]))
+            off = place - seen.ground_m[then] - way
+            if length <= FURTHEST_M and float(np.hypot(off[0], off[1])) <= STRAY_M + STRAY * length:
+                return key
+        return None
 
     def _begin(self, key: OffenceKey, finding: Finding, tracks: Tracks, since_s: float) -> Violation:
         row = finding.row
@@ -222,6 +263,7 @@ class Rule(Transform):
             episode = self._open.pop(key)
             if self.once_per == "track" or key[2]:
                 self._done[key] = time_s
+                self._over.append((key, episode))
             events.append(self._event("end", camera, episode, episode.last_s))
         gone = [key for key, (_, last_s) in self._waiting.items() if time_s - last_s > FLICKER_S]
         for key in gone:

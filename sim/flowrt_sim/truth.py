@@ -13,7 +13,7 @@ from math import atan2, cos, pi, sin
 
 from flowrt_sim.actors import Vehicle, Walker
 from flowrt_sim.conflicts import Conflict, Conflicts
-from flowrt_sim.layout import LEGS, OUTWARD
+from flowrt_sim.layout import OUTWARD
 from flowrt_sim.signals import AMBER, CROSSWALK_GROUPS, RED, VEHICLE_GROUPS
 from flowrt_sim.world import BANNED_TURNS, STEP_S, World
 
@@ -32,7 +32,7 @@ class Definitions:
     wrong_way_s: float = 1.0
     wrong_way_m: float = 5.0
     speeding_tolerance_kmh: float = 5.0
-    speeding_section_m: tuple[float, float] = (20.0, 60.0)
+    speeding_section_m: float = 20.0
     stopped_below_kmh: float = 5.0
     stopped_s: float = 10.0
     crosswalk_below_kmh: float = 1.5
@@ -83,7 +83,8 @@ class _Memory:
     full_stop: bool = False
     wrong_since: float = -1.0
     wrong_from: tuple[float, float] = (0.0, 0.0)
-    speeds: dict[str, list[float]] = field(default_factory=dict)
+    section: list[tuple[float, float]] = field(default_factory=list)
+    section_of: str = ""
     still_since: float = -1.0
     cross_since: float = -1.0
     amber: tuple[float, float] | None = None
@@ -289,20 +290,31 @@ class Referee:
             self._say("wrong_way", v, leg, lane, memory.wrong_since, angle * 180 / pi)
 
     def _speeding(self, v: Vehicle, memory: _Memory, leg: str, lane: str, out: float, in_lane: bool) -> None:
-        """The median speed over the section of an inbound or outbound lane."""
-        near, far = self.rules.speeding_section_m
+        """The median speed over any section of that length within an inbound or outbound lane."""
         key = leg + lane[:-2]
-        if in_lane and near < out < far:
-            memory.speeds.setdefault(key, []).append(v.speed)
+        if not in_lane:
+            memory.section.clear()
             return
-        for measured in [k for k in memory.speeds if k != "done"]:
-            speeds = memory.speeds.pop(measured)
-            median = sorted(speeds)[len(speeds) // 2] * 3.6
-            if len(speeds) * STEP_S > 0.8 and median > self.world.layout.limit_kmh + self.rules.speeding_tolerance_kmh:
-                where = measured.removesuffix("_in").removesuffix("_out")
-                self._say(
-                    "speeding", v, _leg_of(where), _lane_of(v, where), self.world.time_s - len(speeds) * STEP_S, median
-                )
+        if memory.section and memory.section_of != key:
+            memory.section.clear()
+        memory.section_of = key
+        memory.section.append((out, v.speed))
+        begin = len(memory.section) - 1
+        while begin >= 0 and abs(out - memory.section[begin][0]) < self.rules.speeding_section_m:
+            begin -= 1
+        if begin < 0:
+            return
+        del memory.section[:begin]
+        speeds = sorted(speed for _, speed in memory.section)
+        median = speeds[len(speeds) // 2] * 3.6
+        if median <= self.world.layout.limit_kmh + self.rules.speeding_tolerance_kmh:
+            return
+        if "fast" + key in memory.said:
+            self._extend(v.number, "speeding" + leg)
+            return
+        memory.said.add("fast" + key)
+        start_s = self.world.time_s - (len(speeds) - 1) * STEP_S
+        self._say("speeding", v, leg, _lane_of(v, leg), start_s, median)
 
     def _jaywalking(self, w: Walker) -> None:
         """On the carriageway outside a crosswalk, or on one having entered it against don't walk."""
@@ -383,10 +395,6 @@ def leg_place(x: float, y: float) -> tuple[str, float, float]:
 
 def _turn_name(kind: str) -> str:
     return "through" if kind == "wrong_way" else kind.removeprefix("bay_")
-
-
-def _leg_of(key: str) -> str:
-    return next(leg for leg in LEGS if key.startswith(leg))
 
 
 def _lane_of(v: Vehicle, where: str) -> str:

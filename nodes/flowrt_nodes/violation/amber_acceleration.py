@@ -18,7 +18,7 @@ WINDOW_S = 0.8
 """A speed is the slope of the way driven over this time: the speed that `speed` gives lags behind a sudden push by about as much."""
 BEFORE_S, AFTER_S = 0.9, 0.1
 """The same around amber onset, mostly before it, when nobody has reacted yet."""
-SURE = 1.8
+SURE = 2.3
 """The gain must be so many times the speed's standard deviation: far away, boxes that tremble look like a push."""
 FEWEST = 3
 """A slope through fewer pictures says little; half a window must lie between the first and the last of them."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flowrt import CheckView, Complaint, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._geometry import Array
+from flowrt_nodes._lanes import Lanes
 from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED
 from flowrt_nodes._tracktable import TrackTable
@@ -27,8 +28,8 @@ class Jaywalking(SignalRule):
 
     No violation: standing at the kerb (within `kerb_m` of the road's border); walking beside a crosswalk, within `beside_m`
     of it; finishing a crossing that was begun before Don't Walk (plus `grace_s`); somebody first seen in the middle of a
-    crosswalk; any time on a crosswalk whose phase is unknown or stale; cyclists; standing in the road without having walked
-    `walked_m` there, which is how a rider at a stop line looks from the front.
+    crosswalk; any time on a crosswalk whose phase is unknown or stale; whoever is faster than people run (`slower_than_kmh`), or has
+    not walked `walked_m` across the road: riders, seen from the front or from far away, look like people, but keep to their lane.
     """
 
     roads: Annotated[
@@ -41,8 +42,11 @@ class Jaywalking(SignalRule):
     hold_s: Annotated[float, setting("How long it must last.", ge=0, le=60)] = 1.2
     walked_m: Annotated[
         float,
-        setting("Least way walked on the road outside crosswalks; who waits there sits on something.", ge=0, le=20),
+        setting(
+            "Least way walked on the road outside crosswalks, across the lane where it has a heading.", ge=0, le=20
+        ),
     ] = 1.0
+    slower_than_kmh: Annotated[float, setting("Nobody on foot is faster.", gt=0, le=50)] = 16.0
     severity: Annotated[Severity, setting("How grave.")] = "medium"
 
     violation_type: ClassVar[str] = "jaywalking"
@@ -58,6 +62,7 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
 
     def prepare(self, view: View) -> None:
         self._ways = Walkways(view, self.roads, self.crosswalks)
+        self._lanes = Lanes.of(view, [], with_heading=True) if view.metric else None
         self.table(self._ways.columns() | {"from_m": (np.float64, (2,), np.nan), "out_s": (np.float64, (), -np.inf)})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
@@ -74,18 +79,30 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         away = np.flatnonzero(~(depth > -self.beside_m).any(axis=1))
         outside = away[self._ways.on_road(places[away], scale[away], self.kerb_m)] if len(away) else away
         if len(outside):
-            walked = self._walked_m(table, rows[outside], places[outside], tracks.time_s) / scale[outside]
-            for i in outside[walked >= self.walked_m].tolist():
+            way = self._way(table, rows[outside], places[outside], tracks.time_s) / scale[outside, None]
+            walked = self._across(some[outside], way)
+            slow = ~(some.speed_kmh[outside] > self.slower_than_kmh)
+            for i in outside[(walked >= self.walked_m) & slow].tolist():
                 yield Finding(row=int(walkers[i]), roi_id="carriageway", description="on the road outside a crosswalk")
         yield from self._against_signal(walkers, stepped_s, tracks.time_s)
 
     @staticmethod
-    def _walked_m(table: TrackTable, rows: NDArray[np.int64], places: Array, time_s: float) -> Array:
-        """(N,): how far each is from where they were first seen outside, in units of the places."""
+    def _way(table: TrackTable, rows: NDArray[np.int64], places: Array, time_s: float) -> Array:
+        """(N, 2): the way of each from where they were first seen outside, in units of the places."""
         begins = time_s - table["out_s"][rows] > AWAY_S
         begun = np.where(begins[:, None] | np.isnan(table["from_m"][rows]), places, table["from_m"][rows])
         table["from_m"][rows], table["out_s"][rows] = begun, time_s
-        return np.asarray(np.hypot(*(places - begun).T))
+        return places - begun
+
+    def _across(self, some: Tracks, way: Array) -> Array:
+        """(N,): how far that is across the lane, for those who are in a lane with a heading, else in all."""
+        length = np.asarray(np.hypot(way[:, 0], way[:, 1]))
+        if self._lanes is None or not len(self._lanes):
+            return length
+        inside, headings = self._lanes.inside(some), self._lanes.headings_m
+        along = headings[inside.argmax(axis=1)]
+        across = np.abs(way[:, 0] * along[:, 1] - way[:, 1] * along[:, 0])
+        return np.where(inside.any(axis=1), across, length)
 
     def _against_signal(self, walkers: np.ndarray, stepped_s: np.ndarray, time_s: float) -> Iterator[Finding]:
         for column, crosswalk in enumerate(self._ways.crosswalks):

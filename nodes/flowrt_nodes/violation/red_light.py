@@ -20,6 +20,8 @@ TURNED_DEG = 25.0
 STRAIGHT_ON_M = 14.0
 LASTING_S = 0.25
 """A front only just beyond the line must be so for this long: boxes jump."""
+CREEPING_KMH, CREEPING_S = 10.0, 0.9
+"""Who is slower than this must be beyond for longer: the box of somebody at the line jumps when people walk past in front."""
 STOP_NEAR_M = 7.0
 """A full stop for a turn on red is made within this distance of the stop line."""
 
@@ -100,7 +102,8 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         vehicles = tracks.of_class(VEHICLES)[:, None]
         beyond = past > self.beyond_m
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
-        lasting = beyond & ((time_s - beyond_s >= LASTING_S) | (past > 3 * self.beyond_m))
+        needed_s = np.where(tracks.speed_kmh < CREEPING_KMH, CREEPING_S, LASTING_S)[:, None]
+        lasting = beyond & ((time_s - beyond_s >= needed_s - 1e-6) | (past > 4 * self.beyond_m))
         done = was_before & lasting & ~np.isnan(crossed_s)
         hits = done & vehicles & self._approaches.beside(along)
         table["past_m"][rows], table["seen_s"][rows], table["beyond_s"][rows] = past, time_s, beyond_s
