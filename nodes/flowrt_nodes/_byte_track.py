@@ -31,8 +31,8 @@ from flowrt_nodes._assignment import linear_sum_assignment
 
 Doubles = NDArray[np.float64]
 
-LIGHT = 1
-"""The group of people and two-wheelers; see `_groups`."""
+LIGHT, HEAVY = 1, 2
+"""The groups of people and two-wheelers, and of other vehicles; see `_groups`."""
 TWO_WHEELERS = frozenset({"motorcycle", "bicycle"})
 
 # Noise in units of the box's size, the root of its area.
@@ -49,8 +49,8 @@ RESIZE_MAX = 2.0
 STRIDE_MAX = 3.5
 """The same for the width of people, who are broad with their legs apart."""
 FAR_OFF = 16.0
-"""A detection further than so many squared standard deviations from where the track should be is another object (2 degrees of
-freedom: 1 in 90 of its own)."""
+"""A detection further than so many squared standard deviations from where the track should be is another object (4 of them: with
+two degrees of freedom, 1 in 3,000 of its own)."""
 PIXEL_PX = 1.0
 """Standard deviation of a centre in any case."""
 SECOND_IOU = 0.5
@@ -60,6 +60,8 @@ EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.3
 SAME_OBJECT_IOU = 0.5
+PART = 0.8
+"""Somebody of whose box this share lies within a vehicle's box may be a part of it."""
 
 
 class Limits(NamedTuple):
@@ -282,7 +284,8 @@ class ByteTrack:
         return overlap
 
     def _newcomers(self, boxes: Floats, class_id: Ints, confidence: Floats, rows: Ints, taken: Ints) -> Ints:
-        """Those of the rows that are no second box around what a track has already, or around a surer newcomer."""
+        """Those of the rows that are no second box around what a track has already, or around a surer newcomer, and no part of a
+        vehicle that looks like a person or a two-wheeler: within its box, and not in front of it."""
         if not len(rows):
             return rows
         rows = rows[np.argsort(-confidence[rows], kind="stable")]
@@ -291,6 +294,10 @@ class ByteTrack:
         same = self._groups[class_id[rows]][:, None] == self._groups[class_id[before]][None, :]
         earlier = np.arange(len(before))[None, :] < np.arange(len(taken), len(before))[:, None]
         second: Bools = ((overlap > SAME_OBJECT_IOU) & same & earlier).any(axis=1)
+        heavy = taken[self._groups[class_id[taken]] == HEAVY]
+        if len(heavy):
+            part = _inside(boxes[rows], boxes[heavy]) & (boxes[rows, 3][:, None] < boxes[heavy, 3] - PIXEL_PX)
+            second |= part.any(axis=1) & (self._groups[class_id[rows]] == LIGHT)
         return np.sort(rows[~second])
 
     def _seen(self, found: Ints, time_s: float) -> Seen:
@@ -323,7 +330,7 @@ class ByteTrack:
 def _groups(labels: tuple[str, ...]) -> Ints:
     """People and two-wheelers, other vehicles, others: a track never changes between them."""
     light = PEDESTRIANS | TWO_WHEELERS
-    return np.array([LIGHT if name in light else 2 if name in VEHICLES else 0 for name in labels], np.int64)
+    return np.array([LIGHT if name in light else HEAVY if name in VEHICLES else 0 for name in labels], np.int64)
 
 
 def _match(alike: Doubles, found: Ints, tracks: Ints, rows: Ints, least: float) -> Ints:
@@ -358,6 +365,14 @@ def iou(a: Doubles, b: Doubles, grow: Doubles | None = None) -> Doubles:
     together = wide_a[..., 0] * wide_a[..., 1] + wide_b[..., 0] * wide_b[..., 1] - inside
     overlap: Doubles = inside / np.maximum(together, 1e-9)
     return overlap
+
+
+def _inside(a: Floats, b: Floats) -> Bools:
+    """(A, B): whether nearly all of a box lies within another."""
+    side = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    np.maximum(side, 0.0, out=side)
+    area = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
+    return np.asarray(side[..., 0] * side[..., 1] >= PART * area[:, None])
 
 
 def _size(state: Doubles) -> Doubles:

@@ -24,7 +24,7 @@ def resting_since(
 ) -> Array:
     """(N,): since when each object has been at rest; NaN while it moves.
 
-    At rest: within `radius_m` of where it was, and, where the speed is known, slower than `slower_than_kmh`.
+    At rest: within `radius_m` of where it was, and not surely faster than `slower_than_kmh`.
     Without a homography, metres come from the box's height and the usual height of the class.
     """
     places = view.ground_m(tracks) if view.metric else np.asarray(tracks.ground_px, np.float64)
@@ -32,8 +32,8 @@ def resting_since(
     away = np.hypot(off[:, 0], off[:, 1])
     if not view.metric:
         away = away * sizes_m(tracks)[:, 2] / np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
-    speed: Any = tracks.speed_kmh
-    moved = ~(away <= radius_m) | (speed > slower_than_kmh)
+    surely: Any = tracks.speed_kmh - np.nan_to_num(tracks.speed_sigma_kmh)
+    moved = ~(away <= radius_m) | (surely > slower_than_kmh)
     gone = np.flatnonzero(moved)
     there = rows.take(gone)
     table["rest_at"][there], table["rest_since_s"][there] = places.take(gone, axis=0), tracks.time_s

@@ -39,7 +39,7 @@ FLICKER_S = 0.35
 """A finding may be missing this long before its hold time starts again."""
 REMEMBER_S = 600.0
 """How long a reported offence is remembered."""
-AGAIN_S = 15.0
+AGAIN_S = 60.0
 """Who was lost for longer is not looked for."""
 STRAY_M, STRAY = 2.0, 0.3
 """How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
