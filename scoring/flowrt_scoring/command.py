@@ -34,6 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures", type=Path, metavar="DIR", help="write a picture of each mistake, and of some hits"
     )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR",
+        help="keep what the detector saw in DIR, and take it from there next time, for other rules",
+    )  # fmt: skip
     parser.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="lose this share of the pictures")
     parser.add_argument("--jitter", type=float, default=0.0, metavar="SHARE", help="shift pictures by up to this share")
     parser.add_argument("--no-signal", action="store_true", help="signals say nothing")
@@ -102,6 +106,7 @@ def _flow(args: argparse.Namespace) -> None:
             boxes=args.boxes,
             faults=faults,
             truth=truth,
+            keep=args.keep,
             tell=lambda said: print(said, file=sys.stderr),
         )
     if args.format == "json":

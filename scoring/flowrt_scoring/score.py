@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from flowrt import LaneInterval, Message
 from flowrt import Violation as Report
 from flowrt.flow import Flow
 from flowrt.replay import rehearse, tapped
+from flowrt_scoring.kept import kept
 from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts, SpeedErrors
 from flowrt_scoring.reference import Reference, Witness
@@ -68,16 +71,25 @@ def add_run(
     boxes: Boxes,
     faults: Faults,
     truth: Iterable[Violation] | None = None,
+    keep: Path | None = None,
     tell: Callable[[str], None] = lambda said: None,
 ) -> Reference:
-    """Run the flow in one world and add the outcome; returns the truth. truth: given violations instead of the world's own."""
+    """Run the flow in one world and add the outcome; returns the truth. truth: given violations instead of the world's own.
+
+    keep: a folder that holds what the detector saw, or will (see `kept`).
+    """
     witness = Witness(world)
     reference, motion = witness.reference, Motion(witness.world, witness.watch)
     legs = {name: options.camera for name, options in cameras(flow).items()}
     errors = SpeedErrors(reference)
     running = on_simulation(flow, world, motion, boxes=boxes, faults=faults)
-    running = tapped(running, speed_nodes(running), errors.take)
-    arrived = rehearse(running, until_s=world.duration_s, kind=(Report, LaneInterval))
+    with (
+        kept(flow, running, world, faults, motion, keep)
+        if keep and boxes == "model"
+        else nullcontext(running) as running
+    ):
+        running = tapped(running, speed_nodes(running), errors.take)
+        arrived = rehearse(running, until_s=world.duration_s, kind=(Report, LaneInterval))
     messages = unique(message for _, message in arrived)
     motion.run_until(witness.end_s)
     witness.finish()

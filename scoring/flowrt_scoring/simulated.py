@@ -62,14 +62,25 @@ def on_simulation(flow: Flow, world: SimOptions, motion: Motion, *, boxes: Boxes
     placed = {name: _in_world(options, world) for name, options in cameras(flow).items()}
     films = {name: _Film(name, flow, options, faults, motion) for name, options in placed.items()}
     if boxes == "truth":
-        for name, spec in flow.nodes.items():
-            behind = [films[camera] for camera in films if camera in upstream(flow, [name])]
-            if behind and Detections in spec.type.ports.outputs and not _detects_before(flow, name):
-                given[name] = _Merged([_Boxes(film) for film in behind])
+        for name in detecting(flow):
+            behind = upstream(flow, [name])
+            given[name] = _Merged([_Boxes(film) for camera, film in films.items() if camera in behind])
     given |= {name: film for name, film in films.items() if not _cut(flow, name, given)}
     for name, uri in _addresses(flow, SignalState).items():
         given[name] = () if faults.no_signal else _Signals(_in_world(parse(uri), world))
     return substitute(flow, given)
+
+
+def detecting(flow: Flow) -> list[str]:
+    """The nodes that look at the simulated cameras' pictures."""
+    films = cameras(flow)
+    return [
+        name
+        for name, spec in flow.nodes.items()
+        if Detections in spec.type.ports.outputs
+        and not _detects_before(flow, name)
+        and films.keys() & upstream(flow, [name])
+    ]
 
 
 def speed_nodes(flow: Flow) -> list[str]:

@@ -16,6 +16,7 @@ from flowrt_scoring.reference import TruthError, read_truth, simulate
 from flowrt_scoring.score import Score, add_run, world_of
 from flowrt_scoring.simulated import Faults
 from flowrt_sim.command import write_violations
+from flowrt_sim.source import SimCamera
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 NUMBERS = {
@@ -94,3 +95,24 @@ def test_a_file_that_is_no_truth(tmp_path: Path) -> None:
 def test_words_that_make_no_sense(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(FLOW), *words]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_the_detector_saw_is_kept(flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of(flow, seed=64, duration_s=12)
+    facts = []
+    for _ in range(2):
+        score = Score()
+        add_run(score, flow, world, boxes="model", faults=Faults(), keep=tmp_path)
+        facts.append(score.facts())
+        (file,) = tmp_path.iterdir()
+        monkeypatch.setattr(SimCamera, "frame", lambda camera, number: pytest.fail("a picture was drawn again"))
+    assert file.name.startswith("objects-seed-64-day-")
+    assert facts[0] == facts[1]
+    assert facts[0]["speed_mae_kmh"] is not None
+    other = load(FLOW, overrides={"objects.min_confidence": "0.4"})
+    with pytest.raises(pytest.fail.Exception, match="drawn again"):
+        add_run(Score(), other, world, boxes="model", faults=Faults(), keep=tmp_path)
+    assert [each.name for each in tmp_path.glob("*.rec")] == [file.name], (
+        "what was not finished is not taken for the whole"
+    )
