@@ -28,7 +28,7 @@ from flowrt.flow import FROM, Flow, NodeSpec
 from flowrt.messages import Message, Objects
 from flowrt.node import Context, Transform
 from flowrt.problem import FlowError, Problem
-from flowrt.recording import Header, Recording, Writer
+from flowrt.recording import Header, Recording, Writer, readable
 
 INDEX = "index.json"
 
@@ -144,6 +144,7 @@ class _Log:
         return self._whole
 
     def _write(self, cause: int, made: list[Message]) -> None:
+        self._whole &= all(map(readable, made))
         if not made or not self._whole:
             return
         try:

@@ -99,6 +99,11 @@ _KINDS = {
 }
 
 
+def readable(message: Message) -> bool:
+    """Whether a recording gives this message back as it was; of a type that is not flowrt's own it does not."""
+    return type(message) in (Tracks, Detections) or _KINDS.get(message.port) is type(message)
+
+
 class Writer:
     """Adds messages to a recording; safe to call from several threads."""
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
 from harness import PROJECT
 
-from flowrt import Event, Tracks
+from flowrt import Event, Message, Tracks
 from flowrt.cli import main
 from flowrt.kept import Kept
 from flowrt.load import load
 from flowrt.recording import Recording, Writer
 from flowrt.replay import Arrival, replay
+from flowrt_nodes.traffic_flow import TrafficFlow
 from flowrt_nodes.violation.speeding import Speeding
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
@@ -102,6 +104,24 @@ def test_what_a_node_made_that_failed_is_not_kept(
         broken.setattr(Speeding, "find", fails)
         assert rerun() == KEPT - {"speeding"}
     assert rerun() == {"speeding"}
+
+
+class Odour(Message, frozen=True, kw_only=True, eq=False):
+    """A message type of somebody else."""
+
+    port: ClassVar[str] = "odours"
+
+
+def test_what_a_recording_would_not_give_back_is_not_kept(
+    rerun: Callable[..., set[str]], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = TrafficFlow.process
+
+    def smells(self: TrafficFlow, tracks: Tracks) -> list[Message]:
+        return [*find(self, tracks), Odour(time_s=tracks.time_s)]
+
+    monkeypatch.setattr(TrafficFlow, "process", smells)
+    assert rerun() == KEPT - {"lanes"}
 
 
 def test_of_a_damaged_recording_nothing_is_kept(path: Path) -> None:
