@@ -5,6 +5,7 @@ The sink nodes are the shipped ones (with nobody to deliver to). Edits: a settin
 
 from __future__ import annotations
 
+import gc
 import re
 import shutil
 import sys
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from benchmarks._running import SHIPPED, quantile, running, switching, test_data, wait_until, workshop
 from benchmarks.pairs import Row, row
+from flowrt.commands.run import settle
 from flowrt.runtime import Runtime
 from flowrt.watch import READY_AFTER_S, Reloader, Watcher
 
@@ -74,6 +76,7 @@ def _measure() -> Measured:
             try:
                 wait_until(lambda: runtime.cells["marked"].n_out > 2 * FPS, 180, "the first pictures")
                 time.sleep(READY_AFTER_S + 2)  # what edits may need is imported by then
+                settle()
                 settings: list[float] = []
                 wiring: list[float] = []
                 stages: dict[str, list[float]] = {}
@@ -91,6 +94,7 @@ def _measure() -> Measured:
                 times_s = list(runtime.cells["marked"].node.__dict__["times_s"])
             finally:
                 watcher.stop()
+                gc.unfreeze()
     return Measured(settings, wiring, stages, _longest_ms(times_s, spans[True]), _longest_ms(times_s, spans[False]))
 
 

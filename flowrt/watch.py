@@ -288,10 +288,14 @@ class Watcher(FileSystemEventHandler):
         into = event.dest_path in self._ways
         if not into and event.src_path not in self._ways:
             return
+        self._look_after(WRITTEN_S if into or isinstance(event, FileClosedEvent) else QUIET_S)
+
+    def _look_after(self, wait_s: float) -> None:
+        """Look for changes when nothing more has happened for so long."""
         with self._wake:
             now = time.perf_counter()
             self._since = self._since or now
-            self._over = now + (WRITTEN_S if into or isinstance(event, FileClosedEvent) else QUIET_S)
+            self._over = now + wait_s
             self._wake.notify_all()
 
     def _run(self) -> None:
@@ -307,8 +311,8 @@ class Watcher(FileSystemEventHandler):
                     continue
                 since, self._since = self._since, 0.0
             self._let_it_be_written()
-            while self._reloader.follow("file changed", since) is not None and not self._stopping:
-                self._observe()  # what happened in new folders before that, another look will show
+            if self._reloader.follow("file changed", since) is not None:
+                self._observe()
 
     def _get_ready(self) -> None:
         """Import the node types that are installed, and what they import later, one after the other."""
@@ -341,9 +345,11 @@ class Watcher(FileSystemEventHandler):
         local = self._reloader.path.parent / "nodes"
         if local.is_dir():
             wanted.add(local)
-        for folder in wanted - self._folders.keys():
-            if folder.is_dir():
-                self._folders[folder] = self._observer.schedule(self, str(folder), event_filter=EVENTS)
+        fresh = {folder for folder in wanted - self._folders.keys() if folder.is_dir()}
+        for folder in fresh:
+            self._folders[folder] = self._observer.schedule(self, str(folder), event_filter=EVENTS)
+        if fresh:
+            self._look_after(QUIET_S)  # something may have happened there since the files were read
         for folder in self._folders.keys() - wanted:
             self._observer.unschedule(self._folders.pop(folder))
 

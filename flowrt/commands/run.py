@@ -35,6 +35,9 @@ log = logging.getLogger("flowrt")
 SWITCH_INTERVAL_S = 0.0005
 """How long a busy Python thread may keep the others waiting; the default of 5 ms shows in the latency of every hop."""
 
+LEFT_BEHIND_S = 5.0
+"""How long a source that did not stop in time may still take before the process ends with it."""
+
 SETTLED_AFTER_S = 5.0
 """When a flow has run for so long, what will stay for good has been made: modules, the graph, what nodes remember of the scene."""
 
@@ -129,6 +132,10 @@ class _Run:
             if server:
                 server.stop()
             journal.close()
+            for (
+                driver
+            ) in runtime.drivers.values():  # those left behind: as Python ends it stops their threads wherever they are
+                driver.join(LEFT_BEHIND_S)  # and within compiled code that takes the process down
         code = 3 if runtime.failed_sources else 0
         facts = report(runtime, wall_s=time.monotonic() - started, exit_code=code)
         _say_goodbye(facts)
@@ -157,7 +164,7 @@ class _Run:
         log.info("%s runs: %d nodes; %s", self.flow.name, len(self.flow.nodes), about)
         _notify("READY=1")
         end = time.monotonic() + args.duration if args.duration else None
-        gc.freeze()  # else a full collection looks at all of it, which takes 20 to 50 ms, between two pictures or amid a reload
+        settle()
         settled = time.monotonic() + SETTLED_AFTER_S
         hangups = 0
         try:
@@ -171,8 +178,7 @@ class _Run:
                 _notify("WATCHDOG=1")
                 if settled and time.monotonic() > settled:
                     settled = 0.0
-                    gc.freeze()
-                    _give_back()
+                    settle()
                 if self.hangups != hangups:
                     hangups = self.hangups
                     reload("SIGHUP")
@@ -229,8 +235,13 @@ def _say_goodbye(facts: dict[str, object]) -> None:
         log.info("  %s: %d accepted, %d delivered, %d pending, %d dead letters", name, *row.values())
 
 
-def _give_back() -> None:
-    """Give the memory that only the start needed back to the system, where the C library can (glibc)."""
+def settle() -> None:
+    """Spare the garbage collector what will stay, and give back the memory that is free now.
+
+    A full collection that looks at everything takes 20 to 50 ms, between two pictures or amid a reload. Memory can be given back
+    where the C library is glibc.
+    """
+    gc.freeze()
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
