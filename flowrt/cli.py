@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -14,11 +16,16 @@ from flowrt.entry_points import entry_points
 from flowrt.problem import FlowError, did_you_mean
 
 DEBUG = "FLOWRT_DEBUG"
+WITHOUT_COLLECTOR = ("check", "run")
+"""Commands that begin without the garbage collector, which finds nothing while modules are imported and a flow is read. A check is over before it would matter; a run switches it on when the flow has started."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. No traceback reaches the user unless FLOWRT_DEBUG is set."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in WITHOUT_COLLECTOR:
+        gc.disable()
+        atexit.register(gc.freeze)  # as Python ends it would look through everything, several times
     try:
         return _main(words)
     except BrokenPipeError:  # the reader of our output has gone (`flowrt nodes | head`)
@@ -43,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             said = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
             return _fail(said, FAILED)
         return _fail(f"internal error: {type(error).__name__}: {said} ({DEBUG}=1 shows where)", FAILED)
+    finally:
+        gc.enable()
 
 
 def _main(words: list[str]) -> int:
