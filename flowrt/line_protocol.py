@@ -4,7 +4,7 @@ The output is byte for byte what the client's `Point` writes for the same values
 
 What makes it quick: the head (measurement and tags) of a series is built once and kept, and all numbers of a line are written by
 one call of msgspec's JSON encoder. Both write the shortest decimal that reads back as the same number, and they agree on its form
-from 1e-4 up to 1e16. Whatever lies outside (exponents, NaN, missing values) takes the slow way, one field at a time.
+from 1e-4 up to 1e16. Whatever lies outside (exponents, NaN) takes the slow way, one field at a time.
 
 Source of the syntax: InfluxDB's line protocol reference.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +24,7 @@ _IN_MEASUREMENT = str.maketrans({",": r"\,", " ": r"\ ", "\n": r"\n", "\t": r"\t
 _IN_KEY = _IN_MEASUREMENT | str.maketrans({"=": r"\="})
 _IN_STRING = str.maketrans({'"': r"\"", "\\": r"\\"})
 _REMEMBERED = 10_000  # series heads and string values kept per measurement; more than that is a bug of the tags' choice
+_REMEMBERED_PARTS = 64  # sets of fields without a value, likewise
 _encode_numbers = msgspec.json.Encoder().encode
 
 
@@ -45,9 +47,10 @@ class LineEncoder:
         self._field_keys = tuple(name.translate(_IN_KEY) for name in self.fields)
         self._numeric = tuple(i for i, kind in enumerate(self._kinds) if kind in ("float", "int"))
         self._others = tuple(i for i, kind in enumerate(self._kinds) if kind not in ("float", "int"))
-        self._template = self._make_template()
+        self._template = self._make_template([True] * len(self.fields))
         self._heads: dict[tuple[str | None, ...], bytes] = {}
         self._texts: dict[str, bytes] = {}
+        self._partial: dict[tuple[bool, ...], bytes] = {}  # templates, by which of the fields have a value
 
     def line(self, tags: tuple[str | None, ...], values: Sequence[Any], time_us: int) -> bytes:
         """One line without its line end; empty where no field has a value.
@@ -60,20 +63,36 @@ class LineEncoder:
             head = self._remember_head(tags)
         numeric = [values[i] for i in self._numeric] if self._others else values
         numbers = _encode_numbers([*numeric, time_us])
-        if b"n" in numbers or b"e" in numbers or b"0.0000" in numbers:  # null, exponent, or nearly an exponent
+        if b"e" in numbers or b"0.0000" in numbers:  # an exponent, or nearly one
             return self._slow_line(head, values, time_us)
         pieces = numbers[1:-1].replace(b".0,", b",").split(b",")
+        nothing = numbers.count(b"null")  # None, or not finite
         for i in self._others:
             value = values[i]
-            if value is None:
-                return self._slow_line(head, values, time_us)
+            nothing += value is None
             pieces.insert(i, self._text(value) if value.__class__ is str else b"true" if value else b"false")
-        return head + self._template % tuple(pieces)
+        if not nothing:
+            return head + self._template % tuple(pieces)
+        there = tuple([value is not None for value in values])
+        if there.count(False) != nothing:
+            return self._slow_line(head, values, time_us)
+        template = self._partial.get(there)
+        if template is None:
+            template = self._remember_template(there)
+        return head + template % tuple(compress(pieces, (*there, True))) if template else b""
 
-    def _make_template(self) -> bytes:
+    def _remember_template(self, there: tuple[bool, ...]) -> bytes:
+        if len(self._partial) >= _REMEMBERED_PARTS:
+            self._partial.clear()
+        self._partial[there] = template = self._make_template(there)
+        return template
+
+    def _make_template(self, there: Sequence[bool]) -> bytes:
+        """What stands behind the head where these of the fields have a value; empty where none has."""
         form = {"float": b"%b", "int": b"%bi", "string": b'"%b"', "bool": b"%b"}
         keys = [key.encode().replace(b"%", b"%%") + b"=" for key in self._field_keys]
-        return b",".join(key + form[kind] for key, kind in zip(keys, self._kinds, strict=True)) + b" %b"
+        fields = [key + form[kind] for key, kind in zip(keys, self._kinds, strict=True)]
+        return b",".join(compress(fields, there)) + b" %b" if any(there) else b""
 
     def _remember_head(self, tags: tuple[str | None, ...]) -> bytes:
         pairs = [self._measurement]

@@ -104,8 +104,11 @@ class Contract:
         self, message: Message, site: str, extra: Mapping[str, Any] = _NOTHING
     ) -> list[tuple[MeasurementSpec, bytes]]:
         """Each line with its measurement, whose `bucket` says where it goes. Raises NotInContract."""
+        makers = self._makers(type(message))
+        if not extra and len(makers) == 1 and (line := makers[0].line_of(message, site)) is not None:
+            return [(makers[0].spec, line)] if line else []
         facts = facts_of(message, site, extra)
-        return [(maker.spec, line) for maker in self._makers(type(message)) for line in maker.lines(facts)]
+        return [(maker.spec, line) for maker in makers for line in maker.lines(facts)]
 
     def validate_payload(self, what: Message | type[Message] | str, payload: Any) -> list[Breach]:
         """How a payload breaks the schema of a topic (its name, or a message of it). Raises NotInContract."""

@@ -10,7 +10,8 @@ import os
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +55,9 @@ LETTER_COLUMNS: Final = "number, outbox, urgency, queued_s, time_s, id, address,
 
 READ_COLUMNS: Final = LETTER_COLUMNS.replace(" id, address", " CAST(id AS BLOB), CAST(address AS BLOB)")
 """For reading letters: bytes are checked by CRC before they are taken for text."""
+
+_AT_ONCE: Final = (64, 8, 1)
+"""Rows of one statement: few sizes, so that statements stay prepared; no more than 999 values, which old versions of SQLite take."""
 
 LetterRow = tuple[int, int, int, float, float, str, str, bytes, bytes, int]
 ReadRow = tuple[int, int, int, float, float, bytes, bytes, bytes, bytes, int]
@@ -156,6 +160,22 @@ def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
     if first is not None and last is not None:
         runs.append((first, last))
     return runs
+
+
+def insert_rows(link: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], then: str = "") -> None:
+    """Insert rows, as many as possible with one statement. into: table and columns. then: what follows the values.
+
+    Around each statement sqlite3 lets go of the interpreter, which a thread that computes gives back only at the end of its turn.
+    Row by row, a busy flow's journal would spend more time waiting for turns than writing.
+    """
+    row = f"({','.join('?' * (into.count(',') + 1))})"
+    begin = 0
+    for size in _AT_ONCE:
+        end = begin + (len(rows) - begin) // size * size
+        if end > begin:
+            sql = f"INSERT INTO {into} VALUES {','.join([row] * size)} {then}"
+            link.executemany(sql, (list(chain.from_iterable(rows[i : i + size])) for i in range(begin, end, size)))
+        begin = end
 
 
 def data_folder() -> Path:

@@ -32,6 +32,7 @@ from flowrt.journal.rows import (
     Limits,
     ReadRow,
     connect,
+    insert_rows,
     row_of,
     runs_of,
     size_of,
@@ -164,7 +165,7 @@ class Store:
             numbered = msgspec.structs.replace(letter, number=number)
             count.letters.append(numbered)
             rows.append(row_of(numbered, self.key(outbox), now_s))
-        self.writer.executemany(f"INSERT INTO letters({LETTER_COLUMNS}) VALUES(?,?,?,?,?,?,?,?,?,?)", rows)
+        insert_rows(self.writer, f"letters({LETTER_COLUMNS})", rows)
 
     def last_number(self) -> int:
         row = self.writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'letters'").fetchone()
@@ -172,14 +173,15 @@ class Store:
 
     def _upsert(self, events: list[EventRow], now_s: float) -> None:
         (change,) = self.writer.execute("SELECT coalesce(max(change), 0) FROM events").fetchone()
-        self.writer.executemany(
-            "INSERT INTO events(id, time_s, type, node, payload, change, stored_s) VALUES(?,?,?,?,?,?,?) "
-            "ON CONFLICT(id) DO UPDATE SET payload = excluded.payload, change = excluded.change, "
-            "time_s = min(time_s, excluded.time_s) WHERE payload <> excluded.payload",
+        insert_rows(
+            self.writer,
+            "events(id, time_s, type, node, payload, change, stored_s)",
             [
                 (event.id, event.time_s, event.type, event.node, event.payload, change + i, now_s)
                 for i, event in enumerate(events, 1)
             ],
+            "ON CONFLICT(id) DO UPDATE SET payload = excluded.payload, change = excluded.change, "
+            "time_s = min(time_s, excluded.time_s) WHERE payload <> excluded.payload",
         )
 
     def key(self, outbox: str) -> int:
