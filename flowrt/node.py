@@ -42,11 +42,15 @@ M = TypeVar("M", bound=Message)
 
 
 class Retry(Exception):
-    """The outside can't take it now. The record stays in the journal and is sent again after `after_s`."""
+    """The outside can't take it now. The record stays in the journal and is sent again after `after_s`.
 
-    def __init__(self, reason: str, after_s: float | None = None) -> None:
+    refused: the outside is there and refuses whatever this node sends (its password, its bucket) until somebody puts that right.
+    """
+
+    def __init__(self, reason: str, after_s: float | None = None, *, refused: bool = False) -> None:
         super().__init__(reason)
         self.after_s = after_s
+        self.refused = refused
 
 
 class Reject(Exception):

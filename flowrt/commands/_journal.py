@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flowrt.commands import Failure, UsageError
 from flowrt.document import Scalar, read_document
-from flowrt.journal import JournalView, data_folder, journal_path
+from flowrt.journal import REFUSED, JournalView, OutboxView, data_folder, journal_path
 from flowrt.problem import FlowError, Problem, did_you_mean
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -86,6 +86,16 @@ def since_s(text: str) -> float:
     except ValueError:
         raise UsageError(f"--since {text}: expected 90s, 10m, 2h, 1d, or a time like 2026-05-04T10:00:00Z") from None
     return (moment if moment.tzinfo else moment.astimezone()).timestamp()
+
+
+def refusal(outbox: OutboxView) -> str:
+    """That a sink is refused as a whole, why, since when, and what becomes of its letters, in a sentence or two."""
+    is_was = "is" if outbox.state == REFUSED else "was, when the flow ran last,"
+    letters = "1 letter is" if outbox.pending == 1 else f"{outbox.pending} letters are"
+    return (
+        f"{outbox.name} {is_was} refused as a whole since {when(outbox.since_s)}: {outbox.last_error}. "
+        f"{letters} held, and {'goes' if outbox.pending == 1 else 'go'} as soon as that is put right"
+    )
 
 
 def when(time_s: float) -> str:

@@ -19,7 +19,7 @@ from rich.text import Text
 from flowrt.runtime import Runtime
 
 _STYLE = {"error": "bold red", "warning": "yellow", "info": "", "debug": "dim"}
-_SINK_STYLE = {"up": "green", "waiting": "yellow", "disabled": "dim"}
+_SINK_STYLE = {"up": "green", "waiting": "yellow", "refused": "bold red", "disabled": "dim"}
 _SERVICE_STYLE = {"up": "green", "down": "bold red"}
 
 

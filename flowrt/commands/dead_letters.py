@@ -2,6 +2,9 @@
 
 A dead letter is one that the outside refused for good, or that broke the contract; the reason stands beside it. `retry` queues it
 again behind everything that waits, also while the flow runs. `drop` removes it for ever.
+
+Where a sink is refused as a whole (its password, its bucket), nothing is wrong with its letters. They are held and not dead, go by
+themselves once that is put right, and can be neither retried nor dropped; `list` names the sink, the reason, and how many there are.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ from typing import Any
 import msgspec
 
 from flowrt.commands import DONE, UsageError
-from flowrt.commands._journal import open_journal, table, when
-from flowrt.journal import DeadLetter
+from flowrt.commands._journal import open_journal, refusal, table, when
+from flowrt.journal import DeadLetter, JournalView, OutboxView
 from flowrt.show import printable
 
 _HEAD = ["number", "sink", "time", "died", "to", "bytes", "reason"]
@@ -37,29 +40,59 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"dead-letters {args.action}: which ones? Give numbers, --sink NODE or --all")
     with open_journal(args.flow, write=changes) as view:
         found = view.dead_letters(args.numbers, args.sink)
+        refused = [box for box in view.outboxes() if box.refused and args.sink in ("", box.name)]
         unknown = sorted(set(args.numbers) - {letter.number for letter in found})
         if unknown:
-            raise UsageError(
-                f"there is no dead letter {', '.join(map(str, unknown))}; `flowrt dead-letters list` shows all"
-            )
-        if args.action == "retry":
-            print(f"{view.retry(args.numbers, args.sink)} queued again")
-        elif args.action == "drop":
-            print(f"{view.drop(args.numbers, args.sink)} dropped")
+            raise UsageError(_no_such(view, unknown))
+        if args.action == "show":
+            _show(found, args.format)
+        elif args.action == "list":
+            _list(found, refused, args.format)
         else:
-            _print(found, args.action, args.format)
+            done = view.retry if args.action == "retry" else view.drop
+            print(f"{done(args.numbers, args.sink)} {'queued again' if args.action == 'retry' else 'dropped'}")
+            if not args.numbers:
+                _tell(refused)
     return DONE
 
 
-def _print(found: list[DeadLetter], action: str, form: str) -> None:
+def _no_such(view: JournalView, numbers: list[int]) -> str:
+    waiting = view.waiting(numbers)
+    if waiting:
+        number, sink = next(iter(waiting.items()))
+        return f"letter {number} is not dead: it waits for '{sink}', see `flowrt outbox`"
+    return f"there is no dead letter {', '.join(map(str, numbers))}; `flowrt dead-letters list` shows all"
+
+
+def _list(found: list[DeadLetter], refused: list[OutboxView], form: str) -> None:
     if form == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode([_plain(letter) for letter in found])).decode() + "\n")
-    elif not found:
-        print("there are no dead letters")
-    elif action == "list":
+        held = [
+            {"sink": box.name, "reason": box.last_error, "since": when(box.since_s), "held": box.pending}
+            for box in refused
+        ]
+        _print_json({"dead_letters": [_plain(letter) for letter in found], "refused": held})
+        return
+    if found:
         table(_HEAD, [_row(letter) for letter in found], right=frozenset({0, 5}))
     else:
-        print("\n\n".join(_full(letter) for letter in found))
+        print("there are no dead letters")
+    _tell(refused)
+
+
+def _tell(refused: list[OutboxView]) -> None:
+    for outbox in refused:
+        print(printable(refusal(outbox)))
+
+
+def _show(found: list[DeadLetter], form: str) -> None:
+    if form == "json":
+        _print_json([_plain(letter) for letter in found])
+    else:
+        print("\n\n".join(_full(letter) for letter in found) or "there are no dead letters")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
 
 def _row(letter: DeadLetter) -> list[str]:

@@ -1,7 +1,8 @@
 """Show what waits for delivery.
 
 Per sink, over the whole life of the flow's journal: accepted = delivered + dead letters + dropped + pending. The journal is only read,
-also while the flow runs. `drain` is the estimated time until nothing is pending at the present rate.
+also while the flow runs. `drain` is the estimated time until nothing is pending at the present rate. Below stands why and since when
+a sink is refused as a whole (its password, its bucket).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import sys
 import msgspec
 
 from flowrt.commands import DONE
-from flowrt.commands._journal import open_journal, table
+from flowrt.commands._journal import open_journal, refusal, table
 from flowrt.journal import OutboxView
+from flowrt.show import printable
 
 _HEAD = [
     "sink",
@@ -44,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     elif found:
         table(_HEAD, [_row(outbox) for outbox in found], right=frozenset(range(2, 10)))
+        for outbox in found:
+            if outbox.refused:
+                print(printable(refusal(outbox)))
     else:
         print("this flow has no sink yet")
     return DONE

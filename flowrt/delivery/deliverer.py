@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from flowrt.delivery.places import Places
-from flowrt.journal import Journal
+from flowrt.journal import REFUSED, Journal
 from flowrt.node import Letter, Outbox, Reject, Retry
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -192,7 +192,7 @@ class Deliverer:
                 raise Retry(f"no answer for {SILENCE_S:.0f} s")
         except Retry as retry:
             self.retries += 1
-            self._again(str(retry), retry.after_s)
+            self._again(str(retry), retry.after_s, REFUSED if retry.refused else "waiting")
         except Reject as reject:
             self._isolate(letters, str(reject))
         except Exception as error:
@@ -233,7 +233,7 @@ class Deliverer:
             self._single_until = max(self._single_until, open_letters[-1].number)
         self._again(text, None)
 
-    def _again(self, reason: str, after_s: float | None) -> None:
+    def _again(self, reason: str, after_s: float | None, state: str = "waiting") -> None:
         """Back off, then begin again with the first letter that has no receipt."""
         if reason != self.last_error or self.state == "up":
             self._log.warning("'%s' waits: %s", self.name, reason)
@@ -244,7 +244,7 @@ class Deliverer:
         with self._wake:
             self._probing = True
             self._receipts_before = self._receipts
-        self._be("waiting")
+        self._be(state)
         self._pause(self._backoff.wait_s(after_s))
 
     def _rewind(self) -> None:

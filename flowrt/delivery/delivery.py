@@ -19,7 +19,8 @@ class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One outbox since the start of the run: resumed + accepted = delivered + dead_letters + dropped + pending.
 
     resumed: letters that an earlier run had left. pending: on disk, without a receipt. oldest_s: for how long the first in line has
-    waited. state: up (delivering or idle), waiting (backing off), disabled (the node has no outside). latency_ms:
+    waited. state: up (delivering or idle), waiting (backing off), refused (the same, until somebody puts right what last_error says),
+    disabled (the node has no outside). latency_ms:
     p50 and p99 from capture to commit of the asked interval, of the last 10,000 letters that told their capture time at
     most. errors: exceptions of the node that were neither Retry nor Reject.
     """

@@ -14,9 +14,10 @@ from flowrt.journal.journal import Journal, JournalClosed
 from flowrt.journal.lock import JournalBusy
 from flowrt.journal.rows import EventRow, Limits, data_folder, journal_path
 from flowrt.journal.statistics import JournalStatistics, OutboxTally, percentiles
-from flowrt.journal.view import DeadLetter, EventView, JournalView, OutboxView
+from flowrt.journal.view import REFUSED, DeadLetter, EventView, JournalView, OutboxView
 
 __all__ = [
+    "REFUSED",
     "DeadLetter",
     "EventRow",
     "EventView",

@@ -33,7 +33,7 @@ CREATE TABLE outboxes(
   accepted INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,
   dead_letters INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
   state TEXT NOT NULL DEFAULT '', last_error TEXT NOT NULL DEFAULT '',
-  rate_per_s REAL NOT NULL DEFAULT 0, updated_s REAL NOT NULL DEFAULT 0);
+  rate_per_s REAL NOT NULL DEFAULT 0, updated_s REAL NOT NULL DEFAULT 0, since_s REAL NOT NULL DEFAULT 0);
 CREATE TABLE letters(
   number INTEGER PRIMARY KEY AUTOINCREMENT, outbox INTEGER NOT NULL, urgency INTEGER NOT NULL,
   queued_s REAL NOT NULL, time_s REAL NOT NULL, id TEXT NOT NULL, address TEXT NOT NULL,
@@ -48,7 +48,14 @@ CREATE TABLE events(
   id TEXT PRIMARY KEY, time_s REAL NOT NULL, type TEXT NOT NULL, node TEXT NOT NULL,
   payload BLOB NOT NULL, change INTEGER NOT NULL, stored_s REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX events_by_change ON events(change);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+"""
+
+FROM_VERSION_1: Final = """
+BEGIN IMMEDIATE;
+ALTER TABLE outboxes ADD COLUMN since_s REAL NOT NULL DEFAULT 0;
+PRAGMA user_version = 2;
+COMMIT;
 """
 
 LETTER_COLUMNS: Final = "number, outbox, urgency, queued_s, time_s, id, address, headers, body, crc"

@@ -127,7 +127,7 @@ def _with_usable_first_page(path: Path) -> Path:
     link = connect(path, read_only=True)
     try:
         link.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if link.execute("PRAGMA user_version").fetchone()[0] == 1:
+        if link.execute("PRAGMA user_version").fetchone()[0] in (1, 2):
             return path
     except sqlite3.DatabaseError:
         pass
@@ -157,13 +157,14 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, ke
     bounds = _bounds(source, table, key)
     if bounds is None:
         return lost
-    width = len(target.execute(f"PRAGMA table_info({table})").fetchall())
-    insert = f"INSERT OR IGNORE INTO {table} VALUES({','.join('?' * width)})"
+    columns = [column[1] for column in target.execute(f"PRAGMA table_info({table})")]
     target.execute("BEGIN")
     for rows in _readable(source, table, key, *bounds, lost):
         for row in rows:
+            of_row = columns[: len(row)]  # a file of version 1 has one less
+            insert = f"INSERT OR IGNORE INTO {table}({','.join(of_row)}) VALUES({','.join('?' * len(row))})"
             # a damaged record may decode to columns of other types, which the tables' NOT NULL refuses
-            if _try(lambda row=row: target.execute(insert, row)) is None:  # type: ignore[misc]
+            if _try(lambda row=row, insert=insert: target.execute(insert, row)) is None:  # type: ignore[misc]
                 lost.append(row[0])
     target.execute("COMMIT")
     return lost

@@ -20,6 +20,7 @@ import msgspec
 
 from flowrt.journal.room import need_room
 from flowrt.journal.rows import (
+    FROM_VERSION_1,
     LETTER_COLUMNS,
     RANK,
     READ_COLUMNS,
@@ -92,6 +93,8 @@ class Store:
         (version,) = self.writer.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self.writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        elif version == 1:
+            self.writer.executescript(FROM_VERSION_1)
         self._data_version = self._read_data_version()
 
     def close(self) -> None:
@@ -194,10 +197,12 @@ class Store:
         return int(key)
 
     def note(self, notes: Mapping[str, tuple[str, str, float]], now_s: float) -> None:
-        """Write down what deliverers are at: state, last error, rate, by outbox."""
-        rows = [(*note, now_s, outbox) for outbox, note in notes.items()]
+        """Write down what deliverers are at: state, last error, rate, by outbox; and since when a state is another."""
+        rows = [(*note, now_s, note[0], now_s, outbox) for outbox, note in notes.items()]
         self.writer.executemany(
-            "UPDATE outboxes SET state = ?, last_error = ?, rate_per_s = ?, updated_s = ? WHERE name = ?", rows
+            "UPDATE outboxes SET state = ?, last_error = ?, rate_per_s = ?, updated_s = ?, "
+            "since_s = CASE WHEN state = ? THEN since_s ELSE ? END WHERE name = ?",
+            rows,
         )
 
     def shift_ages(self, step_s: float) -> None:

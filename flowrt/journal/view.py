@@ -17,11 +17,16 @@ from flowrt.journal.lock import is_locked
 from flowrt.journal.rows import LETTER_COLUMNS, SIZE_SQL, URGENCIES, connect
 from flowrt.node import Urgency
 
+REFUSED = "refused"
+"""The state of an outbox whose letters are held, since the outside refuses all of them until somebody puts that right."""
+
 
 class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
     """One outbox, over the whole life of the file: accepted = delivered + dead_letters + dropped + pending.
 
     drain_s: estimated seconds until nothing is pending at the present rate; None where nothing moves.
+    refused: whether the outside refuses this sink as a whole, as last_error says, so that what is pending is held until somebody puts
+    that right; of a flow that does not run, whether it was so at its end. since_s: since when the state is what it is (was, at the end).
     """
 
     name: str
@@ -36,6 +41,8 @@ class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: float
     drain_s: float | None
     last_error: str
+    refused: bool
+    since_s: float
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,9 +101,10 @@ class JournalView:
             )
         }
         found = []
-        for key, name, accepted, delivered, dead, dropped, state, error, rate, updated_s in self._link.execute(
-            "SELECT key, name, accepted, delivered, dead_letters, dropped, state, last_error, rate_per_s, updated_s "
-            "FROM outboxes ORDER BY name"
+        (version,) = self._link.execute("PRAGMA user_version").fetchone()
+        for key, name, accepted, delivered, dead, dropped, state, error, rate, updated_s, since_s in self._link.execute(
+            "SELECT key, name, accepted, delivered, dead_letters, dropped, state, last_error, rate_per_s, updated_s, "
+            f"{'since_s' if version > 1 else 'updated_s'} FROM outboxes ORDER BY name"
         ):
             count, size, oldest_s = waiting.get(key, (0, 0, now_s))
             fresh = running and now_s - updated_s < 30
@@ -114,6 +122,8 @@ class JournalView:
                     rate_per_s=rate if fresh else 0.0,
                     drain_s=count / rate if fresh and rate > 0 else None,
                     last_error=error,
+                    refused=state == REFUSED,
+                    since_s=since_s,
                 )
             )
         return found
@@ -142,6 +152,15 @@ class JournalView:
             )
             for row in rows
         ]
+
+    def waiting(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Which of these numbers are letters that wait for delivery: number to outbox."""
+        rows = self._link.execute(
+            "SELECT l.number, o.name FROM letters l JOIN outboxes o ON o.key = l.outbox "
+            f"WHERE l.number IN ({','.join('?' * len(numbers))})",
+            tuple(numbers),
+        )
+        return dict(rows.fetchall())
 
     def retry(self, numbers: Sequence[int] = (), outbox: str = "") -> int:
         """Queue dead letters again, behind everything that waits; how many."""

@@ -113,9 +113,11 @@ class InfluxWriter:
         if status in _BAD_LINES:
             raise Refused(f"{status}: {said}") from None
         if status in (401, 403):
-            raise Retry(f"{where} refuses the token ({status}): {said}; check token, organisation and bucket") from None
+            text = f"{where} refuses the token ({status}): {said}; check token, organisation and bucket"
+            raise Retry(text, refused=True) from None
         if status == 404:
-            raise Retry(f"{where} has no such bucket or organisation (404): {said}") from None
+            text = f"{where} has no such bucket or organisation (404): {said}; check bucket and organisation"
+            raise Retry(text, refused=True) from None
         after_s = _retry_after_s(error.headers) if status in (429, 503) else None
         raise Retry(f"{where} answers {status}: {said}", after_s) from None
 

@@ -2,7 +2,8 @@
 
 paho runs the network on a thread of its own and reconnects; the waits between are doubling and random (`Backoff`). The session is new
 for each `MqttLink` and resumed after that with MQTT 5, so a message under way survives a broken connection inside paho.
-Why a connection does not come about is in `trouble`, in words without secrets.
+Why a connection does not come about is in `trouble`, in words without secrets; `refused` says whether somebody has to do something
+about it, since it will not pass by itself.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ from . import _embedded_broker as embedded
 from ._paho import Client
 
 PORTS = {"mqtt": 1883, "tcp": 1883, "mqtts": 8883, "ssl": 8883}
+_ADVICE = {
+    0x84: "set `version` to what it speaks",
+    0x85: "check client_id",
+    0x86: "check username and password",
+    0x87: "check username and password",
+    0x8A: "ask who runs the broker",
+    0x8C: "check username and password",
+    0x9D: "set `url` to where the broker has moved",
+}
+"""What to do where a connection is refused until somebody does something; other reasons may pass. paho gives MQTT 3.1.1's these numbers."""
 SESSION_S = 3600
 CONNECT_S = 5.0
 
@@ -99,6 +110,7 @@ class MqttLink:
         self._on_up, self._on_down, self._on_ack, self._on_message = on_up, on_down, on_ack, on_message
         self.up = threading.Event()
         self.trouble = "not connected yet"
+        self.refused = False
         self.connects = 0
         self.packet_limit: int | None = None
         self.receive_limit = 65535
@@ -231,7 +243,9 @@ class MqttLink:
         properties: Properties | None,
     ) -> None:
         if reason.is_failure:
-            self._say(f"the broker at {self.address} refuses the connection: {reason}{_advice(reason)}")
+            advice = _ADVICE.get(reason.value)
+            text = f"the broker at {self.address} refuses the connection: {reason}"
+            self._say(f"{text}; {advice}" if advice else text, refused=advice is not None)
             return
         self._backoff.reset()
         wait_s = self._backoff.wait_s(None)
@@ -243,13 +257,16 @@ class MqttLink:
         self.connects += 1
         if self.trouble:
             self._log.info("connected to the broker at %s", self.address)
-        self.trouble = ""
+        self.trouble, self.refused = "", False
         self._on_up(bool(flags.session_present))
         self.up.set()
 
     def _connect_failed(self, _client: paho.Client, _data: Any) -> None:
         error = sys.exception()  # paho calls this while it handles what connecting raised
-        self._say(f"the broker at {self.address} can't be reached: {error or 'no reason given'}")
+        self._say(
+            f"the broker at {self.address} can't be reached: {error or 'no reason given'}",
+            refused=isinstance(error, ssl.SSLCertVerificationError),
+        )
 
     def _disconnected(
         self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode | None, _properties: Any
@@ -268,19 +285,13 @@ class MqttLink:
     def _arrived(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         self._on_message(message.topic, bytes(message.payload), message.retain)
 
-    def _say(self, trouble: str) -> None:
+    def _say(self, trouble: str, *, refused: bool = False) -> None:
         if trouble != self.trouble:
             self._log.warning("%s", trouble)
-        self.trouble = trouble
+        self.trouble, self.refused = trouble, refused
 
 
 def _no_delay(_client: paho.Client, _data: Any, sock: Any) -> None:
     """Without this, Nagle's algorithm holds small packets back for up to 40 ms."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _advice(reason: ReasonCode) -> str:
-    if reason.value in (0x86, 0x87, 4, 5):
-        return "; check username and password"
-    return ""

@@ -62,7 +62,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
             waiting={
                 name: str(sink.get("last_error") or "the service is away")
                 for name, sink in sinks.items()
-                if sink.get("state") == "waiting"
+                if sink.get("state") in ("waiting", "refused")
             },
             latency_ms=_worst_latency(sinks),
             problems=list(status.get("problems") or []),

@@ -205,7 +205,7 @@ class MqttOut(Outbox):
         assert link is not None
         self._receipt = receipt
         if not link.up.wait(_WAIT_S):
-            raise Retry(link.trouble, after_s=0.0)
+            raise Retry(link.trouble, after_s=0.0, refused=link.refused)
         again, self._again = self._again, ""
         if again:
             raise Retry(again, after_s=0.0)

@@ -116,7 +116,8 @@ def test_a_certificate_of_a_stranger_is_refused(tmp_path: Path) -> None:
         service = Mqtt(url=broker.url, ca_file=str(strangers["ca_file"]))
         with world(MqttOut(), tmp_path / "w", {"mqtt": service}) as w:
             w.send(violation(1))
-            eventually(lambda: "certificate verify failed" in w.statistics.last_error)
+            eventually(lambda: w.statistics.state == "refused")
+            assert "certificate verify failed" in w.statistics.last_error
             assert w.statistics.pending == 1
 
 

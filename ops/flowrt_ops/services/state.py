@@ -270,7 +270,7 @@ def _flowrt(at: Addresses, timeout_s: float) -> Row:
     away = {
         name: sink.get("error", "")
         for name, sink in facts.get("services", {}).items()
-        if sink.get("state") == "waiting"
+        if sink.get("state") in ("waiting", "refused")
     }
     if away:
         name, error_text = next(iter(away.items()))
