@@ -310,7 +310,7 @@ Urgency = Literal["telemetry", "state", "event", "violation"]
 """What goes first when a journal is full: telemetry first, violations last."""
 
 
-class Letter(msgspec.Struct, kw_only=True, frozen=True):
+class Letter(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """One thing to be delivered, as it lies in the journal.
 
     address: topic or measurement. body: what is sent. headers: protocol properties (qos, retain, expiry_s, …).

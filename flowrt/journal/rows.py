@@ -70,7 +70,7 @@ LetterRow = tuple[int, int, int, float, float, str, str, bytes, bytes, int]
 ReadRow = tuple[int, int, int, float, float, bytes, bytes, bytes, bytes, int]
 
 
-class EventRow(msgspec.Struct, frozen=True):
+class EventRow(msgspec.Struct, frozen=True, gc=False):
     """One event for `flowrt events`. A later row with the same id replaces the payload (phases of a violation).
 
     time_s: capture time; the earliest is kept. payload: JSON.

@@ -11,7 +11,7 @@ from flowrt.journal.rows import EventRow
 from flowrt.node import Letter, Urgency
 
 
-class Append(msgspec.Struct):
+class Append(msgspec.Struct, gc=False):
     """One call of `Journal.append` that waits for its commit. done: set then, where the caller waits."""
 
     outbox: str
