@@ -112,14 +112,14 @@ def status_of(port: int) -> dict[str, Any]:
         return {}
 
 
-def wait_until(condition: object, timeout_s: float, what: str) -> None:
-    """Wait for a callable to be true; raises TimeoutError."""
+def wait_until(condition: object, timeout_s: float, what: str, every_s: float = 0.001) -> None:
+    """Wait for a callable to be true, asking that often, each time of which costs whoever works; raises TimeoutError."""
     assert callable(condition)
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not happen within {timeout_s:g} s")
-        time.sleep(0.001)
+        time.sleep(every_s)
 
 
 def quantile(values: list[float], q: float) -> float:

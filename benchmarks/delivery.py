@@ -25,7 +25,7 @@ from flowrt.line_protocol import LineEncoder
 from flowrt.runtime import Runtime
 
 MESSAGES = 10_000
-POINTS = 20_000
+POINTS = 60_000
 BATCH = 5_000
 
 
@@ -114,9 +114,9 @@ def _ours(flow: _Flow) -> _Rates:
     """From the first message made to the last one on disk, and to the last one acknowledged."""
     with workshop() as folder, switching(), running(flow.write(folder)) as runtime:
         tally, many = _tally(runtime), flow.messages
-        wait_until(lambda: tally.accepted >= many, 120, "acceptance")
+        wait_until(lambda: tally.accepted >= many, 120, "acceptance", every_s=0.005)
         accepted_s = time.perf_counter()
-        wait_until(lambda: tally.delivered >= many, 120, "delivery")
+        wait_until(lambda: tally.delivered >= many, 120, "delivery", every_s=0.005)
         delivered_s = time.perf_counter()
         began_s = float(runtime.cells["source"].node.__dict__["began_s"])
     return _Rates(many / (accepted_s - began_s), many / (delivered_s - began_s))

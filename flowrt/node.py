@@ -365,6 +365,11 @@ class Outbox(Node):
         """How fast a backlog is delivered beside new letters, which then go first; None: strictly in order of acceptance."""
         return None
 
+    @property
+    def tick_s(self) -> float:
+        """In how long `deliver` is called again at the latest, without letters, while some are under way and no new ones come."""
+        return 0.2
+
     encode: ClassVar[Callable[..., Any]]
     """`def encode(self, message: Message) -> Iterable[Letter]`"""
 

@@ -10,7 +10,7 @@ Invariants
 
 What `Outbox.deliver` may rely on: letters come in order; a letter without a receipt comes again, with `attempts` raised, only
 after a Retry or after `SILENCE_S` without any receipt; while letters are under way and no new ones come, `deliver` is called with an
-empty sequence every `TICK_S`, so that a node that learns late of a lost connection can raise Retry.
+empty sequence every `Outbox.tick_s`, so that a node that gathers letters, or learns late of a lost connection, gets to act.
 """
 
 from flowrt.delivery.deliverer import Backoff

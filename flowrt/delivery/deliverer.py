@@ -16,7 +16,6 @@ from flowrt.node import Letter, Outbox, Reject, Retry
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
-TICK_S = 0.2
 PACE_S = 0.01
 SILENCE_S = 60.0
 POISON_AFTER = 10
@@ -163,7 +162,7 @@ class Deliverer:
             if not self._under_way:
                 self._last_receipt = time.monotonic()
             elif self._probing or not self._fresh or self._room() < self._worthwhile:
-                self._wake.wait(TICK_S)
+                self._wake.wait(self.node.tick_s)
             elif self._places.replaying and not self._probing:
                 self._wake.wait(PACE_S)
             room = self._room()
@@ -185,7 +184,6 @@ class Deliverer:
         return msgspec.structs.replace(letter, attempts=letter.attempts + begun) if begun else letter
 
     def _send(self, letters: list[Letter]) -> None:
-        self._tick_due = time.monotonic() + TICK_S
         try:
             self.node.deliver(letters, self)
             if time.monotonic() - self._last_receipt > SILENCE_S:
@@ -200,6 +198,7 @@ class Deliverer:
         else:
             if letters:
                 self._poison = 0
+        self._tick_due = time.monotonic() + self.node.tick_s
         self._look_for_success()
 
     def _look_for_success(self) -> None:

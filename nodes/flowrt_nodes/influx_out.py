@@ -41,6 +41,12 @@ class InfluxOut(Outbox):
     def window(self) -> int:
         return 2 * self.batch_points
 
+    @property
+    def tick_s(self) -> float:
+        if not self._gathered:
+            return super().tick_s
+        return min(max(self._since + self.flush_s - time.monotonic(), 0.001), super().tick_s)
+
     def open(self, context: Context) -> None:
         from flowrt_nodes._influx import InfluxWriter, Urgencies, service_of
 

@@ -169,6 +169,38 @@ def test_batches_by_count_bytes_and_age(tmp_path: Path) -> None:
         assert max(len(lines) for lines in server.writes) == 3
 
 
+def test_who_gathers_is_asked_again_when_the_batch_is_old_enough(tmp_path: Path) -> None:
+    with scripted() as server:
+        patient = InfluxOut(flush_s=0.05)
+        with world(patient, tmp_path / "w", {"influx": Influx(url=server.url)}) as w:
+            assert patient.tick_s == 0.2  # nothing is gathered
+            w.delivery.close(3.0)
+            (letter,) = patient.encode(zone_event(1))
+            receipts = Receipts()
+            patient.deliver([letter], receipts)
+            assert 0.0 < patient.tick_s <= 0.05
+            time.sleep(patient.tick_s)
+            patient.deliver([], receipts)
+            assert receipts.letters == [letter]
+            assert patient.tick_s == 0.2
+
+
+class Receipts:
+    """Keeps what was delivered."""
+
+    def __init__(self) -> None:
+        self.letters: list[Any] = []
+
+    def delivered_all(self, letters: Any) -> None:
+        self.letters += letters
+
+    def delivered(self, letter: Any) -> None:
+        self.letters.append(letter)
+
+    def rejected(self, letter: Any, reason: str) -> None:
+        raise AssertionError(reason)
+
+
 def test_compressed_for_far_servers_only(tmp_path: Path) -> None:
     with scripted() as server:
         for gzip, encoding in ((None, None), (True, "gzip")):
