@@ -64,6 +64,10 @@ def _beside_paho(broker: Any, pairs: int) -> list[Row]:
         row("delivery", "MQTT, QoS 1 / plain paho", proportions, "x", at_least=0.9, ours_per_s=mine, paho_per_s=theirs),
         row("delivery", "accepted (to disk, while delivering) / plain paho", beside, "x", ours_per_s=accepted),
         row("delivery", "replay after an outage / plain paho", again, "x", ours_per_s=replayed),
+        _rate_row("accepted", accepted),
+        _rate_row("delivered to Mosquitto at QoS 1", mine),
+        _rate_row("replayed after an outage", replayed),
+        _rate_row("plain paho, QoS 1, 20 unacknowledged", theirs),
     ]
 
 
@@ -87,7 +91,12 @@ def _beside_client(store: Any, pairs: int) -> list[Row]:
                 at_least=target, ours_per_s=mine, client_per_s=theirs,
             )
         )  # fmt: skip
+        rows += [_rate_row(f"{what} to VictoriaMetrics", mine), _rate_row(f"{what} by the client with Point", theirs)]
     return rows
+
+
+def _rate_row(what: str, per_s: list[float]) -> Row:
+    return row("delivery", what, [rate / 1000 for rate in per_s], "k/s")
 
 
 class _Flow(msgspec.Struct, frozen=True):

@@ -92,7 +92,14 @@ class JournalView:
         return is_locked(self.path.with_name(self.path.name + ".lock"))
 
     def outboxes(self) -> list[OutboxView]:
-        """Every outbox of the file."""
+        """Every outbox of the file, all read at one moment, so that the counts agree."""
+        self._link.execute("BEGIN")
+        try:
+            return self._outboxes()
+        finally:
+            self._link.execute("ROLLBACK")
+
+    def _outboxes(self) -> list[OutboxView]:
         running, now_s = self.running, time.time()
         waiting = {
             key: (count, size, oldest_s)
