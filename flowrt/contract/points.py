@@ -103,7 +103,10 @@ class PointMaker:
         ]
         paths = [time, spec.distinct or time, *tags, *fields]
         known = {path.partition(".")[0] for path in paths} <= set(kind.__struct_fields__) - {"site"}
-        return attrgetter(*paths) if known and spec.each is None and not issubclass(kind, Objects) else None
+        clear = not any(
+            hasattr(dict, part) for path in paths for part in path.split(".")[1:]
+        )  # a key that is a method's name
+        return attrgetter(*paths) if known and clear and spec.each is None and not issubclass(kind, Objects) else None
 
     def _rows(self, facts: Mapping[str, Any]) -> Iterator[Row]:
         each = self.spec.each
