@@ -145,14 +145,15 @@ def test_a_growing_outbox_and_dead_letters_degrade(tmp_path: Path) -> None:
     assert "2 dead letters" in found.reasons[1]
 
 
-def test_a_sink_that_cannot_deliver_degrades_and_the_slowest_sinks_latency_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["waiting", "refused"])
+def test_a_sink_that_cannot_deliver_degrades_and_the_slowest_sinks_latency_counts(tmp_path: Path, state: str) -> None:
     def sink(**more: Any) -> SinkStatistics:
         return SinkStatistics(
             accepted=9, delivered=4, pending=5, dead_letters=0, dropped={}, resumed=0, oldest_s=3.0, rate_per_s=0.0,
             errors=0, retries=2, **more,
         )  # fmt: skip
 
-    away = sink(state="waiting", last_error="connection refused", latency_ms={"p50": 20.0, "p99": 30.0})
+    away = sink(state=state, last_error="connection refused", latency_ms={"p50": 20.0, "p99": 30.0})
     good = sink(state="up", last_error="", latency_ms={"p50": 25.0, "p99": 28.0})
     status = {"nodes": {}, "sinks": {"to_broker": away, "to_history": good}}
     found, performance = reports(tmp_path, status, n=2)
