@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from flowrt.contract import Contract
 from flowrt.delivery import deliverer
 from tests.delivery.outages import AWAY_S, SCENARIOS, Ledger
 
@@ -20,6 +21,7 @@ def outages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(SCENARIOS)) as pool:
         patch.setattr(deliverer, "BACKOFF_MAX_S", 5.0)
         folder = tmp_path_factory.mktemp("outages")
+        Contract.load()  # msgspec does not bear that several threads make it look at a type for the first time
         under_way = {}
         for number, (name, scenario) in enumerate(SCENARIOS.items()):
             (own := folder / str(number)).mkdir()
