@@ -60,7 +60,7 @@ EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.3
 SAME_OBJECT_IOU = 0.5
-PART = 0.8
+PART = 0.6
 """Somebody of whose box this share lies within a vehicle's box may be a part of it."""
 
 
@@ -368,7 +368,7 @@ def iou(a: Doubles, b: Doubles, grow: Doubles | None = None) -> Doubles:
 
 
 def _inside(a: Floats, b: Floats) -> Bools:
-    """(A, B): whether nearly all of a box lies within another."""
+    """(A, B): whether most of a box lies within another."""
     side = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     np.maximum(side, 0.0, out=side)
     area = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])

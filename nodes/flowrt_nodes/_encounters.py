@@ -21,7 +21,7 @@ CELLS = 512
 """The ground is remembered on a torus of this many cells each way (256 m), so that memory is bounded."""
 MOVING_M_S = 0.4
 DRIVING_M_S, WALKING_M_S = 2.0, 0.8
-"""Who is slower has no PET: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
+"""Who is not surely faster has no PET: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
 RIDING_M_S = 3.0
 """The same for two-wheelers: a slower one is as likely somebody on foot who looks like a rider."""
 YOUNG_S = 0.7
@@ -55,7 +55,8 @@ class Bodies:
         self.pedestrian = tracks.of_class(PEDESTRIANS)
         self.vehicle = tracks.of_class(VEHICLES)
         riding = tracks.of_class(TWO_WHEELERS)
-        self.driving: Mask = ~self.pedestrian & (self.pace > np.where(riding, RIDING_M_S, DRIVING_M_S))
+        least = np.where(riding, RIDING_M_S, DRIVING_M_S)
+        self.driving: Mask = ~self.pedestrian & (self.pace - np.nan_to_num(tracks.speed_sigma_kmh) / 3.6 > least)
 
     def discs(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         """(K, 3, 2) middles and (K,) radius of the discs of these rows."""

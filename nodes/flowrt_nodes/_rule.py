@@ -28,6 +28,7 @@ from flowrt import (
     Violation,
     setting,
 )
+from flowrt.messages import Floats
 from flowrt_nodes._events import event_id, location, ms, road_user
 from flowrt_nodes._evidence import save_snapshot
 from flowrt_nodes._history import History, row_by_id, without_picture
@@ -43,6 +44,8 @@ AGAIN_S = 60.0
 """Who was lost for longer is not looked for."""
 STRAY_M, STRAY = 2.0, 0.3
 """How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
+STANDING_M_S = 1.5
+"""Who was slower stands; the rest is a trembling box."""
 FURTHEST_M = 40.0
 """Nor is who drove further than this meanwhile."""
 
@@ -218,15 +221,21 @@ class Rule(Transform):
         present = row_by_id(tracks)
         on_foot = bool(tracks.of_class(PEDESTRIANS)[row])
         for key, episode in [*self._open.items(), *self._over]:
-            if key[0] != tracks.camera_id or key[1] in present or key[2] != offence:
+            if key[0] != tracks.camera_id or key[2] != offence:
                 continue
             seen, then, _ = episode.seen
             if bool(seen.of_class(PEDESTRIANS)[then]) != on_foot:
                 continue
-            way = np.nan_to_num(seen.velocity_m_s[then]) * (time_s - seen.time_s)
-            length = float(np.hypot(way[0], way[1]))
-            off = place - seen.ground_m[then] - way
-            if length <= FURTHEST_M and float(np.hypot(off[0], off[1])) <= STRAY_M + STRAY * length:
+            velocity = np.nan_to_num(seen.velocity_m_s[then])
+            pace = float(np.hypot(velocity[0], velocity[1]))
+            length = pace * (time_s - seen.time_s) if pace > STANDING_M_S else 0.0
+            way = velocity * (length / max(pace, STANDING_M_S))
+            expected, room = seen.ground_m[then] + way, STRAY_M + STRAY * length
+            if length > FURTHEST_M or _apart_m(place, expected) > room:
+                continue
+            still = present.get(key[1])
+            # A track that is still there is the offender, unless he stood, and it was handed to somebody who passed.
+            if still is None or (length <= STRAY_M and _apart_m(tracks.ground_m[still], expected) > 2 * room):
                 return key
         return None
 
@@ -291,6 +300,10 @@ class Rule(Transform):
             confidence=episode.confidence,
             description=episode.description,
         )
+
+
+def _apart_m(a: Floats, b: Floats) -> float:
+    return float(np.hypot(a[0] - b[0], a[1] - b[1]))
 
 
 class SignalRule(Rule):

@@ -119,10 +119,13 @@ def _line(camera: Camera, ends_m: Array) -> list[list[float]]:
 
 
 def _exit_line(layout: Layout, name: str, leaving: str) -> Array:
-    """The line over which vehicles leave by a leg: behind its crosswalk, or before it where the camera sees no further."""
+    """The line over which vehicles leave by a leg: behind its crosswalk, or well before it where the camera sees no further.
+
+    Long vehicles reach the border of the picture before their middle reaches the crosswalk below the camera.
+    """
     if leaving == name:
         return layout.exit_line(leaving)
-    out = layout.crosswalk_m[0] - 0.5
+    out = layout.crosswalk_m[0] - 2.3
     return layout.world(leaving, [(out, 0.5), (out, layout.out_edge_m - 0.5)])
 
 

@@ -29,7 +29,7 @@ class AmberAcceleration(SignalRule, kw_only=True):
 
     Needs: the phase of the stop line's signal group, and a `speed` node upstream. Both speeds are those of the way driven over a
     moment, so it is known half a second late. The gain must also exceed `least_gain_kmh` and
-    the doubt about speeds. Once per vehicle and amber phase.
+    the doubt about speeds, and at least half of it must show in the speed that `speed` gives, which lags but trembles less. Once per vehicle and amber phase.
 
     No violation: a phase that is unknown or stale; speeding up before amber or past the line; vehicles that were slower than
     `from_kmh` at onset (a queue that starts); somebody first seen about onset or later, whose speed then is not known.
@@ -59,7 +59,8 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
     def prepare(self, view: View) -> None:
         self._approaches = Approaches(view, self.lines)
         count = (len(self._approaches),)
-        self.table({"onset_s": (np.float64, count, np.nan), "onset_kmh": (np.float64, count, np.nan)})
+        unknown = (np.float64, count, np.nan)
+        self.table({"onset_s": unknown, "onset_kmh": unknown, "filtered_kmh": unknown})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         table = self._table
@@ -83,7 +84,9 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
                     table["onset_s"][rows[row], line] = phase.since_s
                     onset = self._slope_kmh(tracks, row, line, phase.since_s - BEFORE_S, phase.since_s + AFTER_S)
                     table["onset_kmh"][rows[row], line] = onset
-                finding = self._judge(tracks, row, line, phase, float(table["onset_kmh"][rows[row], line]))
+                    table["filtered_kmh"][rows[row], line] = self._filtered_kmh(tracks, row, phase.since_s)
+                before = (float(table[name][rows[row], line]) for name in ("onset_kmh", "filtered_kmh"))
+                finding = self._judge(tracks, row, line, phase, *before)
                 if finding is not None:
                     yield finding
 
@@ -98,8 +101,15 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         times = times - times.mean()
         return float((times @ way) / (times @ times) * 3.6)
 
-    def _judge(self, tracks: Tracks, row: int, line: int, phase: SignalPhase, onset_kmh: float) -> Finding | None:
-        if not onset_kmh >= self.from_kmh:
+    def _filtered_kmh(self, tracks: Tracks, row: int, time_s: float) -> float:
+        """The speed that `speed` gave at a time."""
+        samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), time_s - AFTER_S)
+        return samples[0].speed_kmh if samples else float("nan")
+
+    def _judge(
+        self, tracks: Tracks, row: int, line: int, phase: SignalPhase, onset_kmh: float, filtered_kmh: float
+    ) -> Finding | None:
+        if not onset_kmh >= self.from_kmh or tracks.speed_kmh[row] < (1 + self.gain / 2) * filtered_kmh:
             return None
         speed = self._slope_kmh(tracks, row, line, tracks.time_s - WINDOW_S, tracks.time_s)
         doubt = SURE * float(tracks.speed_sigma_kmh[row])

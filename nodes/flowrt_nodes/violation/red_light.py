@@ -130,10 +130,13 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         if now is None or now.state not in RED or abs(now.since_s - phase.since_s) > 0.5:
             return None
         speed = float(tracks.speed_kmh[row])
+        key = (tracks.camera_id, int(tracks.track_id[row]))
+        undecided = self._undecided.get(key)
+        if undecided is not None and (undecided.line, undecided.phase.since_s) == (line, phase.since_s):
+            return None  # its box jumped back and forth; that it stands beyond the line is known
         if self.turn_on_red != "never" and crossed_s - stopped_s < 6.0 and self._may_turn(tracks, row):
             heading = heading_vectors(tracks)[row].tolist()
             if not np.isnan(heading[0]):
-                key = (tracks.camera_id, int(tracks.track_id[row]))
                 self._undecided[key] = _Undecided(line, crossed_s, phase, (heading[0], heading[1]), speed)
                 return None
         return self._finding(row, line, crossed_s, phase, speed)
