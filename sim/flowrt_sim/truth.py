@@ -33,6 +33,7 @@ class Definitions:
     wrong_way_m: float = 5.0
     speeding_tolerance_kmh: float = 5.0
     speeding_section_m: float = 20.0
+    speeding_s: float = 0.3
     stopped_below_kmh: float = 5.0
     stopped_s: float = 10.0
     crosswalk_below_kmh: float = 1.5
@@ -85,6 +86,7 @@ class _Memory:
     wrong_from: tuple[float, float] = (0.0, 0.0)
     section: list[tuple[float, float]] = field(default_factory=list)
     section_of: str = ""
+    fast_since: float = -1.0
     still_since: float = -1.0
     cross_since: float = -1.0
     amber: tuple[float, float] | None = None
@@ -290,13 +292,13 @@ class Referee:
             self._say("wrong_way", v, leg, lane, memory.wrong_since, angle * 180 / pi)
 
     def _speeding(self, v: Vehicle, memory: _Memory, leg: str, lane: str, out: float, in_lane: bool) -> None:
-        """The median speed over any section of that length within an inbound or outbound lane."""
+        """The median speed over any section of that length within an inbound or outbound lane, for more than a moment."""
         key = leg + lane[:-2]
+        if not in_lane or memory.section_of != key:
+            memory.section.clear()
+            memory.fast_since = -1.0
         if not in_lane:
-            memory.section.clear()
             return
-        if memory.section and memory.section_of != key:
-            memory.section.clear()
         memory.section_of = key
         memory.section.append((out, v.speed))
         begin = len(memory.section) - 1
@@ -308,6 +310,11 @@ class Referee:
         speeds = sorted(speed for _, speed in memory.section)
         median = speeds[len(speeds) // 2] * 3.6
         if median <= self.world.layout.limit_kmh + self.rules.speeding_tolerance_kmh:
+            memory.fast_since = -1.0
+            return
+        if memory.fast_since < 0:
+            memory.fast_since = self.world.time_s
+        if self.world.time_s - memory.fast_since < self.rules.speeding_s:
             return
         if "fast" + key in memory.said:
             self._extend(v.number, "speeding" + leg)

@@ -85,8 +85,10 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
                     onset = self._slope_kmh(tracks, row, line, phase.since_s - BEFORE_S, phase.since_s + AFTER_S)
                     table["onset_kmh"][rows[row], line] = onset
                     table["filtered_kmh"][rows[row], line] = self._filtered_kmh(tracks, row, phase.since_s)
-                before = (float(table[name][rows[row], line]) for name in ("onset_kmh", "filtered_kmh"))
-                finding = self._judge(tracks, row, line, phase, *before)
+                onset_kmh, filtered_kmh = (
+                    float(table[name][rows[row], line]) for name in ("onset_kmh", "filtered_kmh")
+                )
+                finding = self._judge(tracks, row, line, phase, onset_kmh, filtered_kmh)
                 if finding is not None:
                     yield finding
 
