@@ -294,7 +294,7 @@ class ByteTrack:
         same = self._groups[class_id[rows]][:, None] == self._groups[class_id[before]][None, :]
         earlier = np.arange(len(before))[None, :] < np.arange(len(taken), len(before))[:, None]
         second: Bools = ((overlap > SAME_OBJECT_IOU) & same & earlier).any(axis=1)
-        heavy = taken[self._groups[class_id[taken]] == HEAVY]
+        heavy = before[self._groups[class_id[before]] == HEAVY]
         if len(heavy):
             part = _inside(boxes[rows], boxes[heavy]) & (boxes[rows, 3][:, None] < boxes[heavy, 3] - PIXEL_PX)
             second |= part.any(axis=1) & (self._groups[class_id[rows]] == LIGHT)

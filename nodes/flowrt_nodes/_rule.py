@@ -44,8 +44,8 @@ AGAIN_S = 60.0
 """Who was lost for longer is not looked for."""
 STRAY_M, STRAY = 2.0, 0.3
 """How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
-STANDING_M_S = 1.5
-"""Who was slower stands; the rest is a trembling box."""
+SLOW_M_S = 1.5
+"""People on foot, and vehicles at rest whose boxes tremble."""
 FURTHEST_M = 40.0
 """Nor is who drove further than this meanwhile."""
 
@@ -226,16 +226,19 @@ class Rule(Transform):
             seen, then, _ = episode.seen
             if bool(seen.of_class(PEDESTRIANS)[then]) != on_foot:
                 continue
-            velocity = np.nan_to_num(seen.velocity_m_s[then])
-            pace = float(np.hypot(velocity[0], velocity[1]))
-            length = pace * (time_s - seen.time_s) if pace > STANDING_M_S else 0.0
-            way = velocity * (length / max(pace, STANDING_M_S))
-            expected, room = seen.ground_m[then] + way, STRAY_M + STRAY * length
-            if length > FURTHEST_M or _apart_m(place, expected) > room:
+            since = seen.ground_m[then]
+            way = np.nan_to_num(seen.velocity_m_s[then]) * (time_s - seen.time_s)
+            length = float(np.hypot(way[0], way[1]))
+            if length <= SLOW_M_S * (time_s - seen.time_s):  # may have stopped anywhere on the way
+                share = float((place - since) @ way) / max(length, 1e-6) ** 2
+                expected, room = since + way * min(max(share, 0.0), 1.0), STRAY_M
+            else:
+                expected, room = since + way, STRAY_M + STRAY * length
+            if length > FURTHEST_M or not _apart_m(place, expected) <= room:
                 continue
+            # A track that is still there is the offender, unless it was handed to somebody who passed while he stood.
             still = present.get(key[1])
-            # A track that is still there is the offender, unless he stood, and it was handed to somebody who passed.
-            if still is None or (length <= STRAY_M and _apart_m(tracks.ground_m[still], expected) > 2 * room):
+            if still is None or (room == STRAY_M and _apart_m(tracks.ground_m[still], since) > 2 * STRAY_M):
                 return key
         return None
 

@@ -20,6 +20,10 @@ OVER_ROAD = along((0, -6, 20), (3, -4.2, 20), (9, 5, 20))
 JAYWALKING_CASES = [
     pytest.param(OVER_ROAD, [(0, WALK)], True, id="over the road"),
     pytest.param(OVER_ROAD, [], True, id="over the road, no signal known"),
+    pytest.param(along((0, -6, 20), (2, -4.2, 20), (4.8, 5, 20)), [(0, WALK)], True, id="runs over the road"),
+    pytest.param(along((0, -1.75, 40), (8, -1.75, 4)), [(0, WALK)], False, id="a rider who looks like a person"),
+    pytest.param(along((0, -1.75, 20), (4, -1.75, 20), (12, -1.75, 8)), [], False, id="starts to ride along the lane"),
+    pytest.param(along((0, -6, 20), (1, -5, 20), (2.5, 5, 20)), [(0, WALK)], False, id="faster than anybody runs"),
     pytest.param(OVER_CROSSWALK, [(0, DONT_WALK)], True, id="over the crosswalk against Don't Walk"),
     pytest.param(OVER_CROSSWALK, [(0, WALK)], False, id="over the crosswalk at Walk"),
     pytest.param(
@@ -47,7 +51,18 @@ def test_jaywalking(way: Way, changes: list, found: bool, tmp_path: Path) -> Non
     assert bool(begun(said)) == found
     if found:
         assert len(begun(said)) == 1
-        assert 3.0 < begun(said)[0][1] < 5.0
+        assert 2.0 < begun(said)[0][1] < 5.0
+
+
+def test_who_was_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -> None:
+    """A van passes in front; the tracker finds the walker again under another number."""
+    strolls = along((0, -6, 20), (2, -4.2, 20), (13.5, 5, 20))
+    walker = [Actor(5, "pedestrian", strolls, end_s=6.6), Actor(6, "pedestrian", strolls, begin_s=7.6)]
+    rule = Jaywalking(scene="north", roads=["road"])
+    assert len(begun(judge(rule, tmp_path, play(walker, 12)))) == 1
+    another = Actor(6, "pedestrian", along((6, 4, 34), (12, -4, 34)), begin_s=6)
+    rule = Jaywalking(scene="north", roads=["road"])
+    assert len(begun(judge(rule, tmp_path, play([walker[0], another], 12)))) == 2
 
 
 def test_jaywalking_stale_signal(tmp_path: Path) -> None:

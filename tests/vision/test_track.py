@@ -122,6 +122,48 @@ def test_a_pedestrian_never_takes_over_a_vehicles_track(virtual):
     assert made[-1].label == ["person"]
 
 
+def test_in_a_queue_a_hidden_car_does_not_hand_its_track_to_the_one_behind(virtual):
+    """Two cars wait; when the first is not found, the other's box overlaps where it was, too far off to be it."""
+    first, behind = box(100, 120), box(88, 104)
+    with opened(Track(match_iou=0.2), virtual) as node:
+        for t in every(0.2, 10):
+            made = node.process(seen(t, [first, behind]))
+        assert sorted(made.track_id.tolist()) == [1, 2]
+        owner = made.track_id[made.boxes_px[:, 1].argmin()]
+        for t in every(0.2, 3, 2.0):
+            made = node.process(seen(t, [behind]))
+            assert made.track_id.tolist() == [owner]
+        made = node.process(seen(2.6, [first, behind]))
+    assert made.track_id[made.boxes_px[:, 1].argmin()] == owner
+
+
+def test_someone_on_foot_who_is_taken_for_a_rider_now_and_then_stays_on_foot(virtual):
+    labels = ("car", "bicycle", "person")
+    with opened(Track(), virtual) as node:
+        for i, t in enumerate(every(0.2, 12)):
+            walker = [200 + 3 * i, 100, 212 + 3 * i, 130]
+            seen_now = seen(t, [walker], class_id=1 if i in (5, 6, 9) else 2)
+            made = node.process(msgspec.structs.replace(seen_now, labels=labels))
+    assert made.track_id.tolist() == [1]
+    assert made.label == ["person"]
+
+
+def test_what_the_detector_doubts_on_average_is_no_track(virtual):
+    with opened(Track(new_confidence=0.5), virtual) as node:
+        for t, sure in zip(every(0.2, 6), (0.51, 0.36, 0.4, 0.38, 0.45, 0.36), strict=True):
+            made = node.process(seen(t, [box(100)], confidence=sure))
+    assert made.track_id.tolist() == []
+
+
+def test_a_part_of_a_truck_begins_no_track_and_who_walks_in_front_of_it_does(virtual):
+    truck, cab, walker = [100, 100, 220, 200], [105, 110, 120, 150], [150, 160, 162, 204]
+    with opened(Track(), virtual) as node:
+        for t in every(0.2, 6):
+            made = node.process(seen(t, [truck, cab, walker], class_id=[1, 2, 2]))
+    assert made.label == ["truck", "person"]
+    assert made.boxes_px[1].tolist() == walker
+
+
 def test_the_class_is_what_most_pictures_said(virtual):
     with opened(Track(), virtual) as node:
         for i, t in enumerate(every(0.1, 9)):
