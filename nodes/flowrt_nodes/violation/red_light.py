@@ -10,7 +10,7 @@ import numpy as np
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._approach import Approaches, approach_complaints
 from flowrt_nodes._events import known, ms
-from flowrt_nodes._geometry import jacobian
+from flowrt_nodes._geometry import Mask, jacobian
 from flowrt_nodes._rest import REST_COLUMNS, resting_since
 from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED, SignalPhase
@@ -19,9 +19,11 @@ from flowrt_nodes._view import View, heading_vectors
 TURNED_DEG = 25.0
 STRAIGHT_ON_M = 14.0
 LASTING_S = 0.25
-"""A front only just beyond the line must be so for this long: boxes jump."""
+"""A front beyond the line must be so for this long: boxes jump."""
 CREEPING_KMH, CREEPING_S = 10.0, 0.9
 """Who is slower than this must be beyond for longer: the box of somebody at the line jumps when people walk past in front."""
+FORWARD, SIDEWAYS_M_S = 0.7, 0.8
+"""A movement is over the line when so much of it is along the approach; slower ones tell no direction."""
 STOP_NEAR_M = 7.0
 """A full stop for a turn on red is made within this distance of the stop line."""
 
@@ -103,7 +105,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         beyond = past > self.beyond_m
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
         needed_s = np.where(tracks.speed_kmh < CREEPING_KMH, CREEPING_S, LASTING_S)[:, None]
-        lasting = beyond & ((time_s - beyond_s >= needed_s - 1e-6) | (past > 4 * self.beyond_m))
+        lasting = beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks)
         done = was_before & lasting & ~np.isnan(crossed_s)
         hits = done & vehicles & self._approaches.beside(along)
         table["past_m"][rows], table["seen_s"][rows], table["beyond_s"][rows] = past, time_s, beyond_s
@@ -121,6 +123,15 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
                 yield finding
         if self._undecided:
             yield from self._decide(tracks, past, view)
+
+    def _forward(self, tracks: Tracks) -> Mask:
+        """(N, L): who does not surely move another way than over the line, as people do who walk past in front of it."""
+        if not self._approaches.view.metric:
+            return np.ones((len(tracks), len(self._approaches)), bool)
+        velocity = np.asarray(tracks.velocity_m_s, np.float64)
+        pace = np.hypot(velocity[:, 0], velocity[:, 1])[:, None]
+        sideways = velocity @ self._approaches.normals.T < FORWARD * pace
+        return np.asarray(~(sideways & (pace > SIDEWAYS_M_S)))
 
     def _crossed(self, tracks: Tracks, row: int, line: int, crossed_s: float, stopped_s: float) -> Finding | None:
         group = self._approaches.signals[line]
