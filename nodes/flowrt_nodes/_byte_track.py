@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 
 from flowrt.messages import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
 from flowrt_nodes._assignment import linear_sum_assignment
+from flowrt_nodes._footprint import TWO_WHEELERS
 
 Doubles = NDArray[np.float64]
 
 LIGHT, HEAVY = 1, 2
 """The groups of people and two-wheelers, and of other vehicles; see `_groups`."""
-TWO_WHEELERS = frozenset({"motorcycle", "bicycle"})
 
 # Noise in units of the box's size, the root of its area.
 MEASURED = np.array([0.05, 0.05, 0.08, 0.08])

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import PEDESTRIANS, VEHICLES, Tracks
-from flowrt_nodes._byte_track import TWO_WHEELERS
-from flowrt_nodes._footprint import sizes_m
+from flowrt_nodes._footprint import TWO_WHEELERS, sizes_m
 from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._view import View, cut_off, heading_vectors
 
