@@ -132,10 +132,10 @@ class _Run:
             if server:
                 server.stop()
             journal.close()
-            for (
-                driver
-            ) in runtime.drivers.values():  # those left behind: as Python ends it stops their threads wherever they are
-                driver.join(LEFT_BEHIND_S)  # and within compiled code that takes the process down
+            # Sources left behind: as Python ends it stops their threads wherever they are, and within compiled code that takes
+            # the process down.
+            for driver in runtime.drivers.values():
+                driver.join(LEFT_BEHIND_S)
         code = 3 if runtime.failed_sources else 0
         facts = report(runtime, wall_s=time.monotonic() - started, exit_code=code)
         _say_goodbye(facts)

@@ -23,8 +23,8 @@ BLIND_S = 0.8
 STATE, SPREAD, HEADING, OFFSET_M = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24)
 AT_S, MEASURED_S, STEP_S, DOUBT, PICTURES = 24, 25, 26, 27, 28
 """Where what is remembered of a track stands, in 29 numbers: the filter's state and covariance, the unit vector of its
-heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, when it could be measured, the time since the picture before, the
-variance of its heading in radians squared, and how often it was measured."""
+heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, when it could be measured, the
+time since the picture before, the variance of its heading in radians squared, and how often it was measured."""
 BEGIN = (*[0.0] * 20, *[np.nan] * 7, np.pi, 0.0)
 
 
@@ -35,7 +35,7 @@ class Speed(Transform):
     measurements are the middles of footprints (see `_footprint`) and whose measurement noise is that of the box's edges, as
     the homography enlarges it: far away, where a pixel is metres, it trusts the past more. Boxes cut off by the picture's
     border don't count, half hidden ones count less. Times are capture times, so that lost and irregular pictures do no harm.
-    Speed is NaN until `min_pictures` pictures showed the track.
+    Speed is NaN until `min_pictures` pictures showed the track, also anew after a while in which it was cut off.
     """
 
     scene: SceneName

@@ -28,8 +28,8 @@ class AmberAcceleration(SignalRule, kw_only=True):
     """At amber, still ahead of the stop line, a vehicle is more than `gain` faster than it was at amber onset.
 
     Needs: the phase of the stop line's signal group, and a `speed` node upstream. Both speeds are those of the way driven over a
-    moment, so it is known half a second late. The gain must also exceed `least_gain_kmh` and
-    the doubt about speeds, and at least half of it must show in the speed that `speed` gives, which lags but trembles less. Once per vehicle and amber phase.
+    moment, so it is known half a second late. The gain must also exceed `least_gain_kmh` and the doubt about speeds, and at least
+    half of it must show in the speed that `speed` gives, which lags but trembles less. Once per vehicle and amber phase.
 
     No violation: a phase that is unknown or stale; speeding up before amber or past the line; vehicles that were slower than
     `from_kmh` at onset (a queue that starts); somebody first seen about onset or later, whose speed then is not known.

@@ -43,11 +43,12 @@ class RedLight(SignalRule, kw_only=True):
 
     Needs: the phase of the stop line's signal group, and tracks; with a `speed` node upstream the front is known best.
     The crossing counts once the front is `beyond_m` past the line while it is still red, and is dated back to the moment on
-    the line, interpolated between pictures. Reported once per vehicle and red phase.
+    the line, interpolated between pictures. The front must stay beyond for a moment, longer where it creeps. Reported once per
+    vehicle and red phase.
 
     No violation: a phase that is unknown or older than `max_age_s`; a front already past the line at red onset (plus
-    `grace_s`); somebody first seen past the line; stopping on or just past the line (less than `beyond_m`); starting at
-    green; with `turn_on_red`, a turn to that side after a full stop before the line.
+    `grace_s`); somebody first seen past the line, or who moves across the approach and not along it; stopping on or just past the
+    line (less than `beyond_m`); starting at green; with `turn_on_red`, a turn to that side after a full stop before the line.
     """
 
     signal: Feed
