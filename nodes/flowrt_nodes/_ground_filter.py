@@ -15,6 +15,9 @@ from flowrt_nodes._geometry import Array, Mask
 
 OUTLIER = 9.0
 """Squared Mahalanobis distance (2 degrees of freedom, about 1 in 90) from which a measurement counts less."""
+ELSEWHERE, ELSEWHERE_M = 25.0, 1.5
+"""The same, from which it does not count, if it is this far off as well: that is somebody else, or a box around two. Less far off
+is somebody who brakes hard. Right after such a one, OUTLIER is enough."""
 _UNKNOWN = np.eye(2)[:, :, None]
 
 
@@ -32,10 +35,11 @@ def predict(state: Array, spread: Array, dt_s: Array, agility: Array) -> None:
     entries[10::5] += faster
 
 
-def correct(state: Array, spread: Array, seen: Array, noise: Array, usable: Mask) -> None:
-    """Take in measured places (2, N) with covariances (2, 2, N), in place, where `usable` (N,).
+def correct(state: Array, spread: Array, seen: Array, noise: Array, usable: Mask, doubted: Mask) -> Mask:
+    """Take in measured places (2, N) with covariances (2, 2, N), in place, where `usable` (N,). Returns where they were taken.
 
-    A measurement far off what is expected counts less, as if its noise were so much larger that it just fits.
+    A measurement far off what is expected counts less, as if its noise were so much larger that it just fits; one that is
+    `ELSEWHERE` does not count. doubted: (N,), whose last measurement did not count.
     """
     off = seen - state[:2]
     if np.count_nonzero(usable) < len(usable):
@@ -45,11 +49,14 @@ def correct(state: Array, spread: Array, seen: Array, noise: Array, usable: Mask
     far = (off * (inverse[0] * off[0] + inverse[1] * off[1])).sum(axis=0)
     if far.max(initial=0.0) > OUTLIER:
         inverse = _inverse(spread[:2, :2] + noise * np.maximum(far / OUTLIER, 1.0))
+        there = (far <= np.where(doubted, OUTLIER, ELSEWHERE)) | (np.hypot(off[0], off[1]) < ELSEWHERE_M)
+        usable = usable & there
     inverse *= usable
     known = spread[:2].copy()  # (2, 4, N): H P, whose transpose is P Hᵀ, as P is symmetric
     share = inverse[:, 0][:, None] * known[0] + inverse[:, 1][:, None] * known[1]
     state += (share * off[:, None]).sum(axis=0)  # (S⁻¹ H P)ᵀ off
     spread -= known[0][:, None] * share[0] + known[1][:, None] * share[1]
+    return usable
 
 
 def _inverse(matrices: Array) -> Array:

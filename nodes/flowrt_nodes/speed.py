@@ -19,7 +19,10 @@ STILL_M_S = 1.0
 TIGHTEST_M = 6.0
 """Nobody turns tighter: a heading changes by at most the way driven over this."""
 BLIND_S = 0.8
-"""A track whose place could not be measured for this long (cut off by the border) has no speed, and begins anew."""
+"""A track whose place could not be measured for this long (cut off by the border, or never where it can be) has no speed, and
+begins anew."""
+NEW_M_S, MOVED_M_S = (1.5, 6.0), (0.8, 3.0)
+"""Standard deviation of the velocity of people on foot, and of others, who are new; and who begin anew elsewhere."""
 STATE, SPREAD, HEADING, OFFSET_M = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24)
 AT_S, MEASURED_S, STEP_S, DOUBT, PICTURES = 24, 25, 26, 27, 28
 """Where what is remembered of a track stands, in 29 numbers: the filter's state and covariance, the unit vector of its
@@ -34,8 +37,9 @@ class Speed(Transform):
     Needs a scene with a homography. Each track is followed on the ground by a Kalman filter with constant velocity, whose
     measurements are the middles of footprints (see `_footprint`) and whose measurement noise is that of the box's edges, as
     the homography enlarges it: far away, where a pixel is metres, it trusts the past more. Boxes cut off by the picture's
-    border don't count, half hidden ones count less. Times are capture times, so that lost and irregular pictures do no harm.
-    Speed is NaN until `min_pictures` pictures showed the track, also anew after a while in which it was cut off.
+    border don't count, half hidden ones count less, and one that lies where the track can't be (a box around two, or somebody
+    else) only makes the speed less sure. Times are capture times, so that lost and irregular pictures do no harm. Speed is NaN until
+    `min_pictures` pictures showed the track, also anew after a while in which it was cut off, or always elsewhere.
     """
 
     scene: SceneName
@@ -90,7 +94,7 @@ speeds: {type: speed, from: tracks, scene: north}
         heading = self._headings(view.viewpoint, tracks, memory[HEADING])
         seen_m, noise = self._measure(view.viewpoint, tracks, memory[OFFSET_M], heading)
         usable = np.isfinite(seen_m[0] + seen_m[1] + noise[0, 0] + noise[1, 1])
-        state, spread = self._follow(view.viewpoint, tracks, memory, seen_m, noise, usable)
+        state, spread, astray_m = self._follow(view.viewpoint, tracks, memory, seen_m, noise, usable)
         velocity = state[2:]
         pace = np.hypot(velocity[0], velocity[1])
         direction = velocity / np.maximum(pace, 1e-6)
@@ -99,7 +103,7 @@ speeds: {type: speed, from: tracks, scene: north}
         heading = self._turn(memory, moving, direction, pace, spread)
         table["memory"][rows] = memory.T
         kmh = np.empty((2, len(rows)), np.float32)
-        kmh[0], kmh[1] = pace * 3.6, np.sqrt(variance + (self.scale_error * pace) ** 2) * 3.6
+        kmh[0], kmh[1] = pace * 3.6, np.sqrt(variance + astray_m**2 + (self.scale_error * pace) ** 2) * 3.6
         kmh[:, memory[PICTURES] < self.min_pictures] = np.nan
         ground = state.T.astype(np.float32)
         return tracks.replace(
@@ -198,48 +202,54 @@ speeds: {type: speed, from: tracks, scene: north}
 
     def _follow(
         self, camera: Viewpoint, tracks: Tracks, memory: Array, seen_m: Array, noise: Array, usable: Mask
-    ) -> tuple[Array, Array]:
-        """One step of the filter: (4, N) positions and velocities, (4, 4, N) their covariances; `memory` moves on."""
+    ) -> tuple[Array, Array, Array]:
+        """One step of the filter: (4, N) positions and velocities, (4, 4, N) their covariances, and (N,) how far off a measurement
+        lay that was not believed; `memory` moves on."""
         state, spread = memory[STATE], memory[SPREAD].reshape(4, 4, -1)
         blind = tracks.time_s - memory[MEASURED_S] > BLIND_S
         if np.count_nonzero(blind):
+            fleeting = blind & (memory[PICTURES] < self.min_pictures)  # of whose movement nothing is known
+            memory[MEASURED_S, fleeting] = np.nan
             memory[PICTURES, blind] = 0.0
         again = memory[PICTURES] > 0
-        measured = usable
-        if np.count_nonzero(again) < len(again):
-            measured = again & usable
-            self._begin(camera, tracks, ~again & usable, seen_m, noise, state, spread)
-            dt_s = np.where(again, np.maximum(tracks.time_s - memory[AT_S], 0.0), 0.0)
-        else:
-            dt_s = np.maximum(tracks.time_s - memory[AT_S], 0.0)
+        measured, begun = again & usable, ~again & usable
+        dt_s = np.nan_to_num(np.maximum(tracks.time_s - memory[AT_S], 0.0))
         agility = np.where(tracks.of_class(PEDESTRIANS), self.pedestrian_agility, self.agility)
         predict(state, spread, dt_s, agility)
-        correct(state, spread, seen_m, noise, measured)
+        if np.count_nonzero(begun):
+            self._begin(camera, tracks, begun, memory, seen_m, noise)
+        taken = correct(state, spread, seen_m, noise, measured, memory[MEASURED_S] < memory[AT_S])
+        astray_m = np.where(measured & ~taken, np.hypot(*(seen_m - state[:2])), 0.0)
+        taken = taken | begun
         memory[AT_S], memory[STEP_S] = tracks.time_s, dt_s
-        memory[MEASURED_S, usable] = tracks.time_s
-        memory[PICTURES] += usable
-        return (state if measured is usable else np.where(usable | again, state, np.nan)), spread
+        memory[MEASURED_S, taken] = tracks.time_s
+        memory[PICTURES] += taken
+        return np.where(taken | again, state, np.nan), spread, astray_m
 
     def _begin(
         self,
         camera: Viewpoint,
         tracks: Tracks,
         first: Mask,
+        memory: Array,
         seen_m: Array,
         noise: Array,
-        state: Array,
-        spread: Array,
     ) -> None:
-        """Start with the movement in the picture, which the tracker knows roughly."""
-        if not first.any():
-            return
+        """Start where it is seen, with the movement in the picture, which the tracker knows roughly.
+
+        Who was somewhere else before seems to fly through the picture: on the ground he goes on as before.
+        """
+        state, spread = memory[STATE], memory[SPREAD].reshape(4, 4, -1)
         _, slope = camera.ground_and_slope(np.asarray(tracks.ground_px, np.float64).T)
         seen = tracks.velocity_px_s
         velocity = slope[:, 0] * seen[:, 0] + slope[:, 1] * seen[:, 1]
         pace = np.hypot(velocity[0], velocity[1])
         velocity = np.where((pace < 40), np.nan_to_num(velocity), 0.0)
-        state[:2, first], state[2:, first] = seen_m[:, first], velocity[:, first]
-        spread[:, :, first] = 0.0
-        spread[:2, :2, first] = noise[:, :, first]
-        slow = np.where(tracks.of_class(PEDESTRIANS), 1.5, 6.0)[first]
-        spread[2, 2, first] = spread[3, 3, first] = slow**2
+        spread[:2, :, first] = spread[:, :2, first] = 0.0
+        spread[:2, :2, first], state[:2, first] = noise[:, :, first], seen_m[:, first]
+        new = first & np.isnan(memory[MEASURED_S])
+        state[2:, new], spread[2:, 2:, new] = velocity[:, new], 0.0
+        walking = tracks.of_class(PEDESTRIANS)
+        least = np.where(new, np.where(walking, *NEW_M_S), np.where(walking, *MOVED_M_S))[first] ** 2
+        spread[2, 2, first] = np.maximum(spread[2, 2, first], least)
+        spread[3, 3, first] = np.maximum(spread[3, 3, first], least)

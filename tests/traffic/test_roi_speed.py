@@ -259,6 +259,50 @@ def test_cut_off_boxes_tell_no_place(tmp_path: Path) -> None:
     assert cut[-1].speed_sigma_kmh[0] > cut[0].speed_sigma_kmh[0]
 
 
+def displaced(begin_s: float, end_s: float, by_m: float = -7.0) -> Way:
+    """Stands at y = 20, but its box is that of something `by_m` further on for a while: it was drawn around two."""
+    return lambda t: (-1.75, 20.0 + (by_m if begin_s <= t < end_s else 0.0))
+
+
+@pytest.mark.parametrize("fps", [5.0, 10.0, 25.0])
+def test_a_box_elsewhere_moves_nobody(fps: float, tmp_path: Path) -> None:
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        made = [node.process(t) for t in play([Actor(1, "car", displaced(2, 2.6))], 4, fps=fps, noise_px=0.5)]
+    known = [tracks for tracks in made if tracks.time_s - START_S > 1]
+    assert max(abs(tracks.ground_m[0, 1] - 20) for tracks in known) < 1
+    assert max(tracks.speed_kmh[0] for tracks in known) < 8
+    doubted = [tracks for tracks in known if 2 <= round(tracks.time_s - START_S, 3) < 2.6]
+    assert all(tracks.speed_sigma_kmh[0] > 15 for tracks in doubted)
+    assert known[-1].speed_sigma_kmh[0] < 6
+
+
+@pytest.mark.parametrize("fps", [5.0, 10.0, 25.0])
+def test_who_stays_elsewhere_begins_anew_there(fps: float, tmp_path: Path) -> None:
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        made = [node.process(t) for t in play([Actor(1, "car", displaced(2, 9))], 4, fps=fps, noise_px=0.5)]
+    known = [tracks for tracks in made if tracks.time_s - START_S > 1]
+    assert any(np.isnan(tracks.speed_kmh[0]) for tracks in known), "what is known of it ends in between"
+    assert np.nanmax([tracks.speed_kmh[0] for tracks in known]) < 10, "it did not drive there"
+    assert known[-1].ground_m[0, 1] == pytest.approx(13, abs=1)
+    assert known[-1].speed_kmh[0] < 5
+
+
+@pytest.mark.parametrize("fps", [5.0, 10.0, 25.0])
+def test_emergency_braking_is_no_jump(fps: float, tmp_path: Path) -> None:
+    """From 54 km/h at 9 m/s²: as hard as cars brake."""
+
+    def way(t: float) -> tuple[float, float]:
+        braking = min(max(t - 1.5, 0.0), 15 / 9)
+        return -1.75, 45 - 15 * min(t, 1.5) - 15 * braking + 4.5 * braking**2
+
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        made = [node.process(t) for t in play([Actor(1, "car", way)], 4, fps=fps, noise_px=0.5)]
+    for tracks in (each for each in made if each.time_s - START_S > 1):
+        assert tracks.ground_m[0, 1] == pytest.approx(way(tracks.time_s - START_S)[1], abs=1.5)
+        assert tracks.speed_sigma_kmh[0] < 8
+    assert made[-1].speed_kmh[0] < 6
+
+
 def test_speed_needs_a_homography(tmp_path: Path) -> None:
     class View:
         def scene(self, name: str) -> Scene:

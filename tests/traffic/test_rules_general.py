@@ -200,7 +200,7 @@ def test_general_rule(when: str, found: bool, tmp_path: Path) -> None:
     rule = CelRule(when=when, name="mine", scene="north", signal="s", hold_s=0.2)
     said = []
     zoned = Roi(scene="north", keep="all", zones=["lane_in", "crosswalk"])
-    way = along((0, -1.75, 50), (3, -1.75, -3.2))
+    way = along((0, -1.75, 50), (2.4, -1.75, 7.5), (2.8, -1.75, 2.2), (3.2, -1.75, -1.2), (3.6, -1.75, -3.2))
     with (
         opened(rule, context(tmp_path, scene=street())),
         opened(zoned, context(tmp_path, scene=street())),
