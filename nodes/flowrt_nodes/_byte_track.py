@@ -60,6 +60,8 @@ EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.3
 SAME_OBJECT_IOU = 0.5
+MISTAKEN = 0.7
+"""Somebody on foot may be taken for a rider now and then; a box that is surely the other of the two is this much less alike."""
 PART = 0.6
 """Somebody of whose box this share lies within a vehicle's box may be a part of it."""
 
@@ -169,7 +171,7 @@ class ByteTrack:
         self.tracks = Columns.none(len(labels))
         self.time_s: float | None = None
         self.picture_px: tuple[int, int] | None = None
-        self._groups = _groups(labels)
+        self._groups, self._on_foot = _groups(labels), np.isin(labels, list(PEDESTRIANS))
 
     def relabel(self, labels: tuple[str, ...]) -> None:
         """Go on with a model of other classes: votes move to the classes of the same name."""
@@ -180,6 +182,7 @@ class ByteTrack:
             if name in self.labels:
                 votes[:, i] = self.tracks.votes[:, self.labels.index(name)]
         self.labels, self.tracks.votes, self._groups = labels, votes, _groups(labels)
+        self._on_foot = np.isin(labels, list(PEDESTRIANS))
 
     def update(
         self, time_s: float, boxes: Floats, confidence: Floats, class_id: Ints, limits: Limits, next_number: int
@@ -192,7 +195,7 @@ class ByteTrack:
         in_sight = tracks.last_s >= time_s - max(dt_s, SECOND_S) - 1e-6
         sure = _where(confidence >= limits.high_confidence)
         unsure = _where((confidence < limits.high_confidence) & (confidence >= limits.low_confidence))
-        alike = self._alike(boxes, measured, class_id)
+        alike = self._alike(boxes, measured, class_id, confidence)
 
         sure = _match(alike, found, _where(confirmed), sure, limits.match_iou)
         _match(alike, found, _where(confirmed & in_sight & (found < 0)), unsure, SECOND_IOU)
@@ -263,7 +266,7 @@ class ByteTrack:
         )
         return touched and unseen_s > EDGE_S
 
-    def _alike(self, boxes: Floats, measured: Doubles, class_id: Ints) -> Doubles:
+    def _alike(self, boxes: Floats, measured: Doubles, class_id: Ints, confidence: Floats) -> Doubles:
         """(T, D): overlap of grown boxes; 0 between a pedestrian and a car, and where the size or the place is quite another."""
         tracks = self.tracks
         if not len(tracks) or not len(boxes):
@@ -281,6 +284,12 @@ class ByteTrack:
         expected = tracks.pp[:, :2] + (MEASURED[:2] * size[:, None]) ** 2 + PIXEL_PX**2
         near = (off**2 / expected[:, None]).sum(axis=2) <= FAR_OFF
         overlap *= near & (kind[:, None] == kind_seen) & (change <= most).all(axis=2)
+        light = kind_seen == LIGHT
+        if light.any():
+            walking = self._on_foot[class_id]
+            share = tracks.votes[:, self._on_foot].sum(axis=1) / np.maximum(tracks.votes.sum(axis=1), 1e-9)
+            other = np.where(walking, 1.0 - share[:, None], share[:, None])
+            overlap *= 1.0 - MISTAKEN * np.where(light, other * confidence, 0.0)
         return overlap
 
     def _newcomers(self, boxes: Floats, class_id: Ints, confidence: Floats, rows: Ints, taken: Ints) -> Ints:

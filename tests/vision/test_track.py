@@ -148,6 +148,23 @@ def test_someone_on_foot_who_is_taken_for_a_rider_now_and_then_stays_on_foot(vir
     assert made.label == ["person"]
 
 
+def test_a_rider_who_waits_does_not_become_the_one_who_walks_past(virtual):
+    """Somebody walks past in front of a rider; for a moment each box lies where the other is expected."""
+    labels = ("car", "motorcycle", "person")
+
+    def look(t: float, rider_x: float, walker_x: float) -> Detections:
+        boxes = [[walker_x - 8, 90, walker_x + 8, 130], [rider_x - 8, 90, rider_x + 8, 130]]
+        return msgspec.structs.replace(seen(t, boxes, class_id=[2, 1]), labels=labels)
+
+    with opened(Track(), virtual) as node:
+        for i, t in enumerate(every(0.2, 11)):
+            made = node.process(look(t, 200, 159 + 4 * i))
+        walker, rider = made.track_id.tolist()
+        made = node.process(look(2.2, 205, 198))
+    left = dict(zip(made.track_id.tolist(), made.boxes_px[:, 0].tolist(), strict=True))
+    assert left == {walker: 190, rider: 197}
+
+
 def test_what_the_detector_doubts_on_average_is_no_track(virtual):
     with opened(Track(new_confidence=0.5), virtual) as node:
         for t, sure in zip(every(0.2, 6), (0.51, 0.36, 0.4, 0.38, 0.45, 0.36), strict=True):
