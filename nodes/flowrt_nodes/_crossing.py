@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import Tracks
-from flowrt_nodes._geometry import Array, LineSet
+from flowrt_nodes._geometry import Array, LineSet, Mask
 from flowrt_nodes._tracktable import Column, TrackTable
 
 CLEAR, CLEAR_PX = 0.04, 1.0
@@ -46,8 +46,13 @@ class LineWatch:
             "pending_s": (np.float64, (count,), np.nan),
         }
 
-    def update(self, table: TrackTable, rows: NDArray[np.int64], points: Array, tracks: Tracks) -> list[Crossing]:
-        """points: (N, 2), of these tracks, in the picture. Beyond a line is who is further away than a part of his box's height."""
+    def update(
+        self, table: TrackTable, rows: NDArray[np.int64], points: Array, tracks: Tracks, known: Mask | None = None
+    ) -> list[Crossing]:
+        """points: (N, 2), of these tracks, in the picture. Beyond a line is who is further away than a part of his box's height.
+
+        known: (N,), whose point can be relied on, everybody's by default; the others are where they were until it can again.
+        """
         time_s = tracks.time_s
         if not len(self.lines) or not len(rows):
             return []
@@ -56,8 +61,12 @@ class LineWatch:
             table["side"][:], table["along"][:] = self.lines.place(table["point"])
         side0 = table["side"].take(rows, axis=0)
         along0, before_s = table["along"].take(rows, axis=0), table["point_s"].take(rows)
+        seen_s: Array | float = time_s
+        if known is not None and np.count_nonzero(known) < len(known):
+            points = np.where(known[:, None], points, table["point"].take(rows, axis=0))
+            seen_s = np.where(known, time_s, before_s)
         side, along = self.lines.place(points)
-        table["point"][rows], table["point_s"][rows] = points, time_s
+        table["point"][rows], table["point_s"][rows] = points, seen_s
         table["side"][rows], table["along"][rows] = side, along
         pending = table["pending"].take(rows, axis=0)
         if not np.count_nonzero((side0 > 0) != (side > 0)) and not np.count_nonzero(pending):

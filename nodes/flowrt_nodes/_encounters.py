@@ -25,8 +25,6 @@ RIDING_M_S = 3.0
 """The same for two-wheelers: a slower one is as likely somebody on foot who looks like a rider."""
 YOUNG_S = 0.7
 """Of who was not followed for this long, place and heading are guesses."""
-UNSURE_KMH = 8.0
-"""Objects whose speed is known worse are left out: their place is a guess too."""
 CROSSING_COSINE = float(np.cos(np.radians(30.0)))
 """Paths at a smaller angle follow each other (SSAM's rear-end conflicts), and have no PET."""
 OPPOSED_COSINE = -float(np.cos(0.1))
@@ -47,7 +45,7 @@ class Bodies:
         self.velocity = np.asarray(tracks.velocity_m_s, np.float64)
         self.heading = heading_vectors(tracks)
         self.size = sizes_m(tracks)
-        sure = (tracks.speed_sigma_kmh < UNSURE_KMH) & np.isfinite(self.velocity).all(axis=1)
+        sure = view.sure(tracks) & np.isfinite(self.velocity).all(axis=1)
         young = tracks.age_s < YOUNG_S
         self.unknown: Mask = ~(np.isfinite(self.place).all(axis=1) & sure) | cut_off(tracks) | young
         self.pace = np.hypot(self.velocity[:, 0], self.velocity[:, 1])

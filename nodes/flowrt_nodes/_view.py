@@ -15,6 +15,9 @@ from flowrt_nodes._once import once, once_here
 
 CheckPath = tuple[str | int, ...]
 
+UNSURE_KMH = 8.0
+"""Of whom the speed is known worse than this (standard deviation), the place is a guess too."""
+
 
 class View:
     """Scene geometry in the pixels of `picture_px`, and in metres where the scene has a homography. It never changes."""
@@ -84,6 +87,18 @@ class View:
         """(N,): how fast each moves, as `velocity_m_s` says."""
         velocity = self.velocity_m_s(tracks)
         return np.hypot(velocity[:, 0], velocity[:, 1])
+
+    @once_here
+    def sure(self, tracks: Tracks) -> Mask:
+        """(N,): of whom `speed` upstream knows where he is and how he moves; without such a node everybody."""
+        if not np.isfinite(tracks.ground_m).any():
+            return np.ones(len(tracks), bool)
+        return np.asarray(tracks.speed_sigma_kmh < UNSURE_KMH)
+
+    @once_here
+    def begun_anew(self, tracks: Tracks) -> Mask:
+        """(N,): whose speed `speed` upstream does not know yet, or no longer: what was seen of them before is void."""
+        return np.asarray(np.isnan(tracks.speed_kmh) & np.isfinite(tracks.ground_m).any())
 
     def metres(self, points_px: Iterable[tuple[float, float]]) -> Array:
         """(K, 2): ground points of picture points. Needs a homography."""

@@ -45,8 +45,8 @@ class IllegalTurn(Rule, kw_only=True):
 
     Needs: lines or zones for entry and exit that one camera sees. It is complete when the exit is reached, and it began then.
 
-    No violation: pairs that are not listed; a track that was lost, or left the picture, between entry and exit; a turn that is begun and broken off;
-    more than `within_s` between entry and exit.
+    No violation: pairs that are not listed; a track that was lost, left the picture, or jumped elsewhere between entry and exit; a
+    turn that is begun and broken off; more than `within_s` between entry and exit.
     """
 
     banned: Annotated[list[Ban], setting("Pairs that are not allowed.", min_length=1)]
@@ -113,7 +113,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         table["cut"][rows] = cut
         points = view.standing_px(tracks)
         reached: list[tuple[int, int, float]] = []
-        for crossing in self._watch.update(table, rows, points, tracks):
+        for crossing in self._watch.update(table, rows, points, tracks, view.sure(tracks)):
             reached.append((crossing.row, crossing.line, crossing.time_s))
         if self._zones:
             inside = view.in_zones(tracks, self._zones, self._polygons)
@@ -136,12 +136,10 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         way = table["pace_m_s"][rows] * pause_s[:, None]
         off = place - table["at_m"][rows] - way
         room = STRAY_M + STRAY * np.hypot(way[:, 0], way[:, 1])
-        table["at_m"][rows], table["pace_m_s"][rows], table["seen_s"][rows] = (
-            place,
-            view.velocity_m_s(tracks),
-            tracks.time_s,
-        )
-        return np.asarray((pause_s > UNSEEN_S) & (np.hypot(off[:, 0], off[:, 1]) > room))
+        sure = view.sure(tracks)
+        table["at_m"][rows[sure]], table["pace_m_s"][rows[sure]] = place[sure], view.velocity_m_s(tracks)[sure]
+        table["seen_s"][rows[sure]] = tracks.time_s
+        return np.asarray(sure & (pause_s > UNSEEN_S) & (np.hypot(off[:, 0], off[:, 1]) > room))
 
     def _judge(self, tracks: Tracks, row: int, memory: int, place: int, time_s: float) -> Iterator[Finding]:
         assert self._table is not None

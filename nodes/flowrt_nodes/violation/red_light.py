@@ -17,6 +17,10 @@ from flowrt_nodes._signals import RED, SignalPhase
 from flowrt_nodes._view import View, heading_vectors
 
 TURNED_DEG = 25.0
+TURNING_M, TURN_WITHIN_S = 3.0, 6.0
+"""Nobody has turned before his front is this far past the line, and who is not there after this time has crept and not turned."""
+RETREAT_M = 2.5
+"""Whose front is this far before the line again never crossed it."""
 STRAIGHT_ON_M = 14.0
 LASTING_S = 0.25
 """A front beyond the line must be so for this long: boxes jump."""
@@ -48,7 +52,9 @@ class RedLight(SignalRule, kw_only=True):
 
     No violation: a phase that is unknown or older than `max_age_s`; a front already past the line at red onset (plus
     `grace_s`); somebody first seen past the line, or who moves across the approach and not along it; stopping on or just past the
-    line (less than `beyond_m`); starting at green; with `turn_on_red`, a turn to that side after a full stop before the line.
+    line (less than `beyond_m`); starting at green; with `turn_on_red`, a turn to that side after a full stop before the line
+    (who stands past the line for six seconds crept, and did not turn); pictures in which `speed` does not know where a vehicle is:
+    what was seen before it begins anew is void.
     """
 
     signal: Feed
@@ -95,21 +101,29 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         time_s = tracks.time_s
         rows, _ = table.rows(tracks)
         past, along = self._approaches.place(tracks)
+        lost = view.begun_anew(tracks)
+        if np.count_nonzero(lost):
+            for column in ("past_m", "crossed_s", "beyond_s"):
+                table[column][rows[lost]] = np.nan
+            table["was_before"][rows[lost]] = False
+        sure = view.sure(tracks)
         before, before_s = table["past_m"].take(rows, axis=0), table["seen_s"].take(rows)
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.minimum(np.maximum(-before / (past - before), 0.0), 1.0)
             on_line_s = before_s[:, None] + share * (time_s - before_s[:, None])
-        stepped_over = (before <= 0) & (past > 0)
-        was_before = table["was_before"].take(rows, axis=0) | (past < 0)
+        known = sure[:, None]
+        stepped_over = known & (before <= 0) & (past > 0)
+        was_before = table["was_before"].take(rows, axis=0) | (known & (past < 0))
         crossed_s = np.where(stepped_over, on_line_s, table["crossed_s"].take(rows, axis=0))
         vehicles = tracks.of_class(VEHICLES)[:, None]
         beyond = past > self.beyond_m
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
         needed_s = np.where(tracks.speed_kmh < CREEPING_KMH, CREEPING_S, LASTING_S)[:, None]
-        lasting = beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks)
+        lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks)
         done = was_before & lasting & ~np.isnan(crossed_s)
         hits = done & vehicles & self._approaches.beside(along)
-        table["past_m"][rows], table["seen_s"][rows], table["beyond_s"][rows] = past, time_s, beyond_s
+        told = rows[sure]
+        table["past_m"][told], table["seen_s"][told], table["beyond_s"][told] = past[sure], time_s, beyond_s[sure]
         table["crossed_s"][rows] = np.where(done, np.nan, crossed_s)
         table["was_before"][rows] = was_before & ~done
         if self.turn_on_red != "never":
@@ -180,7 +194,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
     def _decide(self, tracks: Tracks, past: Any, view: View) -> Iterator[Finding]:
         """Those who may be turning lawfully: whoever goes straight on, or to the other side, did not."""
         assert view.viewpoint is not None
-        headings = heading_vectors(tracks)
+        headings, sure = heading_vectors(tracks), view.sure(tracks)
         # A turn to the right is clockwise in the picture; whether also on the ground depends on how its axes were laid.
         middles = np.array([np.mean(line.points, axis=0) for line in self._approaches.lines])
         mirrored = np.linalg.det(jacobian(view.viewpoint.to_ground, middles))
@@ -191,6 +205,17 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
                 if tracks.time_s - one.crossed_s > 60.0:
                     del self._undecided[key]  # lost; it gets the benefit of the doubt
                 continue
+            front_m = past[row, one.line]
+            if not sure[row]:
+                continue
+            if front_m < -RETREAT_M:  # it was only the box that crossed
+                del self._undecided[key]
+                continue
+            if front_m < TURNING_M:  # the heading of one who stands trembles
+                if front_m > self.beyond_m and tracks.time_s - one.crossed_s > TURN_WITHIN_S:
+                    del self._undecided[key]
+                    yield self._finding(row, one.line, one.crossed_s, one.phase, one.speed_kmh)
+                continue
             x, y = headings[row]
             turn = np.degrees(
                 np.arctan2(one.heading[0] * y - one.heading[1] * x, one.heading[0] * x + one.heading[1] * y)
@@ -199,6 +224,6 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             lawful = to_right if self.turn_on_red == "right" else -to_right
             if lawful > TURNED_DEG:
                 del self._undecided[key]
-            elif lawful < -TURNED_DEG or past[row, one.line] > STRAIGHT_ON_M:
+            elif lawful < -TURNED_DEG or front_m > STRAIGHT_ON_M:
                 del self._undecided[key]
                 yield self._finding(row, one.line, one.crossed_s, one.phase, one.speed_kmh)

@@ -19,7 +19,8 @@ class WrongWay(Rule):
     Needs: lanes with a `heading`. Metres come from a `speed` node upstream, else from box heights.
 
     No violation: reversing a short way, as when parking (shorter than `distance_m`); somebody who also stands in a lane that
-    leads his way, where lanes overlap; standing still; people on foot; the box of the intersection, which has no lanes.
+    leads his way, where lanes overlap; standing still; people on foot; the box of the intersection, which has no lanes; somebody
+    whose place `speed` does not know well.
     """
 
     lanes: Annotated[list[ZoneName], setting("Lanes; all with a heading when empty.")] = []
@@ -70,7 +71,7 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
             return
         lawful = (inside & (along > 0)).any(axis=1)
         # A speed less sure than this is mostly a box that grew or shrank, as when somebody comes out from behind a truck.
-        sure = pace > self.slower_m_s + np.fmax(tracks.speed_sigma_kmh, 0.0) / 3.6
+        sure = view.sure(tracks) & (pace > self.slower_m_s + np.fmax(tracks.speed_sigma_kmh, 0.0) / 3.6)
         wrong = opposing.any(axis=1) & np.logical_not(lawful) & sure & tracks.of_class(VEHICLES)
         if not np.count_nonzero(wrong):
             return
