@@ -20,6 +20,8 @@ BEFORE_S, AFTER_S = 0.9, 0.1
 """The same around amber onset, mostly before it, when nobody has reacted yet."""
 SURE = 2.3
 """The gain must be so many times the speed's standard deviation: far away, boxes that tremble look like a push."""
+EDGE_PX, TREMBLE = 1.3, 2.0
+"""The standard deviation of a box's edge, and how many of them, as two slopes through such boxes, the gain must exceed."""
 FEWEST = 3
 """A slope through fewer pictures says little; half a window must lie between the first and the last of them."""
 
@@ -28,8 +30,9 @@ class AmberAcceleration(SignalRule, kw_only=True):
     """At amber, still ahead of the stop line, a vehicle is more than `gain` faster than it was at amber onset.
 
     Needs: the phase of the stop line's signal group, and a `speed` node upstream. Both speeds are those of the way driven over a
-    moment, so it is known half a second late. The gain must also exceed `least_gain_kmh` and the doubt about speeds, and at least
-    half of it must show in the speed that `speed` gives, which lags but trembles less. Once per vehicle and amber phase.
+    moment, so it is known half a second late. The gain must also exceed `least_gain_kmh` and the doubt about speeds, which grows
+    with what a pixel is on the ground, and at least half of it must show in the speed that `speed` gives, which lags but trembles
+    less. Once per vehicle and amber phase.
 
     No violation: a phase that is unknown or stale; speeding up before amber or past the line; vehicles that were slower than
     `from_kmh` at onset (a queue that starts); somebody first seen about onset or later, whose speed then is not known.
@@ -60,7 +63,8 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         self._approaches = Approaches(view, self.lines)
         count = (len(self._approaches),)
         unknown = (np.float64, count, np.nan)
-        self.table({"onset_s": unknown, "onset_kmh": unknown, "filtered_kmh": unknown})
+        self._view = view
+        self.table({"onset_s": unknown, "onset_kmh": unknown, "onset_sigma_kmh": unknown, "filtered_kmh": unknown})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         table = self._table
@@ -82,26 +86,35 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
             for row in np.flatnonzero(coming).tolist():
                 if table["onset_s"][rows[row], line] != phase.since_s:
                     table["onset_s"][rows[row], line] = phase.since_s
-                    onset = self._slope_kmh(tracks, row, line, phase.since_s - BEFORE_S, phase.since_s + AFTER_S)
-                    table["onset_kmh"][rows[row], line] = onset
+                    onset, sigma = self._slope_kmh(tracks, row, line, phase.since_s - BEFORE_S, phase.since_s + AFTER_S)
+                    table["onset_kmh"][rows[row], line], table["onset_sigma_kmh"][rows[row], line] = onset, sigma
                     table["filtered_kmh"][rows[row], line] = self._filtered_kmh(tracks, row, phase.since_s)
-                onset_kmh, filtered_kmh = (
-                    float(table[name][rows[row], line]) for name in ("onset_kmh", "filtered_kmh")
-                )
-                finding = self._judge(tracks, row, line, phase, onset_kmh, filtered_kmh)
+                then = [
+                    float(table[name][rows[row], line]) for name in ("onset_kmh", "onset_sigma_kmh", "filtered_kmh")
+                ]
+                finding = self._judge(tracks, row, line, phase, *then)
                 if finding is not None:
                     yield finding
 
-    def _slope_kmh(self, tracks: Tracks, row: int, line: int, begin_s: float, end_s: float) -> float:
-        """Speed towards a line between two times; NaN where too little of that time was seen."""
+    def _slope_kmh(self, tracks: Tracks, row: int, line: int, begin_s: float, end_s: float) -> tuple[float, float]:
+        """Speed towards a line between two times, and its standard deviation; NaN where too little of that time was seen."""
         samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), begin_s)
         seen = [(s.time_s, s.x_m, s.y_m) for s in samples if s.time_s <= end_s + 1e-6 and s.x_m == s.x_m]
         if len(seen) < FEWEST or seen[-1][0] - seen[0][0] < (end_s - begin_s) / 2:
-            return float("nan")
+            return float("nan"), float("nan")
         times, x, y = (np.array(column) for column in zip(*seen, strict=True))
         way = np.column_stack((x, y)) @ self._approaches.normals[line]
         times = times - times.mean()
-        return float((times @ way) / (times @ times) * 3.6)
+        duration2 = float(times @ times)
+        edge_m = EDGE_PX * self._pixel_m(float(x.mean()), float(y.mean()), line)
+        return float(times @ way) / duration2 * 3.6, edge_m / duration2**0.5 * 3.6
+
+    def _pixel_m(self, x_m: float, y_m: float, line: int) -> float:
+        """How far towards a line a pixel down the picture is, at a place on the ground."""
+        assert self._view.viewpoint is not None
+        there = self._view.viewpoint.picture([(x_m, y_m)])
+        _, slope = self._view.viewpoint.ground_and_slope(there.T)
+        return abs(float(slope[:, 1, 0] @ self._approaches.normals[line]))
 
     def _filtered_kmh(self, tracks: Tracks, row: int, time_s: float) -> float:
         """The speed that `speed` gave at a time."""
@@ -109,12 +122,19 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         return samples[0].speed_kmh if samples else float("nan")
 
     def _judge(
-        self, tracks: Tracks, row: int, line: int, phase: SignalPhase, onset_kmh: float, filtered_kmh: float
+        self,
+        tracks: Tracks,
+        row: int,
+        line: int,
+        phase: SignalPhase,
+        onset_kmh: float,
+        onset_sigma_kmh: float,
+        filtered_kmh: float,
     ) -> Finding | None:
         if not onset_kmh >= self.from_kmh or tracks.speed_kmh[row] < (1 + self.gain / 2) * filtered_kmh:
             return None
-        speed = self._slope_kmh(tracks, row, line, tracks.time_s - WINDOW_S, tracks.time_s)
-        doubt = SURE * float(tracks.speed_sigma_kmh[row])
+        speed, sigma = self._slope_kmh(tracks, row, line, tracks.time_s - WINDOW_S, tracks.time_s)
+        doubt = max(SURE * float(tracks.speed_sigma_kmh[row]), TREMBLE * float(np.hypot(sigma, onset_sigma_kmh)))
         if not speed - onset_kmh > max(self.gain * onset_kmh, self.least_gain_kmh, doubt):
             return None
         name = self._approaches.lines[line].name
