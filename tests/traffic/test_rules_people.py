@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play
 
@@ -100,6 +101,24 @@ def test_failure_to_yield(driving: Way, walking: Way, changes: list, found: bool
     if found:
         assert begun(said)[0][1] == pytest.approx(4.1, abs=0.4)
         assert said[0].evidence["pedestrian_id"] == 5
+
+
+def test_who_trembles_at_the_border_of_the_area_has_not_entered_it(tmp_path: Path) -> None:
+    """A car waits with its front just before the area, and its box swings over it while people walk past in front."""
+
+    def waits(t: float) -> tuple[float, float]:
+        swing = 2.0 * np.sin(2.0 * (t - 4)) if t > 4 else 0.0
+        return -1.75, float(np.interp(t, [0, 4], [30, 1.6])) - swing
+
+    walks = along((0, -6, -3), (4, -3.2, -3), (9, -0.4, -3))
+    actors = [Actor(7, "car", waits), Actor(5, "pedestrian", walks)]
+    said = judge(
+        FailureToYield(scene="north", signal="s"),
+        tmp_path,
+        play(actors, 9, noise_px=0.3),
+        lights((0, WALK), group="walk"),
+    )
+    assert begun(said) == []
 
 
 NEAR_MISS_CASES = [

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._events import ms
 from flowrt_nodes._geometry import Array, Mask
+from flowrt_nodes._history import row_by_id
 from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED
 from flowrt_nodes._view import View, heading_vectors, homography_complaints
 from flowrt_nodes._walkers import on_foot
+
+ONWARDS_M, WITHIN_S = 1.5, 2.0
+"""Who entered must be so much further within this time."""
+
+
+class _Entry(NamedTuple):
+    """Somebody drove onto an area while a pedestrian was in the way. ahead: (2,) unit vector of his heading then."""
+
+    time_s: float
+    front_m: Array
+    ahead: Array
+    facts: dict[str, Any]
 
 
 class FailureToYield(SignalRule):
     """A vehicle's front enters the conflict area while a pedestrian is on it, or about to step onto it.
 
     Needs: zones of kind `conflict` (the half of a crosswalk that one stream of traffic crosses; else the crosswalks), and a
-    `speed` node upstream. About to step on: the walk goes on onto the area within `about_to_s`.
+    `speed` node upstream. About to step on: the walk goes on onto the area within `about_to_s`. Reported once the vehicle has
+    driven on, with the moment at which it entered.
 
     No violation: a pedestrian who steps on when the vehicle is on the area already; one who stands at the kerb; one who leaves
     the area within `leaving_s`; one who walks against Don't Walk, where the area (or the crosswalk around it) has a signal
-    group that is known to be red since before the vehicle came; vehicles slower than `faster_than_kmh`, which creep and wait.
+    group that is known to be red since before the vehicle came; vehicles slower than `faster_than_kmh`, which creep and wait, or
+    that stop at the area's border.
     """
 
     zones: Annotated[list[ZoneName], setting("Conflict areas; all of kind conflict, else crosswalk, when empty.")] = []
@@ -64,7 +79,8 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             around = crosswalks.depth(zone.polygon.mean(axis=0, keepdims=True))[0]
             nearest = groups[int(np.argmax(around))] if len(groups) and around.max() > 0 else ""
             self._groups.append(zone.signal or nearest)
-        self.table({"was_on": (bool, (len(self._names),), True), "seen_s": (np.float64, (), -np.inf)})
+        self._entered: dict[tuple[str, int, int], _Entry] = {}
+        self.table({"was_on": (bool, (len(self._names),), True)})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         table = self._table
@@ -78,8 +94,10 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         on = (self._polygons.depth(front) > self.beyond_m) | self._polygons.contains(places)
         entering = on & ~table["was_on"][rows]
         table["was_on"][rows] = on
-        moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh)
+        moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & view.sure(tracks)
         entering &= moving[:, None]
+        if self._entered:
+            yield from self._went_on(tracks, front)
         if not entering.any():
             return
         walkers = np.flatnonzero(on_foot(tracks))
@@ -89,18 +107,33 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             if not len(people) or self._against_signal(zone, tracks.time_s):
                 continue
             near = people[int(np.argmin(np.hypot(*(places[people] - front[row]).T)))]
-            name = self._names[zone]
-            yield Finding(
-                row=row,
-                key=f"{name}@{ms(tracks.time_s)}",
-                roi_id=name,
-                facts={
-                    "pedestrian_id": int(tracks.track_id[near]),
-                    "distance_m": round(float(np.hypot(*(places[near] - front[row]))), 1),
-                    "pedestrians": len(people),
-                },
-                description=f"drove onto {name} although somebody was crossing",
-            )
+            facts = {
+                "pedestrian_id": int(tracks.track_id[near]),
+                "distance_m": round(float(np.hypot(*(places[near] - front[row]))), 1),
+                "pedestrians": len(people),
+            }
+            key = tracks.camera_id, int(tracks.track_id[row]), zone
+            self._entered[key] = _Entry(tracks.time_s, front[row].copy(), headings[row].copy(), facts)
+
+    def _went_on(self, tracks: Tracks, front: Array) -> Iterator[Finding]:
+        """Those who drove on over the area after they had entered it: a box that trembles at its border does not."""
+        rows = row_by_id(tracks)
+        for key, entry in list(self._entered.items()):
+            camera, track, zone = key
+            row = rows.get(track) if camera == tracks.camera_id else None
+            if row is not None and (front[row] - entry.front_m) @ entry.ahead >= ONWARDS_M:
+                del self._entered[key]
+                name = self._names[zone]
+                yield Finding(
+                    row=row,
+                    since_s=entry.time_s,
+                    key=f"{name}@{ms(entry.time_s)}",
+                    roi_id=name,
+                    facts=entry.facts,
+                    description=f"drove onto {name} although somebody was crossing",
+                )
+            elif tracks.time_s - entry.time_s > WITHIN_S:
+                del self._entered[key]
 
     def _in_the_way(self, places: Array, velocities: Array) -> Mask:
         """(P, Z): which pedestrians are on which area, and stay on it for a moment, or are about to step onto it."""
