@@ -9,6 +9,7 @@ import pytest
 from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
 
 from flowrt_nodes.violation.amber_acceleration import AmberAcceleration
+from flowrt_nodes.violation.illegal_turn import Ban, IllegalTurn
 from flowrt_nodes.violation.red_light import RedLight
 from flowrt_nodes.violation.speeding import Speeding
 from flowrt_nodes.violation.stopped import Stopped
@@ -100,6 +101,28 @@ def test_red_light_once_per_cycle(tmp_path: Path) -> None:
     assert len(begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 12), cycles))) == 2
 
 
+@pytest.mark.parametrize("until_s", [10.6, 12.0, 30.0])
+@pytest.mark.parametrize("fps", [5.0, 10.0])
+def test_a_box_that_jumps_over_the_line_is_no_red_light(until_s: float, fps: float, tmp_path: Path) -> None:
+    """Who waits at the line gets a box around him and somebody before him, for a moment or for good."""
+
+    def way(t: float) -> tuple[float, float]:
+        x, y = STOPS(t)
+        return x, y - (6.0 if 10 <= t < until_s else 0.0)
+
+    tracks = play([Actor(7, "car", way)], 20, fps=fps, noise_px=0.5)
+    rule = RedLight(scene="north", signal="s", turn_on_red="right")
+    assert begun(judge(rule, tmp_path, tracks, lights((0, RED)))) == []
+
+
+def test_who_creeps_and_stays_past_the_line_is_not_turning_on_red(tmp_path: Path) -> None:
+    rule = RedLight(scene="north", signal="s", turn_on_red="right")
+    tracks = play([Actor(7, "car", CREEP)], 20, noise_px=0.8)
+    [(track, start)] = begun(judge(rule, tmp_path, tracks, lights((0, RED))))
+    assert track == 7
+    assert start == pytest.approx(6.55, abs=0.4)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_red_light_with_noise_and_lost_pictures(seed: int, tmp_path: Path) -> None:
     actors = [Actor(1, "car", FAST), Actor(2, "car", lambda t: (STOPS(t)[0] - 0.2, STOPS(t)[1]), begin_s=7)]
@@ -153,6 +176,17 @@ def test_red_light_without_homography(tmp_path: Path) -> None:
     [(track, start)] = begun(said)
     assert track == 1
     assert start == pytest.approx(3.0, abs=0.6)
+
+
+def test_a_box_that_jumps_over_the_exit_turned_nowhere(tmp_path: Path) -> None:
+    """Stands past the stop line; its box is elsewhere for two seconds, past the exit."""
+
+    def way(t: float) -> tuple[float, float]:
+        x, y = along((0, -1.75, 30), (4, -1.75, -3))(t)
+        return x, y - (8.0 if 6 <= t < 8 else 0.0)
+
+    rule = IllegalTurn(scene="north", banned=[Ban(entry="stop_line", exit="into_box")])
+    assert begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 10, noise_px=0.3))) == []
 
 
 WRONG_WAY_CASES = [
@@ -279,3 +313,12 @@ def test_amber_acceleration(way: Way, changes: list, found: bool, tmp_path: Path
     assert bool(begun(said)) == found
     if found:
         assert said[0].evidence["gain"] > 0.2
+
+
+@pytest.mark.parametrize("seed", [0, 21, 23])
+def test_a_far_box_that_trembles_does_not_speed_up_at_amber(seed: int, tmp_path: Path) -> None:
+    """At 50 m a pixel is a metre."""
+    rider = along((0, -1.75, 58), (8, -1.75, 14))
+    tracks = play([Actor(7, "bicycle", rider)], 4, fps=5, noise_px=1.8, seed=seed)
+    signals = lights((0, GREEN), (1.6, AMBER))
+    assert begun(judge(AmberAcceleration(scene="north", signal="s"), tmp_path, tracks, signals)) == []
