@@ -40,22 +40,21 @@ def main() -> int:
         started = time.monotonic()
         rows += importlib.import_module(f"benchmarks.{name}").run(args.pairs)
         console.print(f"[dim]{name} took {time.monotonic() - started:.0f} s[/]")
+        _write(args.out, args.pairs, rows)  # after each: a run that is broken off loses nothing
+    console.print(_table(rows))
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def _write(out: Path, pairs: int, rows: list[Row]) -> None:
     machine = {
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "system": platform.system(),
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(
-        json.dumps(
-            {"date": time.strftime("%Y-%m-%d"), **machine, "pairs": args.pairs, "rows": msgspec.to_builtins(rows)},
-            indent=1,
-        )
-        + "\n"
-    )
-    console.print(_table(rows))
-    return 1 if any(row.met is False for row in rows) else 0
+    facts = {"date": time.strftime("%Y-%m-%d"), **machine, "pairs": pairs, "rows": msgspec.to_builtins(rows)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _table(rows: list[Row]) -> Table:
