@@ -8,7 +8,7 @@ import time
 import numpy as np
 import supervision as sv  # type: ignore[import-not-found]  # lives in another Python
 
-from benchmarks.rules import (
+from benchmarks._crowd import (
     COSINE,
     LIMIT_KMH,
     PICTURES,

@@ -18,19 +18,28 @@ import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks._crowd import (
+    COSINE,
+    HEIGHT,
+    LIMIT_KMH,
+    PICTURES,
+    RULES,
+    SPEED_KMH,
+    TOLERANCE_KMH,
+    TRACKS,
+    VELOCITY_M_S,
+    WIDTH,
+    ZONES,
+    boxes,
+    zones,
+)
 from benchmarks._running import left_out, running, workshop
 from benchmarks.pairs import Row, ratios, row
 from flowrt import Tracks
 from flowrt.flow import FROM
-
-TRACKS, ZONES, RULES, PICTURES = 50, 10, 10, 200
-SPEED_KMH, VELOCITY_M_S, LIMIT_KMH, TOLERANCE_KMH, COSINE = 41.0, (8.0, 8.0), 50.0, 5.0, -0.5
-"""What is the same of all tracks and zones. Nobody offends; who drives across enters, leaves and crosses."""
-WIDTH, HEIGHT = 1280, 720
 
 
 def run(pairs: int) -> list[Row]:
@@ -52,21 +61,6 @@ def run(pairs: int) -> list[Row]:
         _, theirs, against = ratios(ours.picture_ms, supervision.picture_ms, pairs)
         faster = [1 / each for each in against]
         return [*rows, row("rules", "times faster than supervision", faster, "x", at_least=5.0, supervision_ms=theirs)]
-
-
-def zones() -> list[list[tuple[int, int]]]:
-    """Ten hexagons over the picture."""
-    angles = np.linspace(0, 2 * np.pi, 6, endpoint=False)
-    middles = [(130 + 255 * (i % 5), 180 + 350 * (i // 5)) for i in range(ZONES)]
-    return [[(round(x + 120 * np.cos(a)), round(y + 160 * np.sin(a))) for a in angles] for x, y in middles]
-
-
-def boxes(number: int) -> Any:
-    """Corner boxes (50, 4) of picture `number`: objects that drive across at different speeds."""
-    rng = np.random.default_rng(7)
-    x = (rng.uniform(0, WIDTH, TRACKS) + number * rng.uniform(1, 6, TRACKS)) % (WIDTH - 60)
-    y = rng.uniform(60, HEIGHT - 50, TRACKS)
-    return np.column_stack((x, y, x + 50, y + 40)).astype(np.float32)
 
 
 class _Ours:
@@ -178,4 +172,7 @@ class _Supervision:
         assert self._process.stdout is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit("$FLOWRT_SUPERVISION_PYTHON can't run benchmarks/_supervision.py; what it said is above")
+        return float(answer)
