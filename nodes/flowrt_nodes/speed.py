@@ -70,6 +70,7 @@ speeds: {type: speed, from: tracks, scene: north}
 
     def open(self, context: Context) -> None:
         self._views = Views(context.scene)
+        self._picture_s: dict[str, float] = {}
         self._table = TrackTable(
             self.forget_after_s,
             memory=(np.float64, (29,), BEGIN),
@@ -86,15 +87,19 @@ speeds: {type: speed, from: tracks, scene: north}
             return tracks
         if fresh:
             self._prepare(view)
-        if not len(tracks):
-            return tracks
+        if len(tracks):
+            tracks = self._with_speeds(tracks, view.viewpoint)
+        self._picture_s[tracks.camera_id] = tracks.time_s
+        return tracks
+
+    def _with_speeds(self, tracks: Tracks, camera: Viewpoint) -> Tracks:
         table = self._table
         rows, _ = table.rows(tracks)
         memory = table["memory"].take(rows, axis=0).T.copy()
-        heading = self._headings(view.viewpoint, tracks, memory[HEADING])
-        seen_m, noise = self._measure(view.viewpoint, tracks, memory[OFFSET_M], heading)
+        heading = self._headings(camera, tracks, memory[HEADING])
+        seen_m, noise = self._measure(camera, tracks, memory[OFFSET_M], heading)
         usable = np.isfinite(seen_m[0] + seen_m[1] + noise[0, 0] + noise[1, 1])
-        state, spread, astray_m = self._follow(view.viewpoint, tracks, memory, seen_m, noise, usable)
+        state, spread, astray_m = self._follow(camera, tracks, memory, seen_m, noise, usable)
         velocity = state[2:]
         pace = np.hypot(velocity[0], velocity[1])
         direction = velocity / np.maximum(pace, 1e-6)
@@ -206,7 +211,9 @@ speeds: {type: speed, from: tracks, scene: north}
         """One step of the filter: (4, N) positions and velocities, (4, 4, N) their covariances, and (N,) how far off a measurement
         lay that was not believed; `memory` moves on."""
         state, spread = memory[STATE], memory[SPREAD].reshape(4, 4, -1)
-        blind = tracks.time_s - memory[MEASURED_S] > BLIND_S
+        # Who was measured in the picture before has not been hidden, however long ago that was: pictures get lost.
+        before_s = self._picture_s.get(tracks.camera_id, -np.inf)
+        blind = (tracks.time_s - memory[MEASURED_S] > BLIND_S) & (memory[MEASURED_S] < before_s)
         if np.count_nonzero(blind):
             fleeting = blind & (memory[PICTURES] < self.min_pictures)  # of whose movement nothing is known
             memory[MEASURED_S, fleeting] = np.nan

@@ -287,6 +287,17 @@ def test_who_stays_elsewhere_begins_anew_there(fps: float, tmp_path: Path) -> No
     assert known[-1].speed_kmh[0] < 5
 
 
+def test_lost_pictures_make_nobody_new(tmp_path: Path) -> None:
+    """For a second no picture comes; who was there before and is there after is the same, and his speed is known."""
+    pictures = [
+        t for t in play([Actor(1, "car", STRAIGHT)], 4, fps=5, noise_px=0.5) if not 1.5 < t.time_s - START_S < 2.5
+    ]
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        made = [node.process(tracks) for tracks in pictures]
+    speeds = [tracks.speed_kmh[0] for tracks in made[3:]]
+    assert speeds == pytest.approx([45.4] * len(speeds), abs=6)
+
+
 @pytest.mark.parametrize("fps", [5.0, 10.0, 25.0])
 def test_emergency_braking_is_no_jump(fps: float, tmp_path: Path) -> None:
     """From 54 km/h at 9 m/s²: as hard as cars brake."""
