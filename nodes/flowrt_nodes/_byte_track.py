@@ -167,11 +167,13 @@ class ByteTrack:
     """The tracks of one camera."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
-        self.labels = labels
+        self._take_labels(labels)
         self.tracks = Columns.none(len(labels))
         self.time_s: float | None = None
         self.picture_px: tuple[int, int] | None = None
-        self._groups, self._on_foot = _groups(labels), np.isin(labels, list(PEDESTRIANS))
+
+    def _take_labels(self, labels: tuple[str, ...]) -> None:
+        self.labels, self._groups, self._on_foot = labels, _groups(labels), np.isin(labels, list(PEDESTRIANS))
 
     def relabel(self, labels: tuple[str, ...]) -> None:
         """Go on with a model of other classes: votes move to the classes of the same name."""
@@ -181,8 +183,8 @@ class ByteTrack:
         for i, name in enumerate(labels):
             if name in self.labels:
                 votes[:, i] = self.tracks.votes[:, self.labels.index(name)]
-        self.labels, self.tracks.votes, self._groups = labels, votes, _groups(labels)
-        self._on_foot = np.isin(labels, list(PEDESTRIANS))
+        self.tracks.votes = votes
+        self._take_labels(labels)
 
     def update(
         self, time_s: float, boxes: Floats, confidence: Floats, class_id: Ints, limits: Limits, next_number: int
