@@ -110,6 +110,8 @@ class Rule(Transform):
         self._open: dict[OffenceKey, Episode] = {}
         self._done: dict[OffenceKey, float] = {}
         self._over: list[tuple[OffenceKey, Episode]] = []
+        self._unproven: dict[Any, Any] = {}
+        """For rules whose offences show only some seconds later whether they were any: those that still wait for it."""
         self._clean_s = float("-inf")
         self._table: TrackTable | None = None
         self._timeline = SignalTimeline()
@@ -161,6 +163,7 @@ class Rule(Transform):
             "open": self._open,
             "done": self._done,
             "over": self._over,
+            "unproven": self._unproven,
             "timeline": self._timeline,
             "history": self._history,
             "table": self._table,
@@ -168,7 +171,7 @@ class Rule(Transform):
 
     def import_state(self, state: Any) -> None:
         self._waiting, self._open, self._done = state["waiting"], state["open"], state["done"]
-        self._over = state.get("over", [])
+        self._over, self._unproven = state.get("over", []), state.get("unproven", {})
         self._timeline, self._history, self._table = state["timeline"], state["history"], state["table"]
 
     def status(self) -> dict[str, Any]:

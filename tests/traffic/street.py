@@ -245,8 +245,13 @@ def judge(
     *,
     scene: Scene | None = None,
     speed: bool = True,
+    edit: Callable[[Rule], Rule] | None = None,
+    edit_s: float = np.inf,
 ) -> list[Violation]:
-    """Everything a rule says of the tracks, behind a `speed` node, and when the flow ends."""
+    """Everything a rule says of the tracks, behind a `speed` node, and when the flow ends.
+
+    edit: before the first picture later than `edit_s` (in the script's seconds), its result goes on in the rule's place.
+    """
     scene = scene or street()
     said: list[Violation] = []
     with (
@@ -254,6 +259,8 @@ def judge(
         opened(Speed(scene="north"), context(folder, scene=scene, name="speed")) as speeds,
     ):
         for message in merged(tracks, signals):
+            if edit is not None and message.time_s > START_S + edit_s:
+                rule, edit = edit(rule), None
             if isinstance(message, SignalState):
                 assert isinstance(rule, SignalRule)
                 rule.on_signal(message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from copy import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ import pytest
 from harness import context, opened
 from traffic.street import START_S, Actor, along, begun, judge, lights, play, street, tracks_of
 
-from flowrt import Frame, Scene
+from flowrt import Frame, Scene, SignalState
+from flowrt_nodes._rule import Rule
 from flowrt_nodes.violation import CelRule
+from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.illegal_turn import Ban, IllegalTurn
+from flowrt_nodes.violation.near_miss import NearMiss
 from flowrt_nodes.violation.red_light import RedLight
 from flowrt_nodes.violation.speeding import Speeding
 from flowrt_nodes.violation.wrong_way import WrongWay
@@ -102,6 +107,56 @@ def test_an_edit_in_place_keeps_the_memory(tmp_path: Path) -> None:
             said += rule.process(tracks)
     assert [event.phase for event in said].count("new") == 1
     assert [event.phase for event in said].count("update") >= 3
+
+
+PASSES = Actor(7, "car", along((0, -1.75, 55), (5, -1.75, 5)))
+RUNS_OVER = Actor(5, "pedestrian", along((0, -6, 20), (2.6, -4, 20), (4.4, 1.2, 20)))
+LATE_PROOF = [
+    pytest.param(
+        RedLight(scene="north", signal="s", turn_on_red="right"),
+        [Actor(7, "car", along((0, -1.75, 25), (4, -1.75, 2.7), (6, -1.75, 2.7), (12, -1.75, -21)))],
+        lights((0, "stop-and-remain")),
+        id="stops before a red light, goes on, and does not turn",
+    ),
+    pytest.param(
+        FailureToYield(scene="north", signal="s"),
+        [
+            Actor(7, "car", along((0, -1.75, 42), (4, -1.75, 2), (5.5, -1.75, -13))),
+            Actor(5, "pedestrian", along((0, -4.2, -3), (4, -0.9, -3), (6, 1.2, -3))),
+        ],
+        lights((0, "permissive-movement-allowed"), group="walk"),
+        id="drives onto the crosswalk, and on",
+    ),
+    pytest.param(NearMiss(scene="north", pet_s=0), [PASSES, RUNS_OVER], [], id="passes nearby after a short TTC"),
+    pytest.param(NearMiss(scene="north", ttc_s=0), [PASSES, RUNS_OVER], [], id="comes where somebody just was"),
+]
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["in place", "replaced"])
+@pytest.mark.parametrize(("rule", "actors", "signals"), LATE_PROOF)
+def test_an_edit_at_any_picture_loses_no_offence(
+    rule: Rule, actors: list[Actor], signals: list[SignalState], replaced: bool, tmp_path: Path
+) -> None:
+    """Also none that shows only some time later to have been one."""
+    pictures = list(play(actors, 12, fps=5))
+
+    def edit(old: Rule) -> Rule:
+        if not replaced:
+            old.reconfigured(frozenset({"severity"}))
+            return old
+        new = copy(rule)
+        stack.enter_context(opened(new, context(tmp_path, scene=street())))
+        new.import_state(old.export_state())
+        return new
+
+    def found(edit_s: float = np.inf) -> list[str]:
+        said = judge(copy(rule), tmp_path, pictures, signals, edit=edit, edit_s=edit_s)
+        return [event.id for event in said if event.phase == "new"]
+
+    with ExitStack() as stack:
+        assert len(found()) == 1
+        for edit_s in np.arange(3.1, 9.1, 0.2):
+            assert found(edit_s) == found(), f"edited at {edit_s:.1f} s"
 
 
 def test_snapshot_is_a_picture_of_the_offender(tmp_path: Path) -> None:

@@ -79,7 +79,6 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             around = crosswalks.depth(zone.polygon.mean(axis=0, keepdims=True))[0]
             nearest = groups[int(np.argmax(around))] if len(groups) and around.max() > 0 else ""
             self._groups.append(zone.signal or nearest)
-        self._entered: dict[tuple[str, int, int], _Entry] = {}
         self.table({"was_on": (bool, (len(self._names),), True)})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
@@ -96,7 +95,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         table["was_on"][rows] = on
         moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & view.sure(tracks)
         entering &= moving[:, None]
-        if self._entered:
+        if self._unproven:
             yield from self._went_on(tracks, front)
         if not entering.any():
             return
@@ -112,18 +111,17 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
                 "distance_m": round(float(np.hypot(*(places[near] - front[row]))), 1),
                 "pedestrians": len(people),
             }
-            key = tracks.camera_id, int(tracks.track_id[row]), zone
-            self._entered[key] = _Entry(tracks.time_s, front[row].copy(), headings[row].copy(), facts)
+            key = tracks.camera_id, int(tracks.track_id[row]), self._names[zone]
+            self._unproven[key] = _Entry(tracks.time_s, front[row].copy(), headings[row].copy(), facts)
 
     def _went_on(self, tracks: Tracks, front: Array) -> Iterator[Finding]:
         """Those who drove on over the area after they had entered it: a box that trembles at its border does not."""
         rows = row_by_id(tracks)
-        for key, entry in list(self._entered.items()):
-            camera, track, zone = key
-            row = rows.get(track) if camera == tracks.camera_id else None
+        for key, entry in list(self._unproven.items()):
+            camera, track, name = key
+            row = rows.get(track) if camera == tracks.camera_id and name in self._names else None
             if row is not None and (front[row] - entry.front_m) @ entry.ahead >= ONWARDS_M:
-                del self._entered[key]
-                name = self._names[zone]
+                del self._unproven[key]
                 yield Finding(
                     row=row,
                     since_s=entry.time_s,
@@ -133,7 +131,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
                     description=f"drove onto {name} although somebody was crossing",
                 )
             elif tracks.time_s - entry.time_s > WITHIN_S:
-                del self._entered[key]
+                del self._unproven[key]
 
     def _in_the_way(self, places: Array, velocities: Array) -> Mask:
         """(P, Z): which pedestrians are on which area, and stay on it for a moment, or are about to step onto it."""

@@ -54,7 +54,13 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
     def open(self, context: Context) -> None:
         super().open(context)
         self._ground = Ground()
-        self._pairs: dict[tuple[int, int], Approach] = {}
+
+    def export_state(self) -> Any:
+        return super().export_state() | {"ground": self._ground}
+
+    def import_state(self, state: Any) -> None:
+        super().import_state(state)
+        self._ground = state.get("ground", self._ground)
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         if not view.metric:
@@ -80,18 +86,18 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         ttc_s = times_to_collision(bodies, first, second)
         for k in np.flatnonzero((ttc_s <= self.ttc_s) & (ttc_s > 0)).tolist():
             pair = (int(ids[first[k]]), int(ids[second[k]]))
-            self._pairs.setdefault(pair, Approach(time_s)).predicted(time_s, float(ttc_s[k]))
+            self._unproven.setdefault(pair, Approach(time_s)).predicted(time_s, float(ttc_s[k]))
 
     def _passed(self, time_s: float, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
         """Follow the pairs under watch, and report those that have passed."""
-        for pair, approach in list(self._pairs.items()):
+        for pair, approach in list(self._unproven.items()):
             a, b = rows.get(pair[0]), rows.get(pair[1])
             if a is not None and b is not None and not (bodies.unknown[a] or bodies.unknown[b]):
                 gap_m = float(gaps_m(bodies, np.array([a]), np.array([b]))[0])
                 approach.nearest_m = min(approach.nearest_m, gap_m)
             if time_s - approach.last_s < OVER_AFTER_S:
                 continue
-            del self._pairs[pair]
+            del self._unproven[pair]
             if approach.last_s - approach.first_s < LEAST_S - 1e-6 or approach.nearest_m > self.passing_m or a is None:
                 continue
             facts = {"ttc_s": round(approach.ttc_s, 2), "nearest_m": round(max(approach.nearest_m, 0.0), 2)}
@@ -108,7 +114,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
                 continue
             partner = other_id if vehicle == row else int(tracks.track_id[row])
             facts = {"pet_s": round(pet_s, 2)}
-            if (approach := self._pairs.get((int(tracks.track_id[vehicle]), partner))) is not None:
+            if (approach := self._unproven.get((int(tracks.track_id[vehicle]), partner))) is not None:
                 facts["ttc_s"] = round(approach.ttc_s, 2)
             yield self._finding(vehicle, partner, tracks.time_s, facts, f"PET {pet_s:.1f} s")
 

@@ -35,7 +35,7 @@ STOP_NEAR_M = 7.0
 class _Undecided(NamedTuple):
     """Somebody crossed at red after a full stop: a lawful turn if it turns."""
 
-    line: int
+    line: str
     crossed_s: float
     phase: SignalPhase
     heading: tuple[float, float]
@@ -78,6 +78,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
 
     def prepare(self, view: View) -> None:
         self._approaches = Approaches(view, self.lines)
+        self._line_number = {line.name: number for number, line in enumerate(self._approaches.lines)}
         self._turn_polygons = view.polygons(self.turn_lanes)
         count = (len(self._approaches),)
         self.table(
@@ -91,7 +92,6 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
                 **REST_COLUMNS,
             }
         )
-        self._undecided: dict[tuple[str, int], _Undecided] = {}
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         table = self._table
@@ -136,7 +136,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             )
             if finding is not None:
                 yield finding
-        if self._undecided:
+        if self._unproven:
             yield from self._decide(tracks, past, view)
 
     def _forward(self, tracks: Tracks) -> Mask:
@@ -157,13 +157,14 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             return None
         speed = float(tracks.speed_kmh[row])
         key = (tracks.camera_id, int(tracks.track_id[row]))
-        undecided = self._undecided.get(key)
-        if undecided is not None and (undecided.line, undecided.phase.since_s) == (line, phase.since_s):
+        name = self._approaches.lines[line].name
+        undecided = self._unproven.get(key)
+        if undecided is not None and (undecided.line, undecided.phase.since_s) == (name, phase.since_s):
             return None  # its box jumped back and forth; that it stands beyond the line is known
         if self.turn_on_red != "never" and crossed_s - stopped_s < 6.0 and self._may_turn(tracks, row):
             heading = heading_vectors(tracks)[row].tolist()
             if not np.isnan(heading[0]):
-                self._undecided[key] = _Undecided(line, crossed_s, phase, (heading[0], heading[1]), speed)
+                self._unproven[key] = _Undecided(name, crossed_s, phase, (heading[0], heading[1]), speed)
                 return None
         return self._finding(row, line, crossed_s, phase, speed)
 
@@ -199,31 +200,31 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         middles = np.array([np.mean(line.points, axis=0) for line in self._approaches.lines])
         mirrored = np.linalg.det(jacobian(view.viewpoint.to_ground, middles))
         present = {(tracks.camera_id, int(track)): row for row, track in enumerate(tracks.track_id)}
-        for key, one in list(self._undecided.items()):
-            row = present.get(key)
-            if row is None:
+        for key, one in list(self._unproven.items()):
+            row, line = present.get(key), self._line_number.get(one.line)
+            if row is None or line is None:
                 if tracks.time_s - one.crossed_s > 60.0:
-                    del self._undecided[key]  # lost; it gets the benefit of the doubt
+                    del self._unproven[key]  # lost; it gets the benefit of the doubt
                 continue
-            front_m = past[row, one.line]
+            front_m = past[row, line]
             if not sure[row]:
                 continue
             if front_m < -RETREAT_M:  # it was only the box that crossed
-                del self._undecided[key]
+                del self._unproven[key]
                 continue
             if front_m < TURNING_M:  # the heading of one who stands trembles
                 if front_m > self.beyond_m and tracks.time_s - one.crossed_s > TURN_WITHIN_S:
-                    del self._undecided[key]
-                    yield self._finding(row, one.line, one.crossed_s, one.phase, one.speed_kmh)
+                    del self._unproven[key]
+                    yield self._finding(row, line, one.crossed_s, one.phase, one.speed_kmh)
                 continue
             x, y = headings[row]
             turn = np.degrees(
                 np.arctan2(one.heading[0] * y - one.heading[1] * x, one.heading[0] * x + one.heading[1] * y)
             )
-            to_right = float(turn) * (1 if mirrored[one.line] > 0 else -1)
+            to_right = float(turn) * (1 if mirrored[line] > 0 else -1)
             lawful = to_right if self.turn_on_red == "right" else -to_right
             if lawful > TURNED_DEG:
-                del self._undecided[key]
+                del self._unproven[key]
             elif lawful < -TURNED_DEG or front_m > STRAIGHT_ON_M:
-                del self._undecided[key]
-                yield self._finding(row, one.line, one.crossed_s, one.phase, one.speed_kmh)
+                del self._unproven[key]
+                yield self._finding(row, line, one.crossed_s, one.phase, one.speed_kmh)
