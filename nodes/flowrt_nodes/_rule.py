@@ -38,6 +38,8 @@ from flowrt_nodes._view import View, Views
 
 FLICKER_S = 0.35
 """A finding may be missing this long before its hold time starts again."""
+PAUSE_S = 1.0
+"""In a pause of this length between two pictures it may have gone on unseen: pictures get lost."""
 REMEMBER_S = 600.0
 """How long a reported offence is remembered."""
 AGAIN_S = 60.0
@@ -113,6 +115,8 @@ class Rule(Transform):
         self._unproven: dict[Any, Any] = {}
         """For rules whose offences show only some seconds later whether they were any: those that still wait for it."""
         self._clean_s = float("-inf")
+        self._picture_s: dict[str, float] = {}
+        """When each camera's picture before was taken."""
         self._table: TrackTable | None = None
         self._timeline = SignalTimeline()
 
@@ -146,6 +150,7 @@ class Rule(Transform):
             self._take(finding, tracks, events)
         if self._open or self._waiting:
             self._settle(tracks, events)
+        self._picture_s[tracks.camera_id] = tracks.time_s
         if tracks.time_s >= self._clean_s:
             self._clean_s = tracks.time_s + REMEMBER_S / 10
             self._done = {key: at_s for key, at_s in self._done.items() if at_s > tracks.time_s - REMEMBER_S}
@@ -164,6 +169,7 @@ class Rule(Transform):
             "done": self._done,
             "over": self._over,
             "unproven": self._unproven,
+            "picture_s": self._picture_s,
             "timeline": self._timeline,
             "history": self._history,
             "table": self._table,
@@ -172,6 +178,7 @@ class Rule(Transform):
     def import_state(self, state: Any) -> None:
         self._waiting, self._open, self._done = state["waiting"], state["open"], state["done"]
         self._over, self._unproven = state.get("over", []), state.get("unproven", {})
+        self._picture_s = state.get("picture_s", {})
         self._timeline, self._history, self._table = state["timeline"], state["history"], state["table"]
 
     def status(self) -> dict[str, Any]:
@@ -199,7 +206,7 @@ class Rule(Transform):
             self._done[key] = time_s
             return
         first_s, last_s = self._waiting.get(key, (time_s, time_s))
-        if time_s - last_s > FLICKER_S:
+        if not self._goes_on(tracks, last_s):
             first_s = time_s
         since_s = first_s if finding.since_s is None else finding.since_s
         self._waiting[key] = first_s, time_s
@@ -214,6 +221,12 @@ class Rule(Transform):
             self._take(finding, tracks, events)
         else:
             self._done[key] = time_s
+
+    def _goes_on(self, tracks: Tracks, last_s: float) -> bool:
+        """Whether what was found last at a time may have lasted until now."""
+        missing_s = tracks.time_s - last_s
+        seen_before = last_s >= self._picture_s.get(tracks.camera_id, float("inf"))
+        return missing_s <= FLICKER_S or (seen_before and missing_s <= PAUSE_S)
 
     def _lost(self, tracks: Tracks, row: int, offence: str) -> OffenceKey | None:
         """The offence of a track that was lost where this one goes on, if there is one."""
@@ -280,7 +293,9 @@ class Rule(Transform):
                 self._done[key] = time_s
                 self._over.append((key, episode))
             events.append(self._event("end", camera, episode, episode.last_s))
-        gone = [key for key, (_, last_s) in self._waiting.items() if time_s - last_s > FLICKER_S]
+        gone = [
+            key for key, (_, last_s) in self._waiting.items() if key[0] == camera and not self._goes_on(tracks, last_s)
+        ]
         for key in gone:
             del self._waiting[key]
 
