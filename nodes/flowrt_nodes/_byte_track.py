@@ -46,6 +46,8 @@ GROW_MAX = 0.5
 """Boxes are grown by at most this share of their size."""
 RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
+RESIZING_S = 0.25
+"""A size goes on changing for so long: the box of a car that turns grows and shrinks again within a second."""
 STRIDE_MAX = 3.5
 """The same for the width of people, who are broad with their legs apart."""
 FAR_OFF = 16.0
@@ -134,7 +136,8 @@ class Columns:
         if lost.any():
             self.speed[lost, 2:] = 0.0
         drift = (SWERVE * _size(self.state)) ** 2
-        self.state += self.speed * dt_s
+        self.state[:, :2] += self.speed[:, :2] * dt_s
+        self.state[:, 2:] += self.speed[:, 2:] * min(dt_s, RESIZING_S)
         np.maximum(self.state[:, 2:], 1.0, out=self.state[:, 2:])
         self.pp += dt_s * (2 * self.pv + dt_s * self.vv) + drift * (dt_s**3 / 3)
         self.pv += dt_s * self.vv + drift * (dt_s**2 / 2)

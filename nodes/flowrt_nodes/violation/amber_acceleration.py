@@ -22,8 +22,12 @@ SURE = 2.3
 """The gain must be so many times the speed's standard deviation: far away, boxes that tremble look like a push."""
 EDGE_PX, TREMBLE = 1.3, 2.0
 """The standard deviation of a box's edge, and how many of them, as two slopes through such boxes, the gain must exceed."""
-FEWEST = 3
+MOST_M_S2 = 6.0
+"""Nobody speeds up more quickly: that is a box which jumps."""
+FEWEST, ENOUGH = 3, 5
 """A slope through fewer pictures says little; half a window must lie between the first and the last of them."""
+LONGER, LONGER_BEFORE = 1.5, 1.8
+"""Where pictures were lost, a window reaches so many times as far back, until it holds enough of them; and the one at onset."""
 
 
 class AmberAcceleration(SignalRule, kw_only=True):
@@ -86,7 +90,9 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
             for row in np.flatnonzero(coming).tolist():
                 if table["onset_s"][rows[row], line] != phase.since_s:
                     table["onset_s"][rows[row], line] = phase.since_s
-                    onset, sigma = self._slope_kmh(tracks, row, line, phase.since_s - BEFORE_S, phase.since_s + AFTER_S)
+                    onset, sigma = self._slope_kmh(
+                        tracks, row, line, phase.since_s + AFTER_S, BEFORE_S + AFTER_S, LONGER_BEFORE
+                    )
                     table["onset_kmh"][rows[row], line], table["onset_sigma_kmh"][rows[row], line] = onset, sigma
                     table["filtered_kmh"][rows[row], line] = self._filtered_kmh(tracks, row, phase.since_s)
                 then = [
@@ -96,11 +102,15 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
                 if finding is not None:
                     yield finding
 
-    def _slope_kmh(self, tracks: Tracks, row: int, line: int, begin_s: float, end_s: float) -> tuple[float, float]:
-        """Speed towards a line between two times, and its standard deviation; NaN where too little of that time was seen."""
-        samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), begin_s)
+    def _slope_kmh(
+        self, tracks: Tracks, row: int, line: int, end_s: float, window_s: float, longer: float
+    ) -> tuple[float, float]:
+        """Speed towards a line in the time before another, and its standard deviation; NaN where too little of it was seen."""
+        samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), end_s - longer * window_s - 1e-6)
         seen = [(s.time_s, s.x_m, s.y_m) for s in samples if s.time_s <= end_s + 1e-6 and s.x_m == s.x_m]
-        if len(seen) < FEWEST or seen[-1][0] - seen[0][0] < (end_s - begin_s) / 2:
+        while len(seen) > ENOUGH and seen[0][0] < end_s - window_s - 1e-6:
+            del seen[0]
+        if len(seen) < FEWEST or seen[-1][0] - seen[0][0] < window_s / 2:
             return float("nan"), float("nan")
         times, x, y = (np.array(column) for column in zip(*seen, strict=True))
         way = np.column_stack((x, y)) @ self._approaches.normals[line]
@@ -117,9 +127,10 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         return abs(float(slope[:, 1, 0] @ self._approaches.normals[line]))
 
     def _filtered_kmh(self, tracks: Tracks, row: int, time_s: float) -> float:
-        """The speed that `speed` gave at a time."""
-        samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), time_s - AFTER_S)
-        return samples[0].speed_kmh if samples else float("nan")
+        """The speed that `speed` gave last before a time."""
+        samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), time_s - BEFORE_S)
+        before = [sample for sample in samples if sample.time_s <= time_s + AFTER_S + 1e-6]
+        return before[-1].speed_kmh if before else float("nan")
 
     def _judge(
         self,
@@ -133,9 +144,12 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
     ) -> Finding | None:
         if not onset_kmh >= self.from_kmh or tracks.speed_kmh[row] < (1 + self.gain / 2) * filtered_kmh:
             return None
-        speed, sigma = self._slope_kmh(tracks, row, line, tracks.time_s - WINDOW_S, tracks.time_s)
+        speed, sigma = self._slope_kmh(tracks, row, line, tracks.time_s, WINDOW_S, LONGER)
         doubt = max(SURE * float(tracks.speed_sigma_kmh[row]), TREMBLE * float(np.hypot(sigma, onset_sigma_kmh)))
         if not speed - onset_kmh > max(self.gain * onset_kmh, self.least_gain_kmh, doubt):
+            return None
+        since_s = tracks.time_s - WINDOW_S / 2 - (phase.since_s - (BEFORE_S - AFTER_S) / 2)
+        if (speed - onset_kmh - doubt) / 3.6 > MOST_M_S2 * since_s:
             return None
         name = self._approaches.lines[line].name
         return Finding(
