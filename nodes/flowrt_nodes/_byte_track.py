@@ -46,7 +46,7 @@ GROW_MAX = 0.5
 """Boxes are grown by at most this share of their size."""
 RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
-RESIZING_S = 0.25
+RESIZING_S = 0.1
 """A size goes on changing for so long: the box of a car that turns grows and shrinks again within a second."""
 STRIDE_MAX = 3.5
 """The same for the width of people, who are broad with their legs apart."""
