@@ -42,8 +42,9 @@ SWERVE = np.array([2.0, 2.0, 0.5, 0.5])
 """How far the velocities stray in one second, per second."""
 UNKNOWN = np.array([5.0, 5.0, 0.5, 0.5])
 """Standard deviation of the velocities of what was seen once: sizes per second."""
-GROW_MAX = 0.5
-"""Boxes are grown by at most this share of their size."""
+GROW_MAX, GROW_FIRST = 0.5, 2.0
+"""Boxes are grown by at most this share of their size; those of which only one picture is known, so that their velocity is not, by
+as much as `UNKNOWN` lets them go, and at most by the second."""
 RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
 RESIZING_S = 0.1
@@ -60,7 +61,7 @@ SECOND_S = 0.5
 """Unsure detections continue tracks that were seen this long ago at most."""
 EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
-UNCONFIRMED_IOU = 0.3
+UNCONFIRMED_IOU = 0.25
 SAME_OBJECT_IOU = 0.5
 MISTAKEN = 0.7
 """Somebody on foot may be taken for a rider now and then; a box that is surely the other of the two is this much less alike."""
@@ -278,7 +279,10 @@ class ByteTrack:
             return np.zeros((len(tracks), len(boxes)))
         size = _size(tracks.state)[:, 0]
         unknown = np.sqrt(np.maximum(tracks.pp[:, 0], tracks.pp[:, 1])) - MEASURED[0] * size
-        grow = np.minimum(np.maximum(unknown, 0.0), GROW_MAX * size)
+        assert self.time_s is not None
+        gone = np.where(tracks.hits == 1, UNKNOWN[0] * (self.time_s - tracks.last_s), 0.0)
+        most = np.clip(gone, GROW_MAX, GROW_FIRST)
+        grow = np.minimum(np.maximum(unknown, 0.0), most * size)
         overlap = iou(_cornered(tracks.state), boxes.astype(np.float64), grow)
         kind, kind_seen = self._groups[tracks.votes.argmax(axis=1)], self._groups[class_id]
         change = tracks.state[:, None, 2:] / measured[None, :, 2:]
