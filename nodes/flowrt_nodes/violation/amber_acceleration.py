@@ -26,7 +26,7 @@ MOST_M_S2 = 6.0
 """Nobody speeds up more quickly: that is a box which jumps."""
 FEWEST, ENOUGH = 3, 5
 """A slope through fewer pictures says little; half a window must lie between the first and the last of them."""
-LONGER, LONGER_BEFORE = 1.5, 1.8
+LONGER, LONGER_BEFORE = 1.5, 2.5
 """Where pictures were lost, a window reaches so many times as far back, until it holds enough of them; and the one at onset."""
 
 
