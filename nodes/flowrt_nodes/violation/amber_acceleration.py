@@ -146,6 +146,7 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
             return None
         speed, sigma = self._slope_kmh(tracks, row, line, tracks.time_s, WINDOW_S, LONGER)
         doubt = max(SURE * float(tracks.speed_sigma_kmh[row]), TREMBLE * float(np.hypot(sigma, onset_sigma_kmh)))
+        speed = max(speed, float(tracks.speed_kmh[row]))
         if not speed - onset_kmh > max(self.gain * onset_kmh, self.least_gain_kmh, doubt):
             return None
         since_s = tracks.time_s - WINDOW_S / 2 - (phase.since_s - (BEFORE_S - AFTER_S) / 2)
