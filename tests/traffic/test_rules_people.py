@@ -66,6 +66,12 @@ def test_who_was_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -
     assert len(begun(judge(rule, tmp_path, play([walker[0], another], 12)))) == 2
 
 
+def test_a_pause_between_pictures_does_not_begin_a_hold_time_anew(tmp_path: Path) -> None:
+    """Two of five pictures a second arrive: nobody was seen off the road in between."""
+    rule = Jaywalking(scene="north", roads=["road"])
+    assert len(begun(judge(rule, tmp_path, play([Actor(5, "pedestrian", OVER_ROAD)], 12, fps=2.5)))) == 1
+
+
 def test_jaywalking_stale_signal(tmp_path: Path) -> None:
     reports = [r for r in lights((0, DONT_WALK), group="walk") if r.time_s < START_S + 1]
     walker = play([Actor(5, "pedestrian", OVER_CROSSWALK)], 12)
