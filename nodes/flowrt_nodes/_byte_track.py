@@ -47,10 +47,10 @@ GROW_MAX, GROW_FIRST = 0.5, 2.0
 as much as `UNKNOWN` lets them go, and at most by the second."""
 RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
-RESIZING_S = 0.1
-"""A size goes on changing for so long: the box of a car that turns grows and shrinks again within a second."""
 STRIDE_MAX = 3.5
 """The same for the width of people, who are broad with their legs apart."""
+RESIZING_S = 0.1
+"""A size goes on changing for so long: the box of a car that turns grows and shrinks again within a second."""
 FAR_OFF = 16.0
 """A detection further than so many squared standard deviations from where the track should be is another object (4 of them: with
 two degrees of freedom, 1 in 3,000 of its own)."""
