@@ -196,6 +196,23 @@ def test_a_giant_box_does_not_take_a_track_over(virtual):
     assert made.boxes_px[0].tolist() == box(101)
 
 
+def test_a_turning_car_keeps_its_number_over_lost_pictures(virtual):
+    """Its box grows to twice its width and shrinks again, and the pictures in which it does are lost."""
+    with opened(Track(), virtual) as node:
+        for t in every(0.2, 14):
+            if not 1.5 < t < 1.9:
+                width = 60 + 60 * np.exp(-(((t - 1.4) / 0.35) ** 2))
+                made = node.process(seen(t, [box(300 + 20 * t, w=width)]))
+    assert made.track_id.tolist() == [1]
+
+
+def test_a_rider_who_moves_by_more_than_his_box_a_picture_is_tracked(virtual):
+    with opened(Track(), virtual) as node:
+        for i, t in enumerate(every(0.2, 6)):
+            made = node.process(seen(t, [box(100 + 50 * i, w=30, h=44)]))
+    assert made.track_id.tolist() == [1]
+
+
 def test_a_second_box_around_a_tracked_vehicle_begins_no_track(virtual):
     with opened(Track(), virtual) as node:
         for t in every(0.1, 10):
