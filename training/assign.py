@@ -130,9 +130,7 @@ def _iou(a_px: Tensor, b_px: Tensor) -> Tensor:
 
 def _inside_ignored(targets: Targets, grid: Grid) -> Tensor:
     """[batch, cells]: whether the cell's centre lies in an ignored object."""
-    centres_px = (grid.columns_rows + 0.5) * grid.strides_px
-    found = []
-    for boxes, ignored in zip(targets.boxes_px, targets.ignored, strict=True):
-        hidden = boxes[ignored][:, None]
-        found.append(((centres_px > hidden[..., :2]) & (centres_px < hidden[..., 2:])).all(-1).any(0))
-    return torch.stack(found)
+    centres_px = ((grid.columns_rows + 0.5) * grid.strides_px)[None, :, None]
+    low, high = targets.boxes_px[:, None, :, :2], targets.boxes_px[:, None, :, 2:]
+    inside = ((centres_px > low) & (centres_px < high)).all(-1)
+    return (inside & targets.ignored[:, None]).any(-1)

@@ -39,14 +39,15 @@ def augmented(
     view_px: tuple[int, int],
     wanted: Floats,
     share: float = 1.0,
+    zoom: tuple[float, float] = (0.65, 1.35),
 ) -> Example:
     """A changed part of an example, `view_px` (width, height) large.
 
     `wanted` [classes] is how much more often a part around an object of that class is taken: what is rare in the pictures
     becomes common in the parts. `share` (0..1) scales how often light and sensor are changed: less towards the end of a
-    short training, where the network has yet to learn the pictures as they are.
+    short training, where the network has yet to learn the pictures as they are. `zoom` is the least and the largest zoom.
     """
-    example = _part(example, rng, view_px, wanted)
+    example = _part(example, rng, view_px, wanted, zoom)
     picture = example.picture
     if rng.random() < share:
         picture = _recoloured(picture, rng)
@@ -59,14 +60,20 @@ def augmented(
     return example._replace(picture=picture)
 
 
-def _part(example: Example, rng: np.random.Generator, view_px: tuple[int, int], wanted: Floats) -> Example:
-    """Mirror, zoom out to 0.65 or in to 1.35 (each axis a little on its own), and cut out a part; boxes are cut with it.
+def _part(
+    example: Example,
+    rng: np.random.Generator,
+    view_px: tuple[int, int],
+    wanted: Floats,
+    zoom_range: tuple[float, float],
+) -> Example:
+    """Mirror, zoom (each axis a little on its own), and cut out a part; boxes are cut with it.
 
     Four of five parts lie around an object drawn by `wanted`, the others anywhere.
     """
     height, width = example.picture.shape[:2]
     view_w, view_h = view_px
-    zoom = float(np.exp(rng.uniform(np.log(0.65), np.log(1.35))))
+    zoom = float(np.exp(rng.uniform(*np.log(zoom_range))))
     stretch = float(np.exp(rng.uniform(-0.06, 0.06)))
     sx, sy = zoom * stretch, zoom / stretch
     room_x, room_y = width * sx - view_w, height * sy - view_h

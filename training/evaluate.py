@@ -15,20 +15,21 @@ from flowrt_sim.scoring.average_precision import Found, Truth, class_average_pre
 from flowrt_sim.scoring.detector import SUPPRESSION_IOU, Detector, decode, suppress
 from training.augment import Example
 from training.data import Pictures, batches
-from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, STRIDES, Deployed, Grid, TrafficDetector
+from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, STRIDES, Deployed, TrafficDetector
 
 SIZE_PX = (INPUT_WIDTH_PX, INPUT_HEIGHT_PX)
 
 
 @torch.no_grad()
-def network_map50(network: TrafficDetector, pictures: Pictures, grid: Grid) -> tuple[float, dict[str, float]]:
+def network_map50(network: TrafficDetector, pictures: Pictures) -> tuple[float, dict[str, float]]:
     """mAP50 over the classes, and the average precision of each, of the network in PyTorch."""
     deployed = Deployed(network).eval()
+    device = next(network.parameters()).device
     found: list[Found] = []
     for batch, _ in batches(pictures, 8, 0, 0):
-        with torch.autocast("cpu", torch.bfloat16):
-            rows = deployed(batch.contiguous(memory_format=torch.channels_last))
-        found.extend(_found(one) for one in rows.float().double().numpy())
+        with torch.autocast(device.type, torch.bfloat16):
+            rows = deployed(batch.to(device).float().contiguous(memory_format=torch.channels_last))
+        found.extend(_found(one) for one in rows.double().cpu().numpy())
     return _scores(found, [_truth(pictures[i]) for i in range(len(pictures))])
 
 

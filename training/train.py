@@ -1,4 +1,4 @@
-"""Train the detector on rendered pictures, on the CPU.
+"""Train the detector on rendered pictures, on the CPU or a GPU.
 
     PYTHONPATH=sim python -m training.train --learn 8000 --epochs 20 --run training/runs/main
 
@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from flowrt_sim import CLASSES
-from training.data import Change, batches, cached
+from training.assign import Targets
+from training.data import INPUT_PX, RENDERED_PX, Change, batches, cached
 from training.evaluate import network_map50
 from training.loss import detection_loss
-from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, Grid, TrafficDetector
+from training.model import Grid, TrafficDetector
 from training.splits import CHOOSE, LEARN
 
 WARM_UP_STEPS = 200
@@ -70,45 +71,57 @@ def train(options: argparse.Namespace) -> None:
     """The whole run: pictures, epochs, states on disk, one line of JSON an epoch in `RUN/log.ndjson`."""
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
     run = Path(options.run)
     run.mkdir(parents=True, exist_ok=True)
-    learn, choose = cached(LEARN, options.learn), cached(CHOOSE, options.choose)
-    weights = class_weights(learn.class_counts(len(CLASSES)))
+    learn = cached(LEARN, options.learn, RENDERED_PX if options.whole else INPUT_PX)
+    choose = cached(CHOOSE, options.choose)
+    rarity = class_weights(learn.class_counts(len(CLASSES)))
+    weights = rarity.to(device)
 
-    model = TrafficDetector(len(CLASSES))
+    model = TrafficDetector(len(CLASSES)).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimiser = optimiser_for(model, options.rate, options.decay)
-    whole_grid = Grid.of(INPUT_WIDTH_PX, INPUT_HEIGHT_PX)
     view_px = (options.view[0], options.view[1])
-    grid, change = Grid.of(*view_px), Change(view_px, weights.numpy() ** 2, options.change)
+    with device:
+        grid = Grid.of(*view_px)
+    change = Change(view_px, rarity.numpy() ** 2, options.change, (options.zoom[0], options.zoom[1]))
     steps_an_epoch = len(learn) // options.batch
     steps = steps_an_epoch * options.epochs
     first_epoch, best = _resumed(run / "last.pt", model, average, optimiser)
 
     for epoch in range(first_epoch, min(options.until, options.epochs)):
-        started, sums = time.monotonic(), torch.zeros(4)
+        started, sums = time.monotonic(), torch.zeros(4, device=device)
         model.train()
-        for number, (pictures, targets) in enumerate(batches(learn, options.batch, options.seed, epoch, change)):
+        fed = batches(learn, options.batch, options.seed, epoch, change, options.processes)
+        for number, (pictures, targets) in enumerate(fed):
             step = epoch * steps_an_epoch + number
             for group in optimiser.param_groups:
                 group["lr"] = options.rate * learning_rate_share(step, steps)
-            with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
-                raw = model(pictures.contiguous(memory_format=torch.channels_last))
-            loss = detection_loss(raw, targets, grid, weights, options.class_weight)
+            shown = pictures.to(device).float().contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+                raw = model(shown)
+            with device:
+                asked = Targets(*(t.to(device) for t in targets))
+                loss = detection_loss(raw, asked, grid, weights, options.class_weight)
             optimiser.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
             optimiser.step()
             follow(average, model, step, options.average)
-            sums += torch.stack([loss.box.detach(), loss.objectness.detach(), loss.classes.detach(), torch.tensor(1.0)])
+            one = torch.ones((), device=device)
+            sums += torch.stack([loss.box.detach(), loss.objectness.detach(), loss.classes.detach(), one])
             if number % REPORT_EVERY == REPORT_EVERY - 1:
                 rate_s = (number + 1) * options.batch / (time.monotonic() - started)
                 parts = " ".join(
                     f"{name} {float(v):.3f}" for name, v in zip(("box", "obj", "class"), sums / sums[3], strict=False)
                 )
                 print(f"epoch {epoch} step {number + 1}/{steps_an_epoch} {parts} {rate_s:.1f} pictures/s", flush=True)
-        map50, per_class = network_map50(average, choose, whole_grid)
+        if (epoch + 1) % options.measure_every and epoch + 1 != options.epochs:
+            best = _saved(run, model, average, optimiser, epoch, -1.0, best)
+            continue
+        map50, per_class = network_map50(average, choose)
         best = _saved(run, model, average, optimiser, epoch, map50, best)
         entry = {
             "epoch": epoch,
@@ -125,7 +138,7 @@ def _resumed(path: Path, model: nn.Module, average: nn.Module, optimiser: torch.
     """The next epoch and the best mAP50 so far."""
     if not path.exists():
         return 0, -1.0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
     optimiser.load_state_dict(state["optimiser"])
@@ -168,8 +181,17 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--decay", type=float, default=0.02, help="weight decay")
+    parser.add_argument(
+        "--measure-every", type=int, default=1, help="epochs from one mAP50 on the choose pictures to the next"
+    )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--processes", type=int, default=1, help="processes that read and change pictures")
+    parser.add_argument("--whole", action="store_true", help="learn from pictures kept as rendered, 1280x720")
+    parser.add_argument(
+        "--zoom", type=float, nargs=2, default=(0.65, 1.35), help="least and largest zoom of the kept pictures"
+    )
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--run", default="training/runs/main", help="folder for states and log")
     train(parser.parse_args())

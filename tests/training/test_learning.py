@@ -1,10 +1,13 @@
 """The parts of training: who answers for what, what is punished, and that pictures and boxes change together."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training is an optional extra: pip install flowrt[train]")
 
+from training import data  # noqa: E402
 from training.assign import Targets, assign  # noqa: E402
 from training.augment import Example, augmented  # noqa: E402
 from training.loss import detection_loss, paired_giou  # noqa: E402
@@ -132,3 +135,19 @@ def test_augmentation_follows_its_generator_alone() -> None:
     first, second = (augmented(example, np.random.default_rng(9), (64, 32), EQUAL) for _ in range(2))
     assert np.array_equal(first.picture, second.picture)
     assert np.array_equal(first.boxes_px, second.boxes_px)
+
+
+def test_batches_are_the_same_whatever_the_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also rendering: two processes write into one file."""
+    monkeypatch.setattr(data, "CACHE", tmp_path)
+    monkeypatch.setattr(data, "CHUNK", 4)
+    pictures = data.cached(data.LEARN, 8, size_px=(640, 360), processes=2)
+    sixth = data.rendered(data.LEARN, data.LEARN.first_seed + 5, size_px=(640, 360))
+    assert np.array_equal(pictures[5].picture, sixth.picture)
+    assert np.array_equal(pictures[5].boxes_px, sixth.boxes_px)
+    change = data.Change((256, 128), np.ones(CLASSES, np.float32), 1.0, (0.5, 1.05))
+    one, two = (list(data.batches(pictures, 3, 7, 0, change, processes)) for processes in (1, 2))
+    assert [tuple(shown.shape) for shown, _ in one] == [(3, 3, 128, 256)] * 2  # of eight pictures two are left out
+    for (shown, targets), (again, same) in zip(one, two, strict=True):
+        assert torch.equal(shown, again)
+        assert torch.equal(targets.boxes_px, same.boxes_px)
