@@ -20,7 +20,7 @@ BEFORE_S, AFTER_S = 0.9, 0.1
 """The same around amber onset, mostly before it, when nobody has reacted yet."""
 SURE = 2.3
 """The gain must be so many times the speed's standard deviation: far away, boxes that tremble look like a push."""
-EDGE_PX, TREMBLE = 1.3, 2.0
+EDGE_PX, TREMBLE = 1.3, 2.2
 """The standard deviation of a box's edge, and how many of them, as two slopes through such boxes, the gain must exceed."""
 MOST_M_S2 = 6.0
 """Nobody speeds up more quickly: that is a box which jumps."""
