@@ -51,8 +51,8 @@ class Bodies:
         self.pace = np.hypot(self.velocity[:, 0], self.velocity[:, 1])
         self.pedestrian = tracks.of_class(PEDESTRIANS)
         self.vehicle = tracks.of_class(VEHICLES)
-        riding = tracks.of_class(TWO_WHEELERS)
-        least = np.where(riding, RIDING_M_S, DRIVING_M_S)
+        self.riding = tracks.of_class(TWO_WHEELERS)
+        least = np.where(self.riding, RIDING_M_S, DRIVING_M_S)
         self.driving: Mask = ~self.pedestrian & (self.pace - np.nan_to_num(tracks.speed_sigma_kmh) / 3.6 > least)
 
     def discs(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:

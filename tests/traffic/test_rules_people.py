@@ -149,3 +149,25 @@ def test_near_miss(driving: Way, other: Way, label: str, found: bool, tmp_path: 
         assert {"ttc_s", "pet_s"} <= set(said[0].evidence), (
             "the PET comes first, and tells the TTC that was predicted before"
         )
+
+
+STANDS = (-1.75, 23.2)
+TAKEN_ALONG = along((0, *STANDS), (4, *STANDS), (4.6, 0.0, 21.45), (4.8, *STANDS), (9, *STANDS))
+PUSHED = along(
+    (0, -1.75, 23.5), (3, -1.75, 23.5), (3.5, -1.75, 21), (3.7, -1.75, 21), (4.2, -1.75, 23.5), (9, -1.75, 23.5)
+)
+
+
+@pytest.mark.parametrize(
+    ("rider", "walks_y", "heading_deg"),
+    [
+        pytest.param(PUSHED, 19.4, -90, id="pushed towards him"),
+        pytest.param(TAKEN_ALONG, 21.6, None, id="taken along over the ground that he left"),
+    ],
+)
+def test_a_rider_who_stands_and_whose_box_jumps_at_a_walker_is_no_near_miss(
+    rider: Way, walks_y: float, heading_deg: float | None, tmp_path: Path
+) -> None:
+    walks = along((0, -6, walks_y), (6, 0.6, walks_y))
+    actors = [Actor(7, "bicycle", rider, heading_deg=heading_deg), Actor(5, "pedestrian", walks)]
+    assert begun(judge(NearMiss(scene="north"), tmp_path, play(actors, 9, fps=5, noise_px=0.2))) == []

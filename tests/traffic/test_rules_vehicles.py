@@ -41,6 +41,7 @@ RED_LIGHT_CASES = [
     pytest.param(
         front((0, 30), (3, 3), (5, -0.2), (20, -0.2)), [(0, RED)], {}, None, id="stops with its nose on the line"
     ),
+    pytest.param(front((0, 30), (3, 3), (5, -0.6), (20, -0.6)), [(0, RED)], {}, 4.67, id="stops with its nose past it"),
     pytest.param(FAST, [(0, "unavailable")], {}, None, id="phase unavailable"),
     pytest.param(FAST, [(0, "dark")], {}, None, id="signal dark"),
     pytest.param(FAST, [], {}, None, id="nobody reports"),
@@ -270,6 +271,8 @@ CROSSWALK_CASES = [
     pytest.param(
         along((0, 1.75, -12), (3, 1.75, -3), (20, 1.75, -3)), [(0, RED)], None, id="leaving, held up by a queue"
     ),
+    pytest.param(front((0, 30), (3, -8.25), (20, -8.25)), [(0, RED)], None, id="only its rear end above it"),
+    pytest.param(front((0, 30), (3, -7.7), (20, -7.7)), [(0, RED)], 3.0, id="a good part of its rear on it"),
 ]
 
 

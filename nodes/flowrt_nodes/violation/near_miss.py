@@ -15,6 +15,9 @@ from flowrt_nodes._view import View, homography_complaints
 
 LEAST_S = 0.2
 """A collision must be predicted over this time: one picture may err."""
+DRIVEN_S = 0.35
+"""A two-wheeler counts once it has surely driven for this long: when somebody walks past in front of one that stands, its box
+goes along for a picture or two."""
 OVER_AFTER_S = 1.0
 """An encounter is over when no collision was predicted for this long."""
 
@@ -51,6 +54,9 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         if self.ttc_s == 0 and self.pet_s == 0:
             yield Complaint(("ttc_s",), "with neither TTC nor PET nothing is ever found", "set one of them above 0")
 
+    def prepare(self, view: View) -> None:
+        self.table({"driving_s": (np.float64, (), np.nan)})
+
     def open(self, context: Context) -> None:
         super().open(context)
         self._ground = Ground()
@@ -66,6 +72,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         if not view.metric:
             return
         bodies = Bodies(tracks, view)
+        self._driven(tracks, bodies)
         rows = row_by_id(tracks)
         if self.ttc_s:
             self._predict(tracks.time_s, bodies)
@@ -73,10 +80,18 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         if self.pet_s:
             yield from self._encroached(tracks, bodies, rows)
 
+    def _driven(self, tracks: Tracks, bodies: Bodies) -> None:
+        """Leaves those two-wheelers `driving` that were so in all pictures of the last moment."""
+        assert self._table is not None
+        rows, _ = self._table.rows(tracks)
+        since_s = np.where(bodies.driving, np.fmin(self._table["driving_s"][rows], tracks.time_s), np.nan)
+        self._table["driving_s"][rows] = since_s
+        bodies.driving &= ~bodies.riding | (tracks.time_s - since_s >= DRIVEN_S - 1e-6)
+
     def _predict(self, time_s: float, bodies: Bodies) -> None:
         first, second = near_pairs(bodies, self.between == "all", self.ttc_s)
         keep = (second > first) | bodies.pedestrian[second] | (bodies.pace[second] <= 0.4)
-        keep &= ~bodies.pedestrian[second] | (bodies.pace[second] > 0.5)
+        keep &= ~bodies.pedestrian[second] | ((bodies.pace[second] > 0.5) & bodies.driving[first])
         closing = bodies.velocity[first] - bodies.velocity[second]
         keep &= np.hypot(closing[:, 0], closing[:, 1]) > self.closing_m_s
         first, second = first[keep], second[keep]
