@@ -20,6 +20,8 @@ HALF_M = 75.0
 CELLS = int(2 * HALF_M / CELL_M)
 KEEP_S = 5.0
 LEAST_CLOSING_MS = 3.0
+"""Who closes slower has no TTC, and a vehicle that is slower no PET: it rolls behind somebody, or lets him pass."""
+LEAST_WALKING_MS = 0.3
 LEAST_ANGLE_RAD = float(np.radians(30))
 TOUCH_M = 1.5
 """A predicted collision counts only if the two really came this near."""
@@ -75,7 +77,7 @@ class Conflicts:
         found: list[Conflict] = []
         actors: list[Vehicle | Walker] = [*vehicles, *people]
         for actor in actors:
-            if actor.speed < 0.3:
+            if actor.speed < (LEAST_CLOSING_MS if isinstance(actor, Vehicle) else LEAST_WALKING_MS):
                 rows, columns = _cells(actor)
                 self._who[rows, columns] = -1
                 continue

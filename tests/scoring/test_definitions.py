@@ -7,6 +7,7 @@ from harness import PROJECT
 
 from flowrt.flow import Flow
 from flowrt.load import load
+from flowrt_sim.conflicts import LEAST_CLOSING_MS
 from flowrt_sim.truth import Definitions
 
 REFEREE = Definitions()
@@ -33,6 +34,7 @@ def flow() -> Flow:
         ("jaywalking", "beside_m", REFEREE.crosswalk_margin_m),
         ("near_misses", "ttc_s", REFEREE.ttc_s),
         ("near_misses", "pet_s", REFEREE.pet_s),
+        ("near_misses", "closing_m_s", LEAST_CLOSING_MS),
     ],
 )
 def test_the_shipped_rules_use_the_referees_numbers(flow: Flow, node: str, setting: str, defined: float) -> None:

@@ -178,6 +178,24 @@ def test_post_encroachment_time_is_the_gap_between_leaving_and_entering() -> Non
     assert pets[0] == pytest.approx((x_second - x_first) / speed, abs=0.25)
 
 
+@pytest.mark.parametrize(("speed", "counts"), [(2.8, False), (3.2, True)])
+def test_a_vehicle_at_walking_pace_has_no_post_encroachment_time(speed: float, counts: bool) -> None:
+    world = World(1, "calm")
+    car = world.add_vehicle("car", route(Layout(), "north", 1, "through"))
+    rider = world.add_vehicle("bicycle", route(Layout(), "west", 1, "through"))
+    assert car is not None
+    assert rider is not None
+    conflicts, found = Conflicts(1.5), []
+    car.s, rider.s = car.route.stop_s, rider.route.stop_s - 3.0
+    for step in range(260):
+        for v, pace in ((car, speed), (rider, 4.0)):
+            v.speed = pace
+            v.s += pace * 0.05
+            v.place()
+        found += conflicts.watch(step * 0.05, [car, rider], [])
+    assert any(np.isfinite(c.pet_s) for c in found) == counts
+
+
 def test_definitions_change_the_verdict() -> None:
     strict = World(SEED, "red_light")
     lenient = Referee(strict, dataclasses.replace(Referee(strict).rules, red_grace_s=5.0), near_misses=False)

@@ -20,8 +20,9 @@ BEFORE_S, AFTER_S = 0.9, 0.1
 """The same around amber onset, mostly before it, when nobody has reacted yet."""
 SURE = 2.3
 """The gain must be so many times the speed's standard deviation: far away, boxes that tremble look like a push."""
-EDGE_PX, TREMBLE = 1.3, 2.2
-"""The standard deviation of a box's edge, and how many of them, as two slopes through such boxes, the gain must exceed."""
+EDGE_PX, HEAVY_EDGE_PX, TREMBLE = 1.3, 2.0, 2.0
+"""The standard deviation of a box's edge, of a truck's or bus's, and how many of them, as two slopes through such boxes, the gain
+must exceed."""
 MOST_M_S2 = 6.0
 """Nobody speeds up more quickly: that is a box which jumps."""
 FEWEST, ENOUGH = 3, 5
@@ -116,7 +117,8 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         way = np.column_stack((x, y)) @ self._approaches.normals[line]
         times = times - times.mean()
         duration2 = float(times @ times)
-        edge_m = EDGE_PX * self._pixel_m(float(x.mean()), float(y.mean()), line)
+        heavy = tracks.labels[tracks.class_id[row]] in ("truck", "bus")
+        edge_m = (HEAVY_EDGE_PX if heavy else EDGE_PX) * self._pixel_m(float(x.mean()), float(y.mean()), line)
         return float(times @ way) / duration2 * 3.6, edge_m / duration2**0.5 * 3.6
 
     def _pixel_m(self, x_m: float, y_m: float, line: int) -> float:

@@ -30,7 +30,8 @@ class NearMiss(Rule):
     so the pair must really have come near; it is known, and reported, when they have passed. Needs a `speed` node upstream.
     Reported with the vehicle, once per pair; with a PET also the shortest TTC that was predicted before, where there was one.
 
-    No violation: closing slower than `closing_m_s` (queues, parking); people on foot among themselves, or standing; paths that
+    No violation: closing slower than `closing_m_s` (queues, parking), and a vehicle slower than that (it rolls behind somebody, or
+    lets him pass); people on foot among themselves, or standing; paths that
     follow each other; with `between: vehicle_pedestrian`, vehicles among themselves.
     """
 
@@ -40,7 +41,7 @@ class NearMiss(Rule):
     ttc_s: Annotated[float, setting("Time to collision at most; 0 to leave it out.", ge=0, le=10)] = 1.5
     pet_s: Annotated[float, setting("Post-encroachment time at most; 0 to leave it out.", ge=0, le=10)] = 1.0
     passing_m: Annotated[float, setting("How near they must come, with a short TTC.", ge=0, le=10)] = 1.5
-    closing_m_s: Annotated[float, setting("Least closing speed, with a short TTC.", ge=0, le=30)] = 3.0
+    closing_m_s: Annotated[float, setting("Least closing speed, and least speed of the vehicle.", ge=0, le=30)] = 3.0
     severity: Annotated[Severity, setting("How grave.")] = "high"
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -81,11 +82,12 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             yield from self._encroached(tracks, bodies, rows)
 
     def _driven(self, tracks: Tracks, bodies: Bodies) -> None:
-        """Leaves those two-wheelers `driving` that were so in all pictures of the last moment."""
+        """Leaves those `driving` that are fast enough, and of two-wheelers those that were surely driving all the last moment."""
         assert self._table is not None
         rows, _ = self._table.rows(tracks)
         since_s = np.where(bodies.driving, np.fmin(self._table["driving_s"][rows], tracks.time_s), np.nan)
         self._table["driving_s"][rows] = since_s
+        bodies.driving &= bodies.pace > self.closing_m_s
         bodies.driving &= ~bodies.riding | (tracks.time_s - since_s >= DRIVEN_S - 1e-6)
 
     def _predict(self, time_s: float, bodies: Bodies) -> None:
