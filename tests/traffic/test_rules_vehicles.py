@@ -41,7 +41,13 @@ RED_LIGHT_CASES = [
     pytest.param(
         front((0, 30), (3, 3), (5, -0.2), (20, -0.2)), [(0, RED)], {}, None, id="stops with its nose on the line"
     ),
-    pytest.param(front((0, 30), (3, 3), (5, -0.6), (20, -0.6)), [(0, RED)], {}, 4.67, id="stops with its nose past it"),
+    pytest.param(
+        front((0, 4), (3, -1.7), (6, -1.7), (7, 1), (7.6, 1), (8, -2.5), (20, -2.5)),
+        [(0, GREEN), (4, RED)],
+        {},
+        None,
+        id="stands past the line, and its box goes back and forth",
+    ),
     pytest.param(FAST, [(0, "unavailable")], {}, None, id="phase unavailable"),
     pytest.param(FAST, [(0, "dark")], {}, None, id="signal dark"),
     pytest.param(FAST, [], {}, None, id="nobody reports"),
@@ -94,12 +100,12 @@ def test_red_light_stale_signal(tmp_path: Path) -> None:
 
 
 def test_red_light_once_per_cycle(tmp_path: Path) -> None:
-    way = front((0, 10), (2, -2), (4, 3), (6, -3), (8, 4), (10, -4))  # over, back, over, back, over
+    way = front((0, 10), (2, -2), (4, 3), (9, 3), (11, -4))  # over, back, and over
     rule = RedLight(scene="north", signal="s")
-    assert len(begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 12), lights((0, RED))))) == 1
+    assert len(begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 13), lights((0, RED))))) == 1
     rule = RedLight(scene="north", signal="s")
     cycles = lights((0, RED), (3, GREEN), (4.5, RED))
-    assert len(begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 12), cycles))) == 2
+    assert len(begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 13), cycles))) == 2
 
 
 @pytest.mark.parametrize("until_s", [10.6, 12.0, 30.0])

@@ -22,6 +22,9 @@ TURNING_M, TURN_WITHIN_S = 3.0, 6.0
 RETREAT_M = 2.5
 """Whose front is this far before the line again never crossed it."""
 STRAIGHT_ON_M = 14.0
+BACK_M, BACK_S = 1.0, 4.0
+"""Whose front was so far past the line this short a time ago did not cross it again: nobody drives back, his box was taken along
+by somebody else's."""
 LASTING_S = 0.25
 """A front beyond the line must be so for this long: boxes jump."""
 CREEPING_KMH, CREEPING_S = 10.0, 0.9
@@ -52,15 +55,16 @@ class RedLight(SignalRule, kw_only=True):
 
     No violation: a phase that is unknown or older than `max_age_s`; a front already past the line at red onset (plus
     `grace_s`); somebody first seen past the line, or who moves across the approach and not along it; stopping on or just past the
-    line (less than `beyond_m`); starting at green; with `turn_on_red`, a turn to that side after a full stop before the line
-    (who stands past the line for six seconds crept, and did not turn); pictures in which `speed` does not know where a vehicle is:
-    what was seen before it begins anew is void.
+    line (less than `beyond_m`); starting at green; a front that was well past the line a few seconds ago and seems to have gone
+    back (boxes are taken along by others); with `turn_on_red`, a turn to that side after a full stop before the line (who stands
+    past the line for six seconds crept, and did not turn); pictures in which `speed` does not know where a vehicle is: what was
+    seen before it begins anew is void.
     """
 
     signal: Feed
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     grace_s: Annotated[float, setting("After red onset, crossing is still forgiven for this long.", ge=0, le=5)] = 0.3
-    beyond_m: Annotated[float, setting("How far the front must get past the line.", gt=0, le=10)] = 0.5
+    beyond_m: Annotated[float, setting("How far the front must get past the line.", gt=0, le=10)] = 0.7
     turn_on_red: Annotated[
         Literal["never", "right", "left"], setting("The side to which a turn on red after a full stop is lawful.")
     ] = "never"
@@ -88,6 +92,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
                 "crossed_s": (np.float64, count, np.nan),
                 "beyond_s": (np.float64, count, np.nan),
                 "was_before": (bool, count, False),
+                "through_s": (np.float64, count, -np.inf),
                 "stopped_s": (np.float64, (), -np.inf),
                 **REST_COLUMNS,
             }
@@ -112,7 +117,9 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             share = np.minimum(np.maximum(-before / (past - before), 0.0), 1.0)
             on_line_s = before_s[:, None] + share * (time_s - before_s[:, None])
         known = sure[:, None]
-        stepped_over = known & (before <= 0) & (past > 0)
+        through_s = table["through_s"].take(rows, axis=0)
+        stepped_over = known & (before <= 0) & (past > 0) & (time_s - through_s > BACK_S)
+        table["through_s"][rows] = np.where(known & (past > BACK_M), time_s, through_s)
         was_before = table["was_before"].take(rows, axis=0) | (known & (past < 0))
         crossed_s = np.where(stepped_over, on_line_s, table["crossed_s"].take(rows, axis=0))
         vehicles = tracks.of_class(VEHICLES)[:, None]
