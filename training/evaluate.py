@@ -14,10 +14,8 @@ from flowrt_sim import CLASSES
 from flowrt_sim.scoring.average_precision import Found, Truth, class_average_precision
 from flowrt_sim.scoring.detector import SUPPRESSION_IOU, Detector, decode, suppress
 from training.augment import Example
-from training.data import Pictures, batches
-from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, STRIDES, Deployed, TrafficDetector
-
-SIZE_PX = (INPUT_WIDTH_PX, INPUT_HEIGHT_PX)
+from training.data import INPUT_PX, Pictures, batches
+from training.model import STRIDES, Deployed, TrafficDetector
 
 
 @torch.no_grad()
@@ -41,10 +39,9 @@ def model_map50(path: Path, pictures: Pictures) -> tuple[float, dict[str, float]
 
 
 def _found(rows: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Found:
-    boxes_px, scores, class_ids = decode(rows, SIZE_PX, STRIDES)
+    boxes_px, scores, class_ids = decode(rows, INPUT_PX, STRIDES)
     kept = suppress(boxes_px, scores, SUPPRESSION_IOU)
-    limit = [INPUT_WIDTH_PX, INPUT_HEIGHT_PX] * 2
-    return Found(np.clip(boxes_px[kept], 0, limit), scores[kept], class_ids[kept])
+    return Found(np.clip(boxes_px[kept], 0, INPUT_PX * 2), scores[kept], class_ids[kept])
 
 
 def _truth(example: Example) -> Truth:

@@ -92,7 +92,7 @@ def train(options: argparse.Namespace) -> None:
     first_epoch, best = _resumed(run / "last.pt", model, average, optimiser)
 
     for epoch in range(first_epoch, min(options.until, options.epochs)):
-        started, sums = time.monotonic(), torch.zeros(4, device=device)
+        started, sums = time.monotonic(), torch.zeros(3, device=device)
         model.train()
         fed = batches(learn, options.batch, options.seed, epoch, change, options.processes)
         for number, (pictures, targets) in enumerate(fed):
@@ -110,13 +110,11 @@ def train(options: argparse.Namespace) -> None:
             nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
             optimiser.step()
             follow(average, model, step, options.average)
-            one = torch.ones((), device=device)
-            sums += torch.stack([loss.box.detach(), loss.objectness.detach(), loss.classes.detach(), one])
+            sums += torch.stack([loss.box.detach(), loss.objectness.detach(), loss.classes.detach()])
             if number % REPORT_EVERY == REPORT_EVERY - 1:
                 rate_s = (number + 1) * options.batch / (time.monotonic() - started)
-                parts = " ".join(
-                    f"{name} {float(v):.3f}" for name, v in zip(("box", "obj", "class"), sums / sums[3], strict=False)
-                )
+                means = (sums / (number + 1)).tolist()
+                parts = " ".join(f"{name} {v:.3f}" for name, v in zip(("box", "obj", "class"), means, strict=True))
                 print(f"epoch {epoch} step {number + 1}/{steps_an_epoch} {parts} {rate_s:.1f} pictures/s", flush=True)
         if (epoch + 1) % options.measure_every and epoch + 1 != options.epochs:
             best = _saved(run, model, average, optimiser, epoch, -1.0, best)

@@ -20,7 +20,7 @@ CELLS = 512
 """The ground is remembered on a torus of this many cells each way (256 m), so that memory is bounded."""
 MOVING_M_S = 0.4
 DRIVING_M_S, WALKING_M_S = 2.0, 0.8
-"""Who is not surely faster has no PET: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
+"""Who is not surely faster has no PET, and no TTC with people on foot: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
 RIDING_M_S = 3.0
 """The same for two-wheelers: a slower one is as likely somebody on foot who looks like a rider."""
 YOUNG_S = 0.7

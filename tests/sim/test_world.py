@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from flowrt_sim.actors import Vehicle
 from flowrt_sim.conflicts import Conflicts
 from flowrt_sim.layout import Layout
 from flowrt_sim.route import route
@@ -157,21 +158,27 @@ def test_truth_does_not_ask_what_drivers_were_told() -> None:
     assert referee.counts[red, "in_1", "through", "car"] == 1
 
 
+def encroachments(steps: int, *driving: tuple[Vehicle, float]) -> list[float]:
+    """The post-encroachment times of vehicles that go on along their routes at these speeds."""
+    conflicts, found = Conflicts(1.5), []
+    for step in range(steps):
+        for vehicle, speed in driving:
+            vehicle.speed = speed
+            vehicle.s += speed * 0.05
+            vehicle.place()
+        found += conflicts.watch(step * 0.05, [vehicle for vehicle, _ in driving], [])
+    return [c.pet_s for c in found if np.isfinite(c.pet_s)]
+
+
 def test_post_encroachment_time_is_the_gap_between_leaving_and_entering() -> None:
     world = World(1, "calm")
     first = world.add_vehicle("motorcycle", route(Layout(), "north", 1, "through"))
     second = world.add_vehicle("motorcycle", route(Layout(), "west", 1, "through"))
     assert first is not None
     assert second is not None
-    conflicts, found, speed = Conflicts(1.5), [], 10.0
+    speed = 10.0
     first.s, second.s = first.route.stop_s, second.route.stop_s - 22.0
-    for step in range(80):
-        for v in (first, second):
-            v.speed = speed
-            v.s += speed * 0.05
-            v.place()
-        found += conflicts.watch(step * 0.05, [first, second], [])
-    pets = [c.pet_s for c in found if np.isfinite(c.pet_s)]
+    pets = encroachments(80, (first, speed), (second, speed))
     x_first = 17.75 + first.width / 2 + first.length  # way of the first until it has left the second's strip
     x_second = 22.0 + 14.25 - second.width / 2
     assert pets
@@ -185,15 +192,8 @@ def test_a_vehicle_at_walking_pace_has_no_post_encroachment_time(speed: float, c
     rider = world.add_vehicle("bicycle", route(Layout(), "west", 1, "through"))
     assert car is not None
     assert rider is not None
-    conflicts, found = Conflicts(1.5), []
     car.s, rider.s = car.route.stop_s, rider.route.stop_s - 3.0
-    for step in range(260):
-        for v, pace in ((car, speed), (rider, 4.0)):
-            v.speed = pace
-            v.s += pace * 0.05
-            v.place()
-        found += conflicts.watch(step * 0.05, [car, rider], [])
-    assert any(np.isfinite(c.pet_s) for c in found) == counts
+    assert bool(encroachments(260, (car, speed), (rider, 4.0))) == counts
 
 
 def test_definitions_change_the_verdict() -> None:

@@ -31,8 +31,8 @@ class NearMiss(Rule):
     Reported with the vehicle, once per pair; with a PET also the shortest TTC that was predicted before, where there was one.
 
     No violation: closing slower than `closing_m_s` (queues, parking), and a vehicle slower than that (it rolls behind somebody, or
-    lets him pass); people on foot among themselves, or standing; paths that
-    follow each other; with `between: vehicle_pedestrian`, vehicles among themselves.
+    lets him pass); people on foot among themselves, or standing; paths that follow each other; with `between:
+    vehicle_pedestrian`, vehicles among themselves.
     """
 
     between: Annotated[
