@@ -11,6 +11,7 @@ is there.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ LEARNT_HEIGHT_PX = 18.0
 """What is asked for when learning: a little more than when examining, so that the examination's limit is no edge."""
 CHUNK = 56
 """Pictures rendered by a process at a time: whole places, which share their painting."""
+START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+"""How processes are started: not as copies of this one, in which OpenCV's and PyTorch's threads may hold locks."""
 
 
 def rendered(split: Split, seed: int, size_px: tuple[int, int] = INPUT_PX) -> Example:
@@ -60,10 +63,15 @@ class Pictures:
     """A cached split: `len()` and `[i]` give examples; pictures are read from disk when asked for."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._pictures = np.load(folder / "pictures.npy", mmap_mode="r")
         with np.load(folder / "labels.npz") as labels:
             self._starts = labels["starts"]
             self._boxes, self._classes, self._ignored = labels["boxes_px"], labels["classes"], labels["ignored"]
+
+    def __reduce__(self) -> tuple[type[Pictures], tuple[Path]]:
+        """Another process opens the folder itself: the pictures may be more than fits into memory."""
+        return Pictures, (self._folder,)
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -86,9 +94,10 @@ def cached(split: Split, count: int, size_px: tuple[int, int] = INPUT_PX, proces
         folder.mkdir(parents=True)
         shape = (count, size_px[1], size_px[0], 3)
         np.lib.format.open_memmap(folder / "pictures.npy", mode="w+", dtype=np.uint8, shape=shape).flush()
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
-            chunks = pool.map(partial(_render_chunk, split, folder, size_px), range(0, count, CHUNK))
-            labels = [label for chunk in chunks for label in chunk]
+        with ProcessPoolExecutor(processes or os.cpu_count(), multiprocessing.get_context(START)) as pool:
+            chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+            rendered_chunks = pool.map(partial(_render_chunk, split, folder, size_px), chunks)
+            labels = [label for chunk in rendered_chunks for label in chunk]
         np.savez(
             folder / "labels.npz",
             starts=np.cumsum([0] + [len(label.classes) for label in labels]),
@@ -138,6 +147,7 @@ def batches(
         _Changed(pictures, seed, epoch, change),
         batch_sampler=groups,
         num_workers=processes,
+        multiprocessing_context=START,
         collate_fn=collated,
         worker_init_fn=_one_thread,
         prefetch_factor=4,
@@ -166,12 +176,12 @@ def _one_thread(_process: int) -> None:
     cv2.setNumThreads(1)
 
 
-def _render_chunk(split: Split, folder: Path, size_px: tuple[int, int], start: int) -> list[Example]:
+def _render_chunk(split: Split, folder: Path, size_px: tuple[int, int], chunk: range) -> list[Example]:
     """Render a chunk into the folder's pictures; its labels go back, with empty pictures."""
     cv2.setNumThreads(1)
     pictures = np.load(folder / "pictures.npy", mmap_mode="r+")
     labels = []
-    for i in range(start, min(start + CHUNK, len(pictures))):
+    for i in chunk:
         example = rendered(split, split.first_seed + i, size_px)
         pictures[i] = example.picture
         labels.append(example._replace(picture=np.empty((0, 0, 3), np.uint8)))
