@@ -95,7 +95,8 @@ class Walker:
     """A person on foot who follows `points`; before `gate` (an index of points) they wait for the crossing to be free.
 
     `leg` is the leg crossed ("" for none), `law` whether they wait for the signal. `hurry` is a factor on the speed while
-    crossing. `patience_s` is how long someone stands at the gate who never crosses.
+    crossing. `patience_s` is how long someone stands at the gate who never crosses, `let_pass_s` when a vehicle last was in the
+    way.
     """
 
     number: int
@@ -116,6 +117,7 @@ class Walker:
     speed: float = 0.0
     stride: float = 0.0
     waiting_since_s: float = -1.0
+    let_pass_s: float = -9.0
     crossing: bool = False
     out: float = 0.0
     side: float = 0.0

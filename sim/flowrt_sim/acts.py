@@ -117,9 +117,13 @@ class Director:
                 return False
         return self.world.closed_until_s.get((leg, lane), -1.0) < self.world.time_s
 
+    def _closed(self, v: Vehicle) -> bool:
+        """Whether somebody is coming the wrong way in the lane into which a vehicle will drive."""
+        return self.world.closed_until_s.get((v.route.exit, v.route.exit_lane), -1.0) > self.world.time_s
+
     def _tempt(self, v: Vehicle, amber: float) -> None:
         line, speed = v.to_line, max(v.speed, 0.1)
-        if v.kind == "bicycle" or v.route.kind != "through" or v.mode or speed < 5:
+        if v.kind == "bicycle" or v.route.kind != "through" or v.mode or speed < 5 or self._closed(v):
             return
         late = line / speed - amber
         if self._due("red_light") and 0.75 < late < 1.9 and speed > 8:
@@ -137,7 +141,9 @@ class Director:
     def _accelerate(self, v: Vehicle, amber: float) -> bool:
         """Speed up instead of letting go, and pass the line before red."""
         line, speed = v.to_line, v.speed
-        free = v.kind in ("car", "motorcycle", "van") and v.route.kind == "through" and not v.mode
+        free = (
+            v.kind in ("car", "motorcycle", "van") and v.route.kind == "through" and not v.mode and not self._closed(v)
+        )
         if not self._due("amber_acceleration") or not free or not (13 < line < 23 and 6.5 < speed < 13.4):
             return False
         if line / (speed * 1.15) > amber - 0.3:
@@ -182,11 +188,11 @@ class Director:
         return False
 
     def _wrong_way(self) -> bool:
-        """Overtake in the opposing lane of an approach on which nobody comes."""
+        """Overtake in the opposing lane of an approach on which nobody comes, with room to come back behind the queue."""
         world = self.world
         for leg in self._pick():
             queue = world.traffic.inbound.get((leg, 1), [])
-            if len(queue) > 2 or any(v.to_line > 14 for v in queue):
+            if any(v.to_line + v.length > 10 for v in queue):
                 continue
             if any(v.in_exit < 62 or v.speed < 8 for v in world.traffic.outbound.get((leg, 1), ())):
                 continue
@@ -281,8 +287,21 @@ class Director:
         for leg in self._pick():
             if any(w.leg == leg and w.act for w in self.world.walkers):
                 continue
+            if self.world.closed_until_s.get((leg, 1), -1) > self.world.time_s:
+                continue
             walker = spawn_walker(self.world, leg, "dash", float(self.rng.uniform(26, 40)), True)
             walker.pace, walker.hurry, walker.patience_s = 1.4, 2.1, 90.0
+            self.world.walkers.append(walker)
+            return True
+        return False
+
+    def _near_miss_turning(self) -> bool:
+        """Someone steps off at walk, and a driver who turns right passes just behind them."""
+        for leg in self._pick():
+            if any(w.leg == leg and w.act for w in self.world.walkers):
+                continue
+            walker = spawn_walker(self.world, leg, "step_out", inbound=False)
+            walker.hurry, walker.patience_s = 1.2, 90.0
             self.world.walkers.append(walker)
             return True
         return False

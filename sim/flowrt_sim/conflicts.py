@@ -53,16 +53,20 @@ class _Pair:
 
 
 class Conflicts:
-    """Keeps the running measures; `watch` returns the conflicts that are complete at this time."""
+    """Keeps the running measures; `watch` returns the conflicts that are complete at this time, each pair's once.
 
-    def __init__(self, ttc_s: float) -> None:
-        self.ttc_s = ttc_s
+    For PET that is when a pair's first falls to `pet_s`: of the pieces of ground that two share, the first need not be the one
+    at which they come nearest.
+    """
+
+    def __init__(self, ttc_s: float, pet_s: float = KEEP_S) -> None:
+        self.ttc_s, self.pet_s = ttc_s, pet_s
         self._who = np.full((CELLS, CELLS), -1, np.int64)
         self._when = np.full((CELLS, CELLS), -1e9)
         self._heading = np.zeros((CELLS, CELLS))
         self._pairs: dict[tuple[int, int], _Pair] = {}
         self._numbers: set[int] = set()
-        self._pets: dict[tuple[int, int], float] = {}
+        self._encroached: dict[tuple[int, int], None] = {}
 
     def watch(self, time_s: float, vehicles: Sequence[Vehicle], walkers: Sequence[Walker]) -> list[Conflict]:
         """Measure one moment."""
@@ -97,14 +101,11 @@ class Conflicts:
     def _pet(self, time_s: float, actor: Vehicle | Walker, other: int, pet: float) -> list[Conflict]:
         key = (min(actor.number, other), max(actor.number, other))
         on_foot = actor.number not in self._numbers and other not in self._numbers
-        if on_foot or pet >= self._pets.get(key, np.inf):
+        if on_foot or pet > self.pet_s or key in self._encroached:
             return []
-        first = key not in self._pets
-        self._pets[key] = pet
-        if len(self._pets) > 4000:
-            self._pets = dict(list(self._pets.items())[2000:])
-        if not first:
-            return []
+        self._encroached[key] = None
+        if len(self._encroached) > 4000:
+            self._encroached = dict.fromkeys(list(self._encroached)[2000:])
         vehicle, second = (actor.number, other) if isinstance(actor, Vehicle) else (other, actor.number)
         return [Conflict(vehicle, second, np.inf, pet, time_s - pet, time_s, (actor.x, actor.y))]
 

@@ -36,6 +36,7 @@ class Traffic:
         self.by_leg: dict[str, list[Vehicle]] = {}
         self.discs: npt.NDArray[np.float64] = np.zeros((0, 5))
         self.owners: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self.overlooked: list[int] = []
         self.busy: dict[tuple[str, bool], bool] = {}
         self.on_road: dict[str, list[Walker]] = {}
         self.lights: dict[str, tuple[str, float]] = {}
@@ -60,6 +61,7 @@ class Traffic:
             queue.sort(key=lambda v: v.to_line)
         for queue in self.outbound.values():
             queue.sort(key=lambda v: -v.in_exit)
+        self.overlooked = [w.number for w in world.walkers if w.act == "step_out"]
         for w in world.walkers:
             if w.crossing and w.act not in ("dash", "jaywalk_mid"):
                 discs.append((w.x, w.y, 0.3, w.speed, w.heading))
@@ -291,8 +293,10 @@ def _in_the_way(world: World, v: Vehicle) -> float:
     path = way.points_m[first : first + look : 2]
     if len(path) == 0:
         return inf
-    mine = traffic.owners == v.number
-    discs = traffic.discs[~mine]
+    heeded = traffic.owners != v.number
+    if v.careless:
+        heeded &= ~np.isin(traffic.owners, traffic.overlooked)
+    discs = traffic.discs[heeded]
     if len(discs) == 0:
         return inf
     dx = path[:, 0, None] - discs[None, :, 0]

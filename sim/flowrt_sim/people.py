@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import atan2, cos, hypot, sin
+from math import atan2, cos, hypot, sin, sqrt
 from typing import TYPE_CHECKING
 
 from flowrt_sim.actors import Vehicle, Walker, sidewalk, walker_colours
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 KERB_M = 1.1
 """How far from the kerb's edge people wait."""
+REACTION_S = 1.2
+"""Who has stopped for a vehicle walks on that long after it is out of the way."""
 STEP_OFF_S = 5.0
 """People start only in the first seconds of walk, so that everybody is over before the traffic."""
 
@@ -77,6 +79,8 @@ def _step(world: World, w: Walker, step_s: float) -> bool:
     if w.crossing:
         target = _around(world, w, target)
         if _blocked(world, w, target):
+            w.let_pass_s = world.time_s
+        if world.time_s - w.let_pass_s < REACTION_S:
             pace = 0.0
     dx, dy = target[0] - w.x, target[1] - w.y
     left = hypot(dx, dy)
@@ -141,7 +145,7 @@ def _blocked(world: World, w: Walker, target: tuple[float, float]) -> bool:
     for ahead in (0.7, 1.4):
         x, y = w.x + dx / left * ahead, w.y + dy / left * ahead
         for v in world.vehicles:
-            if abs(v.x - x) > 9 or abs(v.y - y) > 9:
+            if abs(v.x - x) > 9 or abs(v.y - y) > 9 or (v.careless and w.act == "step_out"):
                 continue
             soon = 0.5 + 1.1 * v.speed
             along = (x - v.x) * cos(v.heading) + (y - v.y) * sin(v.heading)
@@ -161,6 +165,8 @@ def _may_cross(world: World, w: Walker) -> bool:
     state, since = world.plan.state(CROSSWALK_GROUPS[w.leg], world.time_s)
     if w.act == "dash":
         return _dash(world, w)
+    if w.act == "step_out":
+        return state == GREEN and _step_out(world, w)
     if w.act in ("jaywalk", "jaywalk_mid"):
         if w.act == "jaywalk":
             left = world.plan.next_change_s(CROSSWALK_GROUPS[w.leg], world.time_s) - world.time_s
@@ -173,22 +179,26 @@ def _may_cross(world: World, w: Walker) -> bool:
 
 
 def _someone_fast(world: World, w: Walker) -> bool:
-    for v in world.vehicles:
-        for inbound, leg, (start, end) in (
-            (True, v.route.leg, v.route.cross_in_s),
-            (False, v.route.exit, v.route.cross_out_s),
+    return any(_is_fast(w, v) for v in world.vehicles)
+
+
+def _is_fast(w: Walker, v: Vehicle) -> bool:
+    """Whether a vehicle is on the crosswalk, or will not stop before it."""
+    for inbound, leg, (start, end) in (
+        (True, v.route.leg, v.route.cross_in_s),
+        (False, v.route.exit, v.route.cross_out_s),
+    ):
+        if leg != w.leg or v.s - v.length > end + 0.5:
+            continue
+        ahead = start - v.s
+        if ahead < 0 and v.speed > 0.5 and inbound == (w.side > 0):
+            return True
+        if (
+            0 <= ahead < 3.5 * v.speed
+            and v.speed > 2.2
+            and (v.mode == "run_red" or v.careless or ahead < v.speed * v.speed / 6.0 + 3)
         ):
-            if leg != w.leg or v.s - v.length > end + 0.5:
-                continue
-            ahead = start - v.s
-            if ahead < 0 and v.speed > 0.5 and inbound == (w.side > 0):
-                return True
-            if (
-                0 <= ahead < 3.5 * v.speed
-                and v.speed > 2.2
-                and (v.mode == "run_red" or v.careless or ahead < v.speed * v.speed / 6.0 + 3)
-            ):
-                return True
+            return True
     return False
 
 
@@ -209,8 +219,11 @@ def _gap(world: World, w: Walker) -> bool:
     return all(_clear_of(world, w, v, 2.4) for v in world.vehicles)
 
 
-def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float) -> bool:
-    """Whether a walker who starts now and a vehicle miss each other by at least `margin_s`."""
+def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float, faster: float = 2.0, slower: float = 0.5) -> bool:
+    """Whether a walker who starts now and a vehicle miss each other by at least `margin_s`.
+
+    The vehicle may get faster by so many m/s, or as slow as that share of its speed.
+    """
     pace = w.pace * w.hurry
     for inbound, ahead, side in _near_times(world, w, v):
         half = v.width / 2 + 0.7
@@ -226,8 +239,8 @@ def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float) -> bool:
             waits_s = world.plan.next_change_s(group, world.time_s) - world.time_s
             if world.plan.state(group, world.time_s)[0] == RED and waits_s > leave - 1.0:
                 continue
-        soonest = ahead / (v.speed + 2.0)
-        latest = (ahead + v.length) / max(0.5 * v.speed, 0.1)
+        soonest = ahead / (v.speed + faster)
+        latest = (ahead + v.length) / max(slower * v.speed, 0.1)
         if soonest < leave + margin_s and latest > enter - margin_s:
             return False
     return True
@@ -244,9 +257,38 @@ def _dash(world: World, w: Walker) -> bool:
             good = inbound and v.route.lane == layout.lanes_in and v.speed > 7.5 and abs(v.acceleration) < 0.6
             if good and 0.3 < eta - leave < 0.55 and v.kind != "bicycle" and v.to_line > 6:
                 chosen = v
-            elif not _clear_of(world, w, v, 1.2):
+            elif not _clear_of(world, w, v, 1.2, faster=0.7, slower=0.8):
                 return False
     if chosen is None:
         return False
     chosen.careless = True
     return True
+
+
+def _step_out(world: World, w: Walker) -> bool:
+    """Whether a right turner comes who can pass just behind someone who starts now: their near miss."""
+    layout, pace = world.layout, w.pace * w.hurry
+    chosen = None
+    for v in world.vehicles:
+        way = v.route
+        if way.exit == w.leg and way.kind == "right" and v.kind != "bicycle" and v.to_line < 0 and not v.red_turn:
+            side = layout.lane_side_m(way.exit_lane, False)
+            leaves_s = (side + v.width / 2 + 0.25 - w.side) / pace
+            if 0.1 < _time_to(v, w.out - layout.crosswalk_m[0] - v.in_exit) - leaves_s < 0.4:
+                chosen = v
+                continue
+        if _is_fast(w, v):
+            return False
+    if chosen is None:
+        return False
+    chosen.careless = True
+    return True
+
+
+def _time_to(v: Vehicle, ahead: float) -> float:
+    """Seconds for a distance, speeding up to the speed of the turn, on average half as fast as at first."""
+    last, gain = max(v.route.turn_speed_ms, v.speed), v.style.acceleration / 2
+    run_up_m = (last**2 - v.speed**2) / (2 * gain)
+    if ahead > run_up_m:
+        return (last - v.speed) / gain + (ahead - run_up_m) / last
+    return (sqrt(v.speed**2 + 2 * gain * max(ahead, 0.0)) - v.speed) / gain

@@ -8,6 +8,7 @@ from __future__ import annotations
 VIOLATIONS = (
     "red_light", "red_light_creep", "wrong_way", "speeding", "illegal_turn", "stopped", "stopped_on_crosswalk",
     "amber_acceleration", "jaywalking", "jaywalking_midblock", "failure_to_yield", "near_miss",
+    "near_miss_turning",
 )  # fmt: skip
 LOOKALIKES = ("right_on_red", "past_line_at_red", "spill_back", "waiting_pedestrian", "hard_stop", "short_stop")
 EVERY_S = 140.0
@@ -21,7 +22,8 @@ SCENARIOS: dict[str, dict[str, float]] = {
     "mixed": {
         **dict.fromkeys(VIOLATIONS, EVERY_S),
         **dict.fromkeys(LOOKALIKES, EVERY_S),
-        **dict.fromkeys(("jaywalking", "jaywalking_midblock", "near_miss", "failure_to_yield", "wrong_way"), OFTEN_S),
+        **dict.fromkeys(("jaywalking", "jaywalking_midblock", "failure_to_yield", "wrong_way"), OFTEN_S),
+        **dict.fromkeys(("near_miss", "near_miss_turning"), OFTEN_S),
     },
     "calm": dict.fromkeys(("past_line_at_red", "waiting_pedestrian"), EVERY_S),
     "innocent": dict.fromkeys(LOOKALIKES, 25.0),

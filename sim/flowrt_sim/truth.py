@@ -107,7 +107,7 @@ class Referee:
         self.world, self.rules = world, definitions or Definitions()
         self.violations: list[Violation] = []
         self.counts: Counter[tuple[str, str, str, str]] = Counter()
-        self.near_misses = Conflicts(self.rules.ttc_s) if near_misses else None
+        self.near_misses = Conflicts(self.rules.ttc_s, self.rules.pet_s) if near_misses else None
         self._vehicles: dict[int, _Memory] = {}
         self._walkers: dict[int, tuple[float, bool]] = {}
         self._open: dict[tuple[int, str], int] = {}
