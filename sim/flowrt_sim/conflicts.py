@@ -66,7 +66,7 @@ class Conflicts:
         self._heading = np.zeros((CELLS, CELLS))
         self._pairs: dict[tuple[int, int], _Pair] = {}
         self._numbers: set[int] = set()
-        self._encroached: dict[tuple[int, int], None] = {}
+        self._told: dict[tuple[int, int], None] = {}
 
     def watch(self, time_s: float, vehicles: Sequence[Vehicle], walkers: Sequence[Walker]) -> list[Conflict]:
         """Measure one moment."""
@@ -99,15 +99,20 @@ class Conflicts:
         return found
 
     def _pet(self, time_s: float, actor: Vehicle | Walker, other: int, pet: float) -> list[Conflict]:
-        key = (min(actor.number, other), max(actor.number, other))
         on_foot = actor.number not in self._numbers and other not in self._numbers
-        if on_foot or pet > self.pet_s or key in self._encroached:
+        if on_foot or pet > self.pet_s or not self._is_new(actor.number, other):
             return []
-        self._encroached[key] = None
-        if len(self._encroached) > 4000:
-            self._encroached = dict.fromkeys(list(self._encroached)[2000:])
         vehicle, second = (actor.number, other) if isinstance(actor, Vehicle) else (other, actor.number)
         return [Conflict(vehicle, second, np.inf, pet, time_s - pet, time_s, (actor.x, actor.y))]
+
+    def _is_new(self, first: int, second: int) -> bool:
+        key = (min(first, second), max(first, second))
+        if key in self._told:
+            return False
+        self._told[key] = None
+        if len(self._told) > 4000:
+            self._told = dict.fromkeys(list(self._told)[2000:])
+        return True
 
     def _predict(self, time_s: float, vehicles: list[Vehicle], people: list[Walker]) -> list[Conflict]:
         discs, owner = _discs(vehicles, people)
@@ -117,7 +122,7 @@ class Conflicts:
         found = []
         for key in done:
             pair = self._pairs.pop(key)
-            if pair.seen >= 3 and pair.nearest_m <= TOUCH_M:
+            if pair.seen >= 3 and pair.nearest_m <= TOUCH_M and self._is_new(*key):
                 found.append(Conflict(key[0], key[1], pair.ttc_s, np.inf, pair.start_s, pair.at_s, pair.ground_m))
         self._approach(discs, owner)
         return found

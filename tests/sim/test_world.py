@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from flowrt_sim.actors import Vehicle
-from flowrt_sim.conflicts import Conflicts
-from flowrt_sim.layout import Layout
+from flowrt_sim.conflicts import Conflict, Conflicts
+from flowrt_sim.layout import LEGS, Layout
+from flowrt_sim.people import spawn_walker, step_walkers
 from flowrt_sim.route import route
 from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.signals import RED, VEHICLE_GROUPS
@@ -20,7 +21,7 @@ from flowrt_sim.world import STEP_S, World
 from tests.sim.worlds import Run, footprint, run
 
 SEED = 5
-SELDOM = ("jaywalking", "near_miss")
+SELDOM = ("jaywalking", "near_miss", "near_miss_turning")
 """Acts that seldom end in a violation: they are watched for longer."""
 
 
@@ -91,10 +92,11 @@ def test_traffic_flows_and_follows_the_limits_of_physics() -> None:
         ("jaywalking_midblock", "jaywalking", 3),
         ("failure_to_yield", "failure_to_yield", 1),
         ("near_miss", "near_miss", 2),
+        ("near_miss_turning", "near_miss", 4),
     ],
 )
 def test_a_scenario_commits_its_violation(scenario: str, rule: str, least: int) -> None:
-    found = of(scenario, 400.0 if rule in SELDOM else 200.0)
+    found = of(scenario, 400.0 if scenario in SELDOM else 200.0)
     assert len(found.of(rule)) >= least
     for v in found.referee.violations:
         assert v.rule in RULES
@@ -194,6 +196,68 @@ def test_a_vehicle_at_walking_pace_has_no_post_encroachment_time(speed: float, c
     assert rider is not None
     car.s, rider.s = car.route.stop_s, rider.route.stop_s - 3.0
     assert bool(encroachments(260, (car, speed), (rider, 4.0))) == counts
+
+
+def test_a_pair_is_told_when_its_first_encroachment_is_within_the_limit() -> None:
+    """A turning car first reaches ground that someone left over a second ago, and at once where they have just been."""
+    world, layout = World(1, "calm"), Layout()
+    car = world.add_vehicle("car", route(layout, "north", 2, "right"))
+    assert car is not None
+    walker = spawn_walker(world, "west", "step_out", inbound=False)
+    walker.crossing, walker.speed, walker.heading = True, 1.9, -np.pi / 2
+    told: dict[float, list[Conflict]] = {1.0: [], 5.0: []}
+    for limit_s, found in told.items():
+        conflicts, car.speed = Conflicts(1.5, limit_s), 3.9
+        for step in range(90):
+            car.s = car.route.exit_s - 10.0 + car.speed * STEP_S * step
+            car.place()
+            walker.x, walker.y = layout.world("west", [(12.0, -8.3 + walker.speed * STEP_S * step)])[0]
+            found += [c for c in conflicts.watch(step * STEP_S, [car], [walker]) if np.isfinite(c.pet_s)]
+    assert [c.pet_s > 1.0 for c in told[5.0]] == [True]
+    assert [c.pet_s <= 1.0 for c in told[1.0]] == [True]
+    assert (told[1.0][0].actor, told[1.0][0].other) == (car.number, walker.number)
+
+
+def test_a_near_miss_is_told_once_whatever_shows_it() -> None:
+    found = of("near_miss_turning", 400.0).of("near_miss")
+    assert {v.detail for v in found} == {"pet", "ttc"}
+    assert len({frozenset((v.actor, v.other)) for v in found}) == len(found)
+
+
+def test_who_let_a_vehicle_pass_walks_on_a_moment_after_it() -> None:
+    world = World(1, "calm")
+    walker = spawn_walker(world, "west", "step_out", inbound=False)
+    walker.act, walker.crossing, walker.next = "", True, walker.gate + 1
+    walker.x, walker.y = walker.points[walker.gate]
+    world.walkers = [walker]
+    car = world.add_vehicle("car", route(world.layout, "north", 2, "right"))
+    assert car is not None
+    car.s, car.speed = car.route.exit_s - 4.0, 3.5
+    world.vehicles = [car]
+    waited_s = []
+    while car.in_exit - car.length < 8.0:
+        car.s += car.speed * STEP_S
+        car.place()
+        world.time_s += STEP_S
+        step_walkers(world, STEP_S)
+        if walker.speed == 0.0:
+            waited_s.append(world.time_s)
+    gone_s = (walker.out - world.layout.crosswalk_m[0] + car.length + 4.0) / car.speed
+    assert walker.speed > 1.0
+    assert waited_s[-1] == pytest.approx(gone_s + 1.2, abs=0.5)
+
+
+def test_wrong_way_drivers_need_room_behind_the_queue() -> None:
+    for queued, begins in ((1, True), (2, False)):
+        world = World(1, "calm")
+        world.vehicles.clear()
+        for leg in LEGS:
+            for place in range(queued):
+                waiting = world.add_vehicle("car", route(world.layout, leg, 1, "through"))
+                assert waiting is not None
+                waiting.s, waiting.speed = waiting.route.stop_s - 1.0 - 7.0 * place, 0.0
+        world.traffic.refresh()
+        assert world.director._wrong_way() == begins
 
 
 def test_definitions_change_the_verdict() -> None:
