@@ -175,11 +175,9 @@ def _may_cross(world: World, w: Walker) -> bool:
         return _gap(world, w)
     if state != GREEN or world.time_s - since > STEP_OFF_S or world.time_s - since < 0.4 + 0.1 * (w.number % 9):
         return False
-    return not _someone_fast(world, w)
-
-
-def _someone_fast(world: World, w: Walker) -> bool:
-    return any(_is_fast(w, v) for v in world.vehicles)
+    if any(_is_fast(w, v) for v in world.vehicles):
+        w.let_pass_s = world.time_s
+    return world.time_s - w.let_pass_s >= REACTION_S
 
 
 def _is_fast(w: Walker, v: Vehicle) -> bool:
