@@ -53,10 +53,8 @@ class Counts:
 
     def add(self, reference: Reference, intervals: Iterable[LaneInterval], legs: dict[str, str]) -> None:
         """Add one run. legs: camera node to leg."""
-        for (leg, lane, way_out), number in reference.movements.items():
-            if leg in legs.values():
-                self.true_lanes[leg, lane] += number
-                self.true_turns[leg, lane, way_out] += number
+        for true, numbers in ((self.true_lanes, reference.lanes), (self.true_turns, reference.movements)):
+            true.update({key: number for key, number in numbers.items() if key[0] in legs.values()})
         for interval in intervals:
             leg = legs.get(interval.camera_id, "")
             if not interval.lane_id.startswith("in_"):

@@ -40,10 +40,15 @@ class Place(NamedTuple):
 
 @dataclass
 class Reference:
-    """What really happened in one run. movements: (leg, lane, exit leg) to vehicles whose front crossed the stop line."""
+    """What really happened in one run.
+
+    lanes: (leg, lane) to vehicles whose front crossed the stop line. movements: (leg, lane, exit leg) to those that went on over
+    the exit line as well, both within the run.
+    """
 
     options: SimOptions
     violations: list[Violation] = field(default_factory=list)
+    lanes: Counter[tuple[str, str]] = field(default_factory=Counter)
     movements: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _numbers: list[npt.NDArray[np.int64]] = field(default_factory=list)
     _states: list[Floats] = field(default_factory=list)
@@ -78,6 +83,7 @@ class Witness:
         self.world = World(options.seed, options.scenario, options.rate)
         self._referee = Referee(self.world)
         self._ahead: dict[int, float] = {}
+        self._turning: set[int] = set()
 
     @property
     def end_s(self) -> float:
@@ -93,10 +99,16 @@ class Witness:
         if world.time_s < start - 1e-9:
             return
         reference.remember(world)
+        exit_line_m = world.layout.stop_line_m - world.layout.crosswalk_m[0]
         for v in world.vehicles:
+            lane = f"in_{v.route.lane}"
             if self._ahead.get(v.number, -1.0) > 0 >= v.to_line:
-                reference.movements[v.route.leg, f"in_{v.route.lane}", v.route.exit] += 1
+                reference.lanes[v.route.leg, lane] += 1
+                self._turning.add(v.number)
             self._ahead[v.number] = v.to_line
+            if v.number in self._turning and v.in_exit >= exit_line_m:
+                self._turning.remove(v.number)
+                reference.movements[v.route.leg, lane, v.route.exit] += 1
 
     def finish(self) -> Reference:
         """What happened, when the world has been stepped to the end."""

@@ -12,7 +12,8 @@ import pytest
 from flowrt import LaneInterval, Location, RoadUser, Violation
 from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts
-from flowrt_scoring.reference import Reference
+from flowrt_scoring.reference import Reference, Witness
+from flowrt_sim.route import route
 from flowrt_sim.truth import Violation as Truth
 from flowrt_sim.uri import SimOptions
 
@@ -106,6 +107,7 @@ def test_near_misses_may_be_told_of_either_of_the_two() -> None:
 
 def test_counts_are_held_against_lanes_and_turns() -> None:
     reference = run()
+    reference.lanes = Counter({("north", "in_1"): 50})
     reference.movements = Counter({("north", "in_1", "south"): 40, ("north", "in_1", "east"): 10})
     counts = Counts()
     interval = LaneInterval(
@@ -116,3 +118,26 @@ def test_counts_are_held_against_lanes_and_turns() -> None:
     )  # fmt: skip
     counts.add(reference, [interval], LEGS)
     assert counts.error == pytest.approx(2 / 50)
+
+
+def test_a_movement_is_true_when_a_vehicle_has_crossed_both_lines() -> None:
+    """Who is between the lines when the run ends has been in a lane, and has not turned yet."""
+    witness = Witness(SimOptions(scenario="calm", start=0.0, duration_s=90.0))
+    world = witness.world
+    car = world.add_vehicle("car", route(world.layout, "north", 2, "right"))
+    assert car is not None
+    world.vehicles = [car]
+    seen = []
+    for s in (
+        car.route.stop_s - 0.1,
+        car.route.stop_s + 0.1,
+        car.route.exit_s + 5.4,
+        car.route.exit_s + 5.6,
+        car.route.exit_s + 9,
+    ):
+        car.s = s
+        car.place()
+        witness.watch(world)
+        seen.append((dict(witness.reference.lanes), dict(witness.reference.movements)))
+    lane, movement = {("north", "in_2"): 1}, {("north", "in_2", "west"): 1}
+    assert seen == [({}, {}), (lane, {}), (lane, {}), (lane, movement), (lane, movement)]
