@@ -21,7 +21,7 @@ CELLS = 512
 MOVING_M_S = 0.4
 DRIVING_M_S, WALKING_M_S = 2.0, 0.8
 """Who is not surely faster has no PET, and no TTC with people on foot: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
-RIDING_M_S = 3.0
+RIDING_M_S = 2.6
 """The same for two-wheelers: a slower one is as likely somebody on foot who looks like a rider."""
 YOUNG_S = 0.7
 """Of who was not followed for this long, place and heading are guesses."""

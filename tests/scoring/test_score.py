@@ -32,7 +32,7 @@ def flow() -> Flow:
 @pytest.mark.slow
 def test_two_minutes_of_wrong_way_drivers(flow: Flow) -> None:
     score = Score()
-    world = replace(world_of(flow, seed=61, duration_s=120), scenario="wrong_way")
+    world = replace(world_of(flow, seed=69, duration_s=120), scenario="wrong_way")
     add_run(score, flow, world, boxes="truth", faults=Faults())
     facts = score.facts()
     assert facts["minutes"] == 2

@@ -109,6 +109,15 @@ def test_failure_to_yield(driving: Way, walking: Way, changes: list, found: bool
         assert said[0].evidence["pedestrian_id"] == 5
 
 
+@pytest.mark.parametrize("first_seen_s", [3.7, 3.9, 4.0])
+def test_who_comes_out_of_hiding_has_entered_once_his_speed_is_known(first_seen_s: float, tmp_path: Path) -> None:
+    actors = [Actor(7, "car", DRIVES_ON, begin_s=first_seen_s), Actor(5, "pedestrian", IN_THE_LANE)]
+    rule = FailureToYield(scene="north", signal="s")
+    said = judge(rule, tmp_path, play(actors, 9, fps=5, noise_px=0.3), lights((0, WALK), group="walk"))
+    assert [track for track, _ in begun(said)] == [7]
+    assert begun(said)[0][1] == pytest.approx(4.1, abs=0.9)
+
+
 def test_who_trembles_at_the_border_of_the_area_has_not_entered_it(tmp_path: Path) -> None:
     """A car waits with its front just before the area, and its box swings over it while people walk past in front."""
 
@@ -171,3 +180,12 @@ def test_a_rider_who_stands_and_whose_box_jumps_at_a_walker_is_no_near_miss(
     walks = along((0, -6, walks_y), (6, 0.6, walks_y))
     actors = [Actor(7, "bicycle", rider, heading_deg=heading_deg), Actor(5, "pedestrian", walks)]
     assert begun(judge(NearMiss(scene="north"), tmp_path, play(actors, 9, fps=5, noise_px=0.2))) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rider_at_the_pace_of_a_turn_can_nearly_hit_somebody(seed: int, tmp_path: Path) -> None:
+    rides = along((0, -1.75, 32.0), (9, -1.75, -2.65))  # 3.85 m/s, over the walker's way at second 3.1
+    walks = along((0, -5.9, 20), (9, 11.2, 20))  # leaves the rider's way half a second before
+    actors = [Actor(7, "bicycle", rides), Actor(5, "pedestrian", walks)]
+    said = judge(NearMiss(scene="north"), tmp_path, play(actors, 9, fps=5, noise_px=1.0, seed=seed))
+    assert [track for track, _ in begun(said)] == [7]

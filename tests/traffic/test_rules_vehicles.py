@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
 
+from flowrt_nodes._footprint import SIZES_M
 from flowrt_nodes.violation.amber_acceleration import AmberAcceleration
 from flowrt_nodes.violation.illegal_turn import Ban, IllegalTurn
 from flowrt_nodes.violation.red_light import RedLight
@@ -92,6 +93,16 @@ def test_red_light_evidence_names_the_signal_and_the_way(tmp_path: Path) -> None
 def test_creeping_is_less_grave(tmp_path: Path) -> None:
     said = judge(RedLight(scene="north", signal="s"), tmp_path, play([Actor(7, "car", CREEP)], 12), lights((0, RED)))
     assert said[0].severity == "medium"
+
+
+@pytest.mark.parametrize(("label", "past_m", "found"), [("car", 0.9, True), ("truck", 0.5, False), ("truck", 1.3, True)])
+def test_the_front_of_a_creeping_truck_is_known_less_well(
+    label: str, past_m: float, found: bool, tmp_path: Path
+) -> None:
+    half_m = SIZES_M[label][0] / 2
+    way = along(*((t, -1.75, y + half_m) for t, y in ((0, 20), (3, 0.4), (6, 0.4), (9, -past_m), (20, -past_m))))
+    tracks = play([Actor(7, label, way)], 14)
+    assert bool(begun(judge(RedLight(scene="north", signal="s"), tmp_path, tracks, lights((0, RED))))) == found
 
 
 def test_red_light_stale_signal(tmp_path: Path) -> None:
