@@ -17,7 +17,7 @@ from flowrt_scoring.score import Score, add_run, world_of
 from flowrt_scoring.simulated import Boxes, Faults
 
 FLOWS = PROJECT / "flows"
-SEED = 401
+SEED = 402
 
 
 def measured(flow_file: str, *, boxes: Boxes, duration_s: float, seed: int = SEED, scenario: str = "mixed", faults: Faults | None = None,
