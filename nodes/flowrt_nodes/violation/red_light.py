@@ -66,7 +66,10 @@ class RedLight(SignalRule, kw_only=True):
     signal: Feed
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     grace_s: Annotated[float, setting("After red onset, crossing is still forgiven for this long.", ge=0, le=5)] = 0.3
-    beyond_m: Annotated[float, setting("How far the front must get past the line.", gt=0, le=10)] = 0.7
+    beyond_m: Annotated[
+        float,
+        setting("How far the front must get past the line; a creeping truck's or bus's 0.3 m further.", gt=0, le=10),
+    ] = 0.7
     turn_on_red: Annotated[
         Literal["never", "right", "left"], setting("The side to which a turn on red after a full stop is lawful.")
     ] = "never"
