@@ -95,7 +95,9 @@ def test_creeping_is_less_grave(tmp_path: Path) -> None:
     assert said[0].severity == "medium"
 
 
-@pytest.mark.parametrize(("label", "past_m", "found"), [("car", 0.9, True), ("truck", 0.5, False), ("truck", 1.3, True)])
+@pytest.mark.parametrize(
+    ("label", "past_m", "found"), [("car", 0.9, True), ("truck", 0.5, False), ("truck", 1.3, True)]
+)
 def test_the_front_of_a_creeping_truck_is_known_less_well(
     label: str, past_m: float, found: bool, tmp_path: Path
 ) -> None:
@@ -184,6 +186,16 @@ def test_turn_on_red(way: Way, allowed: str, found: bool, tmp_path: Path) -> Non
     rule = RedLight(scene="north", signal="s", turn_on_red=allowed)  # type: ignore[arg-type]
     said = judge(rule, tmp_path, play([Actor(7, "car", way)], 12), lights((0, RED)))
     assert bool(begun(said)) == found
+
+
+@pytest.mark.parametrize(("lanes", "found"), [(["lane_in"], False), (["lane_out"], True)])
+@pytest.mark.parametrize("back_s", [6.3, 7.0, 7.4])
+def test_a_turn_on_red_over_lost_pictures(lanes: list[str], found: bool, back_s: float, tmp_path: Path) -> None:
+    """Where the pictures come back the car has left its lane: the lane is the one in which it stopped."""
+    rule = RedLight(scene="north", signal="s", turn_on_red="right", turn_lanes=lanes)
+    pictures = play([Actor(7, "car", turning(-1))], 12)
+    seen = [tracks for tracks in pictures if not 6.0 < tracks.time_s - START_S < back_s]
+    assert bool(begun(judge(rule, tmp_path, seen, lights((0, RED))))) == found
 
 
 def test_red_light_without_homography(tmp_path: Path) -> None:

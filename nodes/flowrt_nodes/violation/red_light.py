@@ -141,8 +141,9 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         table["was_before"][rows] = was_before & ~done
         if self.turn_on_red != "never":
             rest_s = time_s - resting_since(table, rows, tracks, view, 4.0, 0.5)
-            near = ((past > -STOP_NEAR_M) & (past < self.beyond_m)).any(axis=1)
-            table["stopped_s"][rows] = np.where((rest_s >= self.full_stop_s) & near, time_s, table["stopped_s"][rows])
+            stopped = ((past > -STOP_NEAR_M) & (past < self.beyond_m)).any(axis=1) & (rest_s >= self.full_stop_s)
+            if stopped.any():
+                table["stopped_s"][rows[stopped & self._may_turn(tracks)]] = time_s
         for row, line in np.argwhere(hits).tolist():
             finding = self._crossed(
                 tracks, row, line, float(crossed_s[row, line]), float(table["stopped_s"][rows[row]])
@@ -174,19 +175,19 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         undecided = self._unproven.get(key)
         if undecided is not None and (undecided.line, undecided.phase.since_s) == (name, phase.since_s):
             return None  # its box jumped back and forth; that it stands beyond the line is known
-        if self.turn_on_red != "never" and crossed_s - stopped_s < 6.0 and self._may_turn(tracks, row):
+        if self.turn_on_red != "never" and crossed_s - stopped_s < 6.0:
             heading = heading_vectors(tracks)[row].tolist()
             if not np.isnan(heading[0]):
                 self._unproven[key] = _Undecided(name, crossed_s, phase, (heading[0], heading[1]), speed)
                 return None
         return self._finding(row, line, crossed_s, phase, speed)
 
-    def _may_turn(self, tracks: Tracks, row: int) -> bool:
+    def _may_turn(self, tracks: Tracks) -> Mask:
+        """(N,): who is in a lane from which a turn on red is lawful."""
         if not self.turn_lanes:
-            return True
-        view = self._approaches.view
-        place = view.standing_px(tracks)[row]
-        return bool((self._turn_polygons.depth(place[None])[0] > -25).any())
+            return np.ones(len(tracks), bool)
+        points = self._approaches.view.standing_px(tracks)
+        return np.asarray((self._turn_polygons.depth(points) > -25).any(axis=1))
 
     def _finding(self, row: int, line: int, crossed_s: float, phase: SignalPhase, speed_kmh: float) -> Finding:
         red_for_s = crossed_s - phase.since_s
