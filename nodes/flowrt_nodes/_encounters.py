@@ -21,8 +21,8 @@ CELLS = 512
 MOVING_M_S = 0.4
 DRIVING_M_S, WALKING_M_S = 2.0, 0.8
 """Who is not surely faster has no PET, and no TTC with people on foot: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
-RIDING_M_S = 2.6
-"""The same for two-wheelers: a slower one is as likely somebody on foot who looks like a rider."""
+CYCLES, RIDING_M_S = frozenset({"bicycle"}), 2.6
+"""The same for bicycles: a slower one is as likely somebody on foot who looks like a rider."""
 YOUNG_S = 0.7
 """Of who was not followed for this long, place and heading are guesses."""
 CROSSING_COSINE = float(np.cos(np.radians(30.0)))
@@ -52,7 +52,7 @@ class Bodies:
         self.pedestrian = tracks.of_class(PEDESTRIANS)
         self.vehicle = tracks.of_class(VEHICLES)
         self.riding = tracks.of_class(TWO_WHEELERS)
-        least = np.where(self.riding, RIDING_M_S, DRIVING_M_S)
+        least = np.where(tracks.of_class(CYCLES), RIDING_M_S, DRIVING_M_S)
         self.driving: Mask = ~self.pedestrian & (self.pace - np.nan_to_num(tracks.speed_sigma_kmh) / 3.6 > least)
 
     def discs(self, rows: NDArray[np.int64]) -> tuple[Array, Array]:

@@ -27,7 +27,7 @@ LOOK_M = 26.0
 
 
 class Traffic:
-    """Who is where: lanes in order, what moves in the box, who is on which crosswalk."""
+    """Who is where: lanes in order, what moves in the box, who is on which crosswalk. Careless drivers don't see `overlooked`."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -11,10 +11,13 @@ VIOLATIONS = (
     "near_miss_turning",
 )  # fmt: skip
 LOOKALIKES = ("right_on_red", "past_line_at_red", "spill_back", "waiting_pedestrian", "hard_stop", "short_stop")
+SELDOM = (
+    "jaywalking", "jaywalking_midblock", "near_miss", "near_miss_turning", "failure_to_yield", "wrong_way",
+)  # fmt: skip
 EVERY_S = 140.0
 """Mean interval of each violation in mixed traffic, over all four legs."""
 OFTEN_S = 45.0
-"""The same for acts that need a rare situation, so that about as many really happen."""
+"""The same for the `SELDOM` acts, which need a rare situation, so that about as many really happen."""
 ALONE_S = 14.0
 """Mean interval of an act in a scenario of its own."""
 
@@ -22,8 +25,7 @@ SCENARIOS: dict[str, dict[str, float]] = {
     "mixed": {
         **dict.fromkeys(VIOLATIONS, EVERY_S),
         **dict.fromkeys(LOOKALIKES, EVERY_S),
-        **dict.fromkeys(("jaywalking", "jaywalking_midblock", "failure_to_yield", "wrong_way"), OFTEN_S),
-        **dict.fromkeys(("near_miss", "near_miss_turning"), OFTEN_S),
+        **dict.fromkeys(SELDOM, OFTEN_S),
     },
     "calm": dict.fromkeys(("past_line_at_red", "waiting_pedestrian"), EVERY_S),
     "innocent": dict.fromkeys(LOOKALIKES, 25.0),

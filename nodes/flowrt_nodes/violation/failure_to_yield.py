@@ -92,9 +92,8 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         front = np.where(unknown, places, view.front_m(tracks, np.where(unknown, 0.0, headings)))
         on = (self._polygons.depth(front) > self.beyond_m) | self._polygons.contains(places)
         entering = on & ~table["was_on"][rows]
-        known = view.sure(tracks) & np.isfinite(
-            tracks.speed_kmh
-        )  # who came out of hiding has entered once his speed is known
+        # Who comes out of hiding has entered once his speed is known.
+        known = view.sure(tracks) & np.isfinite(tracks.speed_kmh)
         table["was_on"][rows] = on & (table["was_on"][rows] | known[:, None])
         moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & known
         entering &= moving[:, None]
