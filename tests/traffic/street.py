@@ -19,7 +19,7 @@ from flowrt_nodes._footprint import SIZES_M
 from flowrt_nodes._rule import Rule, SignalRule
 from flowrt_nodes.speed import Speed
 
-LABELS = ("car", "truck", "bus", "bicycle", "pedestrian")
+LABELS = ("car", "truck", "bus", "bicycle", "pedestrian", "motorcycle")
 PICTURE_PX = (1280, 720)
 START_S = 1_700_000_000.0
 Array = NDArray[np.float64]

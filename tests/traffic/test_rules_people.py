@@ -183,9 +183,13 @@ def test_a_rider_who_stands_and_whose_box_jumps_at_a_walker_is_no_near_miss(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_rider_at_the_pace_of_a_turn_can_nearly_hit_somebody(seed: int, tmp_path: Path) -> None:
-    rides = along((0, -1.75, 32.0), (9, -1.75, -2.65))  # 3.85 m/s, over the walker's way at second 3.1
+@pytest.mark.parametrize(("label", "pace_m_s"), [("bicycle", 3.85), ("motorcycle", 3.4)])
+def test_a_rider_at_the_pace_of_a_turn_can_nearly_hit_somebody(
+    label: str, pace_m_s: float, seed: int, tmp_path: Path
+) -> None:
+    begin_m = 20 + 3.1 * pace_m_s
+    rides = along((0, -1.75, begin_m), (9, -1.75, begin_m - 9 * pace_m_s))  # over the walker's way at second 3.1
     walks = along((0, -5.9, 20), (9, 11.2, 20))  # leaves the rider's way half a second before
-    actors = [Actor(7, "bicycle", rides), Actor(5, "pedestrian", walks)]
+    actors = [Actor(7, label, rides), Actor(5, "pedestrian", walks)]
     said = judge(NearMiss(scene="north"), tmp_path, play(actors, 9, fps=5, noise_px=1.0, seed=seed))
     assert [track for track, _ in begun(said)] == [7]
