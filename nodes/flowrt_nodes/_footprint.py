@@ -33,6 +33,7 @@ SIZES_M = {
 """Usual length, width and height of each class, in metres."""
 
 TWO_WHEELERS = frozenset({"motorcycle", "bicycle"})
+HEAVY_VEHICLES = frozenset({"truck", "bus"})
 UNKNOWN_M = (1.0, 1.0, 1.5)
 UNDER = 0.09
 """How high the lower edge of a vehicle's body lies, as a share of its height."""

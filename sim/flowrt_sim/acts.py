@@ -117,13 +117,15 @@ class Director:
                 return False
         return self.world.closed_until_s.get((leg, lane), -1.0) < self.world.time_s
 
-    def _closed(self, v: Vehicle) -> bool:
-        """Whether somebody is coming the wrong way in the lane into which a vehicle will drive."""
-        return self.world.closed_until_s.get((v.route.exit, v.route.exit_lane), -1.0) > self.world.time_s
-
     def _tempt(self, v: Vehicle, amber: float) -> None:
         line, speed = v.to_line, max(v.speed, 0.1)
-        if v.kind == "bicycle" or v.route.kind != "through" or v.mode or speed < 5 or self._closed(v):
+        if (
+            v.kind == "bicycle"
+            or v.route.kind != "through"
+            or v.mode
+            or speed < 5
+            or self.world.is_closed(v.route.exit, v.route.exit_lane)
+        ):
             return
         late = line / speed - amber
         if self._due("red_light") and 0.75 < late < 1.9 and speed > 8:
@@ -142,7 +144,10 @@ class Director:
         """Speed up instead of letting go, and pass the line before red."""
         line, speed = v.to_line, v.speed
         free = (
-            v.kind in ("car", "motorcycle", "van") and v.route.kind == "through" and not v.mode and not self._closed(v)
+            v.kind in ("car", "motorcycle", "van")
+            and v.route.kind == "through"
+            and not v.mode
+            and not self.world.is_closed(v.route.exit, v.route.exit_lane)
         )
         if not self._due("amber_acceleration") or not free or not (13 < line < 23 and 6.5 < speed < 13.4):
             return False
@@ -258,48 +263,43 @@ class Director:
     def _short_stop(self) -> bool:
         return self._bay(float(self.rng.uniform(1.5, 3.0)))
 
+    def _quiet_legs(self) -> list[str]:
+        """The legs at which nobody on foot is acting, in a random order."""
+        acting = {w.leg for w in self.world.walkers if w.act}
+        return [leg for leg in self._pick() if leg not in acting]
+
     def _jaywalking(self) -> bool:
         """Cross at the crosswalk against don't walk, in a gap."""
-        for leg in self._pick():
-            state, _ = self.world.plan.state(CROSSWALK_GROUPS[leg], self.world.time_s)
-            if state != RED or any(w.leg == leg and w.act for w in self.world.walkers):
-                continue
-            walker = spawn_walker(self.world, leg, "jaywalk")
-            walker.hurry, walker.patience_s = 1.25, 45.0
-            self.world.walkers.append(walker)
-            return True
+        for leg in self._quiet_legs():
+            if self.world.plan.state(CROSSWALK_GROUPS[leg], self.world.time_s)[0] == RED:
+                walker = spawn_walker(self.world, leg, "jaywalk")
+                walker.hurry, walker.patience_s = 1.25, 45.0
+                self.world.walkers.append(walker)
+                return True
         return False
 
     def _jaywalking_midblock(self) -> bool:
-        for leg in self._pick():
-            if any(w.leg == leg and w.act for w in self.world.walkers):
-                continue
-            if self.world.closed_until_s.get((leg, 1), -1) > self.world.time_s:
-                continue
-            walker = spawn_walker(self.world, leg, "jaywalk_mid", float(self.rng.uniform(24, 42)))
-            walker.hurry, walker.patience_s = 1.25, 60.0
-            self.world.walkers.append(walker)
-            return True
+        for leg in self._quiet_legs():
+            if not self.world.is_closed(leg, 1):
+                walker = spawn_walker(self.world, leg, "jaywalk_mid", float(self.rng.uniform(24, 42)))
+                walker.hurry, walker.patience_s = 1.25, 60.0
+                self.world.walkers.append(walker)
+                return True
         return False
 
     def _near_miss(self) -> bool:
         """Someone runs over the road just in front of a vehicle of the kerb lane."""
-        for leg in self._pick():
-            if any(w.leg == leg and w.act for w in self.world.walkers):
-                continue
-            if self.world.closed_until_s.get((leg, 1), -1) > self.world.time_s:
-                continue
-            walker = spawn_walker(self.world, leg, "dash", float(self.rng.uniform(26, 40)), True)
-            walker.pace, walker.hurry, walker.patience_s = 1.4, 2.1, 90.0
-            self.world.walkers.append(walker)
-            return True
+        for leg in self._quiet_legs():
+            if not self.world.is_closed(leg, 1):
+                walker = spawn_walker(self.world, leg, "dash", float(self.rng.uniform(26, 40)), True)
+                walker.pace, walker.hurry, walker.patience_s = 1.4, 2.1, 90.0
+                self.world.walkers.append(walker)
+                return True
         return False
 
     def _near_miss_turning(self) -> bool:
         """Someone steps off at walk, and a driver who turns right passes just behind them."""
-        for leg in self._pick():
-            if any(w.leg == leg and w.act for w in self.world.walkers):
-                continue
+        for leg in self._quiet_legs():
             walker = spawn_walker(self.world, leg, "step_out", inbound=False)
             walker.hurry, walker.patience_s = 1.2, 90.0
             self.world.walkers.append(walker)

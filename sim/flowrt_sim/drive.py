@@ -260,7 +260,7 @@ def _must_stop(world: World, v: Vehicle, state: str) -> bool:
         if state == GREEN:
             v.mode, v.stop_at_s = "", -1.0
         return state != GREEN
-    closed = world.closed_until_s.get((way.exit, way.exit_lane), -1.0) > world.time_s and way.kind != "wrong_way"
+    closed = world.is_closed(way.exit, way.exit_lane) and way.kind != "wrong_way"
     if closed and v.speed * v.speed < 2 * 4.0 * line:
         return True
     if state == GREEN:

@@ -163,10 +163,11 @@ def _may_cross(world: World, w: Walker) -> bool:
     if w.act == "linger":
         return False
     state, since = world.plan.state(CROSSWALK_GROUPS[w.leg], world.time_s)
-    if w.act == "dash":
-        return _dash(world, w)
-    if w.act == "step_out":
-        return state == GREEN and _step_out(world, w)
+    if w.act in ("dash", "step_out"):
+        driver = _dash(world, w) if w.act == "dash" else _step_out(world, w) if state == GREEN else None
+        if driver is not None:
+            driver.careless = True
+        return driver is not None
     if w.act in ("jaywalk", "jaywalk_mid"):
         if w.act == "jaywalk":
             left = world.plan.next_change_s(CROSSWALK_GROUPS[w.leg], world.time_s) - world.time_s
@@ -244,8 +245,8 @@ def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float, faster: floa
     return True
 
 
-def _dash(world: World, w: Walker) -> bool:
-    """Whether someone can be run in front of: the near miss of a person and a vehicle of the kerb lane."""
+def _dash(world: World, w: Walker) -> Vehicle | None:
+    """A vehicle of the kerb lane that someone who starts now runs over the road just in front of."""
     pace, layout = w.pace * w.hurry, world.layout
     chosen = None
     for v in world.vehicles:
@@ -256,15 +257,12 @@ def _dash(world: World, w: Walker) -> bool:
             if good and 0.3 < eta - leave < 0.55 and v.kind != "bicycle" and v.to_line > 6:
                 chosen = v
             elif not _clear_of(world, w, v, 1.2, faster=0.7, slower=0.8):
-                return False
-    if chosen is None:
-        return False
-    chosen.careless = True
-    return True
+                return None
+    return chosen
 
 
-def _step_out(world: World, w: Walker) -> bool:
-    """Whether a right turner comes who can pass just behind someone who starts now: their near miss."""
+def _step_out(world: World, w: Walker) -> Vehicle | None:
+    """A right turner who passes just behind someone who starts now."""
     layout, pace = world.layout, w.pace * w.hurry
     chosen = None
     for v in world.vehicles:
@@ -276,11 +274,8 @@ def _step_out(world: World, w: Walker) -> bool:
                 chosen = v
                 continue
         if _is_fast(w, v):
-            return False
-    if chosen is None:
-        return False
-    chosen.careless = True
-    return True
+            return None
+    return chosen
 
 
 def _time_to(v: Vehicle, ahead: float) -> float:

@@ -88,11 +88,7 @@ def gap_is_free(world: World, v: Vehicle) -> bool:
         stopping = other.to_line > 0 and light != GREEN
         if stopping and other.speed * other.speed < 2 * EASY_BRAKE * other.to_line and other.mode != "run_red":
             continue
-        if (
-            other.to_line > 0.3
-            and other.speed < 0.3
-            and world.closed_until_s.get((other.route.exit, other.route.exit_lane), 0) > world.time_s
-        ):
+        if other.to_line > 0.3 and other.speed < 0.3 and world.is_closed(other.route.exit, other.route.exit_lane):
             continue
         if to_box < 6.0 or to_box / max(other.speed, 2.5) < GAP_S:
             return False

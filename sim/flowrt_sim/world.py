@@ -79,6 +79,10 @@ class World:
         self.vehicles = [v for v in self.vehicles if v.s - v.length < v.route.length_m - 1 and not self._hopeless(v)]
         step_walkers(self, STEP_S)
 
+    def is_closed(self, leg: str, lane: int) -> bool:
+        """Whether somebody is driving the wrong way in an outbound lane of a leg."""
+        return self.closed_until_s.get((leg, lane), -1.0) > self.time_s
+
     def run_until(self, time_s: float) -> None:
         """Step until `time_s` is reached."""
         while self.time_s < time_s - 1e-9:

@@ -10,6 +10,7 @@ import numpy as np
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, setting
 from flowrt_nodes._approach import Approaches, approach_complaints
 from flowrt_nodes._events import ms
+from flowrt_nodes._footprint import HEAVY_VEHICLES
 from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import AMBER, SignalPhase
 from flowrt_nodes._view import View, homography_complaints
@@ -117,7 +118,7 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         way = np.column_stack((x, y)) @ self._approaches.normals[line]
         times = times - times.mean()
         duration2 = float(times @ times)
-        heavy = tracks.labels[tracks.class_id[row]] in ("truck", "bus")
+        heavy = tracks.of_class(HEAVY_VEHICLES)[row]
         edge_m = (HEAVY_EDGE_PX if heavy else EDGE_PX) * self._pixel_m(float(x.mean()), float(y.mean()), line)
         return float(times @ way) / duration2 * 3.6, edge_m / duration2**0.5 * 3.6
 

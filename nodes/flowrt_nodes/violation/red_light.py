@@ -10,6 +10,7 @@ import numpy as np
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._approach import Approaches, approach_complaints
 from flowrt_nodes._events import known, ms
+from flowrt_nodes._footprint import HEAVY_VEHICLES
 from flowrt_nodes._geometry import Mask, jacobian
 from flowrt_nodes._rest import REST_COLUMNS, resting_since
 from flowrt_nodes._rule import Finding, SignalRule
@@ -29,7 +30,7 @@ LASTING_S = 0.25
 """A front beyond the line must be so for this long: boxes jump."""
 CREEPING_KMH, CREEPING_S = 10.0, 0.9
 """Who is slower than this must be beyond for longer: the box of somebody at the line jumps when people walk past in front."""
-HEAVY, HEAVY_M = frozenset({"truck", "bus"}), 0.3
+HEAVY_M = 0.3
 """A creeping truck or bus must be further beyond by so much: where its front meets the ground is seen less well."""
 FORWARD, SIDEWAYS_M_S = 0.7, 0.8
 """A movement is over the line when so much of it is along the approach; slower ones tell no direction."""
@@ -129,7 +130,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         crossed_s = np.where(stepped_over, on_line_s, table["crossed_s"].take(rows, axis=0))
         vehicles = tracks.of_class(VEHICLES)[:, None]
         slow = tracks.speed_kmh < CREEPING_KMH
-        beyond = past > self.beyond_m + np.where(slow & tracks.of_class(HEAVY), HEAVY_M, 0.0)[:, None]
+        beyond = past > self.beyond_m + np.where(slow & tracks.of_class(HEAVY_VEHICLES), HEAVY_M, 0.0)[:, None]
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
         needed_s = np.where(slow, CREEPING_S, LASTING_S)[:, None]
         lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks)
