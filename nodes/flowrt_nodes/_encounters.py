@@ -29,8 +29,10 @@ CROSSING_COSINE = float(np.cos(np.radians(30.0)))
 """Paths at a smaller angle follow each other (SSAM's rear-end conflicts), and have no PET."""
 OPPOSED_COSINE = -float(np.cos(0.1))
 """Nor have those who meet head on: nobody enters the ground that the other has left."""
+STEP_S = 0.1
+"""Who is where is put on the ground in steps this long, as SSAM's simulations do; between pictures where the velocity says."""
 PAUSE_S = 0.5
-"""Within a longer pause between pictures nobody knows when somebody came or left."""
+"""Within a longer pause between pictures nobody knows where somebody was."""
 VEHICLE_CELLS = np.array([(x, y) for x in np.linspace(-0.5, 0.5, 10) for y in np.linspace(-0.5, 0.5, 4)])
 PERSON_CELLS = np.array([(x, y) for x in (-0.5, 0.5) for y in (-0.5, 0.5)])
 """Points of a footprint, as shares of length and width, whose cells it covers."""
@@ -91,25 +93,25 @@ class Ground:
         self._who = np.full(CELLS * CELLS, -1, np.int64)
         self._on_foot = np.zeros(CELLS * CELLS, bool)
         self._heading = np.zeros((CELLS * CELLS, 2))
-        self._seen_s, self._half_s = -np.inf, 0.0
+        self._seen_s = -np.inf
 
     def step_on(self, bodies: Bodies, longest_s: float, vehicles: bool) -> list[tuple[int, int, float]]:
         """Put everybody who moves on the ground. (row, track id of who was there before, PET) for each that came after another.
 
         Only paths that cross at more than 30 degrees and don't meet head on, and only encounters of a person with a vehicle, or
-        with `vehicles` of two vehicles. Whoever is on a cell in a picture came, and leaves, half a picture's time away from it on
-        average: PET is counted between those moments, so that it does not depend on the frame rate.
+        with `vehicles` of two vehicles. The time between pictures is gone through in steps, so that a PET is no multiple of it.
         """
         now_s = bodies.tracks.time_s
-        self._half_s = min(now_s - self._seen_s, PAUSE_S) / 2
-        self._seen_s = now_s
+        since_s, self._seen_s = now_s - self._seen_s, now_s
+        steps = max(round(since_s / STEP_S), 1) if since_s <= PAUSE_S else 1
         fit = ~bodies.unknown & np.isfinite(bodies.heading[:, 0])
         walking = np.flatnonzero(fit & bodies.pedestrian & (bodies.pace > WALKING_M_S))
         driving = np.flatnonzero(fit & bodies.driving)
         found: dict[tuple[int, int], float] = {}
-        for rows, grid in ((driving, VEHICLE_CELLS), (walking, PERSON_CELLS)):
-            if len(rows):
-                self._step(bodies, rows, grid, longest_s, vehicles, found)
+        for ago_s in since_s / steps * np.arange(steps)[::-1] if steps > 1 else (0.0,):
+            for rows, grid in ((driving, VEHICLE_CELLS), (walking, PERSON_CELLS)):
+                if len(rows):
+                    self._step(bodies, rows, grid, float(ago_s), longest_s, vehicles, found)
         return [(row, other, gap) for (row, other), gap in found.items()]
 
     def _step(
@@ -117,22 +119,24 @@ class Ground:
         bodies: Bodies,
         rows: NDArray[np.int64],
         grid: Array,
+        ago_s: float,
         longest_s: float,
         vehicles: bool,
         found: dict[tuple[int, int], float],
     ) -> None:
-        now_s, on_foot = bodies.tracks.time_s, bool(bodies.pedestrian[rows[0]])
+        now_s, on_foot = bodies.tracks.time_s - ago_s, bool(bodies.pedestrian[rows[0]])
         heading, size = bodies.heading[rows], bodies.size[rows]
         forward, aside = grid[:, 0] * size[:, :1], grid[:, 1] * size[:, 1:2]
-        x = bodies.place[rows, :1] + forward * heading[:, :1] - aside * heading[:, 1:]
-        y = bodies.place[rows, 1:] + forward * heading[:, 1:] + aside * heading[:, :1]
+        place = bodies.place[rows] - ago_s * bodies.velocity[rows]
+        x = place[:, :1] + forward * heading[:, :1] - aside * heading[:, 1:]
+        y = place[:, 1:] + forward * heading[:, 1:] + aside * heading[:, :1]
         column, row = (np.floor(axis / CELL_M).astype(np.int64) & (CELLS - 1) for axis in (x, y))
         cells = row * CELLS + column
         ids = bodies.tracks.track_id[rows]
-        before, gap_s = self._who[cells], np.maximum(now_s - self._half_s - self._left_s[cells], 0.0)
-        # Who seems to be on the same cell in the same picture is placed worse than the two were apart: that is no measure.
-        earlier = self._left_s[cells] < now_s + self._half_s - 1e-6
-        met = (gap_s <= longest_s) & (before != ids[:, None]) & earlier
+        before, gap_s = self._who[cells], now_s - self._left_s[cells]
+        # Who seems to be on the same cell at the same time is placed worse than the two were apart: that is no measure.
+        earlier = gap_s > 1e-6
+        met = (gap_s <= longest_s + 1e-6) & (before != ids[:, None]) & earlier
         if met.any():
             was_on_foot = self._on_foot[cells]
             met &= (was_on_foot != on_foot) if not vehicles or on_foot else True
@@ -143,7 +147,7 @@ class Ground:
             for i in np.flatnonzero(crossing).tolist():
                 key = (int(rows[n[i]]), int(before[n[i], k[i]]))
                 found[key] = min(found.get(key, np.inf), float(gap_s[n[i], k[i]]))
-        self._left_s[cells], self._who[cells], self._on_foot[cells] = now_s + self._half_s, ids[:, None], on_foot
+        self._left_s[cells], self._who[cells], self._on_foot[cells] = now_s, ids[:, None], on_foot
         self._heading[cells] = heading[:, None, :]
 
 

@@ -160,6 +160,18 @@ def test_near_miss(driving: Way, other: Way, label: str, found: bool, tmp_path: 
         )
 
 
+@pytest.mark.parametrize("later_s", [0.0, 0.1, 0.2, 0.3])
+def test_a_pet_does_not_depend_on_the_frame_rate(later_s: float, tmp_path: Path) -> None:
+    drives = along((0, -1.75, 53), (9, -1.75, -19))
+    begin_m = -4.2 - 1.4 * later_s
+    walks = along((0, begin_m, 20), (9, begin_m + 9 * 1.4, 20))
+    actors = [Actor(7, "car", drives), Actor(5, "pedestrian", walks)]
+    rule = NearMiss(scene="north", ttc_s=0, pet_s=2.0)
+    often, seldom = (judge(rule, tmp_path, play(actors, 9, fps=fps))[0].evidence["pet_s"] for fps in (10, 5))
+    assert seldom == pytest.approx(often, abs=0.05)
+    assert often == pytest.approx(1.1 - later_s, abs=0.15)
+
+
 STANDS = (-1.75, 23.2)
 TAKEN_ALONG = along((0, *STANDS), (4, *STANDS), (4.6, 0.0, 21.45), (4.8, *STANDS), (9, *STANDS))
 PUSHED = along(
