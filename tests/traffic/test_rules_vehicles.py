@@ -251,6 +251,22 @@ def test_speeding(kmh: float, found: bool, tmp_path: Path) -> None:
         assert len(begun(said)) == 1
 
 
+@pytest.mark.parametrize(("from_kmh", "found"), [(59, False), (64, True)])
+def test_who_brakes_has_driven_the_section_too_fast_all_the_same(from_kmh: float, found: bool, tmp_path: Path) -> None:
+    """Braking with 2.5 m/s² in view: half of the 20 m are driven faster than 55 km/h from 64, a quarter from 59."""
+    begin_m_s = from_kmh / 3.6
+    brakes = lambda t: (-1.75, 45 - begin_m_s * t + 2.5 * t * t / 2)  # noqa: E731
+    said = judge(Speeding(scene="north"), tmp_path, play([Actor(7, "car", brakes)], 2.4, fps=5))
+    assert bool(begun(said)) == found
+
+
+def test_speeding_is_sure_where_it_is_told_to_be(tmp_path: Path) -> None:
+    way = along((0, -1.75, 55), (55 / (57 / 3.6), -1.75, 0))
+    tracks = list(play([Actor(7, "car", way)], 55 / (57 / 3.6)))
+    assert begun(judge(Speeding(scene="north"), tmp_path, tracks))
+    assert not begun(judge(Speeding(scene="north", sigmas=5), tmp_path, tracks))
+
+
 def test_speeding_ignores_a_jumping_box(tmp_path: Path) -> None:
     steady = along((0, -1.75, 45), (4, -1.75, 5))
     jumps = lambda t: (steady(t)[0], steady(t)[1] - (1.5 if 2.0 <= t < 2.25 else 0.0))  # noqa: E731

@@ -23,8 +23,9 @@ class Speeding(Rule):
     """The median speed over the last `section_m` metres, all of them in lanes, lies above the lane's limit plus a tolerance.
 
     Needs: a `speed` node upstream, capture times, and a limit (`limit_kmh` of the lane, or of this node). The tolerance is for
-    the law's margin; the uncertainty of the measurement comes on top (the standard deviation of a speed over the root of their
-    number), and speeds known worse than `max_sigma_kmh` don't count.
+    the law's margin; the uncertainty of the measurement comes on top: `sigmas` times the standard deviation of a speed over the
+    root of their number. Speeds known worse than `max_sigma_kmh` don't count. Who brakes has driven the section that fast all
+    the same.
 
     No violation: single high readings, as of a jumping box, where the section was not driven so fast on average; sections shorter
     than `section_m` or with fewer than four readings.
@@ -34,6 +35,10 @@ class Speeding(Rule):
     limit_kmh: Annotated[float, setting("Limit where a lane names none; 0 for none.", ge=0, le=300)] = 50.0
     tolerance_kmh: Annotated[float, setting("Added to the limit.", ge=0, le=50)] = 5.0
     section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 20.0
+    sigmas: Annotated[
+        float,
+        setting("Of the median, which must lie above by so many: 0 finds most, 2 is sure of each.", ge=0, le=5),
+    ] = 0.25
     max_sigma_kmh: Annotated[float, setting("Speeds less certain than this don't count.", gt=0, le=50)] = 10.0
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -59,7 +64,10 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         limits = [zone.limit_kmh or self.limit_kmh or np.inf for zone in self._lanes.zones]
         self._limits_kmh = np.array(limits, float)
         self._least_kmh = float(self._limits_kmh.min(initial=np.inf)) + self.tolerance_kmh
-        self.table({"entered_s": (np.float64, (), np.nan)})
+        self._within_s = (
+            3.6 * self.section_m / self._least_kmh
+        )  # a section that is fast on average has a fast reading in it
+        self.table({"entered_s": (np.float64, (), np.nan), "fast_s": (np.float64, (), np.nan)})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         table = self._table
@@ -70,7 +78,9 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         rows, _ = table.rows(tracks)
         entered_s = np.fmin(table["entered_s"].take(rows), tracks.time_s)
         table["entered_s"][rows] = entered_s = np.where(self._lanes.somewhere(tracks), entered_s, np.nan)
-        fast = tracks.speed_kmh > self._least_kmh
+        fast_s = np.where(tracks.speed_kmh > self._least_kmh, tracks.time_s, table["fast_s"].take(rows))
+        table["fast_s"][rows] = fast_s
+        fast = tracks.time_s - fast_s <= self._within_s
         if not np.count_nonzero(fast):
             return
         fast = fast & (tracks.speed_sigma_kmh <= self.max_sigma_kmh) & tracks.of_class(VEHICLES)
@@ -80,8 +90,6 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
                 continue
             lane = int(lanes[np.argmin(self._limits_kmh[lanes])])
             limit = float(self._limits_kmh[lane])
-            if tracks.speed_kmh[row] <= limit + self.tolerance_kmh:
-                continue
             finding = self._measure(tracks, row, self._lanes.names[lane], limit, float(entered_s[row]))
             if finding is not None:
                 yield finding
@@ -96,7 +104,8 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))
         mean = 3.6 * length_m / max(section[-1].time_s - section[0].time_s, 1e-3)
         doubt = float(tracks.speed_sigma_kmh[row]) / len(section) ** 0.5
-        if min(median, mean) <= limit_kmh + self.tolerance_kmh + doubt:
+        allowed = limit_kmh + self.tolerance_kmh
+        if median <= allowed + self.sigmas * doubt or mean <= allowed - doubt:
             return None
         over = median - limit_kmh
         severity: Severity = next((grave for least, grave in GRAVE_KMH if over >= least), "low")
