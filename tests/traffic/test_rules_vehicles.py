@@ -49,6 +49,13 @@ RED_LIGHT_CASES = [
         None,
         id="stands past the line, and its box goes back and forth",
     ),
+    pytest.param(
+        front((0, 20), (3, 0.4), (6, 0.4), (7.5, -0.4), (13, -0.4), (13.3, -1.0), (15, -1.0), (15.3, -0.4), (20, -0.4)),
+        [(0, RED)],
+        {},
+        None,
+        id="stands with its nose over the line, and its box trembles",
+    ),
     pytest.param(FAST, [(0, "unavailable")], {}, None, id="phase unavailable"),
     pytest.param(FAST, [(0, "dark")], {}, None, id="signal dark"),
     pytest.param(FAST, [], {}, None, id="nobody reports"),

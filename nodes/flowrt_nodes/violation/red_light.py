@@ -30,6 +30,8 @@ LASTING_S = 0.25
 """A front beyond the line must be so for this long: boxes jump."""
 CREEPING_KMH, CREEPING_S = 10.0, 0.9
 """Who is slower than this must be beyond for longer: the box of somebody at the line jumps when people walk past in front."""
+TREMBLES_S = 5.0
+"""Whose front was not surely beyond this long after it crossed the line stands on it, and his box trembles."""
 HEAVY_M = 0.3
 """A creeping truck or bus must be further beyond by so much: where its front meets the ground is seen less well."""
 FORWARD, SIDEWAYS_M_S = 0.7, 0.8
@@ -58,7 +60,7 @@ class RedLight(SignalRule, kw_only=True):
 
     No violation: a phase that is unknown or older than `max_age_s`; a front already past the line at red onset (plus
     `grace_s`); somebody first seen past the line, or who moves across the approach and not along it; stopping on or just past the
-    line (less than `beyond_m`); starting at green; a front that was well past the line a few seconds ago and seems to have gone
+    line (less than `beyond_m`, or not for a moment within five seconds of reaching the line); starting at green; a front that was well past the line a few seconds ago and seems to have gone
     back (boxes are taken along by others); with `turn_on_red`, a turn to that side after a full stop before the line (who stands
     past the line for six seconds crept, and did not turn); pictures in which `speed` does not know where a vehicle is: what was
     seen before it begins anew is void.
@@ -167,6 +169,8 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         group = self._approaches.signals[line]
         phase, now = self.phase(group, crossed_s), self.phase(group, tracks.time_s)
         if phase is None or phase.state not in RED or crossed_s <= phase.since_s + self.grace_s:
+            return None
+        if tracks.time_s - crossed_s > TREMBLES_S:
             return None
         if now is None or now.state not in RED or abs(now.since_s - phase.since_s) > 0.5:
             return None
