@@ -49,13 +49,6 @@ RED_LIGHT_CASES = [
         None,
         id="stands past the line, and its box goes back and forth",
     ),
-    pytest.param(
-        front((0, 20), (3, 0.4), (6, 0.4), (7.5, -0.4), (13, -0.4), (13.3, -1.0), (15, -1.0), (15.3, -0.4), (20, -0.4)),
-        [(0, RED)],
-        {},
-        None,
-        id="stands with its nose over the line, and its box trembles",
-    ),
     pytest.param(FAST, [(0, "unavailable")], {}, None, id="phase unavailable"),
     pytest.param(FAST, [(0, "dark")], {}, None, id="signal dark"),
     pytest.param(FAST, [], {}, None, id="nobody reports"),
@@ -140,6 +133,25 @@ def test_a_box_that_jumps_over_the_line_is_no_red_light(until_s: float, fps: flo
     tracks = play([Actor(7, "car", way)], 20, fps=fps, noise_px=0.5)
     rule = RedLight(scene="north", signal="s", turn_on_red="right")
     assert begun(judge(rule, tmp_path, tracks, lights((0, RED)))) == []
+
+
+@pytest.mark.parametrize(("back_s", "found"), [(4.0, False), (0.5, True)])
+def test_the_box_of_who_rests_at_the_line_may_tremble_over_it(back_s: float, found: bool, tmp_path: Path) -> None:
+    """He stands with his nose on the line; people walk past in front, and his box is back, and some time later further on."""
+    on_s = 10 + back_s
+    stands = [
+        (7.5, -0.4),
+        (8.5, -0.4),
+        (8.7, 0.8),
+        (9.8, 0.8),
+        (10.0, -0.4),
+        (on_s, -0.4),
+        (on_s + 0.2, -0.8),
+        (20, -0.8),
+    ]
+    tracks = play([Actor(7, "car", front((0, 20), (3, 0.4), (6, 0.4), *stands))], 18)
+    said = begun(judge(RedLight(scene="north", signal="s"), tmp_path, tracks, lights((0, RED))))
+    assert [track for track, _ in said] == ([7] if found else [])
 
 
 def test_who_creeps_and_stays_past_the_line_is_not_turning_on_red(tmp_path: Path) -> None:

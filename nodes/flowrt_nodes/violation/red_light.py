@@ -30,8 +30,8 @@ LASTING_S = 0.25
 """A front beyond the line must be so for this long: boxes jump."""
 CREEPING_KMH, CREEPING_S = 10.0, 0.9
 """Who is slower than this must be beyond for longer: the box of somebody at the line jumps when people walk past in front."""
-TREMBLES_S = 5.0
-"""Whose front was not surely beyond this long after it crossed the line stands on it, and his box trembles."""
+TREMBLES_S = 3.0
+"""Who has been at rest for this long goes over no line: his box trembles."""
 HEAVY_M = 0.3
 """A creeping truck or bus must be further beyond by so much: where its front meets the ground is seen less well."""
 FORWARD, SIDEWAYS_M_S = 0.7, 0.8
@@ -60,10 +60,10 @@ class RedLight(SignalRule, kw_only=True):
 
     No violation: a phase that is unknown or older than `max_age_s`; a front already past the line at red onset (plus
     `grace_s`); somebody first seen past the line, or who moves across the approach and not along it; stopping on or just past the
-    line (less than `beyond_m`, or not for a moment within five seconds of reaching the line); starting at green; a front that was well past the line a few seconds ago and seems to have gone
-    back (boxes are taken along by others); with `turn_on_red`, a turn to that side after a full stop before the line (who stands
-    past the line for six seconds crept, and did not turn); pictures in which `speed` does not know where a vehicle is: what was
-    seen before it begins anew is void.
+    line (less than `beyond_m`), also where the box of somebody who has been at rest for three seconds trembles over it; starting
+    at green; a front that was well past the line a few seconds ago and seems to have gone back (boxes are taken along by others);
+    with `turn_on_red`, a turn to that side after a full stop before the line (who stands past the line for six seconds crept, and
+    did not turn); pictures in which `speed` does not know where a vehicle is: what was seen before it begins anew is void.
     """
 
     signal: Feed
@@ -137,13 +137,13 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         needed_s = np.where(slow, CREEPING_S, LASTING_S)[:, None]
         lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks)
         done = was_before & lasting & ~np.isnan(crossed_s)
-        hits = done & vehicles & self._approaches.beside(along)
+        rest_s = time_s - resting_since(table, rows, tracks, view, 4.0, 0.5)
+        hits = done & vehicles & self._approaches.beside(along) & ~(rest_s >= TREMBLES_S)[:, None]
         told = rows[sure]
         table["past_m"][told], table["seen_s"][told], table["beyond_s"][told] = past[sure], time_s, beyond_s[sure]
         table["crossed_s"][rows] = np.where(done, np.nan, crossed_s)
         table["was_before"][rows] = was_before & ~done
         if self.turn_on_red != "never":
-            rest_s = time_s - resting_since(table, rows, tracks, view, 4.0, 0.5)
             stopped = ((past > -STOP_NEAR_M) & (past < self.beyond_m)).any(axis=1) & (rest_s >= self.full_stop_s)
             if stopped.any():
                 table["stopped_s"][rows[stopped & self._may_turn(tracks)]] = time_s
@@ -169,8 +169,6 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         group = self._approaches.signals[line]
         phase, now = self.phase(group, crossed_s), self.phase(group, tracks.time_s)
         if phase is None or phase.state not in RED or crossed_s <= phase.since_s + self.grace_s:
-            return None
-        if tracks.time_s - crossed_s > TREMBLES_S:
             return None
         if now is None or now.state not in RED or abs(now.since_s - phase.since_s) > 0.5:
             return None
