@@ -102,16 +102,17 @@ class Ground:
         with `vehicles` of two vehicles. The time between pictures is gone through in steps, so that a PET is no multiple of it.
         """
         now_s = bodies.tracks.time_s
-        since_s, self._seen_s = now_s - self._seen_s, now_s
-        steps = max(round(since_s / STEP_S), 1) if since_s <= PAUSE_S else 1
+        since_s = now_s - self._seen_s if now_s - self._seen_s <= PAUSE_S else 0.0
+        self._seen_s = now_s
+        steps = max(round(since_s / STEP_S), 1)
         fit = ~bodies.unknown & np.isfinite(bodies.heading[:, 0])
         walking = np.flatnonzero(fit & bodies.pedestrian & (bodies.pace > WALKING_M_S))
         driving = np.flatnonzero(fit & bodies.driving)
         found: dict[tuple[int, int], float] = {}
-        for ago_s in since_s / steps * np.arange(steps)[::-1] if steps > 1 else (0.0,):
+        for step in reversed(range(steps)):
             for rows, grid in ((driving, VEHICLE_CELLS), (walking, PERSON_CELLS)):
                 if len(rows):
-                    self._step(bodies, rows, grid, float(ago_s), longest_s, vehicles, found)
+                    self._step(bodies, rows, grid, since_s / steps * step, longest_s, vehicles, found)
         return [(row, other, gap) for (row, other), gap in found.items()]
 
     def _step(

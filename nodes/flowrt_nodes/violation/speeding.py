@@ -64,9 +64,8 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         limits = [zone.limit_kmh or self.limit_kmh or np.inf for zone in self._lanes.zones]
         self._limits_kmh = np.array(limits, float)
         self._least_kmh = float(self._limits_kmh.min(initial=np.inf)) + self.tolerance_kmh
-        self._within_s = (
-            3.6 * self.section_m / self._least_kmh
-        )  # a section that is fast on average has a fast reading in it
+        # A section driven so fast on average has a fast reading in it, and lasts about this long at most.
+        self._within_s = 3.6 * self.section_m / self._least_kmh
         self.table({"entered_s": (np.float64, (), np.nan), "fast_s": (np.float64, (), np.nan)})
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
