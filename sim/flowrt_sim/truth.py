@@ -43,6 +43,7 @@ class Definitions:
     amber_least_kmh: float = 15.0
     amber_within_m: float = 60.0
     jaywalking_s: float = 1.5
+    kerb_m: float = 0.4
     crosswalk_margin_m: float = 1.0
     yield_reach_m: float = 1.0
     yield_approach_ms: float = 0.5
@@ -324,11 +325,14 @@ class Referee:
         self._say("speeding", v, leg, _lane_of(v, leg), start_s, median)
 
     def _jaywalking(self, w: Walker) -> None:
-        """On the carriageway outside a crosswalk, or on one having entered it against don't walk."""
-        layout, now = self.world.layout, self.world.time_s
+        """On the carriageway outside a crosswalk, or on one having entered it against don't walk.
+
+        Within `kerb_m` of the kerb nobody has entered yet: who waits there through walk, and goes on after it, entered late.
+        """
+        layout, kerb_m, now = self.world.layout, self.rules.kerb_m, self.world.time_s
         if not w.leg:
             return
-        on_road = layout.out_edge_m < w.side < layout.in_edge_m and w.out > layout.crosswalk_m[0] - 4
+        on_road = layout.out_edge_m + kerb_m < w.side < layout.in_edge_m - kerb_m and w.out > layout.crosswalk_m[0] - 4
         if not on_road:
             self._walkers.pop(w.number, None)
             return

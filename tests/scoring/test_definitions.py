@@ -31,6 +31,7 @@ def flow() -> Flow:
         ("on_amber", "gain", REFEREE.amber_factor - 1),
         ("on_amber", "from_kmh", REFEREE.amber_least_kmh),
         ("on_amber", "within_m", REFEREE.amber_within_m),
+        ("jaywalking", "kerb_m", REFEREE.kerb_m),
         ("jaywalking", "beside_m", REFEREE.crosswalk_margin_m),
         ("near_misses", "ttc_s", REFEREE.ttc_s),
         ("near_misses", "pet_s", REFEREE.pet_s),

@@ -15,7 +15,7 @@ from flowrt_sim.layout import LEGS, Layout
 from flowrt_sim.people import spawn_walker, step_walkers
 from flowrt_sim.route import route
 from flowrt_sim.scenarios import SCENARIOS
-from flowrt_sim.signals import RED, VEHICLE_GROUPS
+from flowrt_sim.signals import CROSSWALK_GROUPS, RED, VEHICLE_GROUPS
 from flowrt_sim.truth import RULES, Referee
 from flowrt_sim.world import STEP_S, World
 from tests.sim.worlds import Run, footprint, run
@@ -245,6 +245,27 @@ def test_who_let_a_vehicle_pass_walks_on_a_moment_after_it() -> None:
     gone_s = (walker.out - world.layout.crosswalk_m[0] + car.length + 4.0) / car.speed
     assert walker.speed > 1.0
     assert waited_s[-1] == pytest.approx(gone_s + 1.2, abs=0.5)
+
+
+@pytest.mark.parametrize(("waits_m", "late"), [(0.2, True), (0.6, False)])
+def test_who_waits_at_the_kerb_through_walk_enters_when_he_goes_on(waits_m: float, late: bool) -> None:
+    world = World(1, "calm")
+    walker = spawn_walker(world, "west", inbound=True)
+    world.walkers = [walker]
+    referee, layout = Referee(world), world.layout
+    walker.out = sum(layout.crosswalk_m) / 2
+    group = CROSSWALK_GROUPS["west"]
+    while world.plan.state(group, world.time_s)[0] == RED:
+        world.time_s += STEP_S
+    walker.side = layout.in_edge_m - waits_m
+    while world.plan.state(group, world.time_s)[0] != RED:
+        referee.watch()
+        world.time_s += STEP_S
+    while walker.side > layout.out_edge_m:
+        walker.side -= 1.3 * STEP_S
+        referee.watch()
+        world.time_s += STEP_S
+    assert [v.detail for v in referee.violations] == (["against don't walk"] if late else [])
 
 
 def test_wrong_way_drivers_need_room_behind_the_queue() -> None:
