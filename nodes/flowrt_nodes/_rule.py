@@ -48,8 +48,8 @@ STRAY_M, STRAY = 2.0, 0.3
 """How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
 SLOW_M_S = 1.5
 """People on foot, and vehicles at rest whose boxes tremble."""
-FURTHEST_M = 40.0
-"""Nor is who drove further than this meanwhile."""
+FURTHEST_M, FURTHEST_ON_FOOT_M = 40.0, 12.0
+"""Nor is who drove, or walked, further than this meanwhile."""
 
 OffenceKey = tuple[str, int, str]
 """camera_id, track_id, and what tells one offence of a track from another."""
@@ -232,25 +232,28 @@ class Rule(Transform):
         """The offence of a track that was lost where this one goes on, if there is one."""
         if not (self._open or self._over):
             return None
-        time_s, place = tracks.time_s, tracks.ground_m[row]
+        time_s = tracks.time_s
         self._over = [each for each in self._over if time_s - each[1].last_s <= AGAIN_S]
         present = row_by_id(tracks)
         on_foot = bool(tracks.of_class(PEDESTRIANS)[row])
+        samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), float("-inf"))
         for key, episode in [*self._open.items(), *self._over]:
             if key[0] != tracks.camera_id or key[2] != offence:
                 continue
             seen, then, _ = episode.seen
             if bool(seen.of_class(PEDESTRIANS)[then]) != on_foot:
                 continue
-            since = seen.ground_m[then]
-            way = np.nan_to_num(seen.velocity_m_s[then]) * (time_s - seen.time_s)
+            again = next((s for s in samples if s.time_s >= seen.time_s and s.x_m == s.x_m), None)
+            if again is None:
+                continue
+            place, since, gap_s = np.array((again.x_m, again.y_m)), seen.ground_m[then], again.time_s - seen.time_s
+            way = np.nan_to_num(seen.velocity_m_s[then]) * gap_s
             length = float(np.hypot(way[0], way[1]))
-            if length <= SLOW_M_S * (time_s - seen.time_s):  # may have stopped anywhere on the way
-                share = float((place - since) @ way) / max(length, 1e-6) ** 2
-                expected, room = since + way * min(max(share, 0.0), 1.0), STRAY_M
-            else:
-                expected, room = since + way, STRAY_M + STRAY * length
-            if length > FURTHEST_M or not _apart_m(place, expected) <= room:
+            slow, share = length <= SLOW_M_S * gap_s, 1.0
+            if slow or on_foot:  # may have stopped, or turned, anywhere on the way
+                share = min(max(float((place - since) @ way) / max(length, 1e-6) ** 2, 0.0), 1.0)
+            expected, room = since + way * share, STRAY_M if slow else STRAY_M + STRAY * length
+            if length > (FURTHEST_ON_FOOT_M if on_foot else FURTHEST_M) or not _apart_m(place, expected) <= room:
                 continue
             # A track that is still there is the offender, unless it was handed to somebody who passed while he stood.
             still = present.get(key[1])

@@ -66,6 +66,17 @@ def test_who_was_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -
     assert len(begun(judge(rule, tmp_path, play([walker[0], another], 12)))) == 2
 
 
+def test_who_turned_while_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -> None:
+    """He seemed to go along the road when he was seen last, as those do who are far away and whose feet are hidden."""
+    slants = along((0, -5, 20), (0.8, -4.2, 20), (3.4, -1.6, 20), (4.2, -1.0, 21.4))
+    straight = along((5.4, 0.6, 20), (8, 3.6, 20))
+    walker = [Actor(5, "pedestrian", slants, end_s=4.2), Actor(6, "pedestrian", straight, begin_s=5.4)]
+    rule = Jaywalking(scene="north", roads=["road"])
+    assert len(begun(judge(rule, tmp_path, play(walker, 12)))) == 1
+    rule = Jaywalking(scene="north", roads=["road"])
+    assert len(begun(judge(rule, tmp_path, play(walker[1:], 12)))) == 1
+
+
 def test_a_pause_between_pictures_does_not_begin_a_hold_time_anew(tmp_path: Path) -> None:
     """Two of five pictures a second arrive: nobody was seen off the road in between."""
     rule = Jaywalking(scene="north", roads=["road"])
