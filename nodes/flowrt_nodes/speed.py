@@ -16,6 +16,8 @@ from flowrt_nodes._view import View, Views, cut_off, homography_complaints
 
 STILL_M_S = 1.0
 """Below this speed a movement tells no heading."""
+SURE_WAY = 4.0
+"""Who once moved this many standard deviations fast, or more, is turned round only by a movement as sure: boxes tremble."""
 TIGHTEST_M = 6.0
 """Nobody turns tighter: a heading changes by at most the way driven over this."""
 BLIND_S = 0.8
@@ -24,11 +26,12 @@ begins anew."""
 NEW_M_S, MOVED_M_S = (1.5, 6.0), (0.8, 3.0)
 """Standard deviation of the velocity of people on foot, and of others, who are new; and who begin anew elsewhere."""
 STATE, SPREAD, HEADING, OFFSET_M = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24)
-AT_S, MEASURED_S, STEP_S, DOUBT, PICTURES = 24, 25, 26, 27, 28
-"""Where what is remembered of a track stands, in 29 numbers: the filter's state and covariance, the unit vector of its
+AT_S, MEASURED_S, STEP_S, DOUBT, PICTURES, SURE = 24, 25, 26, 27, 28, 29
+"""Where what is remembered of a track stands, in 30 numbers: the filter's state and covariance, the unit vector of its
 heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, when it could be measured, the
-time since the picture before, the variance of its heading in radians squared, and how often it was measured."""
-BEGIN = (*[0.0] * 20, *[np.nan] * 7, np.pi, 0.0)
+time since the picture before, the variance of its heading in radians squared, how often it was measured, and how many standard
+deviations fast it was at most while it headed this way."""
+BEGIN = (*[0.0] * 20, *[np.nan] * 7, np.pi, 0.0, 0.0)
 
 
 class Speed(Transform):
@@ -73,7 +76,7 @@ speeds: {type: speed, from: tracks, scene: north}
         self._picture_s: dict[str, float] = {}
         self._table = TrackTable(
             self.forget_after_s,
-            memory=(np.float64, (29,), BEGIN),
+            memory=(np.float64, (30,), BEGIN),
         )
 
     def reconfigured(self, changed: frozenset[str]) -> None:
@@ -104,8 +107,9 @@ speeds: {type: speed, from: tracks, scene: north}
         pace = np.hypot(velocity[0], velocity[1])
         direction = velocity / np.maximum(pace, 1e-6)
         variance = along(direction, spread)
-        moving = (pace > STILL_M_S) & (pace > 2 * np.sqrt(variance))
-        heading = self._turn(memory, moving, direction, pace, spread)
+        sure = pace / np.sqrt(np.maximum(variance, 1e-6))
+        moving = (pace > STILL_M_S) & (sure > 2)
+        heading = self._turn(memory, moving, direction, pace, sure, spread)
         table["memory"][rows] = memory.T
         kmh = np.empty((2, len(rows)), np.float32)
         kmh[0], kmh[1] = pace * 3.6, np.sqrt(variance + astray_m**2 + (self.scale_error * pace) ** 2) * 3.6
@@ -120,18 +124,21 @@ speeds: {type: speed, from: tracks, scene: north}
         )
 
     @staticmethod
-    def _turn(memory: Array, moving: Mask, direction: Array, pace: Array, spread: Array) -> Array:
+    def _turn(memory: Array, moving: Mask, direction: Array, pace: Array, sure: Array, spread: Array) -> Array:
         """(2, N): headings, as far as the present movement says something new of them; `memory` moves on.
 
         A movement's direction is as doubtful as its sideways part, and a heading drifts by at most the way driven over the tightest
-        turn: a bus that creeps along a trembling box does not swing over the pavement.
+        turn: a bus that creeps along a trembling box does not swing over the pavement, nor does one that stands turn round.
         """
         before = memory[HEADING]
         sideways = np.stack((-direction[1], direction[0]))
         doubt = along(sideways, spread) / np.maximum(pace, STILL_M_S) ** 2
         memory[DOUBT] += (pace * memory[STEP_S] / TIGHTEST_M) ** 2
         off = np.arctan2(before[0] * direction[1] - before[1] * direction[0], (before * direction).sum(axis=0))
-        anew = np.isnan(off) | (np.abs(off) > np.pi / 2)
+        back = np.abs(off) > np.pi / 2
+        moving = moving & (~back | (sure > np.minimum(memory[SURE], SURE_WAY)))
+        memory[SURE] = np.where(moving, np.where(back, sure, np.maximum(memory[SURE], sure)), memory[SURE])
+        anew = np.isnan(off) | back
         gain = np.where(moving, np.where(anew, 1.0, memory[DOUBT] / (memory[DOUBT] + doubt)), 0.0)
         memory[DOUBT] = np.where(anew & moving, doubt, (1 - gain) * memory[DOUBT])
         turn = gain * off

@@ -248,6 +248,21 @@ def test_a_standing_vehicle_keeps_its_heading(tmp_path: Path) -> None:
     assert last.heading_deg[0] == pytest.approx(-90, abs=15)
 
 
+def test_a_box_that_jumps_does_not_turn_round_who_stands(tmp_path: Path) -> None:
+    way = along((0, -1.75, 40), (3, -1.75, 10), (5, -1.75, 10), (5.4, -1.75, 11.5), (6, -1.75, 10.5), (8, -1.75, 10.5))
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        seen = [node.process(tracks) for tracks in play([Actor(1, "car", way, heading_deg=-90)], 8, fps=5)]
+    assert max(t.speed_kmh[0] for t in seen if t.time_s > START_S + 5) > 5
+    assert seen[-1].heading_deg[0] == pytest.approx(-90, abs=20)
+
+
+def test_who_comes_back_is_turned_round(tmp_path: Path) -> None:
+    way = along((0, -1.75, 40), (3, -1.75, 10), (6, -1.75, 10), (9, -1.75, 35))
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        last = [node.process(tracks) for tracks in play([Actor(1, "car", way)], 9, fps=5)][-1]
+    assert last.heading_deg[0] == pytest.approx(90, abs=5)
+
+
 def test_cut_off_boxes_tell_no_place(tmp_path: Path) -> None:
     """Beyond the picture's border the filter goes on as before, less and less sure."""
     way = along((0, -1.75, 30), (6, -1.75, -30))
