@@ -286,6 +286,13 @@ def test_speeding_is_sure_where_it_is_told_to_be(tmp_path: Path) -> None:
     assert not begun(judge(Speeding(scene="north", sigmas=5), tmp_path, tracks))
 
 
+def test_speeding_needs_a_section_that_was_seen(tmp_path: Path) -> None:
+    """Seen once, and again 1.4 s later, somewhere else: whether that was the same car nobody knows."""
+    once = Actor(7, "car", along((1.6, -1.75, 40), (2, -1.75, 34)), begin_s=1.5, end_s=1.7)
+    again = Actor(7, "car", along((3, -1.75, 16), (4, -1.75, 0)), begin_s=2.9, end_s=3.9)
+    assert begun(judge(Speeding(scene="north"), tmp_path, play([once, again], 4, fps=5))) == []
+
+
 def test_speeding_ignores_a_jumping_box(tmp_path: Path) -> None:
     steady = along((0, -1.75, 45), (4, -1.75, 5))
     jumps = lambda t: (steady(t)[0], steady(t)[1] - (1.5 if 2.0 <= t < 2.25 else 0.0))  # noqa: E731
@@ -335,8 +342,8 @@ CROSSWALK_CASES = [
     pytest.param(
         along((0, 1.75, -12), (3, 1.75, -3), (20, 1.75, -3)), [(0, RED)], None, id="leaving, held up by a queue"
     ),
-    pytest.param(front((0, 30), (3, -8.25), (20, -8.25)), [(0, RED)], None, id="only its rear end above it"),
-    pytest.param(front((0, 30), (3, -7.7), (20, -7.7)), [(0, RED)], 3.0, id="a good part of its rear on it"),
+    pytest.param(front((0, 30), (3, -8.7), (20, -8.7)), [(0, RED)], None, id="only its rear end above it"),
+    pytest.param(front((0, 30), (3, -8.2), (20, -8.2)), [(0, RED)], 3.0, id="a good part of its rear on it"),
 ]
 
 
@@ -380,6 +387,21 @@ def test_amber_acceleration(way: Way, changes: list, found: bool, tmp_path: Path
     assert bool(begun(said)) == found
     if found:
         assert said[0].evidence["gain"] > 0.2
+
+
+@pytest.mark.parametrize(("gain", "found"), [(1.1, False), (1.2, True)])
+@pytest.mark.parametrize("seed", [2, 4, 5])
+def test_a_push_that_ends_before_the_line(gain: float, found: bool, seed: int, tmp_path: Path) -> None:
+    """The mean around its end lies below its peak."""
+
+    def way(t: float) -> tuple[float, float]:
+        times = np.arange(0, t + 1e-9, 0.02)
+        speeds = 12 * (1 + (gain - 1) * np.interp(times, [0, 1.8, 2.8, 3.2, 3.8], [0, 0, 1, 1, 0]))
+        return -1.75, 40 - float(speeds.sum() * 0.02)
+
+    tracks = play([Actor(7, "car", way)], 5, fps=5, noise_px=0.3, seed=seed)
+    rule = AmberAcceleration(scene="north", signal="s")
+    assert bool(begun(judge(rule, tmp_path, tracks, lights((0, GREEN), (1.8, AMBER))))) == found
 
 
 @pytest.mark.parametrize("seed", [8, 10, 11])

@@ -17,6 +17,8 @@ from flowrt_nodes._view import View, homography_complaints
 
 WINDOW_S = 0.8
 """A speed is the slope of the way driven over this time: the speed that `speed` gives lags behind a sudden push by about as much."""
+SHOWN = 0.85
+"""The part of a push that such a slope shows: a push ends at the line, or sooner, and the mean around its end lies below its peak."""
 BEFORE_S, AFTER_S = 0.9, 0.1
 """The same around amber onset, mostly before it, when nobody has reacted yet."""
 SURE = 2.3
@@ -150,7 +152,7 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         speed, sigma = self._slope_kmh(tracks, row, line, tracks.time_s, WINDOW_S, LONGER)
         doubt = max(SURE * float(tracks.speed_sigma_kmh[row]), TREMBLE * float(np.hypot(sigma, onset_sigma_kmh)))
         speed = max(speed, float(tracks.speed_kmh[row]))
-        if not speed - onset_kmh > max(self.gain * onset_kmh, self.least_gain_kmh, doubt):
+        if not speed - onset_kmh > max(SHOWN * self.gain * onset_kmh, self.least_gain_kmh, doubt):
             return None
         since_s = tracks.time_s - WINDOW_S / 2 - (phase.since_s - (BEFORE_S - AFTER_S) / 2)
         if (speed - onset_kmh - doubt) / 3.6 > MOST_M_S2 * since_s:

@@ -16,6 +16,8 @@ from flowrt_nodes._view import View, homography_complaints
 
 FEWEST = 4
 """A median of fewer speeds says little."""
+UNSEEN_S = 1.0
+"""Nor does a section of which so much was not seen: who comes back may be taken for another, and seem to have driven on."""
 GRAVE_KMH: tuple[tuple[float, Severity], ...] = ((40.0, "critical"), (20.0, "high"), (10.0, "medium"))
 
 
@@ -28,7 +30,7 @@ class Speeding(Rule):
     the same.
 
     No violation: single high readings, as of a jumping box, where the section was not driven so fast on average; sections shorter
-    than `section_m` or with fewer than four readings.
+    than `section_m`, with fewer than four readings, or with a second of which nothing was seen.
     """
 
     lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
@@ -98,6 +100,8 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         since_s = max(entered_s, tracks.time_s - self.history_s())
         section = self._section(self._history.of(tracks.camera_id, track_id, since_s))
         if len(section) < FEWEST:
+            return None
+        if max(after.time_s - sample.time_s for sample, after in pairwise(section)) > UNSEEN_S:
             return None
         median = float(np.median(_speeds_kmh(section)))
         length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))

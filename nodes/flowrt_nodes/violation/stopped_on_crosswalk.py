@@ -17,9 +17,6 @@ from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED
 from flowrt_nodes._view import View, heading_vectors
 
-REAR_M = 0.4
-"""Whose front is past the crosswalk must reach onto it by so much more: where a rear is follows from the usual length of its class."""
-
 
 class StoppedOnCrosswalk(SignalRule, kw_only=True):
     """A vehicle is at rest on the crosswalk of its approach while the approach is red.
@@ -103,7 +100,6 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
         middle, length = view.ground_m(tracks), sizes_m(tracks)[:, :1]
         on_it = np.zeros(len(tracks), bool)
         for share in (0.5, 0.25, 0.0, -0.25, -0.5):
-            reach_m = self.reach_m + (REAR_M if share < 0 else 0.0)
-            point = middle + (share * length - reach_m * np.sign(share)) * normal
+            point = middle + (share * length - self.reach_m * np.sign(share)) * normal
             on_it |= self._polygons.contains(point)[:, zone]
         return np.asarray(came & on_it)
