@@ -13,7 +13,8 @@ the tracks that were left over. Different here:
 - Besides overlapping, a detection must lie where the track can be: Mahalanobis' distance between the two centres is bounded (as in
   Wojke et al., DeepSORT, arXiv:1703.07402). Else, in a queue, a car that is hidden for a moment hands its track to the one behind.
 - People and two-wheelers are associated with each other: someone on foot among cars is now and then taken for a rider. What
-  the track is, the votes of all its pictures say.
+  the track is, the votes of all its pictures say. Who was seen only once or twice takes whoever is left over, of the two: else
+  somebody who runs, and looks like a rider every other picture, never gets a number.
 
 Invariants: row i of every column is one track. `number` is 0 until a track is confirmed, and no number is given twice.
 """
@@ -201,11 +202,12 @@ class ByteTrack:
         in_sight = tracks.last_s >= time_s - max(dt_s, SECOND_S) - 1e-6
         sure = _where(confidence >= limits.high_confidence)
         unsure = _where((confidence < limits.high_confidence) & (confidence >= limits.low_confidence))
-        alike = self._alike(boxes, measured, class_id, confidence)
+        overlap, alike = self._alike(boxes, measured, class_id, confidence)
 
         sure = _match(alike, found, _where(confirmed), sure, limits.match_iou)
         _match(alike, found, _where(confirmed & in_sight & (found < 0)), unsure, SECOND_IOU)
         sure = _match(alike, found, _where(~confirmed), sure, max(limits.match_iou, UNCONFIRMED_IOU))
+        sure = _match(overlap, found, _where(~confirmed & (found < 0)), sure, max(limits.match_iou, UNCONFIRMED_IOU))
 
         rows = _where(found >= 0)
         if len(rows):
@@ -272,11 +274,13 @@ class ByteTrack:
         )
         return touched and unseen_s > EDGE_S
 
-    def _alike(self, boxes: Floats, measured: Doubles, class_id: Ints, confidence: Floats) -> Doubles:
-        """(T, D): overlap of grown boxes; 0 between a pedestrian and a car, and where the size or the place is quite another."""
+    def _alike(self, boxes: Floats, measured: Doubles, class_id: Ints, confidence: Floats) -> tuple[Doubles, Doubles]:
+        """(T, D) twice: overlap of grown boxes, 0 between a pedestrian and a car, and where the size or the place is quite another; and
+        the same, less between somebody on foot and a rider."""
         tracks = self.tracks
         if not len(tracks) or not len(boxes):
-            return np.zeros((len(tracks), len(boxes)))
+            nothing = np.zeros((len(tracks), len(boxes)))
+            return nothing, nothing
         size = _size(tracks.state)[:, 0]
         unknown = np.sqrt(np.maximum(tracks.pp[:, 0], tracks.pp[:, 1])) - MEASURED[0] * size
         assert self.time_s is not None
@@ -293,13 +297,13 @@ class ByteTrack:
         expected = tracks.pp[:, :2] + (MEASURED[:2] * size[:, None]) ** 2 + PIXEL_PX**2
         near = (off**2 / expected[:, None]).sum(axis=2) <= FAR_OFF
         overlap *= near & (kind[:, None] == kind_seen) & (change <= most).all(axis=2)
-        light = kind_seen == LIGHT
+        light, alike = kind_seen == LIGHT, overlap
         if light.any():
             walking = self._on_foot[class_id]
             share = tracks.votes[:, self._on_foot].sum(axis=1) / np.maximum(tracks.votes.sum(axis=1), 1e-9)
             other = np.where(walking, 1.0 - share[:, None], share[:, None])
-            overlap *= 1.0 - MISTAKEN * np.where(light, other * confidence, 0.0)
-        return overlap
+            alike = overlap * (1.0 - MISTAKEN * np.where(light, other * confidence, 0.0))
+        return overlap, alike
 
     def _newcomers(self, boxes: Floats, class_id: Ints, confidence: Floats, rows: Ints, taken: Ints) -> Ints:
         """Those of the rows that are no second box around what a track has already, or around a surer newcomer, and no part of a

@@ -105,6 +105,18 @@ def test_unsure_detections_continue_a_track_and_begin_none(virtual):
             assert len(node.process(seen(t, [box(600)], confidence=0.2))) == 0
 
 
+def test_who_runs_and_looks_like_a_rider_now_and_then_gets_a_number(virtual):
+    """Somebody who runs over a street 30 m away, as a detector saw him."""
+    found = [((453, 283), 0.77, 1), ((459, 280), 0.87, 1), ((469, 278), 0.85, 0), ((480, 279), 0.71, 1)]
+    with opened(Track(confirm_frames=3, new_confidence=0.5), virtual) as node:
+        made = []
+        for i, ((left, bottom), confidence, kind) in enumerate(found):
+            picture = seen(0.2 * i, [[left, bottom - 28, left + 10, bottom]], confidence, kind)
+            made.append(node.process(msgspec.structs.replace(picture, labels=("bicycle", "person"))))
+    assert [len(each) for each in made] == [0, 0, 1, 1]
+    assert made[-1].labels[made[-1].class_id[0]] == "person"
+
+
 def test_crossing_vehicles_keep_their_numbers(virtual):
     with opened(Track(), virtual) as node:
         for t in every(0.05, 60):
