@@ -26,6 +26,8 @@ SURE = 2.3
 EDGE_PX, HEAVY_EDGE_PX, TREMBLE = 1.3, 2.0, 2.0
 """The standard deviation of a box's edge, of a truck's or bus's, and how many of them, as two slopes through such boxes, the gain
 must exceed."""
+ASTRAY_KMH = 15.0
+"""A speed as doubtful as this is that of a track whose box lay elsewhere: while it jumps between two cars of a queue, nothing is judged."""
 MOST_M_S2 = 6.0
 """Nobody speeds up more quickly: that is a box which jumps."""
 FEWEST, ENOUGH = 3, 5
@@ -111,12 +113,14 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
     ) -> tuple[float, float]:
         """Speed towards a line in the time before another, and its standard deviation; NaN where too little of it was seen."""
         samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), end_s - longer * window_s - 1e-6)
-        seen = [(s.time_s, s.x_m, s.y_m) for s in samples if s.time_s <= end_s + 1e-6 and s.x_m == s.x_m]
-        while len(seen) > ENOUGH and seen[0][0] < end_s - window_s - 1e-6:
+        seen = [s for s in samples if s.time_s <= end_s + 1e-6 and s.x_m == s.x_m]
+        while len(seen) > ENOUGH and seen[0].time_s < end_s - window_s - 1e-6:
             del seen[0]
-        if len(seen) < FEWEST or seen[-1][0] - seen[0][0] < window_s / 2:
+        if len(seen) < FEWEST or seen[-1].time_s - seen[0].time_s < window_s / 2:
             return float("nan"), float("nan")
-        times, x, y = (np.array(column) for column in zip(*seen, strict=True))
+        if any(s.speed_sigma_kmh > ASTRAY_KMH for s in seen):
+            return float("nan"), float("nan")
+        times, x, y = (np.array([getattr(s, name) for s in seen]) for name in ("time_s", "x_m", "y_m"))
         way = np.column_stack((x, y)) @ self._approaches.normals[line]
         times = times - times.mean()
         duration2 = float(times @ times)
