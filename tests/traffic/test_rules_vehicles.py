@@ -154,12 +154,22 @@ def test_the_box_of_who_rests_at_the_line_may_tremble_over_it(back_s: float, fou
     assert [track for track, _ in said] == ([7] if found else [])
 
 
-def test_who_creeps_and_stays_past_the_line_is_not_turning_on_red(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("goes_on", "found"),
+    [
+        pytest.param([(17, -1.75, -3), (20, -1.75, -25)], True, id="straight on"),
+        pytest.param([(16.6, -1.9, -1), (17.5, -3.2, -3.2), (20, -9.5, -4.5)], False, id="to the right"),
+    ],
+)
+def test_whether_who_crept_over_the_line_was_turning_on_red_is_known_when_it_goes_on(
+    goes_on: list, found: bool, tmp_path: Path
+) -> None:
+    """It stands past the line for seven seconds: people walk over the crosswalk."""
+    creeps = [(0, 22.225), (3, 2.625), (6, 2.625), (9, 0.425), (16, 0.425)]
+    way = along(*((t, -1.75, y) for t, y in creeps), *goes_on)
     rule = RedLight(scene="north", signal="s", turn_on_red="right")
-    tracks = play([Actor(7, "car", CREEP)], 20, noise_px=0.8)
-    [(track, start)] = begun(judge(rule, tmp_path, tracks, lights((0, RED))))
-    assert track == 7
-    assert start == pytest.approx(6.55, abs=0.4)
+    said = begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 20, noise_px=0.8), lights((0, RED))))
+    assert said == ([(7, pytest.approx(6.55, abs=0.4))] if found else [])
 
 
 @pytest.mark.parametrize("seed", range(5))

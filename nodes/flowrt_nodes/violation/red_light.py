@@ -18,8 +18,8 @@ from flowrt_nodes._signals import RED, SignalPhase
 from flowrt_nodes._view import View, heading_vectors
 
 TURNED_DEG = 25.0
-TURNING_M, TURN_WITHIN_S = 3.0, 6.0
-"""Nobody has turned before his front is this far past the line, and who is not there after this time has crept and not turned."""
+TURNING_M = 3.0
+"""Nobody has turned before his front is this far past the line."""
 RETREAT_M = 2.5
 """Whose front is this far before the line again never crossed it."""
 STRAIGHT_ON_M = 14.0
@@ -62,8 +62,8 @@ class RedLight(SignalRule, kw_only=True):
     `grace_s`); somebody first seen past the line, or who moves across the approach and not along it; stopping on or just past the
     line (less than `beyond_m`), also where the box of somebody who has been at rest for three seconds trembles over it; starting
     at green; a front that was well past the line a few seconds ago and seems to have gone back (boxes are taken along by others);
-    with `turn_on_red`, a turn to that side after a full stop before the line (who stands past the line for six seconds crept, and
-    did not turn); pictures in which `speed` does not know where a vehicle is: what was seen before it begins anew is void.
+    with `turn_on_red`, a turn to that side after a full stop before the line (whether it was one is known, and reported if not, when
+    the vehicle turns or drives on); pictures in which `speed` does not know where a vehicle is: what was seen before it begins anew is void.
     """
 
     signal: Feed
@@ -229,10 +229,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             if front_m < -RETREAT_M:  # it was only the box that crossed
                 del self._unproven[key]
                 continue
-            if front_m < TURNING_M:  # the heading of one who stands trembles
-                if front_m > self.beyond_m and tracks.time_s - one.crossed_s > TURN_WITHIN_S:
-                    del self._unproven[key]
-                    yield self._finding(row, line, one.crossed_s, one.phase, one.speed_kmh)
+            if front_m < TURNING_M:  # it lets people pass before it turns, and the heading of one who stands trembles
                 continue
             x, y = headings[row]
             turn = np.degrees(
