@@ -159,16 +159,17 @@ def test_the_box_of_who_rests_at_the_line_may_tremble_over_it(back_s: float, fou
     [
         pytest.param([(17, -1.75, -3), (20, -1.75, -25)], True, id="straight on"),
         pytest.param([(16.6, -1.9, -1), (17.5, -3.2, -3.2), (20, -9.5, -4.5)], False, id="to the right"),
+        pytest.param([(20, -1.75, 0.425)], True, id="not before the red ends"),
     ],
 )
 def test_whether_who_crept_over_the_line_was_turning_on_red_is_known_when_it_goes_on(
     goes_on: list, found: bool, tmp_path: Path
 ) -> None:
-    """It stands past the line for seven seconds: people walk over the crosswalk."""
+    """It stands past the line for seven seconds: people walk over the crosswalk. Green comes at second 19."""
     creeps = [(0, 22.225), (3, 2.625), (6, 2.625), (9, 0.425), (16, 0.425)]
     way = along(*((t, -1.75, y) for t, y in creeps), *goes_on)
     rule = RedLight(scene="north", signal="s", turn_on_red="right")
-    said = begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 20, noise_px=0.8), lights((0, RED))))
+    said = begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 20, noise_px=0.8), lights((0, RED), (19, GREEN))))
     assert said == ([(7, pytest.approx(6.55, abs=0.4))] if found else [])
 
 

@@ -63,7 +63,7 @@ class RedLight(SignalRule, kw_only=True):
     line (less than `beyond_m`), also where the box of somebody who has been at rest for three seconds trembles over it; starting
     at green; a front that was well past the line a few seconds ago and seems to have gone back (boxes are taken along by others);
     with `turn_on_red`, a turn to that side after a full stop before the line (whether it was one is known, and reported if not, when
-    the vehicle turns or drives on); pictures in which `speed` does not know where a vehicle is: what was seen before it begins anew is void.
+    the vehicle turns or drives on, or still stands past the line when the red ends); pictures in which `speed` does not know where a vehicle is: what was seen before it begins anew is void.
     """
 
     signal: Feed
@@ -230,6 +230,10 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
                 del self._unproven[key]
                 continue
             if front_m < TURNING_M:  # it lets people pass before it turns, and the heading of one who stands trembles
+                now = self.phase(self._approaches.signals[line], tracks.time_s)
+                if front_m > self.beyond_m and now is not None and now.state not in RED:
+                    del self._unproven[key]
+                    yield self._finding(row, line, one.crossed_s, one.phase, one.speed_kmh)
                 continue
             x, y = headings[row]
             turn = np.degrees(
