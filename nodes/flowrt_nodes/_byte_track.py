@@ -206,8 +206,9 @@ class ByteTrack:
 
         sure = _match(alike, found, _where(confirmed), sure, limits.match_iou)
         _match(alike, found, _where(confirmed & in_sight & (found < 0)), unsure, SECOND_IOU)
-        sure = _match(alike, found, _where(~confirmed), sure, max(limits.match_iou, UNCONFIRMED_IOU))
-        sure = _match(overlap, found, _where(~confirmed & (found < 0)), sure, max(limits.match_iou, UNCONFIRMED_IOU))
+        least = max(limits.match_iou, UNCONFIRMED_IOU)
+        sure = _match(alike, found, _where(~confirmed), sure, least)
+        sure = _match(overlap, found, _where(~confirmed & (found < 0)), sure, least)
 
         rows = _where(found >= 0)
         if len(rows):

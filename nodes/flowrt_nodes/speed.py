@@ -107,9 +107,7 @@ speeds: {type: speed, from: tracks, scene: north}
         pace = np.hypot(velocity[0], velocity[1])
         direction = velocity / np.maximum(pace, 1e-6)
         variance = along(direction, spread)
-        sure = pace / np.sqrt(np.maximum(variance, 1e-6))
-        moving = (pace > STILL_M_S) & (sure > 2)
-        heading = self._turn(memory, moving, direction, pace, sure, spread)
+        heading = self._turn(memory, direction, pace, pace / np.sqrt(np.maximum(variance, 1e-6)), spread)
         table["memory"][rows] = memory.T
         kmh = np.empty((2, len(rows)), np.float32)
         kmh[0], kmh[1] = pace * 3.6, np.sqrt(variance + astray_m**2 + (self.scale_error * pace) ** 2) * 3.6
@@ -124,8 +122,10 @@ speeds: {type: speed, from: tracks, scene: north}
         )
 
     @staticmethod
-    def _turn(memory: Array, moving: Mask, direction: Array, pace: Array, sure: Array, spread: Array) -> Array:
+    def _turn(memory: Array, direction: Array, pace: Array, sure: Array, spread: Array) -> Array:
         """(2, N): headings, as far as the present movement says something new of them; `memory` moves on.
+
+        sure: (N,), how many of its standard deviations the pace is.
 
         A movement's direction is as doubtful as its sideways part, and a heading drifts by at most the way driven over the tightest
         turn: a bus that creeps along a trembling box does not swing over the pavement, nor does one that stands turn round.
@@ -136,8 +136,8 @@ speeds: {type: speed, from: tracks, scene: north}
         memory[DOUBT] += (pace * memory[STEP_S] / TIGHTEST_M) ** 2
         off = np.arctan2(before[0] * direction[1] - before[1] * direction[0], (before * direction).sum(axis=0))
         back = np.abs(off) > np.pi / 2
-        moving = moving & (~back | (sure > np.minimum(memory[SURE], SURE_WAY)))
-        memory[SURE] = np.where(moving, np.where(back, sure, np.maximum(memory[SURE], sure)), memory[SURE])
+        moving = (pace > STILL_M_S) & (sure > np.where(back, np.clip(memory[SURE], 2.0, SURE_WAY), 2.0))
+        memory[SURE] = np.where(moving & (back | (sure > memory[SURE])), sure, memory[SURE])
         anew = np.isnan(off) | back
         gain = np.where(moving, np.where(anew, 1.0, memory[DOUBT] / (memory[DOUBT] + doubt)), 0.0)
         memory[DOUBT] = np.where(anew & moving, doubt, (1 - gain) * memory[DOUBT])

@@ -370,15 +370,19 @@ def test_stopped_on_crosswalk(way: Way, changes: list, expected: float | None, t
         assert said[-1].phase == "end"
 
 
-def accelerating(gain: float, at_s: float = 2.0) -> Way:
-    """8 m/s from y = 45, growing to gain times that within a second, from `at_s` on."""
+def at_speed(begin_m: float, m_s: float, gain: float, times_s: list[float], shares: list[float]) -> Way:
+    """Down the inbound lane from y = begin_m; of the gain in speed so large a share is there at each time, linear in between."""
 
     def way(t: float) -> tuple[float, float]:
-        times = np.arange(0, t + 1e-9, 0.02)
-        speeds = 8 * (1 + (gain - 1) * np.clip(times - at_s, 0, 1))
-        return -1.75, 45 - float(speeds.sum() * 0.02)
+        speeds = m_s * (1 + (gain - 1) * np.interp(np.arange(0, t + 1e-9, 0.02), times_s, shares))
+        return -1.75, begin_m - float(speeds.sum() * 0.02)
 
     return way
+
+
+def accelerating(gain: float, at_s: float = 2.0) -> Way:
+    """8 m/s from y = 45, growing to gain times that within a second, from `at_s` on."""
+    return at_speed(45, 8, gain, [at_s, at_s + 1], [0, 1])
 
 
 AMBER_CASES = [
@@ -404,12 +408,7 @@ def test_amber_acceleration(way: Way, changes: list, found: bool, tmp_path: Path
 @pytest.mark.parametrize("seed", [2, 4, 5])
 def test_a_push_that_ends_before_the_line(gain: float, found: bool, seed: int, tmp_path: Path) -> None:
     """The mean around its end lies below its peak."""
-
-    def way(t: float) -> tuple[float, float]:
-        times = np.arange(0, t + 1e-9, 0.02)
-        speeds = 12 * (1 + (gain - 1) * np.interp(times, [0, 1.8, 2.8, 3.2, 3.8], [0, 0, 1, 1, 0]))
-        return -1.75, 40 - float(speeds.sum() * 0.02)
-
+    way = at_speed(40, 12, gain, [1.8, 2.8, 3.2, 3.8], [0, 1, 1, 0])
     tracks = play([Actor(7, "car", way)], 5, fps=5, noise_px=0.3, seed=seed)
     rule = AmberAcceleration(scene="north", signal="s")
     assert bool(begun(judge(rule, tmp_path, tracks, lights((0, GREEN), (1.8, AMBER))))) == found

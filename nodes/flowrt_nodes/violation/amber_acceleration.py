@@ -111,7 +111,8 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
     def _slope_kmh(
         self, tracks: Tracks, row: int, line: int, end_s: float, window_s: float, longer: float
     ) -> tuple[float, float]:
-        """Speed towards a line in the time before another, and its standard deviation; NaN where too little of it was seen."""
+        """Speed towards a line in the time before another, and its standard deviation; NaN where too little of it was seen, or the
+        track's box lay elsewhere."""
         samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), end_s - longer * window_s - 1e-6)
         seen = [s for s in samples if s.time_s <= end_s + 1e-6 and s.x_m == s.x_m]
         while len(seen) > ENOUGH and seen[0].time_s < end_s - window_s - 1e-6:

@@ -63,7 +63,8 @@ class RedLight(SignalRule, kw_only=True):
     line (less than `beyond_m`), also where the box of somebody who has been at rest for three seconds trembles over it; starting
     at green; a front that was well past the line a few seconds ago and seems to have gone back (boxes are taken along by others);
     with `turn_on_red`, a turn to that side after a full stop before the line (whether it was one is known, and reported if not, when
-    the vehicle turns or drives on, or still stands past the line when the red ends); pictures in which `speed` does not know where a vehicle is: what was seen before it begins anew is void.
+    the vehicle turns or drives on, or still stands past the line when the red ends); pictures in which `speed` does not know where a
+    vehicle is: what was seen before it begins anew is void.
     """
 
     signal: Feed
