@@ -1,6 +1,6 @@
 """Changes of a training picture that leave its truth true: a part of it, mirror, zoom, light, colour, noise, blur, patches.
 
-Pictures are [h, w, 3] uint8 BGR; boxes [n, 4] corners in pixels. Rendered pictures are cleaner and more alike than those
+Pictures are [h, w, 3] uint8 BGR; boxes [n, 4] corners and footprints [n, 4] points in pixels. Rendered pictures are cleaner and more alike than those
 of a street, and every camera has its own colours: the changes are there to keep the network from learning the renderer.
 """
 
@@ -31,6 +31,8 @@ class Example(NamedTuple):
     boxes_px: Floats
     classes: Ints
     ignored: Flags
+    footprints_px: Floats
+    """[n, 4] middle and front of each footprint, x, y, x, y."""
 
 
 def augmented(
@@ -97,7 +99,14 @@ def _part(
     small = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf) < SMALLEST_SIDE_PX
     ignored = example.ignored | (area / np.maximum(whole, 1e-6) < KEPT_SHARE) | small
     kept = area > 0
-    return Example(np.asarray(picture, dtype=np.uint8), cut[kept], example.classes[kept], ignored[kept])
+    stands = example.footprints_px.reshape(-1, 2, 2) * matrix[[0, 1], [0, 1]] + matrix[:, 2]
+    return Example(
+        np.asarray(picture, dtype=np.uint8),
+        cut[kept],
+        example.classes[kept],
+        ignored[kept],
+        stands.reshape(-1, 4).astype(np.float32)[kept],
+    )
 
 
 def _recoloured(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -56,7 +56,13 @@ def rendered(split: Split, seed: int, size_px: tuple[int, int] = INPUT_PX) -> Ex
     small = boxes[:, 3] - boxes[:, 1] < height_px
     scale = np.array([size_px[0] / RENDERED_PX[0], size_px[1] / RENDERED_PX[1]] * 2, np.float32)
     ignored = (found.occlusion > hidden_share) | small
-    return Example(np.asarray(picture, dtype=np.uint8), boxes * scale, found.class_ids.astype(np.int64), ignored)
+    return Example(
+        np.asarray(picture, dtype=np.uint8),
+        boxes * scale,
+        found.class_ids.astype(np.int64),
+        ignored,
+        found.footprints_px * scale,
+    )
 
 
 class Pictures:
@@ -68,6 +74,7 @@ class Pictures:
         with np.load(folder / "labels.npz") as labels:
             self._starts = labels["starts"]
             self._boxes, self._classes, self._ignored = labels["boxes_px"], labels["classes"], labels["ignored"]
+            self._footprints = labels["footprints_px"]
 
     def __reduce__(self) -> tuple[type[Pictures], tuple[Path]]:
         """Another process opens the folder itself: the pictures may be more than fits into memory."""
@@ -79,7 +86,7 @@ class Pictures:
     def __getitem__(self, index: int) -> Example:
         own = slice(self._starts[index], self._starts[index + 1])
         picture = np.asarray(self._pictures[index], dtype=np.uint8)
-        return Example(picture, self._boxes[own], self._classes[own], self._ignored[own])
+        return Example(picture, self._boxes[own], self._classes[own], self._ignored[own], self._footprints[own])
 
     def class_counts(self, classes: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """How many counted objects there are of each class."""
@@ -104,6 +111,7 @@ def cached(split: Split, count: int, size_px: tuple[int, int] = INPUT_PX, proces
             boxes_px=np.concatenate([label.boxes_px for label in labels]),
             classes=np.concatenate([label.classes for label in labels]),
             ignored=np.concatenate([label.ignored for label in labels]),
+            footprints_px=np.concatenate([label.footprints_px for label in labels]),
         )
     return Pictures(folder)
 

@@ -24,7 +24,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from flowrt_sim import CLASSES
 from training.data import Pictures, cached
 from training.evaluate import model_map50
-from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, STRIDES, ConvBlock, Deployed, TrafficDetector
+from training.model import (
+    INPUT_HEIGHT_PX,
+    INPUT_WIDTH_PX,
+    STRIDES,
+    ConvBlock,
+    Deployed,
+    FootprintHead,
+    TrafficDetector,
+)
 from training.splits import CHOOSE, LEARN
 
 NAME = "flowrt-traffic"
@@ -53,15 +61,17 @@ def folded(detector: TrafficDetector) -> TrafficDetector:
     return detector
 
 
-def converted(state: Path) -> Any:
-    """The OpenVINO model, in FP32, of a state file written by `training.train`."""
-    detector = TrafficDetector(len(CLASSES))
+def converted(state: Path, footprints: Path) -> Any:
+    """The OpenVINO model, in FP32, of state files written by `training.train` and `training.footprints`."""
+    detector, head = TrafficDetector(len(CLASSES)), FootprintHead()
     detector.load_state_dict(torch.load(state, weights_only=True, map_location="cpu")["average"])
-    network = Deployed(folded(detector.eval())).eval()
+    head.load_state_dict(torch.load(footprints, weights_only=True, map_location="cpu"))
+    network = Deployed(folded(detector.eval()), head).eval()
     shape = [1, 3, INPUT_HEIGHT_PX, INPUT_WIDTH_PX]
     model = openvino.convert_model(network, example_input=torch.zeros(shape), input=shape)
     model.inputs[0].get_tensor().set_names({"pictures"})
     model.outputs[0].get_tensor().set_names({"detections"})
+    model.outputs[1].get_tensor().set_names({"footprints"})
     for key, value in METADATA.items():
         model.set_rt_info(value, ["flowrt", key])
     return model
@@ -88,7 +98,7 @@ def export(options: argparse.Namespace) -> None:
     out, run = Path(options.out), Path(options.run)
     out.mkdir(parents=True, exist_ok=True)
     learn, choose = cached(LEARN, CALIBRATION_PICTURES), cached(CHOOSE, options.choose)
-    model = converted(run / "best.pt")
+    model = converted(run / "best.pt", run / "footprints.pt")
     paths = {"fp16": out / f"{NAME}-fp16.xml", "int8": out / f"{NAME}-int8.xml"}
     openvino.save_model(model, paths["fp16"], compress_to_fp16=True)
     openvino.save_model(quantised(model, learn), paths["int8"], compress_to_fp16=True)
@@ -113,7 +123,7 @@ def export(options: argparse.Namespace) -> None:
 def main() -> None:
     """Read the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--run", default="training/runs/main", help="folder with best.pt")
+    parser.add_argument("--run", default="training/runs/main", help="folder with best.pt and footprints.pt")
     parser.add_argument("--out", default=f"models/{NAME}")
     parser.add_argument("--choose", type=int, default=280, help="size of the cache to measure on")
     export(parser.parse_args())

@@ -134,8 +134,8 @@ class TrafficDetector(nn.Module):
             nn.init.constant_(layer.bias[4:5], -math.log(99.0))
             nn.init.constant_(layer.bias[2:4], 0.7)
 
-    def features(self, pictures: Tensor) -> list[Tensor]:
-        """[batch, 3, h, w] in 0..255 to the raw maps [batch, 5 + classes, h/s, w/s], one for each stride."""
+    def levels(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[batch, 3, h, w] in 0..255 to what the heads read: [batch, neck width, h/s, w/s], one for each stride."""
         x = self.stem(pictures * (1 / 255))
         c8 = self.stage8(x)
         c16 = self.stage16(c8)
@@ -145,33 +145,75 @@ class TrafficDetector(nn.Module):
         up8 = functional.interpolate(self.from16(p16), scale_factor=2.0, mode="nearest")
         p8 = self.merge8(torch.cat((c8, up8), 1))
         p16 = p16 + self.down8(p8)
-        p32 = self.merge32(torch.cat((self.down16(p16), c32), 1))
-        levels = (p8, p16, p32)
+        return p8, p16, self.merge32(torch.cat((self.down16(p16), c32), 1))
+
+    def features(self, levels: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
+        """What `levels` gives to the raw maps [batch, 5 + classes, h/s, w/s], one for each stride."""
         heads = zip(self.place_heads, self.places, self.class_heads, self.classes, levels, strict=True)
         return [torch.cat((place(where(p)), kind(what(p))), 1) for where, place, what, kind, p in heads]
 
     def forward(self, pictures: Tensor) -> RawOutput:
         """[batch, 3, h, w], BGR, 0..255, to raw predictions in float32."""
-        rows = torch.cat([m.flatten(2) for m in self.features(pictures)], 2).transpose(1, 2).float()
+        rows = _rows(self.features(self.levels(pictures))).float()
         offsets = torch.cat((rows[..., :2], rows[..., 2:4].clamp(max=MAX_LOG_SIZE)), -1)
         return RawOutput(offsets, rows[..., 4], rows[..., 5:])
 
 
+class FootprintHead(nn.Module):
+    """Beside the detector's own heads: how each object stands on the ground, six values a cell.
+
+    With the box that the cell predicts (centre, width, height) and size = sqrt(width * height), all in pixels:
+
+        middle of the footprint = centre + (v0 * width, v1 * height)
+        (v2, v3) = axis after doubling its angle, over the size: (ax² - ay², 2 ax ay) / (|a| size)
+        exp(v4), exp(v5) = expected error of the middle, and of the doubled axis, over the size
+
+    The axis a leads from the middle of the footprint to the middle of its front or rear edge. Which of the two is hard to
+    see, and the mean of both is nothing; doubling the angle makes them one and the same value.
+    """
+
+    VALUES = 6
+    REACH = 2
+    """Cells around its own, on each side, that a prediction depends on."""
+
+    def __init__(self, neck_widths: tuple[int, int, int] = (48, 64, 96), width: int = 48) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(n, width, 3, padding=1), nn.ReLU(inplace=True),
+                nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True),
+                nn.Conv2d(width, self.VALUES, 1),
+            )
+            for n in neck_widths
+        )  # fmt: skip
+
+    def forward(self, levels: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
+        """What `TrafficDetector.levels` gives to maps [batch, 6, h/s, w/s], one for each stride."""
+        return [head(level) for head, level in zip(self.heads, levels, strict=True)]
+
+
 class Deployed(nn.Module):
-    """The network as exported: one tensor [batch, cells, 5 + classes] in YOLOX's layout.
+    """The network as exported: [batch, cells, 5 + classes] in YOLOX's layout, and with a `FootprintHead` its [batch, cells, 6].
 
     Columns 0 to 3 raw, 4 objectness after the sigmoid, 5 onwards the class scores after a softmax (the classes exclude each
     other; a reader that multiplies objectness and class score needs to know no more).
     """
 
-    def __init__(self, detector: TrafficDetector) -> None:
+    def __init__(self, detector: TrafficDetector, footprints: FootprintHead | None = None) -> None:
         super().__init__()
-        self.detector = detector
+        self.detector, self.footprints = detector, footprints
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """[batch, 3, h, w], BGR, 0..255, to [batch, cells, 5 + classes]."""
-        rows = torch.cat([m.flatten(2) for m in self.detector.features(pictures)], 2).transpose(1, 2)
-        return torch.cat((rows[..., :4], rows[..., 4:5].sigmoid(), rows[..., 5:].softmax(-1)), -1)
+    def forward(self, pictures: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """[batch, 3, h, w], BGR, 0..255."""
+        levels = self.detector.levels(pictures)
+        rows = _rows(self.detector.features(levels))
+        detections = torch.cat((rows[..., :4], rows[..., 4:5].sigmoid(), rows[..., 5:].softmax(-1)), -1)
+        return detections if self.footprints is None else (detections, _rows(self.footprints(levels)))
+
+
+def _rows(maps: list[Tensor]) -> Tensor:
+    """[batch, values, h/s, w/s] of each stride to [batch, cells, values]."""
+    return torch.cat([each.flatten(2) for each in maps], 2).transpose(1, 2)
 
 
 class Level(NamedTuple):

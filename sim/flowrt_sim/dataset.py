@@ -20,7 +20,7 @@ from flowrt_sim.furniture import draw_lamps, furniture
 from flowrt_sim.ground import Look, paint_ground
 from flowrt_sim.layout import LEGS, Layout
 from flowrt_sim.light import LIGHTS, WEATHERS, Light, make_light
-from flowrt_sim.paint import Figure, paint_figures
+from flowrt_sim.paint import Figure, Seen, paint_figures
 from flowrt_sim.palette import colours_of
 from flowrt_sim.sensor import Sensor
 from flowrt_sim.shapes import VARIANTS, Body, body
@@ -35,15 +35,17 @@ SHARING = 8
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture and its truth: BGR (H, W, 3), boxes (N, 4) px, class ids (N,), share not seen (N,).
+    """One picture and its truth: BGR (H, W, 3), boxes (N, 4) px, class ids (N,), share not seen (N,), footprints (N, 4) px.
 
-    What is hidden by something nearer and what lies outside the picture both count as not seen.
+    What is hidden by something nearer and what lies outside the picture both count as not seen. Of a footprint: where its
+    middle and the middle of its front edge are, x, y, x, y, which may lie outside the picture.
     """
 
     image_bgr: npt.NDArray[np.uint8]
     boxes_xyxy_px: npt.NDArray[np.float32]
     class_ids: npt.NDArray[np.int64]
     occlusion: npt.NDArray[np.float32]
+    footprints_px: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,17 @@ def sample(
             unseen.append(1 - seen_share)
     boxes = np.array([s.box_px for s in kept], np.float32).reshape(-1, 4)
     ids = np.array([CLASSES.index(s.kind) for s in kept], np.int64)
-    return Sample(picture, boxes, ids, np.array(unseen, np.float32))
+    return Sample(picture, boxes, ids, np.array(unseen, np.float32), _footprints(place.camera, figures, kept))
+
+
+def _footprints(camera: Camera, figures: list[Figure], seen: list[Seen]) -> npt.NDArray[np.float32]:
+    """(N, 4): middle and front of the footprint of each, x, y, x, y in pixels."""
+    road_users = {figure.actor: figure for figure in figures if figure.actor >= 0}
+    them = [road_users[item.actor] for item in seen]
+    middle = np.array([(f.x_m, f.y_m) for f in them]).reshape(-1, 2)
+    half = np.array([(np.cos(f.heading_rad), np.sin(f.heading_rad)) for f in them]).reshape(-1, 2)
+    half *= np.array([f.body.length_m / 2 for f in them])[:, None]
+    return np.hstack((camera.ground_px(middle), camera.ground_px(middle + half))).astype(np.float32)
 
 
 @lru_cache(maxsize=2)
