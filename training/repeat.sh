@@ -20,6 +20,7 @@ cpu)
   "$PYTHON" -m training.data --learn 8000 --choose 280
   train --learn 8000 --epochs 20 --until 15
   train --learn 8000 --epochs 20 --view 640 352 --batch 16 --change 0.5 --class-weight 2
+  "$PYTHON" -m training.footprints --run "$RUN" --learn 2000 --passes 2 --epochs 10
   ;;
 gpu)
   "$PYTHON" -m training.data --learn 22400 --choose 280 --whole
@@ -27,6 +28,7 @@ gpu)
   gpu() { train --device cuda --processes 15 --threads 4 --learn 22400 --whole --zoom 0.5 1.05 --epochs 38 --average 0.9995 --measure-every 4 "$@"; }
   gpu --until 29 --view 640 352 --batch 64
   gpu --view 960 544 --batch 32 --change 0.5 --class-weight 2
+  "$PYTHON" -m training.footprints --run "$RUN" --learn 4000 --passes 3 --epochs 16 --threads 4
   ;;
 *)
   echo "expected cpu or gpu, found $WHERE" >&2

@@ -29,7 +29,8 @@ def test_a_model_is_under_three_megabytes_and_says_how_to_read_it(path: Path) ->
     }
     height, width = list(model.input(0).shape)[2:]
     cells = sum((height // s) * (width // s) for s in (8, 16, 32))
-    assert list(model.output(0).shape) == [1, cells, 5 + len(CLASSES)]
+    assert list(model.output("detections").shape) == [1, cells, 5 + len(CLASSES)]
+    assert list(model.output("footprints").shape) == [1, cells, 6]
 
 
 def test_the_int8_model_computes_in_int8() -> None:
