@@ -36,10 +36,12 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("boxes_px", "<f4", 4), ("confidence", "<f4", 0), ("class_id", "<u2", 0), ("track_id", "<u4", 0), ("age_s", "<f4", 0),
     ("velocity_px_s", "<f4", 2), ("ground_m", "<f4", 2), ("velocity_m_s", "<f4", 2), ("speed_kmh", "<f4", 0),
     ("speed_sigma_kmh", "<f4", 0), ("heading_deg", "<f4", 0), ("in_zone", "|b1", -1), ("zone_since_s", "<f8", -1),
+    ("footprints_px", "<f4", 6),
 )  # fmt: skip
 """Name, type in the file, and width of each column: 0 for one number a row, -1 for one a zone."""
 _WIDER = {"class_id": np.int64, "track_id": np.int64}
-_DETECTED = 3  # how many of them detections have
+_DETECTED = (*_COLUMNS[:3], _COLUMNS[-1])  # what detections have of them
+_OPTIONAL = "footprints_px"  # None in the file is None; recordings of before it was known end without it
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +156,7 @@ class Writer:
         if number is None:
             number = self._common[facts] = len(self._common)
             self._put(_Common(number, *facts))
-        names = _COLUMNS if tracks else _COLUMNS[:_DETECTED]
+        names = _COLUMNS if tracks else _DETECTED
         columns = tuple(_stored(getattr(seen, name), kind) for name, kind, _ in names)
         return _Picture(number, seen.time_s, seen.frame_number, seen.processing_time_ms, columns)
 
@@ -234,6 +236,8 @@ class Recording:
 
 
 def _stored(column: Any, kind: str) -> bytes | None:
+    if column is None:
+        return None
     array = np.ascontiguousarray(column)
     if array.dtype.kind == "f" and len(array) and np.isnan(array).all():
         return None
@@ -243,7 +247,9 @@ def _stored(column: Any, kind: str) -> bytes | None:
 def _objects(common: _Common, record: _Picture) -> Objects:
     count = len(record.columns[0] or b"") // 16
     columns: dict[str, Any] = {}
-    for (name, kind, width), stored in zip(_COLUMNS, record.columns, strict=False):
+    for (name, kind, width), stored in zip(_COLUMNS if common.tracks else _DETECTED, record.columns, strict=False):
+        if stored is None and name == _OPTIONAL:
+            continue
         each = len(common.zones) if width < 0 else width
         shape = (count, each) if width else (count,)
         if stored is None:

@@ -39,6 +39,9 @@ class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
     class_id: int64 (N,), an index into `labels`.
     labels: the class names of the model.
     picture_px: width and height of the picture.
+    footprints_px: float32 (N, 6), how each object stands, of models that tell, else None: x, y of the middle of its footprint;
+        x, y from there to the middle of its front or rear edge (not known which of the two); standard deviation of
+        the middle, and of that edge. All in pixels of the picture, and perhaps outside it.
     frame: the picture itself; None in replayed runs.
     processing_time_ms: what inference took for this picture.
 
@@ -52,6 +55,7 @@ class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
     class_id: Ints
     labels: tuple[str, ...]
     picture_px: tuple[int, int]
+    footprints_px: Floats | None = None
     frame_number: int = 0
     frame: Frame | None = None
     processing_time_ms: float = 0.0
@@ -163,6 +167,7 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
             class_id=seen.class_id[rows],
             labels=seen.labels,
             picture_px=seen.picture_px,
+            footprints_px=None if seen.footprints_px is None else seen.footprints_px[rows],
             frame_number=seen.frame_number,
             frame=seen.frame,
             processing_time_ms=seen.processing_time_ms,
@@ -182,7 +187,9 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
     def __getitem__(self, rows: NDArray[Any]) -> Self:
         """The same picture with only the rows of a mask (N,) or index array."""
         chosen = rows.nonzero()[0] if rows.dtype == bool else rows
-        columns = {name: getattr(self, name).take(chosen, axis=0) for name in _TRACK_COLUMNS}
+        columns = {
+            name: column.take(chosen, axis=0) for name in _TRACK_COLUMNS if (column := getattr(self, name)) is not None
+        }
         return msgspec.structs.replace(self, **columns)
 
     def replace(self, **columns: Any) -> Self:
@@ -200,5 +207,5 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
 
 _TRACK_COLUMNS = (
     "boxes_px", "confidence", "class_id", "track_id", "age_s", "velocity_px_s", "ground_m", "velocity_m_s",
-    "speed_kmh", "speed_sigma_kmh", "heading_deg", "in_zone", "zone_since_s",
+    "speed_kmh", "speed_sigma_kmh", "heading_deg", "in_zone", "zone_since_s", "footprints_px",
 )  # fmt: skip

@@ -24,16 +24,25 @@ STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (16,), (8,), (32,), (8, 16), 
 END_TO_END_MAX = 1000
 
 
+FOOTPRINTS = "footprints"
+"""Name of an output beside the boxes; of our own models."""
+
+
 class Candidates(NamedTuple):
-    """boxes: float32 (K, 4) in pixels of the model's input; score: float32 (K,); class_id: int64 (K,)."""
+    """boxes: float32 (K, 4) in pixels of the model's input; score: float32 (K,); class_id: int64 (K,).
+
+    footprints: float32 (K, 6), as `Objects.footprints_px`, in pixels of the input; None of models that don't tell.
+    """
 
     boxes: Floats
     score: Floats
     class_id: Ints
+    footprints: Floats | None = None
 
     def take(self, rows: Ints) -> Candidates:
         """Only these rows."""
-        return Candidates(self.boxes.take(rows, axis=0), self.score.take(rows), self.class_id.take(rows))
+        stand = None if self.footprints is None else self.footprints.take(rows, axis=0)
+        return Candidates(self.boxes.take(rows, axis=0), self.score.take(rows), self.class_id.take(rows), stand)
 
 
 Outputs = Sequence[Floats]
@@ -137,9 +146,13 @@ def _as_detr(
 def _as_yolox(
     names: Sequence[str], shapes: Sequence[tuple[int, ...]], input_px: tuple[int, int], info: ModelInfo
 ) -> Layout | None:
-    if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] < 6:
+    beside = list(names).index(FOOTPRINTS) if FOOTPRINTS in names else None
+    which = [i for i in range(len(shapes)) if i != beside]
+    if len(which) != 1 or len(shapes[which[0]]) != 3 or shapes[which[0]][2] < 6:
         return None
-    count, width = shapes[0][1:]
+    count, width = shapes[which[0]][1:]
+    if beside is not None and tuple(shapes[beside]) != (1, count, 6):
+        return None
     if info.decoder != "yolox" and len(info.labels) == width - 4:
         return None  # no objectness: a YOLOv8 head that was exported the other way round
     known = (info.strides,) if info.strides else STRIDES
@@ -149,7 +162,7 @@ def _as_yolox(
     grid, stride = _grid(input_px, strides)
 
     def decode(outputs: Outputs, floor: float) -> Candidates:
-        rows = outputs[0][0]
+        rows = outputs[which[0]][0]
         keep = (rows[:, 4] >= floor).nonzero()[0]  # no class can score higher than the objectness
         rows = rows.take(keep, axis=0)
         score, class_id = _best(rows[:, 5:], rows[:, 4])
@@ -161,9 +174,28 @@ def _as_yolox(
         least, most = boxes[:, :2], boxes[:, 2:]
         np.subtract((rows[:, :2] + grid.take(keep, axis=0)) * steps, size * 0.5, out=least)
         np.add(least, size, out=most)
-        return Candidates(boxes, score.take(sure), class_id.take(sure))
+        stand = None if beside is None else _footprints(outputs[beside][0].take(keep, axis=0), boxes)
+        return Candidates(boxes, score.take(sure), class_id.take(sure), stand)
 
     return Layout("yolox", width - 5, decode)
+
+
+def _footprints(values: Floats, boxes: Floats) -> Floats:
+    """(K, 6) values of our own head beside the boxes (K, 4), to `Candidates.footprints`.
+
+    Middle: from the box's centre, in widths and heights. Axis: over the box's size (root of its area), with its angle doubled, so
+    that front and rear are the same. Spreads: logarithms of the scales of Laplace distributions in two dimensions, density
+    exp(-r / b) / (2 pi b²), whose variance along each axis is 3 b².
+    """
+    extent = boxes[:, 2:] - boxes[:, :2]
+    size = np.sqrt(np.maximum(extent[:, :1] * extent[:, 1:], 1e-6))
+    found = np.empty_like(values)
+    found[:, :2] = (boxes[:, :2] + boxes[:, 2:]) * 0.5 + values[:, :2] * extent
+    x, y = values[:, 2], values[:, 3]
+    angle, length = np.arctan2(y, x) * 0.5, np.hypot(x, y)[:, None] * size
+    found[:, 2:4] = np.stack((np.cos(angle), np.sin(angle)), axis=1) * length
+    found[:, 4:] = np.exp(np.clip(values[:, 4:], -6.0, 2.0)) * (size * np.sqrt(3.0))
+    return found
 
 
 def _grid(input_px: tuple[int, int], strides: Sequence[int]) -> tuple[Floats, Floats]:

@@ -6,6 +6,7 @@ where wanted the resize and the grey beside a letterboxed picture.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,6 +45,15 @@ class Placing(NamedTuple):
         moved: Floats = (boxes - offset) / scale
         np.maximum(moved, 0.0, out=moved)
         return np.minimum(moved, border, out=moved)
+
+    def footprints_to_picture(self, found: Floats) -> Floats:
+        """Footprints (K, 6) of the model's input, see `Objects.footprints_px`, in pixels of the picture."""
+        x, y = self.scale
+        both = math.sqrt(x * y)
+        moved: Floats = found.copy()
+        moved[:, :2] -= np.array([self.left, self.top], np.float32)
+        moved /= np.array([x, y, x, y, both, both], np.float32)
+        return moved
 
 
 @lru_cache(maxsize=64)

@@ -279,6 +279,7 @@ objects:
         found = found.take((found.score >= least).nonzero()[0])
         found = found.take(suppress(found, self.iou or model.iou or USUAL_IOU, self.nms == "across"))
         boxes = placing.to_picture(found.boxes)
+        stand = None if found.footprints is None else placing.footprints_to_picture(found.footprints)
         return Detections(
             time_s=frame.time_s,
             camera_id=frame.camera_id,
@@ -287,6 +288,7 @@ objects:
             class_id=found.class_id.astype(np.int64, copy=False),
             labels=self._labels,
             picture_px=frame.size_px,
+            footprints_px=stand,
             frame_number=frame.number,
             frame=frame,
             processing_time_ms=round(prepared_ms + inference_ms + (time.perf_counter() - began_s) * 1e3, 3),

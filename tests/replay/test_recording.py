@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from flowrt import CameraStatus, Detections, FlowError, Message, SignalState, Tracks
+from flowrt import CameraStatus, Detections, FlowError, Message, Objects, SignalState, Tracks
 from flowrt.recording import Header, Recording, Writer
 
 HEADER = Header(
@@ -16,7 +18,8 @@ HEADER = Header(
 )
 
 
-def pictures(count: int) -> list[Tracks]:
+def pictures(count: int, stands: Callable[[int], NDArray[np.float32]] | None = None) -> list[Tracks]:
+    """stands: the footprints of n tracks, where the model told them."""
     rng = np.random.default_rng(3)
     made = []
     for number in range(count):
@@ -29,6 +32,7 @@ def pictures(count: int) -> list[Tracks]:
             class_id=rng.integers(0, 2, n),
             labels=("car", "pedestrian"),
             picture_px=(1280, 720),
+            footprints_px=None if stands is None else stands(n),
             frame_number=number,
             processing_time_ms=12.5,
         )
@@ -80,6 +84,26 @@ def test_what_is_read_equals_what_was_written(tmp_path: Path) -> None:
     for (_, one), (_, other) in zip(sent, read, strict=True):
         assert_same(one, other)
     assert not recording.torn
+
+
+@pytest.mark.parametrize("kind", [Tracks, Detections])
+def test_footprints_are_kept(kind: type[Objects], tmp_path: Path) -> None:
+    """Those of a model that tells them; of another there are none before and after."""
+    rng = np.random.default_rng(6)
+    told = pictures(5, lambda n: rng.normal(0, 30, (n, 6)).astype(np.float32))
+    sent: list[Objects] = [*told, *pictures(5)]
+    if kind is Detections:
+        names = Detections.__struct_fields__
+        sent = [Detections(**{name: getattr(each, name) for name in names}) for each in sent]
+    written(tmp_path / "r", [("tracks", each) for each in sent])
+    for one, (_, other) in zip(sent, Recording(tmp_path / "r"), strict=True):
+        assert_same(one, other)
+
+
+def test_rows_are_chosen_with_their_footprints() -> None:
+    told = pictures(4, lambda n: np.arange(6 * n, dtype=np.float32).reshape(n, 6))[3]
+    assert told[np.array([2, 0])].footprints_px.tolist() == [[12, 13, 14, 15, 16, 17], [0, 1, 2, 3, 4, 5]]
+    assert pictures(4)[3][np.array([1])].footprints_px is None
 
 
 def test_it_is_compact(tmp_path: Path) -> None:

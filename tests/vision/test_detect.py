@@ -16,6 +16,7 @@ from flowrt.node import Shared
 from flowrt_nodes._byte_track import iou
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.detect import Detect
+from flowrt_sim.rig import pole_camera
 from flowrt_sim.source import open_camera
 
 STRIDES = (8, 16, 32)
@@ -55,6 +56,63 @@ def test_yolox_raw_offsets(virtual, tmp_path):
     assert by_name["car"][1] == pytest.approx(0.72, abs=1e-3)
     assert by_name["bus"][0] == pytest.approx([25, 30, 55, 50], abs=0.01)
     assert by_name["bus"][1] == pytest.approx(0.72, abs=1e-3)
+
+
+def test_footprints_beside_the_boxes(virtual, tmp_path):
+    """In a picture twice as wide and thrice as high as the input: middle, axis and spreads follow it."""
+    rows, stands = np.zeros((1, 84, 5 + 3), np.float32), np.zeros((1, 84, 6), np.float32)
+    rows[0, :, :4] = models.inverse_yolox(np.array([[20, 24, 8, 18]], np.float32), [(8, 2, 3)], STRIDES)
+    row = models.row_of(8, 2, 3)
+    rows[0, row, 4:] = (0.9, 0.1, 0.8, 0.2)
+    # Size 12 px: an axis of (3, 4) has the length 5 and twice its angle is that of (-7, 24) / 25.
+    stands[0, row] = (0.25, 0.5, -7 / 25 * 5 / 12, 24 / 25 * 5 / 12, np.log(0.1), np.log(0.2))
+    outputs = {"detections": rows, "footprints": stands}
+    models.constant(tmp_path / "m.xml", outputs, labels="person car bus", decoder="yolox", strides=STRIDES)
+    (found,) = detect(virtual, [frame(128, 192)], model="m.xml", min_confidence=0.3, resize="stretch")
+    assert found.boxes_px.tolist() == [pytest.approx([32, 45, 48, 99], abs=0.01)]
+    spread = 12 * 3**0.5 * 6**0.5
+    expected = [2 * 22, 3 * 33, 2 * 3, 3 * 4, 0.1 * spread, 0.2 * spread]
+    assert found.footprints_px is not None
+    assert found.footprints_px.tolist() == [pytest.approx(expected, abs=0.01)]
+
+
+def test_a_model_that_tells_no_footprints_has_none(virtual, tmp_path):
+    rows = np.zeros((1, 84, 5 + 3), np.float32)
+    rows[0, models.row_of(8, 2, 3), 4:] = (0.9, 0.1, 0.8, 0.2)
+    models.constant(tmp_path / "m.xml", {"output": rows}, labels="person car bus", decoder="yolox", strides=STRIDES)
+    (found,) = detect(virtual, [frame()], model="m.xml", min_confidence=0.3)
+    assert len(found) == 1
+    assert found.footprints_px is None
+
+
+@pytest.mark.parametrize("model", ["flowrt-traffic-fp16.xml", "flowrt-traffic-int8.xml"])
+def test_the_bundled_model_tells_how_vehicles_stand(virtual, model):
+    """Of vehicles plain to see: where the middle of the footprint is, along which axis, and how sure that is."""
+    camera = open_camera("sim://four-way?seed=12&camera=east&fps=1&rate=1.5")
+    seen = [camera.frame(number) for number in range(5, 60, 5)]
+    for each in seen:
+        each.image.flags.writeable = False
+    pictures = [Frame(time_s=f.time_s, camera_id="east", image=f.image, number=f.number) for f in seen]
+    settings = {"nms": "across", "min_confidence": 0.3, "input_px": (1280, 736)}
+    ground = pole_camera("east", camera.world.layout, camera.size_px)
+    middles, turns, shares = [], [], []
+    for truth, found in zip([f.truth for f in seen], detect(virtual, pictures, model=model, **settings), strict=True):
+        assert found.footprints_px is not None
+        boxes = truth.boxes_px
+        whole = (boxes > 2).all(axis=1) & (boxes[:, 2] < 1278) & (boxes[:, 3] < 718) & (boxes[:, 3] - boxes[:, 1] > 30)
+        overlap = iou(boxes, found.boxes_px.astype(float))
+        for row in np.flatnonzero(whole & (truth.visible > 0.95) & (truth.class_ids < 4) & (overlap.max(axis=1) > 0.6)):
+            x, y, dx, dy, spread, _ = found.footprints_px[overlap[row].argmax()]
+            middle, front = ground.ground_px([truth.ground_m[row], truth.front_m[row]])
+            off, axis = np.hypot(x - middle[0], y - middle[1]), front - middle
+            middles.append(off / np.sqrt(np.prod(boxes[row, 2:] - boxes[row, :2])))
+            shares.append(off / spread)
+            sine = (axis[0] * dy - axis[1] * dx) / np.hypot(*axis) / np.hypot(dx, dy)
+            turns.append(np.degrees(np.arcsin(abs(sine))))
+    assert len(turns) > 40
+    assert np.median(middles) < 0.05
+    assert np.median(turns) < 4
+    assert 0.3 < np.median(shares) < 3, "the spread is about the error"
 
 
 def test_yolo_v8_without_objectness(virtual, tmp_path):
