@@ -11,6 +11,7 @@ of the picture (Hartley and Zisserman, Multiple View Geometry, 2nd edition, sect
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -64,6 +65,19 @@ def _sizes_of(labels: tuple[str, ...]) -> Array:
     return np.array([SIZES_M.get(label, UNKNOWN_M) for label in labels] or [UNKNOWN_M])
 
 
+class Told(NamedTuple):
+    """How road users stand on the ground, as a detector told it of the picture; N last. NaN beyond the horizon.
+
+    middle_m: (2, N) of the footprint, in metres. noise: (2, 2, N) its covariance. axis: (2, N) unit vectors along the length, in
+    either sense. axis_variance: (N,) in radians squared.
+    """
+
+    middle_m: Array
+    noise: Array
+    axis: Array
+    axis_variance: Array
+
+
 class Viewpoint:
     """A camera above the ground plane. `upright` is False where the homography does not tell which way is up."""
 
@@ -95,6 +109,26 @@ class Viewpoint:
         depth = np.where(np.abs(on_ground[2]) < 1e-12, np.nan, on_ground[2])
         target = on_ground[:2] / depth
         return target, (self.to_ground[:2, :2, None] - target[:, None] * self.to_ground[2, :2, None]) / depth
+
+    def told(self, footprints_px: ArrayLike, least_px: float) -> Told:
+        """What footprints (N, 6) of a picture, see `Objects.footprints_px`, are on the ground; none is surer than `least_px`.
+
+        A detector learns axes with their angle doubled, so that an end is half as unsure across the axis as it is along it.
+        """
+        x, y, along, down, spread, end_spread = np.asarray(footprints_px, np.float64).T
+        middle_m, slope = self.ground_and_slope(np.stack((x, y)))
+        noisy = slope * np.maximum(spread, least_px)
+        noise = noisy[:, None, 0] * noisy[None, :, 0] + noisy[:, None, 1] * noisy[None, :, 1]
+        noise[0, 0] += 1e-4
+        noise[1, 1] += 1e-4
+        axis = slope[:, 0] * along + slope[:, 1] * down
+        aside = (
+            slope[:, 1] * along - slope[:, 0] * down
+        )  # as long as the axis in the picture, and at right angles to it
+        length = np.maximum(np.hypot(axis[0], axis[1]), 1e-6)
+        pixels = np.maximum(np.hypot(along, down), 1e-6)
+        across = (axis[0] * aside[1] - axis[1] * aside[0]) / length  # metres that the end moves across the axis
+        return Told(middle_m, noise, axis / length, (across * end_spread / (2 * pixels * length)) ** 2)
 
     def stand(
         self, boxes_px: ArrayLike, heading: Array, size_m: Array, guess_m: Array | None = None, steps: int = 3

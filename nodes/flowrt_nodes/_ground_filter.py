@@ -59,6 +59,15 @@ def correct(state: Array, spread: Array, seen: Array, noise: Array, usable: Mask
     return usable
 
 
+def combined(first: Array, noise: Array, second: Array, its_noise: Array) -> tuple[Array, Array]:
+    """Two measurements (2, N) of the same, with covariances (2, 2, N), in one: each counts as it is sure. Errors of their own are
+    assumed (Bar-Shalom, Li, Kirubarajan, section 8.2: fusion with the inverses of the covariances)."""
+    sure, its_sure = _inverse(noise), _inverse(its_noise)
+    doubt = _inverse(sure + its_sure)
+    pull = sure[:, 0] * first[0] + sure[:, 1] * first[1] + its_sure[:, 0] * second[0] + its_sure[:, 1] * second[1]
+    return doubt[:, 0] * pull[0] + doubt[:, 1] * pull[1], doubt
+
+
 def _inverse(matrices: Array) -> Array:
     """Of symmetric (2, 2, N)."""
     a, b, c = matrices[0, 0], matrices[0, 1], matrices[1, 1]

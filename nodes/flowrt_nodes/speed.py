@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from flowrt import PEDESTRIANS, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
-from flowrt_nodes._footprint import Viewpoint, feet, sizes_m
+from flowrt import PEDESTRIANS, VEHICLES, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
+from flowrt_nodes._footprint import Told, Viewpoint, feet, sizes_m
 from flowrt_nodes._geometry import Array, Mask
-from flowrt_nodes._ground_filter import along, correct, predict
+from flowrt_nodes._ground_filter import along, combined, correct, predict
+from flowrt_nodes._heading_filter import begin, drift, swing, take, turned
 from flowrt_nodes._tracktable import TrackTable
 from flowrt_nodes._view import View, Views, cut_off, homography_complaints
 
@@ -18,20 +19,25 @@ STILL_M_S = 1.0
 """Below this speed a movement tells no heading."""
 SURE_WAY = 4.0
 """Who once moved this many standard deviations fast, or more, is turned round only by a movement as sure: boxes tremble."""
-TIGHTEST_M = 6.0
-"""Nobody turns tighter: a heading changes by at most the way driven over this."""
+AXIS_RAD, VAGUE_RAD = float(np.radians(3.0)), 0.7
+"""An axis that a detector tells is wrong by this much (standard deviation) beyond what it says of itself; if that is more than
+the second, it does not count."""
+LAG_S = 0.35
+"""The direction of a movement, which is followed with constant velocity, is about this late in a turn."""
+SWING = 0.3
+"""A box tells a middle that is off by this share of the length, for each radian that the heading is off."""
 BLIND_S = 0.8
 """A track whose place could not be measured for this long (cut off by the border, or never where it can be) has no speed, and
 begins anew."""
 NEW_M_S, MOVED_M_S = (1.5, 6.0), (0.8, 3.0)
 """Standard deviation of the velocity of people on foot, and of others, who are new; and who begin anew elsewhere."""
-STATE, SPREAD, HEADING, OFFSET_M = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24)
-AT_S, MEASURED_S, STEP_S, DOUBT, PICTURES, SURE = 24, 25, 26, 27, 28, 29
-"""Where what is remembered of a track stands, in 30 numbers: the filter's state and covariance, the unit vector of its
-heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, when it could be measured, the
-time since the picture before, the variance of its heading in radians squared, how often it was measured, and how many standard
-deviations fast it was at most while it headed this way."""
-BEGIN = (*[0.0] * 20, *[np.nan] * 7, np.pi, 0.0, 0.0)
+STATE, SPREAD, HEADING, OFFSET_M, TURNING = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24), slice(29, 32)
+AT_S, MEASURED_S, PICTURES, SURE, RATE = 24, 25, 26, 27, 28
+"""Where what is remembered of a track stands, in 32 numbers: the filter's state and covariance, the unit vector of its
+heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, when it could be measured, how
+often it was measured, how many standard deviations fast it was at most while it headed this way, how fast it turns in radians
+per second, and the variances of heading and rate (see `_heading_filter`)."""
+BEGIN = (*[0.0] * 20, *[np.nan] * 6, 0.0, 0.0, 0.0, np.pi, 0.0, 0.0)
 
 
 class Speed(Transform):
@@ -39,7 +45,9 @@ class Speed(Transform):
 
     Needs a scene with a homography. Each track is followed on the ground by a Kalman filter with constant velocity, whose
     measurements are the middles of footprints (see `_footprint`) and whose measurement noise is that of the box's edges, as
-    the homography enlarges it: far away, where a pixel is metres, it trusts the past more. Boxes cut off by the picture's
+    the homography enlarges it: far away, where a pixel is metres, it trusts the past more. Of a detector that tells footprints
+    itself, as the bundled one, both count as they are sure, and headings follow the axes it tells (see `_heading_filter`) instead of
+    the movement alone, which is late in turns. Boxes cut off by the picture's
     border don't count, half hidden ones count less, and one that lies where the track can't be (a box around two, or somebody
     else) only makes the speed less sure. Times are capture times, so that lost and irregular pictures do no harm. Speed is NaN until
     `min_pictures` pictures showed the track, also anew after a while in which it was cut off, or always elsewhere.
@@ -76,7 +84,7 @@ speeds: {type: speed, from: tracks, scene: north}
         self._picture_s: dict[str, float] = {}
         self._table = TrackTable(
             self.forget_after_s,
-            memory=(np.float64, (30,), BEGIN),
+            memory=(np.float64, (32,), BEGIN),
         )
 
     def reconfigured(self, changed: frozenset[str]) -> None:
@@ -99,8 +107,20 @@ speeds: {type: speed, from: tracks, scene: north}
         table = self._table
         rows, _ = table.rows(tracks)
         memory = table["memory"].take(rows, axis=0).T.copy()
+        step_s = np.nan_to_num(np.maximum(tracks.time_s - memory[AT_S], 0.0))
+        pace = np.hypot(memory[2], memory[3])
+        told = None
+        if self.footprint and tracks.footprints_px is not None:
+            told = camera.told(tracks.footprints_px, self.box_noise_px)
+            swing(memory[HEADING], memory[RATE], memory[TURNING], pace, step_s)
+        else:
+            drift(memory[TURNING], pace, step_s)
         heading = self._headings(camera, tracks, memory[HEADING])
+        if told is not None:
+            heading = self._aligned(tracks, told, memory, heading)
         seen_m, noise = self._measure(camera, tracks, memory[OFFSET_M], heading)
+        if told is not None:
+            seen_m, noise = self._both(tracks, told, seen_m, noise, memory[TURNING][0])
         usable = np.isfinite(seen_m[0] + seen_m[1] + noise[0, 0] + noise[1, 1])
         state, spread, astray_m = self._follow(camera, tracks, memory, seen_m, noise, usable)
         velocity = state[2:]
@@ -132,21 +152,30 @@ speeds: {type: speed, from: tracks, scene: north}
         """
         before = memory[HEADING]
         sideways = np.stack((-direction[1], direction[0]))
-        doubt = along(sideways, spread) / np.maximum(pace, STILL_M_S) ** 2
-        memory[DOUBT] += (pace * memory[STEP_S] / TIGHTEST_M) ** 2
+        doubt = along(sideways, spread) / np.maximum(pace, STILL_M_S) ** 2 + (LAG_S * memory[RATE]) ** 2
         off = np.arctan2(before[0] * direction[1] - before[1] * direction[0], (before * direction).sum(axis=0))
         back = np.abs(off) > np.pi / 2
         moving = (pace > STILL_M_S) & (sure > np.where(back, np.clip(memory[SURE], 2.0, SURE_WAY), 2.0))
         memory[SURE] = np.where(moving & (back | (sure > memory[SURE])), sure, memory[SURE])
-        anew = np.isnan(off) | back
-        gain = np.where(moving, np.where(anew, 1.0, memory[DOUBT] / (memory[DOUBT] + doubt)), 0.0)
-        memory[DOUBT] = np.where(anew & moving, doubt, (1 - gain) * memory[DOUBT])
-        turn = gain * off
-        turned = np.stack(
-            (before[0] * np.cos(turn) - before[1] * np.sin(turn), before[0] * np.sin(turn) + before[1] * np.cos(turn))
-        )
-        memory[HEADING] = np.where(moving, np.where(anew, direction, turned), before)
-        return memory[HEADING]
+        anew = moving & (np.isnan(off) | back)
+        take(before, memory[RATE], memory[TURNING], off, doubt, moving & ~anew)
+        begin(memory[RATE], memory[TURNING], doubt, anew)
+        before[:, anew] = direction[:, anew]
+        return before
+
+    def _aligned(self, tracks: Tracks, told: Told, memory: Array, heading: Array) -> Array:
+        """(2, N): headings (2, N), turned towards the axes along which vehicles were seen to stand; `memory` moves on.
+
+        An axis has no front: it is that direction of the two which is nearer to the heading.
+        """
+        cosine = (heading * told.axis).sum(axis=0)
+        sine = heading[0] * told.axis[1] - heading[1] * told.axis[0]
+        off = np.arctan2(sine * np.sign(cosine), np.abs(cosine))
+        doubt = told.axis_variance + AXIS_RAD**2
+        usable = np.isfinite(off) & (doubt < VAGUE_RAD**2) & tracks.of_class(VEHICLES) & ~cut_off(tracks)
+        known = np.isfinite(memory[HEADING][0])
+        take(memory[HEADING], memory[RATE], memory[TURNING], off, doubt, usable & known)
+        return np.where(known, memory[HEADING], turned(heading, np.where(usable, off, 0.0)))
 
     def export_state(self) -> Any:
         return self._table.export()
@@ -202,6 +231,8 @@ speeds: {type: speed, from: tracks, scene: north}
             seen_m = bottom_m
         size *= self.box_noise
         edges = np.sqrt(self.box_noise_px**2 + size * size)
+        if self.footprint and tracks.footprints_px is not None:  # what is hidden makes both unsure
+            edges = np.maximum(edges, tracks.footprints_px[:, 4])
         edges[1] *= doubt
         cut = cut_off(tracks)
         if np.count_nonzero(cut):
@@ -211,6 +242,19 @@ speeds: {type: speed, from: tracks, scene: north}
         noise[0, 0] += 1e-4
         noise[1, 1] += 1e-4
         return seen_m, noise
+
+    @staticmethod
+    def _both(tracks: Tracks, told: Told, seen_m: Array, noise: Array, heading_variance: Array) -> tuple[Array, Array]:
+        """Places (2, N) and their covariances (2, 2, N) from the box, with the heading's doubt as well, and from the detector.
+
+        Each counts as it is sure: that of the box hangs on the usual size and the heading, that of the detector on neither.
+        """
+        usable = np.isfinite(seen_m[0]) & np.isfinite(told.middle_m[0])
+        swing = (SWING * sizes_m(tracks)[:, 0]) ** 2 * np.minimum(heading_variance, VAGUE_RAD**2)
+        noise[0, 0] += np.where(usable, swing, 0.0)
+        noise[1, 1] += np.where(usable, swing, 0.0)
+        place, doubt = combined(seen_m, noise, told.middle_m, told.noise)
+        return np.where(usable, place, seen_m), np.where(usable, doubt, noise)
 
     def _follow(
         self, camera: Viewpoint, tracks: Tracks, memory: Array, seen_m: Array, noise: Array, usable: Mask
@@ -229,13 +273,14 @@ speeds: {type: speed, from: tracks, scene: north}
         measured, begun = again & usable, ~again & usable
         dt_s = np.nan_to_num(np.maximum(tracks.time_s - memory[AT_S], 0.0))
         agility = np.where(tracks.of_class(PEDESTRIANS), self.pedestrian_agility, self.agility)
+        state[2:] = turned(state[2:], memory[RATE] * dt_s)
         predict(state, spread, dt_s, agility)
         if np.count_nonzero(begun):
             self._begin(camera, tracks, begun, memory, seen_m, noise)
         taken = correct(state, spread, seen_m, noise, measured, memory[MEASURED_S] < memory[AT_S])
         astray_m = np.where(measured & ~taken, np.hypot(*(seen_m - state[:2])), 0.0)
         taken = taken | begun
-        memory[AT_S], memory[STEP_S] = tracks.time_s, dt_s
+        memory[AT_S] = tracks.time_s
         memory[MEASURED_S, taken] = tracks.time_s
         memory[PICTURES] += taken
         return np.where(taken | again, state, np.nan), spread, astray_m

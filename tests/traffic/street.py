@@ -151,8 +151,12 @@ def play(
     seed: int = 1,
     camera: Array = CAMERA,
     start_s: float = START_S,
+    tells_px: float | None = None,
 ) -> Iterator[Tracks]:
-    """The tracks of a camera: boxes of everybody in view, exact or with noise, some pictures dropped or late."""
+    """The tracks of a camera: boxes of everybody in view, exact or with noise, some pictures dropped or late.
+
+    tells_px: the detector tells footprints as well, so many pixels off (standard deviation), front or rear as it happens.
+    """
     rng = np.random.default_rng(seed)
     cast = list(actors)
     for number in range(int(until_s * fps) + 1):
@@ -171,6 +175,12 @@ def play(
             speeds.append([(now[0] + now[2] - before[0] - before[2]) / 0.2, (now[3] - before[3]) / 0.1])
         n = len(present)
         edges = np.array(boxes, np.float64).reshape(n, 4) + noise_px * rng.standard_normal((n, 4))
+        stands = None
+        if tells_px is not None:
+            stands = np.array([footprint(actor, t, camera) for actor in present], np.float64).reshape(n, 6)
+            stands[:, :4] += tells_px * rng.standard_normal((n, 4))
+            stands[:, 2:4] *= rng.choice([-1, 1], (n, 1))
+            stands[:, 4:] = max(tells_px, 0.1)
         yield tracks_of(
             start_s + t,
             [actor.track_id for actor in present],
@@ -179,7 +189,17 @@ def play(
             ages=[t - actor.begin_s for actor in present],
             velocities=speeds,
             number=number,
+            footprints=stands,
         )
+
+
+def footprint(actor: Actor, time_s: float, camera: Array) -> list[float]:
+    """As a detector tells it, without errors: middle, and from there the front, in pixels."""
+    x, y = actor.path(time_s)
+    dx, dy = actor.heading(time_s)
+    half = SIZES_M[actor.label][0] / 2
+    (mx, my), (fx, fy) = pixels([(x, y), (x + half * dx, y + half * dy)], camera)
+    return [mx, my, fx - mx, fy - my, 0.0, 0.0]
 
 
 def tracks_of(
@@ -192,6 +212,7 @@ def tracks_of(
     velocities: Sequence[Sequence[float]] | None = None,
     number: int = 0,
     camera_id: str = "north_camera",
+    footprints: NDArray[np.floating] | None = None,
 ) -> Tracks:
     """A Tracks message as the tracker makes it: no metres, no zones."""
     n = len(ids)
@@ -205,6 +226,7 @@ def tracks_of(
         class_id=np.array([LABELS.index(label) for label in labels], np.int64),
         labels=LABELS,
         picture_px=PICTURE_PX,
+        footprints_px=None if footprints is None else footprints.astype(np.float32),
         frame_number=number,
         track_id=np.array(ids, np.int64),
         age_s=np.array(ages if ages is not None else [0.0] * n, np.float32),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from harness import context, feed, opened
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from traffic.street import PICTURE_PX, START_S, Actor, Way, along, play, street, tracks_of
+from traffic.street import PICTURE_PX, START_S, Actor, Array, Way, along, play, street, tracks_of
 
 from flowrt import Homography, Line, Scene, Tracks, Zone, ZoneEvent
 from flowrt.messages import Message
@@ -327,6 +328,62 @@ def test_emergency_braking_is_no_jump(fps: float, tmp_path: Path) -> None:
         assert tracks.ground_m[0, 1] == pytest.approx(way(tracks.time_s - START_S)[1], abs=1.5)
         assert tracks.speed_sigma_kmh[0] < 8
     assert made[-1].speed_kmh[0] < 6
+
+
+def turning_errors(folder: Path, **play_settings: Any) -> tuple[Array, Array]:
+    """Of a truck that turns right: how far off its place is, in metres, and its heading, in degrees, in each picture of the turn."""
+    truck = Actor(1, "truck", arc)
+    places, headings = [], []
+    with opened(Speed(scene="north"), context(folder, scene=street())) as node:
+        for tracks in feed(node, play([truck], 4.4, fps=5, **play_settings)):
+            assert isinstance(tracks, Tracks)
+            t = tracks.time_s - START_S
+            if t < 2.2 or not len(tracks):
+                continue
+            dx, dy = truck.heading(t)
+            off = np.radians(float(tracks.heading_deg[0])) - np.arctan2(dy, dx)
+            headings.append(abs(np.degrees((off + np.pi) % (2 * np.pi) - np.pi)))
+            places.append(np.hypot(*(tracks.ground_m[0] - truck.path(t))))
+    return np.array(places), np.array(headings)
+
+
+def test_a_detector_that_tells_footprints_keeps_up_with_turns(tmp_path: Path) -> None:
+    """Boxes alone tell a heading from the movement, which is late."""
+    places, headings = turning_errors(tmp_path, noise_px=1.0, tells_px=1.5)
+    late_places, late_headings = turning_errors(tmp_path, noise_px=1.0)
+    assert headings.mean() < 4
+    assert headings.mean() < 0.4 * late_headings.mean()
+    assert places.mean() < 0.25
+    assert places.mean() < late_places.mean()
+
+
+def test_who_stands_is_placed_by_the_told_axis(tmp_path: Path) -> None:
+    """A truck found standing across the lane, front or rear told as it happens; its box alone says that it stands along."""
+    truck = Actor(1, "truck", lambda t: (0.0, 12.0), heading_deg=35)
+    off = []
+    for tells_px in (1.0, None):
+        with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+            last = [node.process(tracks) for tracks in play([truck], 2, noise_px=0.5, tells_px=tells_px)][-1]
+        off.append(float(np.hypot(*(last.ground_m[0] - (0.0, 12.0)))))
+    assert off[0] < 0.25
+    assert off[0] < 0.5 * off[1]
+
+
+def test_a_told_middle_holds_where_a_box_is_half_hidden(tmp_path: Path) -> None:
+    """The lower half of the box is missing, as behind a wall; the detector knows where the feet would be, not exactly."""
+
+    def seen(tells_px: float | None) -> float:
+        last = None
+        with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+            for tracks in play([Actor(1, "pedestrian", lambda t: (5.0, 15.0))], 3, tells_px=tells_px):
+                boxes = tracks.boxes_px.copy()
+                boxes[:, 3] -= 0.4 * (boxes[:, 3] - boxes[:, 1])
+                last = node.process(tracks.replace(boxes_px=boxes))
+        assert last is not None
+        return float(np.hypot(*(last.ground_m[0] - (5.0, 15.0))))
+
+    assert seen(2.0) < 1.0
+    assert seen(None) > 2.5
 
 
 def test_speed_needs_a_homography(tmp_path: Path) -> None:
