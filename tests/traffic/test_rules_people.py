@@ -120,6 +120,25 @@ def test_failure_to_yield(driving: Way, walking: Way, changes: list, found: bool
         assert said[0].evidence["pedestrian_id"] == 5
 
 
+def test_who_is_on_the_area_is_told_of_the_moment_between_two_pictures(tmp_path: Path) -> None:
+    """The front comes onto it at second 4.1, and is surely on it in the pictures of second 4.2 and 4.4; he leaves it at 4.25."""
+    leaves = along((0, -5.52, -3), (8, 4.88, -3))
+    actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", leaves)]
+    said = judge(
+        FailureToYield(scene="north", signal="s"), tmp_path, play(actors, 9, fps=5), lights((0, WALK), group="walk")
+    )
+    assert begun(said) == [(7, pytest.approx(4.1, abs=0.06))]
+
+
+def test_who_left_the_area_just_before_is_no_reason_to_wait(tmp_path: Path) -> None:
+    left = along((0, -5.07, -3), (8, 5.33, -3))  # at second 3.9
+    actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", left)]
+    said = judge(
+        FailureToYield(scene="north", signal="s"), tmp_path, play(actors, 9, fps=5), lights((0, WALK), group="walk")
+    )
+    assert begun(said) == []
+
+
 @pytest.mark.parametrize("first_seen_s", [3.7, 3.9, 4.0])
 def test_who_comes_out_of_hiding_has_entered_once_his_speed_is_known(first_seen_s: float, tmp_path: Path) -> None:
     actors = [Actor(7, "car", DRIVES_ON, begin_s=first_seen_s), Actor(5, "pedestrian", IN_THE_LANE)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._events import ms
@@ -18,6 +19,9 @@ from flowrt_nodes._walkers import on_foot
 
 ONWARDS_M, WITHIN_S = 1.5, 2.0
 """Who entered must be so much further within this time."""
+PAUSE_S, JUST_S = 0.5, 1.0
+"""Over a longer pause between two pictures nobody tells when a front came onto an area; and longer ago is not when he entered, who
+has stood at its border since."""
 
 
 class _Entry(NamedTuple):
@@ -46,7 +50,7 @@ class FailureToYield(SignalRule):
     about_to_s: Annotated[
         float, setting("Looking this far ahead along a pedestrian's walk; 0 for not.", ge=0, le=5)
     ] = 0.8
-    leaving_s: Annotated[float, setting("Who is off the area this soon is no reason to wait.", ge=0, le=5)] = 0.4
+    leaving_s: Annotated[float, setting("Who is off the area this soon is no reason to wait.", ge=0, le=5)] = 0.1
     faster_than_kmh: Annotated[float, setting("Slower vehicles are waiting.", ge=0, le=30)] = 5.0
     beyond_m: Annotated[
         float, setting("How far the front must get onto the area: who stops at its border has yielded.", ge=0, le=3)
@@ -79,7 +83,15 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             around = crosswalks.depth(zone.polygon.mean(axis=0, keepdims=True))[0]
             nearest = groups[int(np.argmax(around))] if len(groups) and around.max() > 0 else ""
             self._groups.append(zone.signal or nearest)
-        self.table({"was_on": (bool, (len(self._names),), True)})
+        zones = (len(self._names),)
+        self.table(
+            {
+                "was_on": (bool, zones, True),
+                "depth": (np.float64, zones, np.nan),
+                "seen_s": (np.float64, (), np.nan),
+                "crossed_s": (np.float64, zones, np.nan),
+            }
+        )
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         table = self._table
@@ -90,7 +102,9 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         places, headings = view.ground_m(tracks), heading_vectors(tracks)
         unknown = np.isnan(headings)
         front = np.where(unknown, places, view.front_m(tracks, np.where(unknown, 0.0, headings)))
-        on = (self._polygons.depth(front) > self.beyond_m) | self._polygons.contains(places)
+        depth = self._polygons.depth(front)
+        on = (depth > self.beyond_m) | self._polygons.contains(places)
+        crossed_s = self._crossed_s(rows, depth, tracks.time_s)
         entering = on & ~table["was_on"][rows]
         # Who comes out of hiding has entered once his speed is known.
         known = view.sure(tracks) & np.isfinite(tracks.speed_kmh)
@@ -102,10 +116,12 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         if not entering.any():
             return
         walkers = np.flatnonzero(on_foot(tracks))
-        in_the_way = self._in_the_way(places[walkers], np.asarray(tracks.velocity_m_s[walkers], np.float64))
+        walks = np.nan_to_num(np.asarray(tracks.velocity_m_s[walkers], np.float64))
         for row, zone in np.argwhere(entering).tolist():
-            people = walkers[in_the_way[:, zone]]
-            if not len(people) or self._against_signal(zone, tracks.time_s):
+            since_s = float(crossed_s[row, zone])
+            then = places[walkers] - (tracks.time_s - since_s) * walks
+            people = walkers[self._in_the_way(then, walks)[:, zone]]
+            if not len(people) or self._against_signal(zone, since_s):
                 continue
             near = people[int(np.argmin(np.hypot(*(places[people] - front[row]).T)))]
             facts = {
@@ -114,7 +130,19 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
                 "pedestrians": len(people),
             }
             key = tracks.camera_id, int(tracks.track_id[row]), self._names[zone]
-            self._unproven[key] = _Entry(tracks.time_s, front[row].copy(), headings[row].copy(), facts)
+            self._unproven[key] = _Entry(since_s, front[row].copy(), headings[row].copy(), facts)
+
+    def _crossed_s(self, rows: NDArray[np.int64], depth: Array, time_s: float) -> Array:
+        """(N, Z): when the front of each, now so deep (N, Z) in metres on each area, came onto it: between two pictures, where that
+        was just now, else at this one."""
+        table = self._table
+        assert table is not None
+        before, pause_s = table["depth"][rows], (time_s - table["seen_s"][rows])[:, None]
+        crossing = (before < 0) & (depth >= 0) & (pause_s <= PAUSE_S)
+        share = depth / np.maximum(depth - before, 1e-6)
+        crossed_s = np.where(crossing, time_s - share * pause_s, table["crossed_s"][rows])
+        table["depth"][rows], table["seen_s"][rows], table["crossed_s"][rows] = depth, time_s, crossed_s
+        return np.where(time_s - crossed_s <= JUST_S, crossed_s, time_s)
 
     def _went_on(self, tracks: Tracks, front: Array) -> Iterator[Finding]:
         """Those who drove on over the area after they had entered it: a box that trembles at its border does not."""
@@ -137,7 +165,6 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
 
     def _in_the_way(self, places: Array, velocities: Array) -> Mask:
         """(P, Z): which pedestrians are on which area, and stay on it for a moment, or are about to step onto it."""
-        velocities = np.nan_to_num(velocities)
         on = self._polygons.contains(places)
         stays = self._polygons.contains(places + self.leaving_s * velocities)
         soon = self._polygons.contains(places + self.about_to_s * velocities)
