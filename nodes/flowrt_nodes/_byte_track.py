@@ -13,7 +13,7 @@ the tracks that were left over. Different here:
 - Besides overlapping, a detection must lie where the track can be: Mahalanobis' distance between the two centres is bounded (as in
   Wojke et al., DeepSORT, arXiv:1703.07402). Else, in a queue, a car that is hidden for a moment hands its track to the one behind.
 - People and two-wheelers are associated with each other: someone on foot among cars is now and then taken for a rider. What
-  the track is, the votes of all its pictures say. Who was seen only once or twice takes whoever is left over, of the two: else
+  the track is, the votes of all its pictures say, until it has surely passed to something else. Who was seen only once or twice takes whoever is left over, of the two: else
   somebody who runs, and looks like a rider every other picture, never gets a number.
 
 Invariants: row i of every column is one track. `number` is 0 until a track is confirmed, and no number is given twice.
@@ -62,6 +62,9 @@ SECOND_S = 0.5
 """Unsure detections continue tracks that were seen this long ago at most."""
 EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
+ANOTHER_S, ANOTHER_PICTURES = 2.0, 8
+"""A track of which all pictures said something else for so long has passed to another object, from a bus to the car behind it, say:
+what was said of it before is void."""
 UNCONFIRMED_IOU = 0.25
 SAME_OBJECT_IOU = 0.5
 MISTAKEN = 0.7
@@ -85,7 +88,8 @@ class Limits(NamedTuple):
 class Columns:
     """Tracks as columns of length T. state, speed: (T, 4) centre x, y, width, height in pixels, and per second.
 
-    pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class.
+    pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class. said, said_since_s,
+    said_times: the class that its latest pictures said, since when, and how many did.
     """
 
     number: Ints
@@ -98,6 +102,9 @@ class Columns:
     last_s: Doubles
     hits: Ints
     votes: Doubles
+    said: Ints
+    said_since_s: Doubles
+    said_times: Ints
 
     @classmethod
     def none(cls, labels: int) -> Columns:
@@ -120,6 +127,9 @@ class Columns:
             last_s=np.full(n, time_s),
             hits=np.ones(n, np.int64),
             votes=votes,
+            said=np.full(n, -1),
+            said_since_s=np.full(n, time_s),
+            said_times=np.zeros(n, np.int64),
         )
 
     def __len__(self) -> int:
@@ -132,6 +142,21 @@ class Columns:
     def with_more(self, other: Columns) -> Columns:
         """These and the other tracks."""
         return Columns(*map(np.concatenate, zip(self.__dict__.values(), other.__dict__.values(), strict=True)))
+
+    def vote(self, rows: Ints, class_id: Ints, confidence: Floats, time_s: float) -> None:
+        """What one picture says these tracks are."""
+        same = self.said[rows] == class_id
+        self.said[rows] = class_id
+        self.said_since_s[rows] = np.where(same, self.said_since_s[rows], time_s)
+        self.said_times[rows] = np.where(same, self.said_times[rows] + 1, 1)
+        self.votes[rows, class_id] += confidence
+        long = (time_s - self.said_since_s[rows] >= ANOTHER_S) & (self.said_times[rows] >= ANOTHER_PICTURES)
+        passed = rows[long & (self.votes[rows].argmax(axis=1) != class_id)]
+        if len(passed):
+            now = self.said[passed]
+            own = self.votes[passed, now]
+            self.votes[passed] = 0.0
+            self.votes[passed, now] = own
 
     def predict(self, dt_s: float, lost: Bools) -> None:
         """Move on by `dt_s`. What is not in sight keeps its size."""
@@ -185,6 +210,7 @@ class ByteTrack:
         if labels == self.labels:
             return
         votes = np.zeros((len(self.tracks), len(labels)))
+        self.tracks.said = np.full(len(self.tracks), -1)
         for i, name in enumerate(labels):
             if name in self.labels:
                 votes[:, i] = self.tracks.votes[:, self.labels.index(name)]
@@ -215,7 +241,7 @@ class ByteTrack:
             tracks.correct(rows, measured[found[rows]])
             tracks.last_s[rows] = time_s
             tracks.hits[rows] += 1
-            tracks.votes[rows, class_id[found[rows]]] += confidence[found[rows]]
+            tracks.vote(rows, class_id[found[rows]], confidence[found[rows]], time_s)
         sure = sure[confidence[sure] >= limits.new_confidence]
         new = self._newcomers(boxes, class_id, confidence, sure, found[rows])
         stay = confirmed | (found >= 0)

@@ -293,6 +293,17 @@ def test_a_successor_goes_on_with_the_same_tracks(virtual):
         assert made.track_id.tolist() == [1, 2]
 
 
+def test_a_track_that_passed_to_another_vehicle_is_what_that_one_is(virtual):
+    """Half a minute a truck, then a car in its place: it is a car within seconds, and a few pictures of doubt change nothing."""
+    doubt = {100, 101, 160}
+    pictures = [seen(i / 10, [box(100 + i / 2)], class_id=0 if i >= 300 or i in doubt else 1) for i in range(360)]
+    with opened(Track(), virtual) as node:
+        made = [tracks for tracks in feed(node, pictures) if len(tracks)]
+    assert {int(tracks.track_id[0]) for tracks in made} == {1}
+    assert all(tracks.label == ["truck"] for tracks in made if tracks.time_s < 30)
+    assert all(tracks.label == ["car"] for tracks in made if tracks.time_s > 34)
+
+
 def test_a_model_with_other_classes_keeps_the_tracks(virtual):
     with opened(Track(), virtual) as node:
         drive(node, every(0.1, 6), class_id=1)
