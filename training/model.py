@@ -166,7 +166,7 @@ class FootprintHead(nn.Module):
 
         middle of the footprint = centre + (v0 * width, v1 * height)
         (v2, v3) = axis after doubling its angle, over the size: (ax² - ay², 2 ax ay) / (|a| size)
-        exp(v4), exp(v5) = expected error of the middle, and of the doubled axis, over the size
+        exp(v4), exp(v5) = scale of the error (half of what is expected) of the middle, and of the doubled axis, over the size
 
     The axis a leads from the middle of the footprint to the middle of its front or rear edge. Which of the two is hard to
     see, and the mean of both is nothing; doubling the angle makes them one and the same value.
