@@ -28,7 +28,7 @@ from flowrt_sim import CLASSES
 from training.assign import assign
 from training.augment import Example, augmented
 from training.data import RENDERED_PX, Pictures, cached, collated
-from training.model import FootprintHead, Grid, TrafficDetector
+from training.model import FootprintHead, Grid, TrafficDetector, cell_rows
 from training.shipped import detector_of
 from training.splits import CHOOSE, LEARN
 
@@ -86,7 +86,7 @@ def look(detector: TrafficDetector, examples: list[Example], first: int) -> list
     shown, targets = collated(examples)
     with torch.autocast("cpu", torch.bfloat16):
         levels = detector.levels(shown.float().contiguous(memory_format=torch.channels_last))
-        rows = torch.cat([m.flatten(2) for m in detector.features(levels)], 2).transpose(1, 2).float()
+        rows = cell_rows(detector.features(levels)).float()
     boxes_px = grid.boxes_px(rows[..., :4])
     found = assign(boxes_px, rows[..., 4], rows[..., 5:], targets, grid)
     longest = targets.classes.shape[1]
@@ -225,11 +225,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     run = Path(options.run)
     run.mkdir(parents=True, exist_ok=True)
-    detector = TrafficDetector(len(CLASSES))
     if options.shipped:
         detector = detector_of(Path(options.shipped))
         torch.save({"average": detector.state_dict()}, run / "best.pt")
     else:
+        detector = TrafficDetector(len(CLASSES))
         detector.load_state_dict(torch.load(run / "best.pt", weights_only=True, map_location="cpu")["average"])
     detector.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     head = FootprintHead()

@@ -154,7 +154,7 @@ class TrafficDetector(nn.Module):
 
     def forward(self, pictures: Tensor) -> RawOutput:
         """[batch, 3, h, w], BGR, 0..255, to raw predictions in float32."""
-        rows = _rows(self.features(self.levels(pictures))).float()
+        rows = cell_rows(self.features(self.levels(pictures))).float()
         offsets = torch.cat((rows[..., :2], rows[..., 2:4].clamp(max=MAX_LOG_SIZE)), -1)
         return RawOutput(offsets, rows[..., 4], rows[..., 5:])
 
@@ -206,12 +206,12 @@ class Deployed(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """[batch, 3, h, w], BGR, 0..255."""
         levels = self.detector.levels(pictures)
-        rows = _rows(self.detector.features(levels))
+        rows = cell_rows(self.detector.features(levels))
         detections = torch.cat((rows[..., :4], rows[..., 4:5].sigmoid(), rows[..., 5:].softmax(-1)), -1)
-        return detections if self.footprints is None else (detections, _rows(self.footprints(levels)))
+        return detections if self.footprints is None else (detections, cell_rows(self.footprints(levels)))
 
 
-def _rows(maps: list[Tensor]) -> Tensor:
+def cell_rows(maps: list[Tensor]) -> Tensor:
     """[batch, values, h/s, w/s] of each stride to [batch, cells, values]."""
     return torch.cat([each.flatten(2) for each in maps], 2).transpose(1, 2)
 

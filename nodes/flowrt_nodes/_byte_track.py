@@ -13,8 +13,9 @@ the tracks that were left over. Different here:
 - Besides overlapping, a detection must lie where the track can be: Mahalanobis' distance between the two centres is bounded (as in
   Wojke et al., DeepSORT, arXiv:1703.07402). Else, in a queue, a car that is hidden for a moment hands its track to the one behind.
 - People and two-wheelers are associated with each other: someone on foot among cars is now and then taken for a rider. What
-  the track is, the votes of all its pictures say, until it has surely passed to something else. Who was seen only once or twice takes whoever is left over, of the two: else
-  somebody who runs, and looks like a rider every other picture, never gets a number.
+  the track is, the votes of all its pictures say, until it has surely passed to something else. Who was seen only once or
+  twice takes whoever is left over, of the two: else somebody who runs, and looks like a rider every other picture, never gets a
+  number.
 
 Invariants: row i of every column is one track. `number` is 0 until a track is confirmed, and no number is given twice.
 """

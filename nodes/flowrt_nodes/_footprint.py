@@ -117,10 +117,7 @@ class Viewpoint:
         """
         x, y, along, down, spread, end_spread = np.asarray(footprints_px, np.float64).T
         middle_m, slope = self.ground_and_slope(np.stack((x, y)))
-        noisy = slope * np.maximum(spread, least_px)
-        noise = noisy[:, None, 0] * noisy[None, :, 0] + noisy[:, None, 1] * noisy[None, :, 1]
-        noise[0, 0] += 1e-4
-        noise[1, 1] += 1e-4
+        noise = noise_m(slope * np.maximum(spread, least_px))
         axis = slope[:, 0] * along + slope[:, 1] * down
         aside = (
             slope[:, 1] * along - slope[:, 0] * down
@@ -167,6 +164,14 @@ class Viewpoint:
         depth = self.to_ground[2, :2] @ point_px + self.to_ground[2, 2]
         moved = self.to_ground[:, :2] @ step_px
         return np.asarray((moved[:2] - point_m * moved[2]) / depth, np.float64)
+
+
+def noise_m(moves: Array) -> Array:
+    """(2, 2, N): covariance on the ground, where one standard deviation aside and one down in the picture are `moves` (2, 2, N)."""
+    noise: Array = moves[:, None, 0] * moves[None, :, 0] + moves[:, None, 1] * moves[None, :, 1]
+    noise[0, 0] += 1e-4
+    noise[1, 1] += 1e-4
+    return noise
 
 
 def feet(boxes: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from flowrt import PEDESTRIANS, VEHICLES, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
-from flowrt_nodes._footprint import Told, Viewpoint, feet, sizes_m
+from flowrt_nodes._footprint import Told, Viewpoint, feet, noise_m, sizes_m
 from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._ground_filter import along, combined, correct, predict
 from flowrt_nodes._heading_filter import begin, drift, swing, take, turned
@@ -237,11 +237,7 @@ speeds: {type: speed, from: tracks, scene: north}
         cut = cut_off(tracks)
         if np.count_nonzero(cut):
             seen_m = np.where(cut, np.nan, seen_m)  # its middle lies somewhere beyond the border
-        slope *= edges
-        noise = slope[:, None, 0] * slope[None, :, 0] + slope[:, None, 1] * slope[None, :, 1]
-        noise[0, 0] += 1e-4
-        noise[1, 1] += 1e-4
-        return seen_m, noise
+        return seen_m, noise_m(slope * edges)
 
     @staticmethod
     def _both(tracks: Tracks, told: Told, seen_m: Array, noise: Array, heading_variance: Array) -> tuple[Array, Array]:
