@@ -122,7 +122,7 @@ speeds: {type: speed, from: tracks, scene: north}
         if told is not None:
             seen_m, noise = self._both(tracks, told, seen_m, noise, memory[TURNING][0])
         usable = np.isfinite(seen_m[0] + seen_m[1] + noise[0, 0] + noise[1, 1])
-        state, spread, astray_m = self._follow(camera, tracks, memory, seen_m, noise, usable)
+        state, spread, astray_m = self._follow(camera, tracks, memory, step_s, seen_m, noise, usable)
         velocity = state[2:]
         pace = np.hypot(velocity[0], velocity[1])
         direction = velocity / np.maximum(pace, 1e-6)
@@ -246,17 +246,24 @@ speeds: {type: speed, from: tracks, scene: north}
         Each counts as it is sure: that of the box hangs on the usual size and the heading, that of the detector on neither.
         """
         usable = np.isfinite(seen_m[0]) & np.isfinite(told.middle_m[0])
-        swing = (SWING * sizes_m(tracks)[:, 0]) ** 2 * np.minimum(heading_variance, VAGUE_RAD**2)
-        noise[0, 0] += np.where(usable, swing, 0.0)
-        noise[1, 1] += np.where(usable, swing, 0.0)
+        swung = (SWING * sizes_m(tracks)[:, 0]) ** 2 * np.minimum(heading_variance, VAGUE_RAD**2)
+        noise[0, 0] += np.where(usable, swung, 0.0)
+        noise[1, 1] += np.where(usable, swung, 0.0)
         place, doubt = combined(seen_m, noise, told.middle_m, told.noise)
         return np.where(usable, place, seen_m), np.where(usable, doubt, noise)
 
     def _follow(
-        self, camera: Viewpoint, tracks: Tracks, memory: Array, seen_m: Array, noise: Array, usable: Mask
+        self,
+        camera: Viewpoint,
+        tracks: Tracks,
+        memory: Array,
+        step_s: Array,
+        seen_m: Array,
+        noise: Array,
+        usable: Mask,
     ) -> tuple[Array, Array, Array]:
         """One step of the filter: (4, N) positions and velocities, (4, 4, N) their covariances, and (N,) how far off a measurement
-        lay that was not believed; `memory` moves on."""
+        lay that was not believed; `memory` moves on. step_s: (N,) since it was seen before."""
         state, spread = memory[STATE], memory[SPREAD].reshape(4, 4, -1)
         # Who was measured in the picture before has not been hidden, however long ago that was: pictures get lost.
         before_s = self._picture_s.get(tracks.camera_id, -np.inf)
@@ -267,10 +274,9 @@ speeds: {type: speed, from: tracks, scene: north}
             memory[PICTURES, blind] = 0.0
         again = memory[PICTURES] > 0
         measured, begun = again & usable, ~again & usable
-        dt_s = np.nan_to_num(np.maximum(tracks.time_s - memory[AT_S], 0.0))
         agility = np.where(tracks.of_class(PEDESTRIANS), self.pedestrian_agility, self.agility)
-        state[2:] = turned(state[2:], memory[RATE] * dt_s)
-        predict(state, spread, dt_s, agility)
+        state[2:] = turned(state[2:], memory[RATE] * step_s)
+        predict(state, spread, step_s, agility)
         if np.count_nonzero(begun):
             self._begin(camera, tracks, begun, memory, seen_m, noise)
         taken = correct(state, spread, seen_m, noise, measured, memory[MEASURED_S] < memory[AT_S])
