@@ -2,27 +2,32 @@
 
 TTC: the time until two footprints would touch if both kept their present velocities. PET: the time between one road user
 leaving a spot and another, from a direction at least 30 degrees different, reaching it. Both as in FHWA's Surrogate Safety
-Assessment Model; footprints are rows of discs for TTC and cells of 0.5 m for PET.
+Assessment Model; footprints are rows of discs for TTC and rectangles for PET.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from flowrt_sim.actors import Vehicle, Walker
 
-CELL_M = 0.5
 HALF_M = 75.0
-CELLS = int(2 * HALF_M / CELL_M)
+"""Nobody is looked at further out, along either axis, than a few metres less than this."""
 KEEP_S = 5.0
 LEAST_CLOSING_MS = 3.0
 """Who closes slower has no TTC, and a vehicle that is slower no PET: it rolls behind somebody, or lets him pass."""
 LEAST_WALKING_MS = 0.3
 LEAST_ANGLE_RAD = float(np.radians(30))
+OVER_S = 1.0
+"""The PET of a pair is known when there was no shorter one for this long."""
+KEEP_MORE_S = 0.3
+"""A PET ends and begins between two moments."""
 TOUCH_M = 1.5
 """A predicted collision counts only if the two really came this near."""
 
@@ -52,18 +57,26 @@ class _Pair:
     told: bool = False
 
 
+class _Moment(NamedTuple):
+    """Who was where: rows of (x, y, cos, sin of the heading, length, width), and who was fast enough to have a PET."""
+
+    time_s: float
+    numbers: npt.NDArray[np.int64]
+    bodies: npt.NDArray[np.float64]
+    moving: npt.NDArray[np.bool_]
+
+
 class Conflicts:
     """Keeps the running measures; `watch` returns the conflicts that are complete at this time, each pair's once.
 
-    For PET that is when a pair's first falls to `pet_s`: of the pieces of ground that two share, the first need not be the one
-    at which they come nearest.
+    A pair's PET is the shortest of their encounter: of the pieces of ground that two share, the first need not be the one at
+    which they come nearest.
     """
 
     def __init__(self, ttc_s: float, pet_s: float = KEEP_S) -> None:
         self.ttc_s, self.pet_s = ttc_s, pet_s
-        self._who = np.full((CELLS, CELLS), -1, np.int64)
-        self._when = np.full((CELLS, CELLS), -1e9)
-        self._heading = np.zeros((CELLS, CELLS))
+        self._past: deque[_Moment] = deque()
+        self._encroached: dict[tuple[int, int], Conflict] = {}
         self._pairs: dict[tuple[int, int], _Pair] = {}
         self._numbers: set[int] = set()
         self._told: dict[tuple[int, int], None] = {}
@@ -78,32 +91,26 @@ class Conflicts:
         return found
 
     def _encroach(self, time_s: float, vehicles: list[Vehicle], people: list[Walker]) -> list[Conflict]:
-        found: list[Conflict] = []
         actors: list[Vehicle | Walker] = [*vehicles, *people]
-        for actor in actors:
-            if actor.speed < (LEAST_CLOSING_MS if isinstance(actor, Vehicle) else LEAST_WALKING_MS):
-                rows, columns = _cells(actor)
-                self._who[rows, columns] = -1
-                continue
-            rows, columns = _cells(actor)
-            who, when = self._who[rows, columns], self._when[rows, columns]
-            fresh = (who != actor.number) & (who >= 0) & (time_s - when <= KEEP_S)
-            if fresh.any():
-                turn = np.abs((self._heading[rows, columns] - actor.heading + np.pi) % (2 * np.pi) - np.pi)
-                fresh &= (turn > LEAST_ANGLE_RAD) & (turn < np.pi - 0.1)
-                for other in np.unique(who[fresh]):
-                    pet = float((time_s - when[fresh & (who == other)]).min())
-                    found.extend(self._pet(time_s, actor, int(other), pet))
-            self._who[rows, columns], self._when[rows, columns] = actor.number, time_s
-            self._heading[rows, columns] = actor.heading
-        return found
+        now = _moment(time_s, actors)
+        past = self._past
+        if past and len(actors):
+            for first, row, pet_s in _post_encroachments([*past, now]):
+                if pet_s <= self.pet_s and not {first, actors[row].number}.isdisjoint(self._numbers):
+                    self._pet(time_s, actors[row], first, pet_s)
+        past.append(now)
+        while past[0].time_s < time_s - self.pet_s - KEEP_MORE_S:
+            past.popleft()
+        done = [key for key, found in self._encroached.items() if time_s - found.time_s > OVER_S]
+        return [self._encroached.pop(key) for key in done]
 
-    def _pet(self, time_s: float, actor: Vehicle | Walker, other: int, pet: float) -> list[Conflict]:
-        on_foot = actor.number not in self._numbers and other not in self._numbers
-        if on_foot or pet > self.pet_s or not self._is_new(actor.number, other):
-            return []
-        vehicle, second = (actor.number, other) if isinstance(actor, Vehicle) else (other, actor.number)
-        return [Conflict(vehicle, second, np.inf, pet, time_s - pet, time_s, (actor.x, actor.y))]
+    def _pet(self, time_s: float, actor: Vehicle | Walker, first: int, pet_s: float) -> None:
+        key = (min(actor.number, first), max(actor.number, first))
+        known = self._encroached.get(key)
+        if pet_s >= known.pet_s if known is not None else not self._is_new(*key):
+            return
+        vehicle, other = (actor.number, first) if isinstance(actor, Vehicle) else (first, actor.number)
+        self._encroached[key] = Conflict(vehicle, other, np.inf, pet_s, time_s - pet_s, time_s, (actor.x, actor.y))
 
     def _is_new(self, first: int, second: int) -> bool:
         key = (min(first, second), max(first, second))
@@ -168,15 +175,74 @@ class Conflicts:
                 pair.nearest_m = min(pair.nearest_m, float(gap.min()))
 
 
-def _cells(actor: Vehicle | Walker) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Grid rows and columns below a footprint."""
-    length, width = actor.shape.length_m, actor.shape.width_m
-    along = np.linspace(-length / 2, length / 2, max(int(length / 0.4) + 1, 2))
-    across = np.linspace(-width / 2, width / 2, max(int(width / 0.4) + 1, 2))
-    c, s = np.cos(actor.heading), np.sin(actor.heading)
-    x = (actor.x + c * along[:, None] - s * across[None, :]).ravel()
-    y = (actor.y + s * along[:, None] + c * across[None, :]).ravel()
-    return ((y + HALF_M) / CELL_M).astype(np.intp), ((x + HALF_M) / CELL_M).astype(np.intp)
+def _moment(time_s: float, actors: Sequence[Vehicle | Walker]) -> _Moment:
+    rows = [(a.x, a.y, np.cos(a.heading), np.sin(a.heading), a.shape.length_m, a.shape.width_m) for a in actors]
+    moving = [a.speed >= (LEAST_CLOSING_MS if isinstance(a, Vehicle) else LEAST_WALKING_MS) for a in actors]
+    numbers = np.array([a.number for a in actors], np.int64)
+    return _Moment(time_s, numbers, np.array(rows, np.float64).reshape(-1, 6), np.array(moving, bool))
+
+
+def _post_encroachments(moments: Sequence[_Moment]) -> list[tuple[int, int, float]]:
+    """(number of who was there first, row at the last moment of who comes now, PET) of all who come onto ground that was left.
+
+    Both moments, of leaving and of coming, are interpolated: from whether and how far two rectangles overlap.
+    """
+    now, before = moments[-1], moments[-2]
+    numbers = np.unique(np.concatenate([moment.numbers for moment in moments]))
+    places = np.full((len(moments), len(numbers), 6), np.nan)
+    moving = np.zeros((len(moments), len(numbers)), bool)
+    for m, moment in enumerate(moments):
+        columns = np.searchsorted(numbers, moment.numbers)
+        places[m, columns], moving[m, columns] = moment.bodies, moment.moving
+    reach_m = (np.nanmax(places[..., 4], axis=0)[:, None] + now.bodies[:, 4]) / 2 + 2.0
+    away_m = places[:, :, None, :2] - now.bodies[:, :2]
+    near = (np.abs(away_m) < reach_m[..., None]).all(axis=3).any(axis=0) & now.moving
+    near[np.searchsorted(numbers, now.numbers), np.arange(len(now.numbers))] = False  # nobody meets himself
+    firsts, rows = np.nonzero(near)
+    apart = _apart_m(places[:, firsts], now.bodies[rows])
+    on_it = apart <= 0
+    last = len(moments) - 1 - on_it[::-1].argmax(axis=0)
+    found = []
+    for k in np.flatnonzero(on_it.any(axis=0) & ~on_it[-1]).tolist():
+        m, first, row = last[k], firsts[k], rows[k]
+        there, comes = places[m, first], now.bodies[row]
+        cosine = float(there[2:4] @ comes[2:4])
+        if not moving[m, first] or not -np.cos(0.1) < cosine < np.cos(LEAST_ANGLE_RAD):
+            continue
+        left_s, came_s = moments[m].time_s, now.time_s
+        if np.isfinite(apart[m + 1, k]):
+            left_s += _share(apart[m, k], apart[m + 1, k]) * (moments[m + 1].time_s - left_s)
+        was = before.bodies[before.numbers == now.numbers[row]]
+        if len(was):
+            outside_m = float(_apart_m(there, was[0]))
+            if outside_m <= 0:
+                continue  # was there already
+            came_s -= _share(apart[m, k], outside_m) * (came_s - before.time_s)
+        found.append((int(numbers[first]), int(row), max(came_s - left_s, 0.0)))
+    return found
+
+
+def _share(inside_m: float, outside_m: float) -> float:
+    """How much of the way from inside to outside lies inside."""
+    return float(inside_m / (inside_m - outside_m))
+
+
+def _apart_m(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How far two rectangles (…, 6) are apart, along that of their four axes along which it is most; negative where they overlap.
+
+    Separating axis theorem: convex bodies are apart if and only if they are along one of these axes.
+    """
+    dx, dy = b[..., 0] - a[..., 0], b[..., 1] - a[..., 1]
+    cos = np.abs(a[..., 2] * b[..., 2] + a[..., 3] * b[..., 3])
+    sin = np.abs(a[..., 2] * b[..., 3] - a[..., 3] * b[..., 2])
+    found = []
+    for one, other in ((a, b), (b, a)):
+        along = np.abs(dx * one[..., 2] + dy * one[..., 3])
+        aside = np.abs(dy * one[..., 2] - dx * one[..., 3])
+        length, width = other[..., 4], other[..., 5]
+        found.append(along - (one[..., 4] + length * cos + width * sin) / 2)
+        found.append(aside - (one[..., 5] + length * sin + width * cos) / 2)
+    return np.asarray(np.maximum.reduce(found), np.float64)
 
 
 def _discs(vehicles: list[Vehicle], people: list[Walker]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
