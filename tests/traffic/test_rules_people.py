@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play
 
+from flowrt_nodes._footprint import SIZES_M
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.jaywalking import Jaywalking
 from flowrt_nodes.violation.near_miss import NearMiss
@@ -167,7 +168,7 @@ def test_who_trembles_at_the_border_of_the_area_has_not_entered_it(tmp_path: Pat
 
 
 NEAR_MISS_CASES = [
-    pytest.param(along((0, -1.75, 55), (5, -1.75, 5)), along((0, -6, 20), (2.6, -4, 20), (4.4, 1.2, 20)), "pedestrian", True,
+    pytest.param(along((0, -1.75, 55), (5, -1.75, 5)), along((0, -5.2, 20), (2.3, -3.2, 20), (3.3, 0.4, 20)), "pedestrian", True,
                  id="runs over just in front"),
     pytest.param(along((0, -1.75, 55), (5, -1.75, 5)), along((0, -6, 20), (5, -4.5, 20)), "pedestrian", False, id="at the kerb"),
     pytest.param(along((0, -1.75, 55), (5, -1.75, 5)), along((0, -3.4, 20), (2, 4, 20), (5, 8, 20)), "pedestrian", False,
@@ -198,8 +199,39 @@ def test_a_pet_does_not_depend_on_the_frame_rate(later_s: float, tmp_path: Path)
     actors = [Actor(7, "car", drives), Actor(5, "pedestrian", walks)]
     rule = NearMiss(scene="north", ttc_s=0, pet_s=2.0)
     often, seldom = (judge(rule, tmp_path, play(actors, 9, fps=fps))[0].evidence["pet_s"] for fps in (10, 5))
-    assert seldom == pytest.approx(often, abs=0.05)
-    assert often == pytest.approx(1.1 - later_s, abs=0.15)
+    leaves_s = (4.2 - 1.75 + SIZES_M["car"][1] / 2 + SIZES_M["pedestrian"][0] / 2) / 1.4 + later_s
+    comes_s = (53 - 20 - SIZES_M["car"][0] / 2 - SIZES_M["pedestrian"][1] / 2) / 8
+    assert [often, seldom] == pytest.approx([comes_s - leaves_s] * 2, abs=0.04)
+
+
+def test_a_pet_is_told_of_who_was_seen_only_just_before(tmp_path: Path) -> None:
+    """A runner shows up in the lane; when it is known how he runs he has left it again, half a second before the car comes."""
+    runs = along((0, -10.0, 20), (9, 17.0, 20))  # leaves the car's way at second 3.13
+    drives = along((0, -1.75, 51), (9, -1.75, -21))  # comes at second 3.56
+    actors = [Actor(7, "car", drives), Actor(5, "pedestrian", runs, begin_s=2.75)]
+    said = judge(NearMiss(scene="north", ttc_s=0), tmp_path, play(actors, 6, fps=5, noise_px=0.2))
+    assert [track for track, _ in begun(said)] == [7]
+    assert said[0].evidence["pet_s"] == pytest.approx(0.43, abs=0.15)
+
+
+def test_a_pet_is_the_shortest_of_the_encounter(tmp_path: Path) -> None:
+    """A car that turns cuts the way of somebody at a slant: what it reaches later he has left later."""
+    walks = along((0, -5, 20), (9, 7.6, 20))
+    slants = along((0, -9.5, 40), (9, 8.5, -14))
+    actors = [Actor(7, "car", slants), Actor(5, "pedestrian", walks)]
+    first, *_, last = judge(NearMiss(scene="north", ttc_s=0, pet_s=5), tmp_path, play(actors, 9))
+    assert first.evidence["pet_s"] == pytest.approx(1.65, abs=0.1)
+    assert last.evidence["pet_s"] == pytest.approx(0.59, abs=0.1)
+    assert last.description == "nearly hit 5 (PET 0.6 s)"
+
+
+def test_cameras_have_near_misses_of_their_own(tmp_path: Path) -> None:
+    """Track 5 walks before one camera and track 7 drives before another, over the same ground."""
+    walker = play([Actor(5, "pedestrian", along((0, -5.9, 20), (9, 11.2, 20)))], 9)
+    car = play([Actor(7, "car", along((0, -1.75, 45), (9, -1.75, -27)))], 9)
+    elsewhere = [tracks.replace(camera_id="south_camera", time_s=tracks.time_s + 0.01) for tracks in car]
+    mixed = sorted([*walker, *elsewhere], key=lambda tracks: tracks.time_s)
+    assert begun(judge(NearMiss(scene="north", between="all"), tmp_path, mixed)) == []
 
 
 STANDS = (-1.75, 23.2)

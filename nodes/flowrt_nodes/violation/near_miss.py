@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,6 +19,8 @@ LEAST_S = 0.2
 DRIVEN_S = 0.35
 """A two-wheeler counts once it has surely driven for this long: when somebody walks past in front of one that stands, its box
 goes along for a picture or two."""
+SINCE_S = 0.6
+"""And for as long after: its speed is not equally sure in every picture."""
 OVER_AFTER_S = 1.0
 """An encounter is over when no collision was predicted for this long."""
 
@@ -26,9 +29,10 @@ class NearMiss(Rule):
     """Two road users nearly met: TTC at most `ttc_s` and then passing within `passing_m`, or PET at most `pet_s`.
 
     TTC is the time to touching at present velocities, PET the time between one leaving a piece of ground and the other
-    reaching it on a path that crosses at more than 30 degrees. Whoever brakes or swerves in good time has a short TTC as well,
-    so the pair must really have come near; it is known, and reported, when they have passed. Needs a `speed` node upstream.
-    Reported with the vehicle, once per pair; with a PET also the shortest TTC that was predicted before, where there was one.
+    reaching it on a path that crosses at more than 30 degrees: the shortest of the encounter. Whoever brakes or swerves in
+    good time has a short TTC as well, so the pair must really have come near; it is known, and reported, when they have passed.
+    Needs a `speed` node upstream. Reported with the vehicle, once per pair; a PET at once, and updates tell where it became
+    shorter. With it comes the shortest TTC that was predicted before, where there was one.
 
     No violation: closing slower than `closing_m_s` (queues, parking), and a vehicle slower than that (it rolls behind somebody, or
     lets him pass); people on foot among themselves, or standing; paths that follow each other; with `between:
@@ -56,18 +60,18 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             yield Complaint(("ttc_s",), "with neither TTC nor PET nothing is ever found", "set one of them above 0")
 
     def prepare(self, view: View) -> None:
-        self.table({"driving_s": (np.float64, (), np.nan)})
+        self.table({"driving_s": (np.float64, (), np.nan), "drove_s": (np.float64, (), -np.inf)})
 
     def open(self, context: Context) -> None:
         super().open(context)
-        self._ground = Ground()
+        self._grounds: defaultdict[str, Ground] = defaultdict(Ground)
 
     def export_state(self) -> Any:
-        return super().export_state() | {"ground": self._ground}
+        return super().export_state() | {"grounds": self._grounds}
 
     def import_state(self, state: Any) -> None:
         super().import_state(state)
-        self._ground = state.get("ground", self._ground)
+        self._grounds = state.get("grounds", self._grounds)
 
     def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
         if not view.metric:
@@ -76,21 +80,23 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         self._driven(tracks, bodies)
         rows = row_by_id(tracks)
         if self.ttc_s:
-            self._predict(tracks.time_s, bodies)
-            yield from self._passed(tracks.time_s, bodies, rows)
+            self._predict(tracks, bodies)
+            yield from self._passed(tracks, bodies, rows)
         if self.pet_s:
             yield from self._encroached(tracks, bodies, rows)
 
     def _driven(self, tracks: Tracks, bodies: Bodies) -> None:
-        """Leaves those `driving` that are fast enough, and of two-wheelers those that were surely driving all the last moment."""
+        """Leaves those `driving` that are fast enough, and of two-wheelers those that were surely driving for a moment just now."""
         assert self._table is not None
         rows, _ = self._table.rows(tracks)
         since_s = np.where(bodies.driving, np.fmin(self._table["driving_s"][rows], tracks.time_s), np.nan)
         self._table["driving_s"][rows] = since_s
+        drove_s = np.where(tracks.time_s - since_s >= DRIVEN_S - 1e-6, tracks.time_s, self._table["drove_s"][rows])
+        self._table["drove_s"][rows] = drove_s
+        bodies.driving = np.where(bodies.riding, tracks.time_s - drove_s <= SINCE_S + 1e-6, bodies.driving)
         bodies.driving &= bodies.pace > self.closing_m_s
-        bodies.driving &= ~bodies.riding | (tracks.time_s - since_s >= DRIVEN_S - 1e-6)
 
-    def _predict(self, time_s: float, bodies: Bodies) -> None:
+    def _predict(self, tracks: Tracks, bodies: Bodies) -> None:
         first, second = near_pairs(bodies, self.between == "all", self.ttc_s)
         keep = (second > first) | bodies.pedestrian[second] | (bodies.pace[second] <= 0.4)
         keep &= ~bodies.pedestrian[second] | ((bodies.pace[second] > 0.5) & bodies.driving[first])
@@ -99,16 +105,20 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         first, second = first[keep], second[keep]
         if not len(first):
             return
-        ids = bodies.tracks.track_id
+        ids, time_s = tracks.track_id, tracks.time_s
         ttc_s = times_to_collision(bodies, first, second)
         for k in np.flatnonzero((ttc_s <= self.ttc_s) & (ttc_s > 0)).tolist():
-            pair = (int(ids[first[k]]), int(ids[second[k]]))
+            pair = (tracks.camera_id, int(ids[first[k]]), int(ids[second[k]]))
             self._unproven.setdefault(pair, Approach(time_s)).predicted(time_s, float(ttc_s[k]))
 
-    def _passed(self, time_s: float, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
+    def _passed(self, tracks: Tracks, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
         """Follow the pairs under watch, and report those that have passed."""
+        time_s = tracks.time_s
         for pair, approach in list(self._unproven.items()):
-            a, b = rows.get(pair[0]), rows.get(pair[1])
+            camera, one, other = pair
+            if camera != tracks.camera_id:
+                continue
+            a, b = rows.get(one), rows.get(other)
             if a is not None and b is not None and not (bodies.unknown[a] or bodies.unknown[b]):
                 gap_m = float(gaps_m(bodies, np.array([a]), np.array([b]))[0])
                 approach.nearest_m = min(approach.nearest_m, gap_m)
@@ -118,10 +128,12 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             if approach.last_s - approach.first_s < LEAST_S - 1e-6 or approach.nearest_m > self.passing_m or a is None:
                 continue
             facts = {"ttc_s": round(approach.ttc_s, 2), "nearest_m": round(max(approach.nearest_m, 0.0), 2)}
-            yield self._finding(a, pair[1], approach.at_s, facts, f"TTC {approach.ttc_s:.1f} s")
+            yield self._finding(a, other, approach.at_s, facts, f"TTC {approach.ttc_s:.1f} s")
 
     def _encroached(self, tracks: Tracks, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
-        for row, other_id, pet_s in self._ground.step_on(bodies, self.pet_s, self.between == "all"):
+        for row, other_id, pet_s in self._grounds[tracks.camera_id].come_onto(
+            bodies, self.pet_s, self.between == "all"
+        ):
             other = rows.get(other_id)
             vehicle = row if bodies.vehicle[row] else other
             if vehicle is None:
@@ -130,8 +142,9 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             if not walker and self.between != "all":
                 continue
             partner = other_id if vehicle == row else int(tracks.track_id[row])
+            pair = (tracks.camera_id, int(tracks.track_id[vehicle]), partner)
             facts = {"pet_s": round(pet_s, 2)}
-            if (approach := self._unproven.get((int(tracks.track_id[vehicle]), partner))) is not None:
+            if (approach := self._unproven.get(pair)) is not None:
                 facts["ttc_s"] = round(approach.ttc_s, 2)
             yield self._finding(vehicle, partner, tracks.time_s, facts, f"PET {pet_s:.1f} s")
 
