@@ -16,6 +16,7 @@ the tracks that were left over. Different here:
   the track is, the votes of all its pictures say, until it has surely passed to something else. Who was seen only once or
   twice takes whoever is left over, of the two: else somebody who runs, and looks like a rider every other picture, never gets a
   number.
+- Somebody on foot who stood when he was last seen, a moment ago, may have begun to run: he takes whoever is left over within reach.
 
 Invariants: row i of every column is one track. `number` is 0 until a track is confirmed, and no number is given twice.
 """
@@ -70,6 +71,9 @@ UNCONFIRMED_IOU = 0.25
 SAME_OBJECT_IOU = 0.5
 MISTAKEN = 0.7
 """Somebody on foot may be taken for a rider now and then; a box that is surely the other of the two is this much less alike."""
+STANDING, RUNNING, SLACK, ALIKE, HIDDEN_S = 0.25, 1.9, 0.3, 1.35, 1.0
+"""Somebody on foot who moved less than this (in heights a second, of 1.7 m) may have begun to run, so fast at most, while he was
+hidden behind a post or a car for this long at most; how far off he may be in any case, and how much his height may change."""
 PART = 0.6
 """Somebody of whose box this share lies within a vehicle's box may be a part of it."""
 
@@ -237,6 +241,10 @@ class ByteTrack:
         sure = _match(alike, found, _where(~confirmed), sure, least)
         sure = _match(overlap, found, _where(~confirmed & (found < 0)), sure, least)
 
+        stood = self._stood(time_s) & confirmed & (found < 0)
+        if stood.any() and len(sure):
+            sure = _match(self._within_reach(measured, class_id, time_s), found, _where(stood), sure, 1e-6)
+
         rows = _where(found >= 0)
         if len(rows):
             tracks.correct(rows, measured[found[rows]])
@@ -332,6 +340,25 @@ class ByteTrack:
             other = np.where(walking, 1.0 - share[:, None], share[:, None])
             alike = overlap * (1.0 - MISTAKEN * np.where(light, other * confidence, 0.0))
         return overlap, alike
+
+    def _stood(self, time_s: float) -> Bools:
+        """(T,): people who stood when they were seen last, not long ago."""
+        tracks = self.tracks
+        pace = np.hypot(tracks.speed[:, 0], tracks.speed[:, 1])
+        standing = pace < STANDING * tracks.state[:, 3]
+        return np.asarray(
+            standing & self._on_foot[tracks.votes.argmax(axis=1)] & (time_s - tracks.last_s <= HIDDEN_S + 1e-6)
+        )
+
+    def _within_reach(self, measured: Doubles, class_id: Ints, time_s: float) -> Doubles:
+        """(T, D): 1 where somebody on foot is in the same place, 0 where he cannot have run to since he was last seen."""
+        tracks = self.tracks
+        high = tracks.state[:, 3]
+        reach = (SLACK + RUNNING * (time_s - tracks.last_s)) * high
+        way = tracks.state[:, None, :2] - measured[:, :2]
+        change = high[:, None] / measured[:, 3]
+        fits = (np.maximum(change, 1.0 / change) <= ALIKE) & (self._groups[class_id] == LIGHT)
+        return np.where(fits, np.maximum(1.0 - np.hypot(way[..., 0], way[..., 1]) / reach[:, None], 0.0), 0.0)
 
     def _newcomers(self, boxes: Floats, class_id: Ints, confidence: Floats, rows: Ints, taken: Ints) -> Ints:
         """Those of the rows that are no second box around what a track has already, or around a surer newcomer, and no part of a

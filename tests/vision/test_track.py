@@ -117,6 +117,35 @@ def test_who_runs_and_looks_like_a_rider_now_and_then_gets_a_number(virtual):
     assert made[-1].labels[made[-1].class_id[0]] == "person"
 
 
+STANDS = ((420, 296), 0.9)
+RUNS = [((451, 299), 0.56), ((462, 296), 0.78), ((472, 295), 0.89), ((481, 295), 0.88)]
+"""Somebody waits at the kerb and is hidden by a post when he begins to run, as a detector saw him."""
+
+
+@pytest.mark.parametrize(("hidden", "number"), [(2, 1), (6, 2)])
+def test_who_begins_to_run_behind_a_post_keeps_his_number(virtual, hidden: int, number: int):
+    """After 1.4 s it might be anybody."""
+    pictures = [STANDS] * 6 + [None] * hidden + RUNS
+    with opened(Track(), virtual) as node:
+        for i, picture in enumerate(pictures):
+            boxes = [] if picture is None else [[picture[0][0], picture[0][1] - 31, picture[0][0] + 11, picture[0][1]]]
+            made = node.process(seen(0.2 * i, boxes, picture[1] if picture else 0.0, 2))
+    assert made.track_id.tolist() == [number]
+
+
+@pytest.mark.parametrize("apart", [80, 34])
+def test_who_shows_up_beside_somebody_who_is_still_there_is_somebody_else(virtual, apart: int):
+    stands = [420, 265, 431, 296]
+    with opened(Track(), virtual) as node:
+        for t in every(0.2, 6):
+            node.process(seen(t, [stands], class_id=2))
+        for i, t in enumerate(every(0.2, 5, 1.2)):
+            comes = [stands[0] + apart + 5 * i, 265, stands[2] + apart + 5 * i, 296]
+            made = node.process(seen(t, [stands, comes], class_id=2))
+    assert sorted(made.track_id.tolist()) == [1, 2]
+    assert made.track_id[made.boxes_px[:, 0].argmin()] == 1
+
+
 def test_crossing_vehicles_keep_their_numbers(virtual):
     with opened(Track(), virtual) as node:
         for t in every(0.05, 60):
