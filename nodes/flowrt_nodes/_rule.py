@@ -47,7 +47,7 @@ AGAIN_S = 60.0
 STRAY_M, STRAY = 2.0, 0.3
 """How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
 SLOW_M_S = 1.5
-"""People on foot, and vehicles at rest whose boxes tremble."""
+"""People on foot, and vehicles at rest whose boxes tremble, so that they are not surely faster."""
 FURTHEST_M, FURTHEST_ON_FOOT_M = 40.0, 12.0
 """Nor is who drove, or walked, further than this meanwhile."""
 
@@ -198,6 +198,7 @@ class Rule(Transform):
             episode.last_s = time_s
             episode.seen = without_picture(tracks), row, finding.lane_id
             episode.facts = {**episode.facts, **finding.facts}
+            episode.description = finding.description or episode.description
             if time_s - episode.told_s >= self.update_s - 1e-6:
                 episode.told_s = time_s
                 events.append(self._event("update", tracks.camera_id, episode, time_s))
@@ -249,7 +250,8 @@ class Rule(Transform):
             place, since, gap_s = np.array((again.x_m, again.y_m)), seen.ground_m[then], again.time_s - seen.time_s
             way = np.nan_to_num(seen.velocity_m_s[then]) * gap_s
             length = float(np.hypot(way[0], way[1]))
-            slow, share = length <= SLOW_M_S * gap_s, 1.0
+            unsure_m_s = 0.0 if on_foot else float(np.nan_to_num(seen.speed_sigma_kmh[then])) / 3.6
+            slow, share = length <= (SLOW_M_S + unsure_m_s) * gap_s, 1.0
             if slow or on_foot:  # may have stopped, or turned, anywhere on the way
                 share = min(max(float((place - since) @ way) / max(length, 1e-6) ** 2, 0.0), 1.0)
             expected, room = since + way * share, STRAY_M if slow else STRAY_M + STRAY * length

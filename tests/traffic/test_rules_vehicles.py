@@ -290,6 +290,15 @@ def test_who_brakes_has_driven_the_section_too_fast_all_the_same(from_kmh: float
     assert bool(begun(said)) == found
 
 
+def test_who_comes_out_from_behind_something_half_seen_was_not_that_fast(tmp_path: Path) -> None:
+    """At 46 km/h away from the camera, hidden for 1.2 s; the first box after it is that of the rear half, a few metres nearer."""
+    drives = lambda t: (1.75, 4.0 + 12.8 * t)  # noqa: E731
+    half = lambda t: (1.75, drives(t)[1] - (3.0 if t < 2.25 else 0.0))  # noqa: E731
+    for way, first_s in ((drives, 1.0), (half, 2.15)):
+        seen = [Actor(7, "car", drives, end_s=1.0), Actor(7, "car", way, begin_s=first_s)]
+        assert begun(judge(Speeding(scene="north"), tmp_path, play(seen, 3.8, fps=5))) == []
+
+
 def test_speeding_is_sure_where_it_is_told_to_be(tmp_path: Path) -> None:
     way = along((0, -1.75, 55), (55 / (57 / 3.6), -1.75, 0))
     tracks = list(play([Actor(7, "car", way)], 55 / (57 / 3.6)))
@@ -368,6 +377,16 @@ def test_stopped_on_crosswalk(way: Way, changes: list, expected: float | None, t
         [(_, start)] = begun(said)
         assert start == pytest.approx(expected, abs=1.0)
         assert said[-1].phase == "end"
+
+
+def test_who_stands_on_the_crosswalk_is_one_offender_though_others_cross_in_front(tmp_path: Path) -> None:
+    """People take the car's box along, so that it seems to roll; then it is hidden, and comes back as another track."""
+    stands = front((0, 30), (3, -3), (30, -3))
+    pushed = lambda t: (stands(t)[0], stands(t)[1] + (0.0 if t < 7 else 3.0 * (t - 7)))  # noqa: E731
+    car = [Actor(7, "car", pushed, end_s=7.8), Actor(8, "car", stands, begin_s=9.5)]
+    rule = StoppedOnCrosswalk(scene="north", signal="s")
+    said = judge(rule, tmp_path, play(car, 15, noise_px=0.5), lights((0, RED)))
+    assert [track for track, _ in begun(said)] == [7]
 
 
 def at_speed(begin_m: float, m_s: float, gain: float, times_s: list[float], shares: list[float]) -> Way:

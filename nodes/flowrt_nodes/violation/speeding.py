@@ -129,14 +129,23 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         )
 
     def _section(self, samples: list[Sample]) -> list[Sample]:
-        """The readings of the last `section_m`; none where the track is not that long yet."""
+        """The readings of the last `section_m`; none where the track is not that long yet, or was not since it came back.
+
+        Who comes out from behind something is seen in part at first, and seems to stand elsewhere.
+        """
         if not samples:
             return []
         last = samples[-1]
         for i in range(len(samples) - 2, -1, -1):
+            if _unknown(samples[i]) and i and not _unknown(samples[i - 1]):
+                return []
             if np.hypot(last.x_m - samples[i].x_m, last.y_m - samples[i].y_m) >= self.section_m:
                 return samples[i:]
         return []
+
+
+def _unknown(sample: Sample) -> bool:
+    return sample.speed_kmh != sample.speed_kmh
 
 
 def _speeds_kmh(section: list[Sample]) -> list[float]:
@@ -145,5 +154,5 @@ def _speeds_kmh(section: list[Sample]) -> list[float]:
     for sample, after in pairwise(section):
         way_m = float(np.hypot(after.x_m - sample.x_m, after.y_m - sample.y_m))
         slope_kmh = 3.6 * way_m / max(after.time_s - sample.time_s, 1e-3)
-        found.append(sample.speed_kmh if sample.speed_kmh == sample.speed_kmh else slope_kmh)
+        found.append(slope_kmh if _unknown(sample) else sample.speed_kmh)
     return [*found, section[-1].speed_kmh]
