@@ -25,13 +25,9 @@ def resting_since(
     """(N,): since when each object has been at rest; NaN while it moves.
 
     At rest: within `radius_m` of where it was, and not surely faster than `slower_than_kmh`.
-    Without a homography, metres come from the box's height and the usual height of the class.
     """
-    places = view.ground_m(tracks) if view.metric else np.asarray(tracks.ground_px, np.float64)
-    off = places - table["rest_at"].take(rows, axis=0)
-    away = np.hypot(off[:, 0], off[:, 1])
-    if not view.metric:
-        away = away * sizes_m(tracks)[:, 2] / np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
+    places = _places(tracks, view)
+    away = away_m(tracks, view, table["rest_at"].take(rows, axis=0))
     surely: Any = tracks.speed_kmh - np.nan_to_num(tracks.speed_sigma_kmh)
     moved = ~(away <= radius_m) | (surely > slower_than_kmh)
     gone = np.flatnonzero(moved)
@@ -40,3 +36,19 @@ def resting_since(
     since_s = table["rest_since_s"].take(rows)
     since_s[gone] = np.nan
     return since_s
+
+
+def away_m(tracks: Tracks, view: View, rest_at: Array) -> Array:
+    """(N,): how far each object is from a place as `rest_at` remembers it, (N, 2) or (2,).
+
+    Without a homography, metres come from the box's height and the usual height of the class.
+    """
+    off = _places(tracks, view) - rest_at
+    away = np.hypot(off[:, 0], off[:, 1])
+    if not view.metric:
+        away = away * sizes_m(tracks)[:, 2] / np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
+    return np.asarray(away, np.float64)
+
+
+def _places(tracks: Tracks, view: View) -> Array:
+    return view.ground_m(tracks) if view.metric else np.asarray(tracks.ground_px, np.float64)

@@ -6,20 +6,25 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Tracks, ZoneName, setting
 from flowrt_nodes._footprint import sizes_m
 from flowrt_nodes._geometry import Array, Mask
-from flowrt_nodes._rest import REST_COLUMNS, resting_since
+from flowrt_nodes._rest import REST_COLUMNS, away_m, resting_since
 from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import GREEN
 from flowrt_nodes._view import View, heading_vectors
+
+HIDDEN_S, YOUNG_S = 5.0, 3.0
+"""A vehicle that was hidden for this long at most is found again by where it stands, by its new track within this time."""
 
 
 class Stopped(SignalRule):
     """A vehicle stands in a zone for longer than `hold_s`; queueing is no stop.
 
     Needs: zones; metres from a `speed` node upstream or from box heights. For zones with a signal group, also the phase.
+    Who was hidden for a few seconds and stands where he stood has stood there meanwhile.
 
     No violation: in a zone with a signal group, time before a signal that is not green, or unknown, and the
     `clearing_s` after it became green; standing in a queue (gaps up to `queue_gap_m`) whose head
@@ -83,6 +88,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
             table["counted_s"][rows] = 0.0
             return
         excused = self._at_red(tracks)
+        self._go_on(tracks, view, rows, standing)
         counts = standing & (inside & ~excused[None, :]).any(axis=1) & ~self._in_queue(tracks, view, standing, inside)
         before_s = table["counted_s"][rows]
         fresh = counts & (before_s == 0)
@@ -101,6 +107,24 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
                 facts={"standing_s": round(float(counted_s[row]), 1)},
                 description=f"stands in {zone}",
             )
+
+    def _go_on(self, tracks: Tracks, view: View, rows: NDArray[np.int64], standing: Mask) -> None:
+        """Who stands where a vehicle stood that was lost a moment ago is that vehicle: traffic hides those who park."""
+        table, time_s = self._table, tracks.time_s
+        assert table is not None
+        fresh = standing & (table["counted_s"][rows] == 0) & (tracks.age_s < YOUNG_S)
+        if not fresh.any():
+            return
+        first_s = time_s - tracks.age_s.astype(np.float64)
+        for _, row, seen_s in table.last_seen(tracks.camera_id):
+            if row in rows or table["counted_s"][row] == 0 or time_s - seen_s > HIDDEN_S + YOUNG_S:
+                continue
+            there = fresh & (away_m(tracks, view, table["rest_at"][row]) <= self.radius_m)
+            there &= (first_s >= seen_s) & (first_s - seen_s <= HIDDEN_S)
+            if there.any():
+                same = rows[int(np.argmax(there))]
+                table["counted_s"][same] = table["counted_s"][row] + time_s - seen_s
+                table["began_s"][same], table["counted_s"][row] = table["began_s"][row], 0.0
 
     def _at_red(self, tracks: Tracks) -> Mask:
         """(Z,): zones in which standing is excused by the signal."""
