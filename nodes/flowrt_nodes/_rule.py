@@ -48,6 +48,8 @@ STRAY_M, STRAY = 2.0, 0.3
 """How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
 SLOW_M_S = 1.5
 """People on foot, and vehicles at rest whose boxes tremble, so that they are not surely faster."""
+LEAVING_S = 2.0
+"""Who was seen for longer after his offence has left; in a shorter time he may have been mistaken for somebody who passed."""
 FURTHEST_M, FURTHEST_ON_FOOT_M = 40.0, 12.0
 """Nor is who drove, or walked, further than this meanwhile."""
 
@@ -82,6 +84,8 @@ class Episode(msgspec.Struct, kw_only=True):
     severity: Severity
     seen: tuple[Tracks, int, str | None]
     """Where it was found last: the picture's tracks, the row, the lane."""
+    latest: tuple[Tracks, int]
+    """Where the offender was last, offending or not."""
     roi_id: str
     facts: dict[str, Any]
     description: str
@@ -150,6 +154,8 @@ class Rule(Transform):
             self._take(finding, tracks, events)
         if self._open or self._waiting:
             self._settle(tracks, events)
+        if self._open or self._over:
+            self._see_offenders(tracks)
         self._picture_s[tracks.camera_id] = tracks.time_s
         if tracks.time_s >= self._clean_s:
             self._clean_s = tracks.time_s + REMEMBER_S / 10
@@ -229,19 +235,28 @@ class Rule(Transform):
         seen_before = last_s >= self._picture_s.get(tracks.camera_id, float("inf"))
         return missing_s <= FLICKER_S or (seen_before and missing_s <= PAUSE_S)
 
+    def _see_offenders(self, tracks: Tracks) -> None:
+        """Where the offenders are now: who leaves is not who stands in his place a while later."""
+        present = row_by_id(tracks)
+        for key, episode in [*self._open.items(), *self._over]:
+            if key[0] == tracks.camera_id and (row := present.get(key[1])) is not None:
+                episode.latest = without_picture(tracks), row
+
     def _lost(self, tracks: Tracks, row: int, offence: str) -> OffenceKey | None:
         """The offence of a track that was lost where this one goes on, if there is one."""
         if not (self._open or self._over):
             return None
         time_s = tracks.time_s
-        self._over = [each for each in self._over if time_s - each[1].last_s <= AGAIN_S]
+        self._over = [each for each in self._over if time_s - each[1].latest[0].time_s <= AGAIN_S]
         present = row_by_id(tracks)
         on_foot = bool(tracks.of_class(PEDESTRIANS)[row])
         samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), float("-inf"))
         for key, episode in [*self._open.items(), *self._over]:
             if key[0] != tracks.camera_id or key[2] != offence:
                 continue
-            seen, then, _ = episode.seen
+            still = present.get(key[1])
+            left = still is None and episode.latest[0].time_s - episode.seen[0].time_s > LEAVING_S
+            seen, then = episode.latest if left else episode.seen[:2]
             if bool(seen.of_class(PEDESTRIANS)[then]) != on_foot:
                 continue
             again = next((s for s in samples if s.time_s >= seen.time_s and s.x_m == s.x_m), None)
@@ -258,7 +273,6 @@ class Rule(Transform):
             if length > (FURTHEST_ON_FOOT_M if on_foot else FURTHEST_M) or not _apart_m(place, expected) <= room:
                 continue
             # A track that is still there is the offender, unless it was handed to somebody who passed while he stood.
-            still = present.get(key[1])
             if still is None or (room == STRAY_M and _apart_m(tracks.ground_m[still], since) > 2 * STRAY_M):
                 return key
         return None
@@ -281,6 +295,7 @@ class Rule(Transform):
             told_s=tracks.time_s,
             severity=finding.severity or self.severity,
             seen=(without_picture(tracks), row, finding.lane_id),
+            latest=(without_picture(tracks), row),
             roi_id=finding.roi_id,
             facts=facts,
             description=finding.description or f"{who.label} {who.track_id}: {self.kind().replace('_', ' ')}",

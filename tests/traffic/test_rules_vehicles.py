@@ -341,6 +341,26 @@ def test_stopped(actors: list[Actor], found: bool, tmp_path: Path) -> None:
         assert begun(said)[0][1] == pytest.approx(4.0, abs=1.5)
 
 
+@pytest.mark.parametrize(("hidden_s", "metric", "start"), [(2.5, True, 4), (2.5, False, 4), (6.0, True, 14)])
+def test_who_was_hidden_while_he_stood_has_stood_all_the_time(
+    hidden_s: float, metric: bool, start: float, tmp_path: Path
+) -> None:
+    """A truck passes in front, and the tracker finds the car again under another number. After six seconds it may be another car."""
+    car = [Actor(7, "car", BAY, end_s=8.0), Actor(8, "car", BAY, begin_s=8.0 + hidden_s)]
+    rule = Stopped(scene="north", hold_s=7.0)
+    said = judge(rule, tmp_path, play(car, 25, noise_px=0.7), scene=street(metric), speed=metric)
+    assert [track for track, _ in begun(said)] == [8]
+    assert begun(said)[0][1] == pytest.approx(start, abs=1.5)
+
+
+def test_who_leaves_a_place_is_not_who_stands_there_next(tmp_path: Path) -> None:
+    leaves = along((0, -4.7, 40), (4, -4.7, 20), (14, -4.7, 20), (19, -4.7, 0), (20, -4.7, -8))
+    comes = along((20, -4.7, 45), (25, -4.7, 20), (50, -4.7, 20))
+    cars = [Actor(7, "car", leaves, end_s=20), Actor(8, "car", comes, begin_s=20.5)]
+    said = judge(Stopped(scene="north", hold_s=7.0), tmp_path, play(cars, 40, fps=5, noise_px=0.7))
+    assert [track for track, _ in begun(said)] == [7, 8]
+
+
 def test_stopped_in_a_queue_is_innocent(tmp_path: Path) -> None:
     """Two stand in the forbidden zone behind one that stands before it."""
     queue = [
