@@ -281,7 +281,7 @@ def test_speeding(kmh: float, found: bool, tmp_path: Path) -> None:
         assert len(begun(said)) == 1
 
 
-@pytest.mark.parametrize(("from_kmh", "found"), [(59, False), (64, True)])
+@pytest.mark.parametrize(("from_kmh", "found"), [(59, False), (60, False), (64, True)])
 def test_who_brakes_has_driven_the_section_too_fast_all_the_same(from_kmh: float, found: bool, tmp_path: Path) -> None:
     """Braking with 2.5 m/s² in view: half of the 20 m are driven faster than 55 km/h from 64, a quarter from 59."""
     begin_m_s = from_kmh / 3.6

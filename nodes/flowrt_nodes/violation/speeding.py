@@ -26,11 +26,12 @@ class Speeding(Rule):
 
     Needs: a `speed` node upstream, capture times, and a limit (`limit_kmh` of the lane, or of this node). The tolerance is for
     the law's margin; the uncertainty of the measurement comes on top: `sigmas` times the standard deviation of a speed over the
-    root of their number. Speeds known worse than `max_sigma_kmh` don't count. Who brakes has driven the section that fast all
-    the same.
+    root of their number. The section's length over its time must be above limit and tolerance as well: measured speeds of who
+    brakes lag behind. Who brakes has driven the section that fast all the same.
 
     No violation: single high readings, as of a jumping box, where the section was not driven so fast on average; sections shorter
-    than `section_m`, with fewer than four readings, or with a second of which nothing was seen.
+    than `section_m`, with fewer than four readings, with a second of which nothing was seen, or with a speed known worse than
+    `max_sigma_kmh` after it had been known, as of who comes out from behind something.
     """
 
     lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
@@ -41,7 +42,9 @@ class Speeding(Rule):
         float,
         setting("Of the median, which must lie above by so many: 0 finds most, 2 is sure of each.", ge=0, le=5),
     ] = 0.25
-    max_sigma_kmh: Annotated[float, setting("Speeds less certain than this don't count.", gt=0, le=50)] = 10.0
+    max_sigma_kmh: Annotated[
+        float, setting("Nobody is accused by speeds less certain than this (standard deviation).", gt=0, le=50)
+    ] = 6.0
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
     violation_type: ClassVar[str] = "speeding"
@@ -108,7 +111,7 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         mean = 3.6 * length_m / max(section[-1].time_s - section[0].time_s, 1e-3)
         doubt = float(tracks.speed_sigma_kmh[row]) / len(section) ** 0.5
         allowed = limit_kmh + self.tolerance_kmh
-        if median <= allowed + self.sigmas * doubt or mean <= allowed - doubt:
+        if median <= allowed + self.sigmas * doubt or mean <= allowed:
             return None
         over = median - limit_kmh
         severity: Severity = next((grave for least, grave in GRAVE_KMH if over >= least), "low")
@@ -129,15 +132,16 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         )
 
     def _section(self, samples: list[Sample]) -> list[Sample]:
-        """The readings of the last `section_m`; none where the track is not that long yet, or was not since it came back.
+        """The readings of the last `section_m`; none where the track is not that long yet, or was lost or unsure on it.
 
         Who comes out from behind something is seen in part at first, and seems to stand elsewhere.
         """
         if not samples:
             return []
         last = samples[-1]
+        first_known = next((i for i, sample in enumerate(samples) if not _unknown(sample)), len(samples))
         for i in range(len(samples) - 2, -1, -1):
-            if _unknown(samples[i]) and i and not _unknown(samples[i - 1]):
+            if i > first_known and not samples[i].speed_sigma_kmh <= self.max_sigma_kmh:
                 return []
             if np.hypot(last.x_m - samples[i].x_m, last.y_m - samples[i].y_m) >= self.section_m:
                 return samples[i:]
