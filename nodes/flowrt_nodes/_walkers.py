@@ -13,6 +13,8 @@ from flowrt_nodes._geometry import Array, Mask, PolygonSet
 from flowrt_nodes._tracktable import Column, TrackTable
 from flowrt_nodes._view import View
 
+OFF_S = 1.0
+"""Who is seen beside a crosswalk this long after he was on it has left it."""
 ROADS = ("carriageway", "lane", "box", "intersection", "conflict")
 
 
@@ -62,19 +64,23 @@ class Walkways:
         return self._crosswalks.depth(places) / scale[:, None]
 
     def stepped_onto(
-        self, table: TrackTable, rows: NDArray[np.int64], depth_m: Array, time_s: float, kerb_m: float
+        self, table: TrackTable, rows: NDArray[np.int64], depth_m: Array, tracks: Tracks, kerb_m: float
     ) -> Array:
         """(N, C): since when each is on each crosswalk; NaN outside; -inf for those first seen in the middle of it.
 
+        Who is hidden on it has not left it, and who stands at its border has not stepped onto it yet: boxes tremble.
         kerb_m: as near to the crosswalk's border as this is not on it yet.
         """
+        time_s = tracks.time_s
         on = depth_m > kerb_m
         first = ~table["known"][rows]
         table["known"][rows] = True
         stepped, last = table["stepped_s"][rows], table["on_s"][rows]
-        entering = on & (np.isnan(stepped) | ~(time_s - last < 1.0))
-        fresh = np.where(first[:, None] & (depth_m > 1.0), -np.inf, time_s)
-        stepped = np.where(entering, fresh, stepped)
+        stepped = np.where(~on & ~(time_s - last < OFF_S), np.nan, stepped)  # off it again
+        stands = (tracks.speed_kmh < tracks.speed_sigma_kmh)[:, None]
+        fresh = np.where(stands, np.nan, time_s)
+        fresh = np.where((first[:, None] | stands) & (depth_m > 1.0), -np.inf, fresh)
+        stepped = np.where(on & np.isnan(stepped), fresh, stepped)
         table["stepped_s"][rows] = stepped
         table["on_s"][rows] = np.where(on, time_s, last)
         return np.where(on, stepped, np.nan)

@@ -78,6 +78,28 @@ def test_who_turned_while_hidden_on_the_road_is_still_the_same_offender(tmp_path
     assert len(begun(judge(rule, tmp_path, play(walker[1:], 12)))) == 1
 
 
+def test_who_is_hidden_on_the_crosswalk_has_not_stepped_onto_it_again(tmp_path: Path) -> None:
+    """He stands there, held up by a queue, and is hidden for two seconds while Don't Walk is shown."""
+    stops = along((0, -6, -3), (3, -4.2, -3), (6, -1.5, -3), (40, -1.5, -3))
+    seen = [Actor(5, "pedestrian", stops, end_s=18), Actor(5, "pedestrian", stops, begin_s=20)]
+    rule = Jaywalking(scene="north", signal="s", roads=["road"])
+    said = judge(rule, tmp_path, play(seen, 30, noise_px=0.3), lights((0, WALK), (10, DONT_WALK), group="walk"))
+    assert begun(said) == []
+
+
+@pytest.mark.parametrize(("goes", "found"), [(False, False), (True, True)])
+def test_who_stands_at_the_border_steps_onto_the_crosswalk_when_he_goes(
+    goes: bool, found: bool, tmp_path: Path
+) -> None:
+    """His feet are hidden now and then, so that he seems to stand half a metre nearer: inside the crosswalk's border."""
+    stands = along((0, -6, -3), (4, -3.2, -3), (18, -3.2, -3), (24, 3.2 if goes else -3.2, -3))
+    trembles = lambda t: (stands(t)[0] + float(np.interp(t, [11, 15, 16, 18], [0, 0.45, 0.45, 0])), -3.0)  # noqa: E731
+    rule = Jaywalking(scene="north", signal="s")
+    actors = [Actor(5, "pedestrian", trembles, heading_deg=0)]
+    said = judge(rule, tmp_path, play(actors, 26, fps=5), lights((0, WALK), (10, DONT_WALK), group="walk"))
+    assert bool(begun(said)) == found
+
+
 def test_a_pause_between_pictures_does_not_begin_a_hold_time_anew(tmp_path: Path) -> None:
     """Two of five pictures a second arrive: nobody was seen off the road in between."""
     rule = Jaywalking(scene="north", roads=["road"])

@@ -75,7 +75,7 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         rows, _ = table.rows(some)
         places, scale = self._ways.places(some)
         depth = self._ways.crosswalk_depth_m(places, scale)
-        stepped_s = self._ways.stepped_onto(table, rows, depth, tracks.time_s, self.kerb_m)
+        stepped_s = self._ways.stepped_onto(table, rows, depth, some, self.kerb_m)
         away = np.flatnonzero(~(depth > -self.beside_m).any(axis=1))
         outside = away[self._ways.on_road(places[away], scale[away], self.kerb_m)] if len(away) else away
         if len(outside):
