@@ -60,6 +60,18 @@ RED_LIGHT_CASES = [
 ]
 
 
+@pytest.mark.parametrize(("back_s", "found"), [(4.9, False), (9.0, True)])
+def test_a_truck_that_brakes_hard_before_the_line_seems_over_it_for_a_moment(
+    back_s: float, found: bool, tmp_path: Path
+) -> None:
+    """Its place swings 1.7 m further than it comes, and back: a filter's speed lags behind who brakes."""
+    stops = (0, -1.75, 33.9), (2, -1.75, 12), (3, -1.75, 5.5), (4, -1.75, 2.6), (back_s, -1.75, 2.6)
+    way = along(*stops, (back_s + 0.6, -1.75, 4.3), (20, -1.75, 4.3))
+    truck = play([Actor(7, "truck", way, heading_deg=-90)], 15, fps=5, noise_px=0.3)
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, truck, lights((0, RED)))
+    assert bool(begun(said)) == found
+
+
 @pytest.mark.parametrize(("way", "changes", "settings", "expected"), RED_LIGHT_CASES)
 def test_red_light(way: Way, changes: list, settings: dict, expected: float | None, tmp_path: Path) -> None:
     rule = RedLight(scene="north", signal="signals", **settings)

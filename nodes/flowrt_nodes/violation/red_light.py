@@ -32,8 +32,9 @@ CREEPING_KMH, CREEPING_S = 10.0, 0.9
 """Who is slower than this must be beyond for longer: the box of somebody at the line jumps when people walk past in front."""
 TREMBLES_S = 3.0
 """Who has been at rest for this long goes over no line: his box trembles."""
-HEAVY_M = 0.3
-"""A creeping truck or bus must be further beyond by so much: where its front meets the ground is seen less well."""
+HEAVY_M, HEAVY_S = 0.3, 1.5
+"""A creeping truck or bus must be further beyond by so much, and for this long: where its front meets the ground is seen less
+well, and that of one which brakes hard swings over the line and back."""
 FORWARD, SIDEWAYS_M_S = 0.7, 0.8
 """A movement is over the line when so much of it is along the approach; slower ones tell no direction."""
 STOP_NEAR_M = 7.0
@@ -133,9 +134,10 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         crossed_s = np.where(stepped_over, on_line_s, table["crossed_s"].take(rows, axis=0))
         vehicles = tracks.of_class(VEHICLES)[:, None]
         slow = tracks.speed_kmh < CREEPING_KMH
-        beyond = past > self.beyond_m + np.where(slow & tracks.of_class(HEAVY_VEHICLES), HEAVY_M, 0.0)[:, None]
+        heavy = tracks.of_class(HEAVY_VEHICLES)
+        beyond = past > self.beyond_m + np.where(slow & heavy, HEAVY_M, 0.0)[:, None]
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
-        needed_s = np.where(slow, CREEPING_S, LASTING_S)[:, None]
+        needed_s = np.where(slow, np.where(heavy, HEAVY_S, CREEPING_S), LASTING_S)[:, None]
         lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks)
         done = was_before & lasting & ~np.isnan(crossed_s)
         rest_s = time_s - resting_since(table, rows, tracks, view, 4.0, 0.5)
