@@ -241,9 +241,10 @@ class ByteTrack:
         sure = _match(alike, found, _where(~confirmed), sure, least)
         sure = _match(overlap, found, _where(~confirmed & (found < 0)), sure, least)
 
-        stood = self._stood(time_s) & confirmed & (found < 0)
-        if stood.any() and len(sure):
-            sure = _match(self._within_reach(measured, class_id, time_s), found, _where(stood), sure, 1e-6)
+        if len(sure):  # seldom: there is somebody new
+            stood = _where(self._stood(time_s) & confirmed & (found < 0))
+            if len(stood):
+                sure = _match(self._within_reach(measured, class_id, time_s), found, stood, sure, 1e-6)
 
         rows = _where(found >= 0)
         if len(rows):

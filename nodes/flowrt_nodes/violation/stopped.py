@@ -88,7 +88,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
             table["counted_s"][rows] = 0.0
             return
         excused = self._at_red(tracks)
-        self._go_on(tracks, view, rows, standing)
+        self._find_again(tracks, view, rows, standing)
         counts = standing & (inside & ~excused[None, :]).any(axis=1) & ~self._in_queue(tracks, view, standing, inside)
         before_s = table["counted_s"][rows]
         fresh = counts & (before_s == 0)
@@ -108,7 +108,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
                 description=f"stands in {zone}",
             )
 
-    def _go_on(self, tracks: Tracks, view: View, rows: NDArray[np.int64], standing: Mask) -> None:
+    def _find_again(self, tracks: Tracks, view: View, rows: NDArray[np.int64], standing: Mask) -> None:
         """Who stands where a vehicle stood that was lost a moment ago is that vehicle: traffic hides those who park."""
         table, time_s = self._table, tracks.time_s
         assert table is not None
