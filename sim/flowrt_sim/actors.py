@@ -96,7 +96,7 @@ class Walker:
 
     `leg` is the leg crossed ("" for none), `law` whether they wait for the signal. `hurry` is a factor on the speed while
     crossing. `patience_s` is how long someone stands at the gate who never crosses, `let_pass_s` when a vehicle last was in the
-    way.
+    way, `held_s` how long vehicles have held them up on this crossing.
     """
 
     number: int
@@ -118,6 +118,7 @@ class Walker:
     stride: float = 0.0
     waiting_since_s: float = -1.0
     let_pass_s: float = -9.0
+    held_s: float = 0.0
     crossing: bool = False
     out: float = 0.0
     side: float = 0.0

@@ -233,7 +233,8 @@ def _junction(world: World, v: Vehicle) -> float:
                 best = min(best, follow(v, rest + v.style.gap_m - 0.3, 0.0, hard=False))
     elif v.stop_at_s > 0 and v.mode in ("overshoot", "creep"):
         best = min(best, halt(v, v.stop_at_s - v.s))
-        if state == GREEN and world.time_s - since > 1.0:
+        green_s = world.time_s - since
+        if state == GREEN and green_s > 1.0 and not cross_runner(world, v, green_s):
             v.mode, v.stop_at_s = "", -1.0
     for inbound, (start, _end) in ((True, way.cross_in_s), (False, way.cross_out_s)):
         if v.s < start and start - v.s < 32 and not v.careless:

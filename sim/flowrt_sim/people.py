@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import atan2, cos, hypot, sin, sqrt
+from math import atan2, copysign, cos, hypot, sin, sqrt
 from typing import TYPE_CHECKING
 
 from flowrt_sim.actors import Vehicle, Walker, sidewalk, walker_colours
@@ -16,6 +16,8 @@ KERB_M = 1.1
 """How far from the kerb's edge people wait."""
 REACTION_S = 1.2
 """Who has stopped for a vehicle walks on that long after it is out of the way."""
+PATIENCE_S = 6.0
+"""Who was held up that long by vehicles walks round one that stands: its driver may be waiting for the same person."""
 STEP_OFF_S = 5.0
 """People start only in the first seconds of walk, so that everybody is over before the traffic."""
 
@@ -78,7 +80,13 @@ def _step(world: World, w: Walker, step_s: float) -> bool:
     pace = w.pace * (w.hurry if w.crossing else 1.0)
     if w.crossing:
         target = _around(world, w, target)
-        if _blocked(world, w, target):
+        held_by = _held_by(world, w, target)
+        if held_by is not None:
+            w.held_s += step_s
+            if w.held_s > PATIENCE_S and held_by.speed < 0.1:
+                target = _round(w, held_by, target)
+                held_by = _held_by(world, w, target, room_m=0.3)
+        if held_by is not None:
             w.let_pass_s = world.time_s
         if world.time_s - w.let_pass_s < REACTION_S:
             pace = 0.0
@@ -95,7 +103,7 @@ def _step(world: World, w: Walker, step_s: float) -> bool:
     w.out, w.side = _leg_place(w)
     w.side_speed = (w.side - old_side) / step_s
     if hypot(w.points[w.next][0] - w.x, w.points[w.next][1] - w.y) < 0.15 + (0.9 if w.crossing else 0.0):
-        w.crossing = False
+        w.crossing, w.held_s = False, 0.0
         w.next += 1
     return w.next < len(w.points)
 
@@ -136,10 +144,30 @@ def _around(world: World, w: Walker, target: tuple[float, float]) -> tuple[float
     return _point(world, w.leg, out, ahead)
 
 
-def _blocked(world: World, w: Walker, target: tuple[float, float]) -> bool:
-    """Whether a vehicle is, or in a moment will be, where the next step leads."""
+def _round(w: Walker, v: Vehicle, target: tuple[float, float]) -> tuple[float, float]:
+    """The next corner on the way to `target` round a vehicle: past its front or its rear, whichever is nearer."""
+    along, across = _seen_from(v, w.x, w.y)
+    end = copysign(v.length / 2 + 0.65, along)
+    beyond = abs(along) > v.length / 2 + 0.4
+    side = copysign(v.width / 2 + 0.65, _seen_from(v, *target)[1] if beyond else across)
+    return (
+        v.x + end * cos(v.heading) - side * sin(v.heading),
+        v.y + end * sin(v.heading) + side * cos(v.heading),
+    )
+
+
+def _seen_from(v: Vehicle, x: float, y: float) -> tuple[float, float]:
+    """(ahead of its middle, to its left) of a place, in metres."""
+    return (
+        (x - v.x) * cos(v.heading) + (y - v.y) * sin(v.heading),
+        -(x - v.x) * sin(v.heading) + (y - v.y) * cos(v.heading),
+    )
+
+
+def _held_by(world: World, w: Walker, target: tuple[float, float], room_m: float = 0.5) -> Vehicle | None:
+    """The vehicle that is, or in a moment will be, where the next step leads."""
     if w.act == "dash":
-        return False
+        return None
     dx, dy = target[0] - w.x, target[1] - w.y
     left = max(hypot(dx, dy), 1e-6)
     for ahead in (0.7, 1.4):
@@ -147,16 +175,14 @@ def _blocked(world: World, w: Walker, target: tuple[float, float]) -> bool:
         for v in world.vehicles:
             if abs(v.x - x) > 9 or abs(v.y - y) > 9 or (v.careless and w.act == "step_out"):
                 continue
-            soon = 0.5 + 1.1 * v.speed
-            along = (x - v.x) * cos(v.heading) + (y - v.y) * sin(v.heading)
-            across = -(x - v.x) * sin(v.heading) + (y - v.y) * cos(v.heading)
-            if -v.length / 2 - 0.5 < along < v.length / 2 + soon and abs(across) < v.width / 2 + 0.45:
-                here = (w.x - v.x) * cos(v.heading) + (w.y - v.y) * sin(v.heading)
-                beside = -(w.x - v.x) * sin(v.heading) + (w.y - v.y) * cos(v.heading)
+            soon = room_m + 1.1 * v.speed
+            along, across = _seen_from(v, x, y)
+            if -v.length / 2 - room_m < along < v.length / 2 + soon and abs(across) < v.width / 2 + 0.9 * room_m:
+                here, beside = _seen_from(v, w.x, w.y)
                 if v.speed > 0.5 and here > v.length / 2 and abs(beside) < v.width / 2 + 0.3:
                     continue
-                return True
-    return False
+                return v
+    return None
 
 
 def _may_cross(world: World, w: Walker) -> bool:

@@ -247,6 +247,57 @@ def test_who_let_a_vehicle_pass_walks_on_a_moment_after_it() -> None:
     assert waited_s[-1] == pytest.approx(gone_s + 1.2, abs=0.5)
 
 
+@pytest.mark.parametrize("gap_m", [0.2, 0.4])
+def test_driver_and_person_who_wait_for_each_other_both_get_on(gap_m: float) -> None:
+    """Somebody has come, `gap_m` before it, within a step of a turner's front that stands on the exit crosswalk."""
+    world = World(1, "calm")
+    walker = spawn_walker(world, "west", inbound=False)
+    walker.crossing, walker.next = True, walker.gate + 1
+    car = world.add_vehicle("car", route(world.layout, "north", 2, "right"))
+    assert car is not None
+    car.s, car.speed = car.route.exit_s + 1.5, 0.0
+    car.place()
+    front_x, front_y = car.front()
+    goal = walker.points[walker.next]
+    walker.x, walker.y = front_x - gap_m, front_y + (1.3 if goal[1] < front_y else -1.3)
+    walker.points[walker.next] = (walker.x, goal[1])
+    world.walkers, world.vehicles = [walker], [car]
+    while walker.crossing and world.time_s < 40.0:
+        world.step()
+        if walker.held_s > 0:
+            assert cv2.pointPolygonTest(footprint(car, -0.1), (walker.x, walker.y), False) < 0
+    assert not walker.crossing
+    world.run_until(world.time_s + 20.0)
+    assert car.in_exit > 20.0
+
+
+def test_who_stands_beyond_the_line_lets_the_box_clear_at_green() -> None:
+    world = World(1, "calm")
+    while world.plan.state(VEHICLE_GROUPS["west"], world.time_s)[0] != RED:
+        world.step()
+    world.vehicles.clear()
+    over, turner = (
+        world.add_vehicle("van", route(world.layout, *way)) for way in (("west", 1, "through"), ("south", 1, "left"))
+    )
+    assert over is not None
+    assert turner is not None
+    over.mode, over.s, over.speed = "overshoot", over.route.stop_s + 3.7, 0.0
+    over.stop_at_s = over.s
+    turner.s, turner.speed = turner.route.wait_s, 0.0
+    world.vehicles = [over, turner]
+    for vehicle in world.vehicles:
+        vehicle.place()
+    world.steps = round(world.plan.next_change_s(VEHICLE_GROUPS["west"], world.time_s) / STEP_S) + 30
+    world.director.step = lambda: None  # type: ignore[method-assign]  # nothing else is to happen
+    for _ in range(32):  # the turner is slow to start
+        world.step()
+        turner.s, turner.speed = turner.route.wait_s, 0.0
+        turner.place()
+    world.run_until(world.time_s + 30.0)
+    for vehicle in (over, turner):
+        assert vehicle not in world.vehicles or vehicle.in_exit > 5.0, (vehicle.kind, vehicle.x, vehicle.y)
+
+
 @pytest.mark.parametrize(("waits_m", "late"), [(0.2, True), (0.6, False)])
 def test_who_waits_at_the_kerb_through_walk_enters_when_he_goes_on(waits_m: float, late: bool) -> None:
     world = World(1, "calm")
