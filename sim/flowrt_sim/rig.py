@@ -59,8 +59,15 @@ def scene(layout: Layout, name: str, size_px: tuple[int, int] = (1280, 720)) -> 
     walk = CROSSWALK_GROUPS[name]
     plain: list[tuple[str, str, Array, dict[str, Any]]] = [
         ("crosswalk", "crosswalk", layout.crosswalk(name), {"signal": walk, "direction": name}),
-        ("conflict_in", "conflict", layout.conflict(name, True), {"direction": name}),
-        ("conflict_out", "conflict", layout.conflict(name, False), {"direction": name}),
+        *[
+            (
+                zone,
+                "conflict",
+                layout.conflict(name, inbound),
+                {"heading": _heading(camera, layout, name, 1, inbound, layout.crosswalk_m), "direction": name},
+            )
+            for zone, inbound in (("conflict_in", True), ("conflict_out", False))
+        ],
         ("carriageway", "carriageway", _carriageway(layout, name), {"direction": name}),
         ("no_stopping", "no_stopping", layout.bay(name), {"direction": name}),
         ("box", "box", layout.box(), {}),
@@ -142,9 +149,11 @@ def _sidewalk(layout: Layout, name: str, inbound: bool) -> Array:
     )
 
 
-def _heading(camera: Camera, layout: Layout, name: str, lane: int, inbound: bool) -> list[float]:
-    side = layout.lane_side_m(lane, inbound)
-    ends = camera.ground_px(layout.world(name, [(35.0, side), (20.0, side)]))
+def _heading(
+    camera: Camera, layout: Layout, name: str, lane: int, inbound: bool, between_m: tuple[float, float] = (20.0, 35.0)
+) -> list[float]:
+    side, (near_m, far_m) = layout.lane_side_m(lane, inbound), between_m
+    ends = camera.ground_px(layout.world(name, [(far_m, side), (near_m, side)]))
     ahead = (ends[1] - ends[0]) if inbound else (ends[0] - ends[1])
     ahead = ahead / np.hypot(*ahead)
     return [round(float(ahead[0]), 4), round(float(ahead[1]), 4)]

@@ -72,7 +72,12 @@ def street(homography: bool = True) -> Scene:
             name="lane_out", kind="lane", points=rectangle(0, 0, 3.5, 60), heading=towards(1.75, 15, 0, 1), limit_kmh=50
         ),
         Zone(name="crosswalk", kind="crosswalk", points=rectangle(-3.5, -5, 3.5, -1.5), signal="walk"),
-        Zone(name="conflict", kind="conflict", points=rectangle(-3.5, -5, 0, -1.5)),
+        Zone(
+            name="conflict",
+            kind="conflict",
+            points=rectangle(-3.5, -5, 0, -1.5),
+            heading=towards(-1.75, -3, 0, -1),
+        ),
         Zone(name="road", kind="carriageway", points=rectangle(-3.5, -12, 3.5, 60)),
         Zone(name="bay", kind="no_stopping", points=rectangle(-6, 10, -3.5, 30)),
         Zone(name="kerb", kind="sidewalk", points=rectangle(-9, -5, -6, 30)),

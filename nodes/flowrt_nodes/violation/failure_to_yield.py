@@ -43,7 +43,8 @@ class FailureToYield(SignalRule):
     No violation: a pedestrian who steps on when the vehicle is on the area already; one who stands at the kerb; one who leaves
     the area within `leaving_s`; one who walks against Don't Walk, where the area (or the crosswalk around it) has a signal
     group that is known to be red since before the vehicle came; vehicles slower than `faster_than_kmh`, which creep and wait, or
-    that stop at the area's border.
+    that stop at the area's border; whoever drives against the area's `heading`, where it has one: a long vehicle that is half
+    hidden in the box behind it seems to swing onto it.
     """
 
     zones: Annotated[list[ZoneName], setting("Conflict areas; all of kind conflict, else crosswalk, when empty.")] = []
@@ -83,6 +84,9 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             around = crosswalks.depth(zone.polygon.mean(axis=0, keepdims=True))[0]
             nearest = groups[int(np.argmax(around))] if len(groups) and around.max() > 0 else ""
             self._groups.append(zone.signal or nearest)
+        self._lawful = [
+            view.heading_m(zone) if view.metric and zone.heading is not None else np.full(2, np.nan) for zone in areas
+        ]
         zones = (len(self._names),)
         self.table(
             {
@@ -118,6 +122,8 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         walkers = np.flatnonzero(on_foot(tracks))
         walks = np.nan_to_num(np.asarray(tracks.velocity_m_s[walkers], np.float64))
         for row, zone in np.argwhere(entering).tolist():
+            if headings[row] @ self._lawful[zone] < 0:
+                continue
             since_s = float(crossed_s[row, zone])
             then = places[walkers] - (tracks.time_s - since_s) * walks
             people = walkers[self._in_the_way(then, walks)[:, zone]]
