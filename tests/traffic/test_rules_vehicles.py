@@ -395,7 +395,10 @@ CROSSWALK_CASES = [
         along((0, 1.75, -12), (3, 1.75, -3), (20, 1.75, -3)), [(0, RED)], None, id="leaving, held up by a queue"
     ),
     pytest.param(front((0, 30), (3, -8.7), (20, -8.7)), [(0, RED)], None, id="only its rear end above it"),
-    pytest.param(front((0, 30), (3, -8.2), (20, -8.2)), [(0, RED)], 3.0, id="a good part of its rear on it"),
+    pytest.param(
+        front((0, 30), (3, -8.35), (20, -8.35)), [(0, RED)], None, id="its rear too, if it had the usual length"
+    ),
+    pytest.param(front((0, 30), (3, -7.8), (20, -7.8)), [(0, RED)], 3.0, id="a good part of its rear on it"),
 ]
 
 

@@ -17,6 +17,9 @@ from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED
 from flowrt_nodes._view import View, heading_vectors
 
+LENGTH_M = 0.3
+"""How much further back than it is a rear may seem: a camera that faces traffic sees fronts, and the length is the usual one."""
+
 
 class StoppedOnCrosswalk(SignalRule, kw_only=True):
     """A vehicle is at rest on the crosswalk of its approach while the approach is red.
@@ -26,7 +29,8 @@ class StoppedOnCrosswalk(SignalRule, kw_only=True):
     vehicle came to rest, or at red onset if that was later. Once per vehicle and red phase.
 
     No violation: a phase that is unknown or stale; traffic that leaves the intersection and is held up on the crosswalk by a
-    queue or by people on it (it heads the other way); rolling over it; a front less than `reach_m` above its edge.
+    queue or by people on it (it heads the other way); rolling over it; a front less than `reach_m` above its edge,
+    or a rear less than a little more, since its place hangs on the usual length.
     """
 
     signal: Feed
@@ -100,6 +104,7 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
         middle, length = view.ground_m(tracks), sizes_m(tracks)[:, :1]
         on_it = np.zeros(len(tracks), bool)
         for share in (0.5, 0.25, 0.0, -0.25, -0.5):
-            point = middle + (share * length - self.reach_m * np.sign(share)) * normal
+            reach_m = self.reach_m + (LENGTH_M if share < 0 else 0.0)
+            point = middle + (share * length - reach_m * np.sign(share)) * normal
             on_it |= self._polygons.contains(point)[:, zone]
         return np.asarray(came & on_it)
