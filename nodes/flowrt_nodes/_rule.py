@@ -48,6 +48,8 @@ STRAY_M, STRAY = 2.0, 0.3
 """How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
 SLOW_M_S = 1.5
 """People on foot, and vehicles at rest whose boxes tremble, so that they are not surely faster."""
+TURNING_S = 3.0
+"""Who was hidden for longer went, on the whole, where he was going."""
 LEAVING_S = 2.0
 """Who was seen for longer after his offence has left; in a shorter time he may have been mistaken for somebody who passed."""
 FURTHEST_M, FURTHEST_ON_FOOT_M = 40.0, 12.0
@@ -270,10 +272,12 @@ class Rule(Transform):
             if slow or on_foot:  # may have stopped, or turned, anywhere on the way
                 share = min(max(float((place - since) @ way) / max(length, 1e-6) ** 2, 0.0), 1.0)
             expected, room = since + way * share, STRAY_M if slow else STRAY_M + STRAY * length
+            if on_foot:  # and may have gone another way than the last box, half hidden, looked like
+                room = STRAY_M + SLOW_M_S * min(gap_s, TURNING_S)
             if length > (FURTHEST_ON_FOOT_M if on_foot else FURTHEST_M) or not _apart_m(place, expected) <= room:
                 continue
             # A track that is still there is the offender, unless it was handed to somebody who passed while he stood.
-            if still is None or (room == STRAY_M and _apart_m(tracks.ground_m[still], since) > 2 * STRAY_M):
+            if still is None or (slow and _apart_m(tracks.ground_m[still], since) > 2 * STRAY_M):
                 return key
         return None
 

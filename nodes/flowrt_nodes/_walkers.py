@@ -68,11 +68,12 @@ class Walkways:
     ) -> Array:
         """(N, C): since when each is on each crosswalk; NaN outside; -inf for those first seen in the middle of it.
 
-        Who is hidden on it has not left it, and who stands at its border has not stepped onto it yet: boxes tremble.
-        kerb_m: as near to the crosswalk's border as this is not on it yet.
+        Who is hidden on it has not left it, nor has who comes to its border; and who stands there has not stepped onto it yet:
+        boxes tremble. kerb_m: as near to the crosswalk's border as this is neither on it yet nor off it again.
         """
         time_s = tracks.time_s
         on = depth_m > kerb_m
+        near = depth_m > -kerb_m
         first = ~table["known"][rows]
         table["known"][rows] = True
         stepped, last = table["stepped_s"][rows], table["on_s"][rows]
@@ -82,7 +83,7 @@ class Walkways:
         fresh = np.where((first[:, None] | stands) & (depth_m > 1.0), -np.inf, fresh)
         stepped = np.where(on & np.isnan(stepped), fresh, stepped)
         table["stepped_s"][rows] = stepped
-        table["on_s"][rows] = np.where(on, time_s, last)
+        table["on_s"][rows] = np.where(on | (near & (time_s - last < OFF_S)), time_s, last)
         return np.where(on, stepped, np.nan)
 
 

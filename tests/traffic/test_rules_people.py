@@ -78,6 +78,27 @@ def test_who_turned_while_hidden_on_the_road_is_still_the_same_offender(tmp_path
     assert len(begun(judge(rule, tmp_path, play(walker[1:], 12)))) == 1
 
 
+def test_who_was_lost_with_his_feet_half_hidden_may_come_back_anywhere_near(tmp_path: Path) -> None:
+    """Far away: his last boxes, and the first ones of the new track, lie metres off."""
+    swerves = along((0, -5, 20), (0.8, -4.2, 20), (3.6, -1.4, 20), (4.2, -1.0, 19.2))
+    again = along((4.8, 0.6, 21.6), (5.2, 0.6, 20.4), (8, 3.0, 20))
+    walker = [Actor(5, "pedestrian", swerves, end_s=4.2), Actor(6, "pedestrian", again, begin_s=4.8)]
+    rule = Jaywalking(scene="north", roads=["road"])
+    assert len(begun(judge(rule, tmp_path, play(walker, 12)))) == 1
+    rule = Jaywalking(scene="north", roads=["road"])
+    assert len(begun(judge(rule, tmp_path, play(walker[1:], 12)))) == 1
+
+
+def test_who_seems_to_stand_beside_the_crosswalk_for_a_while_has_not_left_it(tmp_path: Path) -> None:
+    """He is held up half a metre within its border, and his feet are hidden now and then."""
+    stands = along((0, -6, -2.1), (3, -4.2, -2.1), (6, -1.5, -2.1), (40, -1.5, -2.1))
+    trembles = lambda t: (stands(t)[0], -2.1 + float(np.interp(t, [14, 16, 19, 19.4], [0, 0.7, 0.7, 0])))  # noqa: E731
+    rule = Jaywalking(scene="north", signal="s", roads=["road"])
+    actors = [Actor(5, "pedestrian", trembles, heading_deg=0)]
+    said = judge(rule, tmp_path, play(actors, 24, fps=5), lights((0, WALK), (10, DONT_WALK), group="walk"))
+    assert begun(said) == []
+
+
 def test_who_is_hidden_on_the_crosswalk_has_not_stepped_onto_it_again(tmp_path: Path) -> None:
     """He stands there, held up by a queue, and is hidden for two seconds while Don't Walk is shown."""
     stops = along((0, -6, -3), (3, -4.2, -3), (6, -1.5, -3), (40, -1.5, -3))
@@ -129,6 +150,8 @@ YIELD_CASES = [
     pytest.param(DRIVES_ON, along((0, -6, -3), (5, -6, -3), (8, -3, -3)), [(0, WALK)], False, id="comes later"),
     pytest.param(along((0, -1.75, 40), (4, -1.75, 3), (7, -1.75, 3), (9, -1.75, -8)),
                  along((0, -4.2, -3), (4, -0.9, -3), (6, 1.2, -3), (9, 6, -3)), [(0, WALK)], False, id="waits"),
+    pytest.param(along((0, -1.75, -42), (4, -1.75, -8), (5.5, -1.75, 7)), IN_THE_LANE, [(0, WALK)], False,
+                 id="comes the other way, as the hidden seem to"),
 ]  # fmt: skip
 
 
