@@ -69,13 +69,14 @@ class Told(NamedTuple):
     """How road users stand on the ground, as a detector told it of the picture; N last. NaN beyond the horizon.
 
     middle_m: (2, N) of the footprint, in metres. noise: (2, 2, N) its covariance. axis: (2, N) unit vectors along the length, in
-    either sense. axis_variance: (N,) in radians squared.
+    either sense. axis_variance: (N,) in radians squared. half_m: (N,) from the middle to an end.
     """
 
     middle_m: Array
     noise: Array
     axis: Array
     axis_variance: Array
+    half_m: Array
 
 
 class Viewpoint:
@@ -125,28 +126,28 @@ class Viewpoint:
         length = np.maximum(np.hypot(axis[0], axis[1]), 1e-6)
         pixels = np.maximum(np.hypot(along, down), 1e-6)
         across = (axis[0] * aside[1] - axis[1] * aside[0]) / length  # metres that the end moves across the axis
-        return Told(middle_m, noise, axis / length, (across * end_spread / (2 * pixels * length)) ** 2)
+        return Told(middle_m, noise, axis / length, (across * end_spread / (2 * pixels * length)) ** 2, length)
 
     def stand(
         self, boxes_px: ArrayLike, heading: Array, size_m: Array, guess_m: Array | None = None, steps: int = 3
     ) -> tuple[Array, Array]:
-        """Middle of each footprint (N, 2) in metres, and (N,) the height of the box over that of the fitted cuboid's.
+        """Middle of each footprint (N, 2) in metres, and (2, N) width and height of the box over those of the fitted cuboid's.
 
         heading: (N, 2), unit vectors on the ground; both senses of a heading give the same footprint.
         guess_m: (N, 2), about where it is; without it the bottom centre's ground point. With a good one, one step is enough.
-        A height ratio well below 1 means that a part of the object is hidden. NaN beyond the horizon.
+        A ratio well below 1 means that a part of the object is hidden. NaN beyond the horizon.
         """
         boxes = np.asarray(boxes_px, float).T
         seen = feet(boxes)
         centre = self.ground(seen.T).T if guess_m is None else guess_m.T
-        height = boxes[3] - boxes[1]
+        sides = boxes[2:] - boxes[:2]
         if not self.upright:
-            return centre.T, np.ones(len(height))
+            return centre.T, np.ones_like(sides)
         # The cuboid's axes in homogeneous coordinates of the picture: half its length, half its width, its height.
         turn = self.projection[:, :2] @ heading.T
         aside = self.projection[:, 1:2] * heading[:, 0] - self.projection[:, :1] * heading[:, 1]
         size = size_m.T / _PARTS
-        axes = np.empty((4, 3, len(height)))
+        axes = np.empty((4, 3, sides.shape[1]))
         axes[1], axes[2], axes[3] = turn * size[0], aside * size[1], self.projection[:, 2:3] * size[2]
         most = np.maximum(size_m[:, 0], 1.0)  # far away a pixel is metres: no wilder step than a vehicle's length
         fitted = boxes
@@ -157,7 +158,7 @@ class Viewpoint:
             step = self._ground_step(there, centre, seen - feet(fitted))
             length = np.hypot(step[0], step[1])
             centre = centre + step * np.minimum(1.0, most / np.maximum(length, 1e-9))
-        return centre.T, height / np.maximum(fitted[3] - fitted[1], 1e-9)
+        return centre.T, sides / np.maximum(fitted[2:] - fitted[:2], 1e-9)
 
     def _ground_step(self, point_px: Array, point_m: Array, step_px: Array) -> Array:
         """(2, N): what small steps from points of the picture are on the ground; point_m: (2, N), the same points there."""

@@ -31,6 +31,12 @@ BLIND_S = 0.8
 begins anew."""
 NEW_M_S, MOVED_M_S = (1.5, 6.0), (0.8, 3.0)
 """Standard deviation of the velocity of people on foot, and of others, who are new; and who begin anew elsewhere."""
+HALF_HIDDEN = 0.2
+"""A detector that tells the footprint of a vehicle of whose height so large a share is hidden is twice as unsure as it says."""
+NARROW = 0.75
+"""A box is too narrow below this share of the width that its class has in this place and heading."""
+WHOLE = 0.75
+"""Of whose length the detector tells less than this share of the usual one, a part is hidden."""
 STATE, SPREAD, HEADING, OFFSET_M, TURNING = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24), slice(29, 32)
 AT_S, MEASURED_S, PICTURES, SURE, RATE = 24, 25, 26, 27, 28
 """Where what is remembered of a track stands, in 32 numbers: the filter's state and covariance, the unit vector of its
@@ -111,16 +117,16 @@ speeds: {type: speed, from: tracks, scene: north}
         pace = np.hypot(memory[2], memory[3])
         told = None
         if self.footprint and tracks.footprints_px is not None:
-            told = camera.told(tracks.footprints_px, self.box_noise_px)
+            told = _in_part(camera.told(tracks.footprints_px, self.box_noise_px), tracks)
             swing(memory[HEADING], memory[RATE], memory[TURNING], pace, step_s)
         else:
             drift(memory[TURNING], pace, step_s)
         heading = self._headings(camera, tracks, memory[HEADING])
         if told is not None:
             heading = self._aligned(tracks, told, memory, heading)
-        seen_m, noise = self._measure(camera, tracks, memory[OFFSET_M], heading)
+        seen_m, noise, shown = self._measure(camera, tracks, memory[OFFSET_M], heading)
         if told is not None:
-            seen_m, noise = self._both(tracks, told, seen_m, noise, memory[TURNING][0])
+            seen_m, noise = self._both(tracks, told, seen_m, noise, memory[TURNING][0], shown)
         usable = np.isfinite(seen_m[0] + seen_m[1] + noise[0, 0] + noise[1, 1])
         state, spread, astray_m = self._follow(camera, tracks, memory, step_s, seen_m, noise, usable)
         velocity = state[2:]
@@ -211,45 +217,60 @@ speeds: {type: speed, from: tracks, scene: north}
         headings[:, unknown] = np.where(pace > 2 * STILL_M_S, velocity / np.maximum(pace, 1e-9), lengthwise)
         return headings
 
-    def _measure(self, camera: Viewpoint, tracks: Tracks, offset_m: Array, heading: Array) -> tuple[Array, Array]:
-        """(2, N) positions in metres, and (2, 2, N) their covariances. offset_m: (2, N), of the picture before; updated."""
+    def _measure(
+        self, camera: Viewpoint, tracks: Tracks, offset_m: Array, heading: Array
+    ) -> tuple[Array, Array, Array]:
+        """(2, N) positions in metres, (2, 2, N) their covariances, and (N,) the height of each box over that of its class there.
+
+        offset_m: (2, N), of the picture before; updated.
+        """
         boxes = np.asarray(tracks.boxes_px, np.float64).T.copy()
         size = boxes[2:] - boxes[:2]
         bottom_m, slope = camera.ground_and_slope(feet(boxes))
         doubt: Array | float = 1.0
+        aside: Array | float = 0.0
+        shown = np.ones(len(tracks))
         if self.footprint:
             unknown = np.isnan(offset_m[0])
             new = np.count_nonzero(unknown)
             guess_m = bottom_m + (np.where(unknown, 0.0, offset_m) if new else offset_m)
-            middle_m, hidden = camera.stand(boxes.T, heading.T, sizes_m(tracks), guess_m.T, 3 if new else 1)
+            middle_m, shares = camera.stand(boxes.T, heading.T, sizes_m(tracks), guess_m.T, 3 if new else 1)
             seen_m = middle_m.T
             offset_m[:] = seen_m - bottom_m
             # A box that is too low for its class hides its feet, or its roof; both make its middle uncertain.
-            doubt = np.maximum(0.0, 0.95 - hidden) / 0.07
+            shown = shares[1]
+            doubt = np.maximum(0.0, 0.95 - shown) / 0.07
             doubt = 1.0 + doubt * doubt
+            # Of one that is too narrow a side is hidden, and it may be either.
+            aside = size[0] * np.maximum(0.0, NARROW / np.maximum(shares[0], 0.1) - 1.0) / 2
         else:
             seen_m = bottom_m
         size *= self.box_noise
         edges = np.sqrt(self.box_noise_px**2 + size * size)
         if self.footprint and tracks.footprints_px is not None:  # what is hidden makes both unsure
             edges = np.maximum(edges, tracks.footprints_px[:, 4])
+        edges[0] = np.hypot(edges[0], aside)
         edges[1] *= doubt
         cut = cut_off(tracks)
         if np.count_nonzero(cut):
             seen_m = np.where(cut, np.nan, seen_m)  # its middle lies somewhere beyond the border
-        return seen_m, noise_m(slope * edges)
+        return seen_m, noise_m(slope * edges), shown
 
     @staticmethod
-    def _both(tracks: Tracks, told: Told, seen_m: Array, noise: Array, heading_variance: Array) -> tuple[Array, Array]:
+    def _both(
+        tracks: Tracks, told: Told, seen_m: Array, noise: Array, heading_variance: Array, shown: Array
+    ) -> tuple[Array, Array]:
         """Places (2, N) and their covariances (2, 2, N) from the box, with the heading's doubt as well, and from the detector.
 
-        Each counts as it is sure: that of the box hangs on the usual size and the heading, that of the detector on neither.
+        Each counts as it is sure: that of the box hangs on the usual size and the heading, that of the detector on neither, but it is
+        surer of half a vehicle than it should be. shown: (N,), which share of its height is seen.
         """
+        hidden = np.where(tracks.of_class(VEHICLES), np.maximum(0.0, 0.95 - shown) / HALF_HIDDEN, 0.0)
         usable = np.isfinite(seen_m[0]) & np.isfinite(told.middle_m[0])
         swung = (SWING * sizes_m(tracks)[:, 0]) ** 2 * np.minimum(heading_variance, VAGUE_RAD**2)
         noise[0, 0] += np.where(usable, swung, 0.0)
         noise[1, 1] += np.where(usable, swung, 0.0)
-        place, doubt = combined(seen_m, noise, told.middle_m, told.noise)
+        place, doubt = combined(seen_m, noise, told.middle_m, told.noise * (1.0 + hidden) ** 2)
         return np.where(usable, place, seen_m), np.where(usable, doubt, noise)
 
     def _follow(
@@ -314,3 +335,13 @@ speeds: {type: speed, from: tracks, scene: north}
         least = np.where(new, np.where(walking, *NEW_M_S), np.where(walking, *MOVED_M_S))[first] ** 2
         spread[2, 2, first] = np.maximum(spread[2, 2, first], least)
         spread[3, 3, first] = np.maximum(spread[3, 3, first], least)
+
+
+def _in_part(told: Told, tracks: Tracks) -> Told:
+    """The same, less sure of vehicles of which the detector saw a part: its middle is not theirs, nor is its axis."""
+    usual_m = sizes_m(tracks)[:, 0] / 2
+    hidden_m = np.where(tracks.of_class(VEHICLES), np.maximum(WHOLE * usual_m - told.half_m, 0.0), 0.0)
+    noise = told.noise.copy()
+    noise[0, 0] += hidden_m**2
+    noise[1, 1] += hidden_m**2
+    return told._replace(noise=noise, axis_variance=told.axis_variance + (hidden_m / np.maximum(told.half_m, 0.1)) ** 2)

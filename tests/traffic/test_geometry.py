@@ -121,7 +121,7 @@ def test_footprints_are_found_whatever_the_axes(axes: list) -> None:
     for x, y, degrees in ((-3, 5, -90), (2, 30, 90), (0, 15, 30), (4, 50, 200)):
         heading = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
         seen = box(x, y, (heading[0], heading[1]), CAR_M, CAMERA)
-        found, ratio = view.stand([seen], (np.array(axes) @ heading)[None], np.array([CAR_M]), steps=6)
+        found, (_, ratio) = view.stand([seen], (np.array(axes) @ heading)[None], np.array([CAR_M]), steps=6)
         assert found[0] == pytest.approx(np.array(axes) @ [x, y], abs=0.03)
         assert ratio[0] == pytest.approx(1.0, abs=0.02)
 
