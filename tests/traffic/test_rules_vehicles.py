@@ -266,10 +266,12 @@ WRONG_WAY_CASES = [
     pytest.param(along((0, -1.75, 45), (4, -1.75, 5)), "car", False, id="with the lane"),
     pytest.param(along((0, 1.75, 5), (4, 1.75, 45)), "car", False, id="in the other lane"),
     pytest.param(along((0, -1.75, 20), (2, -1.75, 24), (9, -1.75, 24)), "car", False, id="reverses a short way"),
+    pytest.param(along((0, -1.75, 22), (3.2, -1.75, 38), (9, -1.75, 38)), "car", False,
+                 id="a track that climbs a queue, from car to car"),
     pytest.param(along((0, -1.75, 20), (9, -1.75, 20)), "car", False, id="stands"),
     pytest.param(along((0, -1.75, 5), (20, -1.75, 30)), "pedestrian", False, id="on foot"),
     pytest.param(along((0, -6, 20), (3, 6, 20)), "car", False, id="crosses the lane"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("way", "label", "found"), WRONG_WAY_CASES)

@@ -18,14 +18,15 @@ class WrongWay(Rule):
 
     Needs: lanes with a `heading`. Metres come from a `speed` node upstream, else from box heights.
 
-    No violation: reversing a short way, as when parking (shorter than `distance_m`); somebody who also stands in a lane that
+    No violation: reversing a short way, as when parking (shorter than `distance_m`), or a track that far away went from one vehicle
+    of a queue to the next ones behind it; somebody who also stands in a lane that
     leads his way, where lanes overlap; standing still; people on foot; the box of the intersection, which has no lanes; somebody
     whose place `speed` does not know well.
     """
 
     lanes: Annotated[list[ZoneName], setting("Lanes; all with a heading when empty.")] = []
     angle_deg: Annotated[float, setting("Least angle between movement and lane.", ge=90, le=180)] = 120.0
-    distance_m: Annotated[float, setting("Least way driven against the direction.", ge=0, le=100)] = 12.0
+    distance_m: Annotated[float, setting("Least way driven against the direction.", ge=0, le=100)] = 18.0
     slower_m_s: Annotated[float, setting("Slower movement has no direction.", ge=0, le=10)] = 1.5
     hold_s: Annotated[float, setting("Least time driven against the direction.", ge=0, le=60)] = 0.8
     severity: Annotated[Severity, setting("How grave.")] = "critical"
