@@ -45,7 +45,7 @@ REMEMBER_S = 600.0
 AGAIN_S = 60.0
 """Who was lost for longer is not looked for."""
 STRAY_M, STRAY = 2.0, 0.3
-"""How far from where he should be an offender may come back: metres, and a share of the way driven meanwhile."""
+"""How far from where he should be an offender may come back: metres, and of who drives a share of the way driven meanwhile."""
 SLOW_M_S = 1.5
 """People on foot, and vehicles at rest whose boxes tremble, so that they are not surely faster."""
 TURNING_S = 3.0
@@ -271,9 +271,11 @@ class Rule(Transform):
             slow, share = length <= (SLOW_M_S + unsure_m_s) * gap_s, 1.0
             if slow or on_foot:  # may have stopped, or turned, anywhere on the way
                 share = min(max(float((place - since) @ way) / max(length, 1e-6) ** 2, 0.0), 1.0)
-            expected, room = since + way * share, STRAY_M if slow else STRAY_M + STRAY * length
+            expected, room = since + way * share, STRAY_M
             if on_foot:  # and may have gone another way than the last box, half hidden, looked like
-                room = STRAY_M + SLOW_M_S * min(gap_s, TURNING_S)
+                room += SLOW_M_S * min(gap_s, TURNING_S)
+            elif not slow:
+                room += STRAY * length
             if length > (FURTHEST_ON_FOOT_M if on_foot else FURTHEST_M) or not _apart_m(place, expected) <= room:
                 continue
             # A track that is still there is the offender, unless it was handed to somebody who passed while he stood.

@@ -57,17 +57,11 @@ def scene(layout: Layout, name: str, size_px: tuple[int, int] = (1280, 720)) -> 
             "limit_kmh": layout.limit_kmh, "direction": "outbound",
         }  # fmt: skip
     walk = CROSSWALK_GROUPS[name]
+    into, out = (_heading(camera, layout, name, 1, inbound, layout.crosswalk_m) for inbound in (True, False))
     plain: list[tuple[str, str, Array, dict[str, Any]]] = [
         ("crosswalk", "crosswalk", layout.crosswalk(name), {"signal": walk, "direction": name}),
-        *[
-            (
-                zone,
-                "conflict",
-                layout.conflict(name, inbound),
-                {"heading": _heading(camera, layout, name, 1, inbound, layout.crosswalk_m), "direction": name},
-            )
-            for zone, inbound in (("conflict_in", True), ("conflict_out", False))
-        ],
+        ("conflict_in", "conflict", layout.conflict(name, True), {"heading": into, "direction": name}),
+        ("conflict_out", "conflict", layout.conflict(name, False), {"heading": out, "direction": name}),
         ("carriageway", "carriageway", _carriageway(layout, name), {"direction": name}),
         ("no_stopping", "no_stopping", layout.bay(name), {"direction": name}),
         ("box", "box", layout.box(), {}),

@@ -67,22 +67,22 @@ def test_who_was_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -
     assert len(begun(judge(rule, tmp_path, play([walker[0], another], 12)))) == 2
 
 
-def test_who_turned_while_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -> None:
-    """He seemed to go along the road when he was seen last, as those do who are far away and whose feet are hidden."""
-    slants = along((0, -5, 20), (0.8, -4.2, 20), (3.4, -1.6, 20), (4.2, -1.0, 21.4))
-    straight = along((5.4, 0.6, 20), (8, 3.6, 20))
-    walker = [Actor(5, "pedestrian", slants, end_s=4.2), Actor(6, "pedestrian", straight, begin_s=5.4)]
-    rule = Jaywalking(scene="north", roads=["road"])
-    assert len(begun(judge(rule, tmp_path, play(walker, 12)))) == 1
-    rule = Jaywalking(scene="north", roads=["road"])
-    assert len(begun(judge(rule, tmp_path, play(walker[1:], 12)))) == 1
+SLANTS = along((0, -5, 20), (0.8, -4.2, 20), (3.4, -1.6, 20), (4.2, -1.0, 21.4))
+SWERVES = along((0, -5, 20), (0.8, -4.2, 20), (3.6, -1.4, 20), (4.2, -1.0, 19.2))
 
 
-def test_who_was_lost_with_his_feet_half_hidden_may_come_back_anywhere_near(tmp_path: Path) -> None:
-    """Far away: his last boxes, and the first ones of the new track, lie metres off."""
-    swerves = along((0, -5, 20), (0.8, -4.2, 20), (3.6, -1.4, 20), (4.2, -1.0, 19.2))
-    again = along((4.8, 0.6, 21.6), (5.2, 0.6, 20.4), (8, 3.0, 20))
-    walker = [Actor(5, "pedestrian", swerves, end_s=4.2), Actor(6, "pedestrian", again, begin_s=4.8)]
+@pytest.mark.parametrize(
+    ("way", "again_s", "again"),
+    [
+        pytest.param(SLANTS, 5.4, along((5.4, 0.6, 20), (8, 3.6, 20)), id="seemed to go along the road"),
+        pytest.param(SWERVES, 4.8, along((4.8, 0.6, 21.6), (5.2, 0.6, 20.4), (8, 3.0, 20)), id="is seen metres off"),
+    ],
+)
+def test_who_turned_while_hidden_on_the_road_is_still_the_same_offender(
+    way: Way, again_s: float, again: Way, tmp_path: Path
+) -> None:
+    """He is far away and his feet are hidden: his last boxes, and the first ones of the new track, lie metres off."""
+    walker = [Actor(5, "pedestrian", way, end_s=4.2), Actor(6, "pedestrian", again, begin_s=again_s)]
     rule = Jaywalking(scene="north", roads=["road"])
     assert len(begun(judge(rule, tmp_path, play(walker, 12)))) == 1
     rule = Jaywalking(scene="north", roads=["road"])

@@ -17,7 +17,7 @@ from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED
 from flowrt_nodes._view import View, heading_vectors
 
-LENGTH_M = 0.3
+REAR_M = 0.3
 """How much further back than it is a rear may seem: a camera that faces traffic sees fronts, and the length is the usual one."""
 
 
@@ -104,7 +104,7 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
         middle, length = view.ground_m(tracks), sizes_m(tracks)[:, :1]
         on_it = np.zeros(len(tracks), bool)
         for share in (0.5, 0.25, 0.0, -0.25, -0.5):
-            reach_m = self.reach_m + (LENGTH_M if share < 0 else 0.0)
+            reach_m = self.reach_m + (REAR_M if share < 0 else 0.0)
             point = middle + (share * length - reach_m * np.sign(share)) * normal
             on_it |= self._polygons.contains(point)[:, zone]
         return np.asarray(came & on_it)

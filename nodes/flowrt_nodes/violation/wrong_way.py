@@ -18,10 +18,10 @@ class WrongWay(Rule):
 
     Needs: lanes with a `heading`. Metres come from a `speed` node upstream, else from box heights.
 
-    No violation: reversing a short way, as when parking (shorter than `distance_m`), or a track that far away went from one vehicle
-    of a queue to the next ones behind it; somebody who also stands in a lane that
-    leads his way, where lanes overlap; standing still; people on foot; the box of the intersection, which has no lanes; somebody
-    whose place `speed` does not know well.
+    No violation: reversing a short way, as when parking (shorter than `distance_m`), or a track that far away went from one
+    vehicle of a queue to the next ones behind it; somebody who also stands in a lane that leads his way, where lanes overlap;
+    standing still; people on foot; the box of the intersection, which has no lanes; somebody whose place `speed` does not
+    know well.
     """
 
     lanes: Annotated[list[ZoneName], setting("Lanes; all with a heading when empty.")] = []
