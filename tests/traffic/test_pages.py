@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flowrt.contract import Contract
 from flowrt.load import read
 from flowrt_nodes._spat import parse
 
@@ -52,3 +53,11 @@ def test_the_rules_page_names_every_rule() -> None:
     for name in Catalog().names():
         if name.startswith(("violation", "signal.")):
             assert f"`{name}`" in page
+
+
+def test_the_topic_of_violations_names_every_rule_as_it_names_itself() -> None:
+    from flowrt.catalog import Catalog
+
+    types = [Catalog().get(name).cls for name in Catalog().names() if name.startswith("violation.")]
+    said = Contract.load().topics["violations"].schema["properties"]["violation_type"]["description"]
+    assert set(re.findall(r"\w+_\w+|speeding|stopped|jaywalking", said)) == {kind.violation_type for kind in types}
