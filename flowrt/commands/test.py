@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from flowrt.commands.check import print_problems
-from flowrt.flowtest import Outcome, read_suite, run_case
+from flowrt.flowtest import Outcome, check_suite, read_suite, run_case
 from flowrt.problem import FlowError
 
 
@@ -33,10 +33,12 @@ def run(args: argparse.Namespace) -> int:
     for file in [found for given in args.files for found in _files(given)]:
         try:
             suite = read_suite(file)
+            if problems := check_suite(suite):
+                raise FlowError(problems)
             for case in suite.tests:
                 if args.name in case.name:
                     started = time.monotonic()
-                    outcome = run_case(file, suite, case)
+                    outcome = run_case(suite, case)
                     outcomes.append((str(file), outcome))
                     if args.format == "text":
                         _print(outcome, time.monotonic() - started)

@@ -63,6 +63,14 @@ def place(node: Yaml, steps: tuple[str | int, ...], otherwise: Mark) -> Mark:
     return mark
 
 
+def below(node: Yaml, steps: tuple[str | int, ...]) -> Yaml | None:
+    """What lies `steps` below a node; None where there is nothing."""
+    found: Yaml | None = node
+    for step in steps:
+        found = _child(found, step) if found is not None else None
+    return found
+
+
 def _child(node: Yaml, step: str | int) -> Yaml | None:
     if isinstance(node, Mapping):
         return node.items.get(str(step))
@@ -74,16 +82,9 @@ def _child(node: Yaml, step: str | int) -> Yaml | None:
 def locate(path: Path, *steps: str | int) -> Mark:
     """Where something stands in a flow file that was read before; the file as a whole where it can't be found any more."""
     root = read_document(path, str(path), [])
+    holder = below(root, steps[:-1]) if root is not None else None
     whole = Mark(str(path), 0, 0)
-    if root is None or not steps:
-        return whole
-    holder = root
-    for step in steps[:-1]:
-        below = _child(holder, step)
-        if not isinstance(below, Mapping):
-            return whole
-        holder = below
-    return holder.keys.get(str(steps[-1]), whole)
+    return holder.keys.get(str(steps[-1]), whole) if steps and isinstance(holder, Mapping) else whole
 
 
 def plain(node: Yaml) -> object:

@@ -18,9 +18,10 @@ MESSAGE = {"message": {"type": "", "time": "", "time_s": 0.0, "camera_id": ""}}
 class Filter(Transform):
     """Pass on the messages, or the tracked objects, for which a CEL expression is true.
 
-    An expression over `message` (its JSON form: `message.severity == "high"`) decides on whole messages. One over `track`, `zone`,
-    `zones` or `dwell_s` decides on each object of Tracks, which go on with the objects that passed; other messages have no
-    objects and are passed on whole. A message that lacks a field which the expression reads does not pass.
+    An expression over `message` (its fields: `message.severity == "high"`; a record's are below `message.data`) decides on whole
+    messages. One over `track`, `zone`, `zones` or `dwell_s` decides on each object of Tracks, which go on with the objects that
+    passed; other messages have no objects and are passed on whole. A message that lacks a field which the expression reads does
+    not pass.
     """
 
     when: Annotated[

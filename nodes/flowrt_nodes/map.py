@@ -15,7 +15,8 @@ SAMPLE: dict[str, Any] = {"message": {}, "time": 0.0, "camera": "", "site": ""}
 class Map(Transform):
     """Make a record with fields computed by CEL expressions from a message.
 
-    Each field is an expression over `message` (its JSON form), `time` (UTC seconds), `camera` and `site`:
+    Each field is an expression over `message` (its fields; a record's are below `message.data`), `time` (UTC seconds), `camera`
+    and `site`:
     `fields: {kmh: message.object.speed_kmh, fast: message.object.speed_kmh > 80.0}`. A message that lacks what the expressions
     read gives no record; has(message.x) asks beforehand.
     """

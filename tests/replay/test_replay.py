@@ -75,9 +75,9 @@ tests:
 """
     )
     suite = read_suite(test)
-    assert run_case(test, suite, suite.tests[0]).passed
+    assert run_case(suite, suite.tests[0]).passed
     with pytest.raises(FlowError, match="nothing of a node 'speeds'"):
-        run_case(test, suite, suite.tests[1])
+        run_case(suite, suite.tests[1])
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

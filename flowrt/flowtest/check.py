@@ -1,0 +1,210 @@
+"""What makes no sense in a test file: names that nobody knows, inputs that are no messages.
+
+A misspelt topic never arrives; `at_most: 0` of it would hold for ever. So every name that a test uses is looked up before it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from flowrt.contract import Contract
+from flowrt.document import Mark
+from flowrt.flow import Flow, NodeSpec
+from flowrt.flowtest.suite import Case, Expectation, FromRecording, Steps, Suite
+from flowrt.load import load
+from flowrt.load.report import Report
+from flowrt.messages import Message, Record
+from flowrt.node import Outbox, Source
+from flowrt.problem import FlowError, Problem
+from flowrt.recording import Recording
+
+Schema = dict[str, Any]
+_SET: Final = "--set "
+"""Begins the place of a problem with a setting that was given beside the flow file."""
+
+
+class Ready(NamedTuple):
+    """A test that may run: the flow with the test's settings, the contract, and what each node named in `input` is to say."""
+
+    flow: Flow
+    contract: Contract
+    inputs: dict[str, Iterable[Message]]
+
+
+def check_suite(suite: Suite) -> list[Problem]:
+    """Everything that is wrong with the tests of a file and the flow they are for, in the order of the file."""
+    report = Report()
+    for case in suite.tests:
+        try:
+            ready(suite, case)
+        except FlowError as error:
+            report.problems += error.problems
+    return report.sorted()
+
+
+def ready(suite: Suite, case: Case) -> Ready:
+    """One test, checked. Raises FlowError with everything that is wrong with it, or with its flow."""
+    steps = suite.steps(case)
+    flow = _flow(suite, case, steps)
+    contract = Contract.of_flow(flow.folder)
+    checker = _Checker(suite, flow, contract)
+    inputs = checker.inputs(case, steps)
+    for number, expectation in enumerate(case.expect):
+        checker.expectation(expectation, (*steps, "expect", number))
+    if checker.report.failed:
+        raise FlowError(checker.report.sorted())
+    return Ready(flow, contract, inputs)
+
+
+def _flow(suite: Suite, case: Case, steps: Steps) -> Flow:
+    try:
+        return load(suite.flow, overrides={target: _literal(value) for target, value in case.set.items()})
+    except FlowError as error:
+        raise FlowError([_of_setting(suite, problem, steps) for problem in error.problems]) from error
+
+
+def _literal(value: str | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _of_setting(suite: Suite, problem: Problem, steps: Steps) -> Problem:
+    """A problem with a setting of `set`, where the test file has it."""
+    target = problem.file.removeprefix(_SET)
+    if target == problem.file:
+        return problem
+    mark = suite.key((*steps, "set", target))
+    return msgspec.structs.replace(problem, file=mark.file, line=mark.line, column=mark.column, end_column=0)
+
+
+class _Checker:
+    def __init__(self, suite: Suite, flow: Flow, contract: Contract) -> None:
+        self.suite, self.flow, self.contract = suite, flow, contract
+        self.report = Report()
+
+    def inputs(self, case: Case, steps: Steps) -> dict[str, Iterable[Message]]:
+        """What the nodes named in `input` are to say."""
+        given: dict[str, Iterable[Message]] = {}
+        for name, entry in case.input.items():
+            spec, below = self.flow.nodes.get(name), (*steps, "input", name)
+            if isinstance(entry, FromRecording):
+                if spec is None:
+                    self._unknown(
+                        self.suite.key(below), below, f"'{name}' is no node of the flow", name, self.flow.nodes
+                    )
+                given[name] = self._recorded(name, entry, below)
+            elif spec is None or not isinstance(spec.settings, Source):
+                sources = [n for n, s in self.flow.nodes.items() if isinstance(s.settings, Source)]
+                self._unknown(self.suite.key(below), below, f"'{name}' is no source of the flow", name, sources)
+            else:
+                read = (self._message(spec, each, (*below, number)) for number, each in enumerate(entry))
+                given[name] = sorted((m for m in read if m is not None), key=lambda m: m.time_s)
+        return given
+
+    def _recorded(self, name: str, entry: FromRecording, steps: Steps) -> list[Message]:
+        try:
+            recording = Recording(self.suite.path.parent / entry.recorded)
+        except FlowError as error:
+            for problem in error.problems:
+                self._add((*steps, "recorded"), f"'{entry.recorded}': {problem.message}", problem.hint)
+            return []
+        node, known = entry.node or name, recording.header.nodes
+        if node not in known:
+            below = (*steps, "node") if entry.node else steps
+            message = f"'{entry.recorded}' has nothing of a node '{node}'"
+            self._unknown(self.suite.place(below), below, message, node, known)
+        return [message for source, message in recording if source == node]
+
+    def _message(self, spec: NodeSpec, entry: dict[str, Any], steps: Steps) -> Message | None:
+        """A literal message, of the first of the source's output types that it fits."""
+        errors = []
+        for kind in spec.type.ports.outputs:
+            try:
+                return msgspec.convert(entry, kind, strict=False)
+            except (msgspec.ValidationError, TypeError) as error:
+                errors.append(f"{kind.port}: {error}")
+        self._add(steps, f"an input of '{spec.name}' is none of its messages", "; ".join(errors))
+        return None
+
+    def expectation(self, wanted: Expectation, steps: Steps) -> None:
+        """Look up the outbox, the topic or measurement, and every field."""
+        outboxes = [name for name, spec in self.flow.nodes.items() if isinstance(spec.settings, Outbox)]
+        if wanted.outbox not in outboxes:
+            below = (*steps, "from")
+            message = f"'{wanted.outbox}' is no outbox of the flow"
+            self._unknown(self.suite.place(below), below, message, wanted.outbox, outboxes)
+        if bool(wanted.topic) == bool(wanted.measurement):
+            self._add(steps, "expected a `topic` or a `measurement`", "name one of them")
+        elif wanted.topic:
+            self._topic(wanted, steps)
+        else:
+            self._measurement(wanted, steps)
+
+    def _topic(self, wanted: Expectation, steps: Steps) -> None:
+        spec = self.contract.topics.get(wanted.topic)
+        if spec is None:
+            if not self._free(wanted.outbox):
+                below, message = (*steps, "topic"), f"the contract has no topic '{wanted.topic}'"
+                self._unknown(self.suite.place(below), below, message, wanted.topic, self.contract.topics)
+            return
+        for path, value in wanted.where.items():
+            below = (*steps, "where", path)
+            field, known = _field(spec.schema, path)
+            if field is None:
+                message = f"a payload of {wanted.topic} has no field '{path}'"
+                self._unknown(self.suite.key(below), below, message, path.rpartition(".")[2], known)
+                continue
+            allowed = field.get("enum")
+            for each in value if isinstance(value, list) else [value]:
+                if allowed is not None and each not in allowed:
+                    message = f"'{path}' of {wanted.topic} is never {each}"
+                    self._unknown(self.suite.place(below), below, message, str(each), [str(one) for one in allowed])
+
+    def _measurement(self, wanted: Expectation, steps: Steps) -> None:
+        spec = self.contract.measurements.get(wanted.measurement)
+        if spec is None:
+            below, message = (*steps, "measurement"), f"the contract has no measurement '{wanted.measurement}'"
+            self._unknown(self.suite.place(below), below, message, wanted.measurement, self.contract.measurements)
+            return
+        known = [*spec.tags, *spec.fields]
+        for name in wanted.where:
+            if name not in known:
+                below, message = (*steps, "where", name), f"{wanted.measurement} has no tag or field '{name}'"
+                self._unknown(self.suite.key(below), below, message, name, known)
+
+    def _free(self, outbox: str) -> bool:
+        """Whether records arrive at the outbox, which go wherever they say."""
+        kinds = [kind for edge, kinds in self.flow.arriving.items() if edge.target == outbox for kind in kinds]
+        return any(issubclass(Record, kind) or issubclass(kind, Record) for kind in kinds)
+
+    def _add(self, steps: Steps, message: str, hint: str) -> None:
+        self.report.add(self.suite.place(steps), ".".join(map(str, steps)), message, hint)
+
+    def _unknown(self, mark: Mark, steps: Steps, message: str, word: str, known: Collection[str]) -> None:
+        self.report.add(mark, ".".join(map(str, steps)), message, self.report.suggest(word, known))
+
+
+def _field(schema: Schema, path: str) -> tuple[Schema | None, list[str]]:
+    """What a topic's schema says of a field, or the names that it has where the path leads nowhere; {} where all is allowed."""
+    found = schema
+    for part in path.split("."):
+        found = _resolved(found, schema)
+        known, others = found.get("properties", {}), found.get("additionalProperties", True)
+        if part in known:
+            found = known[part]
+        elif isinstance(others, dict):
+            found = others
+        elif others is False or found.get("type", "object") != "object":
+            return None, list(known)
+        else:
+            return {}, []
+    return _resolved(found, schema), []
+
+
+def _resolved(schema: Schema, root: Schema) -> Schema:
+    reference = schema.get("$ref", "")
+    for part in reference.removeprefix("#/").split("/") if reference else ():
+        root = root[part]
+    return root if reference else schema
