@@ -1,7 +1,8 @@
 """Makes the README's pictures of the simulated intersection again: `python -m tools.pictures` (needs the bundled model).
 
 `docs/pictures/north.jpg` is what the shipped flow sees, with boxes, zones and lamps drawn by the `snapshot` node;
-`docs/pictures/weathers.jpg` is the same moment at dusk, by night and in rain.
+`docs/pictures/weathers.jpg` is the same moment at dusk, by night and in rain;
+`docs/pictures/violations.jpg` are ten violations that the rules found, one of each, from a quarter of an hour (takes ten minutes).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from flowrt_sim.source import open_camera
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 WATCHED_S = 24
+SCORED_SEED = 984
+CAPTION_PX, CAPTION_WIDTH_PX = 34, 880
+"""Height of the caption in a picture of `flowrt score`, and how much of its width is shown."""
 FLOW = f"""\
 flow: picture
 site: main-and-5th
@@ -55,6 +59,32 @@ def weathers() -> None:
     cv2.imwrite(str(PICTURES / "weathers.jpg"), np.hstack(shown), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
+def violations() -> None:
+    """The first violation of each rule that `flowrt score` found, two beside each other at half size."""
+    with tempfile.TemporaryDirectory() as folder:
+        flow, scored = str(ROOT / "flows" / "four-cameras.yaml"), f"{SCORED_SEED}..{SCORED_SEED}"
+        command = [sys.executable, "-m", "flowrt", "score", flow, "--seeds", scored, "--minutes", "15", "--pictures"]
+        subprocess.run([*command, folder], check=True)
+        sheet(Path(folder))
+
+
+def sheet(folder: Path) -> None:
+    """Ten pictures out of a folder that `flowrt score --pictures` wrote. Their captions stay larger than the pictures."""
+    first: dict[str, Path] = {}
+    for file in sorted(folder.glob("*-hit-*.jpg")):
+        first.setdefault(file.name.partition("-")[0], file)
+    cells = []
+    for file in first.values():
+        picture = cv2.imread(str(file))
+        assert picture is not None
+        caption, below = picture[:CAPTION_PX, :CAPTION_WIDTH_PX], picture[CAPTION_PX:]
+        sizes = (caption, round(CAPTION_PX * 640 / CAPTION_WIDTH_PX)), (below, below.shape[0] // 2)
+        cells.append(np.vstack([cv2.resize(part, (640, high), interpolation=cv2.INTER_AREA) for part, high in sizes]))
+    rows = [np.hstack(cells[at : at + 2]) for at in range(0, len(cells) - 1, 2)]
+    cv2.imwrite(str(PICTURES / "violations.jpg"), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 84])
+
+
 if __name__ == "__main__":
     north()
     weathers()
+    violations()

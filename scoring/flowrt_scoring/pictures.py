@@ -1,7 +1,7 @@
 """Pictures of what was found, missed and falsely reported: drawn again from the simulation, so that an eye can judge them.
 
 Each shows who offends (thick box, trail of the last seconds), whom it concerns, the lines and the zone of the rule, the phases, and
-the offender once more, enlarged: far away a vehicle is thirty pixels.
+a small offender once more, enlarged: far away a vehicle is thirty pixels.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ HITS_PER_RULE = 3
 TRAIL_S, TRAIL_STEP_S = 3.0, 0.2
 MOMENT_S = {"red_light": 0.5, "near_miss": 0.0}
 """Rules that speak late (a turn on red must show, a pair must have passed): when after its beginning the offence is best seen."""
-LENS = 3
-"""How much the offender is enlarged."""
+LENS, LENS_PX = 3, (60, 96)
+"""How much the offender is enlarged, and how much of the picture around it; one that is larger can be seen as it is."""
 COLOURS = {"hit": (80, 220, 80), "missed": (0, 165, 255), "false": (60, 60, 235)}
 LAMP_COLOURS = {"red": (60, 40, 230), "amber": (0, 190, 250), "green": (80, 200, 60)}
 ZONE, OTHER, DARK, WHITE = (240, 200, 60), (230, 90, 200), (28, 24, 20), (255, 255, 255)
@@ -157,9 +157,12 @@ def _frame(picture: Image, box: Box, colour: tuple[int, int, int], width: int) -
 
 
 def _lens(picture: Image, box: Box, colour: tuple[int, int, int]) -> None:
-    """The offender and what is around it, enlarged, in the lower corner that is farther from it."""
+    """A small offender and what is around it, enlarged, in the lower corner that is farther from it."""
     height, width = picture.shape[:2]
-    side = min(max(round(1.6 * max(box[2] - box[0], box[3] - box[1])), 60), height // (LENS + 1))
+    size = max(box[2] - box[0], box[3] - box[1])
+    if size > LENS_PX[1]:
+        return
+    side = min(max(round(1.6 * size), LENS_PX[0]), LENS_PX[1])
     x = min(max(round((box[0] + box[2] - side) / 2), 0), width - side)
     y = min(max(round((box[1] + box[3] - side) / 2), 0), height - side)
     part = cv2.resize(picture[y : y + side, x : x + side], None, fx=LENS, fy=LENS, interpolation=cv2.INTER_CUBIC)
@@ -179,6 +182,9 @@ def _lamps(picture: Image, frame: SimFrame, leg: str) -> None:
 
 
 def _text(picture: Image, place: tuple[int, int], text: str, colour: tuple[int, int, int]) -> None:
-    """Readable on anything: dark beneath, then the colour."""
-    cv2.putText(picture, text, place, FONT, 0.5, DARK, 3, cv2.LINE_AA)
+    """Readable on anything: on a darkened strip of the picture."""
+    (width, height), base = cv2.getTextSize(text, FONT, 0.5, 1)
+    x, y = place
+    strip = picture[max(y - height - 3, 0) : y + base, max(x - 3, 0) : x + width + 3]
+    strip[...] = strip // 3
     cv2.putText(picture, text, place, FONT, 0.5, colour, 1, cv2.LINE_AA)
