@@ -194,6 +194,22 @@ def test_who_comes_out_of_hiding_has_entered_once_his_speed_is_known(first_seen_
     assert begun(said)[0][1] == pytest.approx(4.1, abs=0.9)
 
 
+def test_who_turns_onto_the_area_and_stops_on_it_has_entered_it(tmp_path: Path) -> None:
+    """A right turn of radius 6 m at 14 km/h, which ends with the front 2.8 m beyond the border."""
+
+    def turns(t: float) -> tuple[float, float]:
+        way_m = min(3.9 * t, 30.0)
+        angle = min(max(way_m - 20, 0.0) / 6, np.pi / 2)
+        straight_m = max(way_m - 20 - 3 * np.pi, 0.0)
+        return min(way_m - 27.75, -7.75) + 6 * float(np.sin(angle)), -1.75 + 6 * float(np.cos(angle)) - straight_m
+
+    actors = [Actor(7, "car", turns), Actor(5, "pedestrian", along((0, -5.2, -3), (6, -0.4, -3)))]
+    said = judge(
+        FailureToYield(scene="north", signal="s"), tmp_path, play(actors, 9, fps=5), lights((0, WALK), group="walk")
+    )
+    assert [track for track, _ in begun(said)] == [7]
+
+
 def test_who_trembles_at_the_border_of_the_area_has_not_entered_it(tmp_path: Path) -> None:
     """A car waits with its front just before the area, and its box swings over it while people walk past in front."""
 

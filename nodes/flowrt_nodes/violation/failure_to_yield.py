@@ -25,12 +25,17 @@ has stood at its border since."""
 
 
 class _Entry(NamedTuple):
-    """Somebody drove onto an area while a pedestrian was in the way. ahead: (2,) unit vector of his heading then."""
+    """Somebody drove onto an area while a pedestrian was in the way. front_m: (2,), his front then; ahead: (2,), his heading."""
 
     time_s: float
     front_m: Array
     ahead: Array
     facts: dict[str, Any]
+
+    def drove_on(self, front_m: Array, ahead: Array) -> bool:
+        """Whether he whose front and heading (2,) are these now has driven on, by the way he heads now, since most turn: a box that
+        trembles at the border does not."""
+        return bool((front_m - self.front_m) @ ahead >= ONWARDS_M and ahead @ self.ahead > 0)
 
 
 class FailureToYield(SignalRule):
@@ -116,7 +121,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & known
         entering &= moving[:, None]
         if self._unproven:
-            yield from self._went_on(tracks, front)
+            yield from self._went_on(tracks, front, headings)
         if not entering.any():
             return
         walkers = np.flatnonzero(on_foot(tracks))
@@ -150,13 +155,13 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         table["depth"][rows], table["seen_s"][rows], table["crossed_s"][rows] = depth, time_s, crossed_s
         return np.where(time_s - crossed_s <= JUST_S, crossed_s, time_s)
 
-    def _went_on(self, tracks: Tracks, front: Array) -> Iterator[Finding]:
-        """Those who drove on over the area after they had entered it: a box that trembles at its border does not."""
+    def _went_on(self, tracks: Tracks, front: Array, headings: Array) -> Iterator[Finding]:
+        """Those who drove on over the area after they had entered it."""
         rows = row_by_id(tracks)
         for key, entry in list(self._unproven.items()):
             camera, track, name = key
             row = rows.get(track) if camera == tracks.camera_id and name in self._names else None
-            if row is not None and (front[row] - entry.front_m) @ entry.ahead >= ONWARDS_M:
+            if row is not None and entry.drove_on(front[row], headings[row]):
                 del self._unproven[key]
                 yield Finding(
                     row=row,
