@@ -265,6 +265,20 @@ def test_a_pet_does_not_depend_on_the_frame_rate(later_s: float, tmp_path: Path)
     assert [often, seldom] == pytest.approx([comes_s - leaves_s] * 2, abs=0.04)
 
 
+@pytest.mark.parametrize("lost_s", [(2.3, 3.1), (3.5, 4.3)])
+def test_lost_pictures_do_not_hide_a_pet(lost_s: tuple[float, float], tmp_path: Path) -> None:
+    """They would show how the pedestrian leaves the car's way, at second 2.6, or how the car comes, at second 3.8."""
+    actors = [
+        Actor(7, "car", along((0, -1.75, 53), (9, -1.75, -19))),
+        Actor(5, "pedestrian", along((0, -4.2, 20), (9, 8.4, 20))),
+    ]
+    said = {}
+    for name, (begin_s, end_s) in {"all": (0.0, 0.0), "some": lost_s}.items():
+        seen = [t for t in play(actors, 9, fps=5) if not begin_s < t.time_s - START_S < end_s]
+        said[name] = judge(NearMiss(scene="north", ttc_s=0, pet_s=2.0), tmp_path, seen)[0].evidence["pet_s"]
+    assert said["some"] == pytest.approx(said["all"], abs=0.04)
+
+
 def test_a_pet_is_told_of_who_was_seen_only_just_before(tmp_path: Path) -> None:
     """A runner shows up in the lane; when it is known how he runs he has left it again, half a second before the car comes."""
     runs = along((0, -10.0, 20), (9, 17.0, 20))  # leaves the car's way at second 3.13
