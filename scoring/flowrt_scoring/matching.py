@@ -21,6 +21,8 @@ NEAR_M = 2.5
 """How far a reported position may be from the actor's middle; for long vehicles half their length, if that is more."""
 EDGE_S = 5.0
 """What happens so near to the beginning or end of a run is not judged: it could not be watched whole."""
+SEEN_WHOLE = frozenset({"illegal_turn"})
+"""Nor are these where they began before the run: nobody saw where they came from."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def judge(reference: Reference, found: list[Reported], rule: str, legs: frozense
             done.add(j)
     for i, truth in enumerate(truths):
         if truth.leg not in legs or not EDGE_S <= truth.time_s <= end_s - EDGE_S:
+            continue
+        if truth.start_s < 0 and rule in SEEN_WHOLE:
             continue
         if i in taken:
             into.hits.append((seed, truth, reports[taken[i]]))

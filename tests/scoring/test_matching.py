@@ -45,9 +45,9 @@ def report(
     )  # fmt: skip
 
 
-def numbers(truths: list[Truth], reports: list[Violation]) -> tuple[int, int, int]:
+def numbers(truths: list[Truth], reports: list[Violation], rule: str = "speeding") -> tuple[int, int, int]:
     judged = Judged()
-    judge(run(*truths), reported(reports, LEGS), "speeding", frozenset(LEGS.values()), judged)
+    judge(run(*truths), reported(reports, LEGS), rule, frozenset(LEGS.values()), judged)
     return len(judged.hits), len(judged.misses), len(judged.false_alarms)
 
 
@@ -96,6 +96,13 @@ def test_the_edges_of_a_run_are_not_judged() -> None:
     assert numbers([early], []) == (0, 0, 0)
     assert numbers([early], [report(3.0)]) == (0, 0, 0)
     assert numbers([], [report(88.0)]) == (0, 0, 0)
+
+
+def test_a_turn_that_began_before_the_run_is_not_judged() -> None:
+    turn = replace(TRUTH, rule="illegal_turn", time_s=9.0, start_s=-4.0, end_s=9.0)
+    assert numbers([turn], [], "illegal_turn") == (0, 0, 0)
+    assert numbers([replace(turn, start_s=0.5)], [], "illegal_turn") == (0, 1, 0)
+    assert numbers([replace(turn, rule="speeding")], []) == (0, 1, 0)
 
 
 def test_near_misses_may_be_told_of_either_of_the_two() -> None:
