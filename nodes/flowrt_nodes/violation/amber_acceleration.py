@@ -111,15 +111,15 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
     def _slope_kmh(
         self, tracks: Tracks, row: int, line: int, end_s: float, window_s: float, longer: float
     ) -> tuple[float, float]:
-        """Speed towards a line in the time before another, and its standard deviation; NaN where too little of it was seen, or the
-        track's box lay elsewhere."""
+        """Speed towards a line in the time before another, and its standard deviation: NaN where too little of it was seen, and without
+        end where the track's box lay elsewhere."""
         samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), end_s - longer * window_s - 1e-6)
         seen = [s for s in samples if s.time_s <= end_s + 1e-6 and s.x_m == s.x_m]
         while len(seen) > ENOUGH and seen[0].time_s < end_s - window_s - 1e-6:
             del seen[0]
-        if len(seen) < FEWEST or seen[-1].time_s - seen[0].time_s < window_s / 2:
-            return float("nan"), float("nan")
         if any(s.speed_sigma_kmh > ASTRAY_KMH for s in seen):
+            return float("nan"), float("inf")
+        if len(seen) < FEWEST or seen[-1].time_s - seen[0].time_s < window_s / 2:
             return float("nan"), float("nan")
         times, x, y = (np.array([getattr(s, name) for s in seen]) for name in ("time_s", "x_m", "y_m"))
         way = np.column_stack((x, y)) @ self._approaches.normals[line]
@@ -155,8 +155,8 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         if not onset_kmh >= self.from_kmh or tracks.speed_kmh[row] < (1 + self.gain / 2) * filtered_kmh:
             return None
         speed, sigma = self._slope_kmh(tracks, row, line, tracks.time_s, WINDOW_S, LONGER)
-        doubt = max(SURE * float(tracks.speed_sigma_kmh[row]), TREMBLE * float(np.hypot(sigma, onset_sigma_kmh)))
-        speed = max(speed, float(tracks.speed_kmh[row]))
+        doubt = np.fmax(SURE * tracks.speed_sigma_kmh[row], TREMBLE * np.hypot(sigma, onset_sigma_kmh))
+        speed = float(np.fmax(speed, tracks.speed_kmh[row]))
         if not speed - onset_kmh > max(SHOWN * self.gain * onset_kmh, self.least_gain_kmh, doubt):
             return None
         since_s = tracks.time_s - WINDOW_S / 2 - (phase.since_s - (BEFORE_S - AFTER_S) / 2)
