@@ -210,6 +210,18 @@ def test_who_turns_onto_the_area_and_stops_on_it_has_entered_it(tmp_path: Path) 
     assert [track for track, _ in begun(said)] == [7]
 
 
+@pytest.mark.parametrize("later_s", [0.0, 0.05, 0.1, 0.15])
+def test_how_far_somebody_drove_on_does_not_hang_on_the_moments_of_pictures(later_s: float, tmp_path: Path) -> None:
+    """At 14 km/h, 0.8 m from picture to picture, until his front is 2.4 m beyond the border."""
+    stops_s, stops_m = 7 + later_s, -1.5 - 2.4 + SIZES_M["car"][0] / 2
+    drives = along((0, -1.75, stops_m + 3.9 * stops_s), (stops_s, -1.75, stops_m), (9, -1.75, stops_m))
+    actors = [Actor(7, "car", drives), Actor(5, "pedestrian", along((0, -5.2, -4), (6, -0.4, -4)))]
+    said = judge(
+        FailureToYield(scene="north", signal="s"), tmp_path, play(actors, 9, fps=5), lights((0, WALK), group="walk")
+    )
+    assert [track for track, _ in begun(said)] == [7]
+
+
 def test_who_trembles_at_the_border_of_the_area_has_not_entered_it(tmp_path: Path) -> None:
     """A car waits with its front just before the area, and its box swings over it while people walk past in front."""
 

@@ -141,7 +141,11 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
                 "pedestrians": len(people),
             }
             key = tracks.camera_id, int(tracks.track_id[row]), self._names[zone]
-            self._unproven[key] = _Entry(since_s, front[row].copy(), headings[row].copy(), facts)
+            # Who was seen to drive over the border is further on by now than where he entered: metres, between two pictures.
+            surely_kmh = float(tracks.speed_kmh[row] - 2 * np.nan_to_num(tracks.speed_sigma_kmh[row]))
+            drove = since_s < tracks.time_s and surely_kmh >= self.faster_than_kmh
+            too_far_m = max(float(depth[row, zone]) - self.beyond_m, 0.0) if drove else 0.0
+            self._unproven[key] = _Entry(since_s, front[row] - too_far_m * headings[row], headings[row].copy(), facts)
 
     def _crossed_s(self, rows: NDArray[np.int64], depth: Array, time_s: float) -> Array:
         """(N, Z): when the front of each, now so deep (N, Z) in metres on each area, came onto it: between two pictures, where that
