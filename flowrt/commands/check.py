@@ -59,14 +59,12 @@ def _checked(path: str, overrides: dict[str, str]) -> _Checked:
 
 
 def _checked_tests(path: str) -> _Checked:
-    from flowrt.flowtest import check_suite, read_suite  # brings the runtime with it, which no flow needs to be checked
+    from flowrt.flowtest import prepare, read_suite  # brings the runtime with it, which no flow needs to be checked
 
     try:
-        suite = read_suite(Path(path))
+        return _Checked(path, _count(prepare(read_suite(Path(path))), "test"), [])
     except FlowError as error:
         return _Checked(path, "", error.problems)
-    problems = check_suite(suite)
-    return _Checked(path, "" if problems else _count(suite.tests, "test"), problems)
 
 
 def parse_overrides(said: list[str]) -> dict[str, str]:

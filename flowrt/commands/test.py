@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from flowrt.commands.check import print_problems
-from flowrt.flowtest import Outcome, check_suite, read_suite, run_case
+from flowrt.flowtest import Outcome, prepare, read_suite, run_case
 from flowrt.problem import FlowError
 
 
@@ -32,13 +32,10 @@ def run(args: argparse.Namespace) -> int:
     bad = False
     for file in [found for given in args.files for found in _files(given)]:
         try:
-            suite = read_suite(file)
-            if problems := check_suite(suite):
-                raise FlowError(problems)
-            for case in suite.tests:
-                if args.name in case.name:
+            for ready in prepare(read_suite(file)):
+                if args.name in ready.case.name:
                     started = time.monotonic()
-                    outcome = run_case(suite, case)
+                    outcome = run_case(ready)
                     outcomes.append((str(file), outcome))
                     if args.format == "text":
                         _print(outcome, time.monotonic() - started)

@@ -154,7 +154,7 @@ def _outside(inner: Schema, outer: Schema | bool, root: Schema, path: str) -> It
         yield f"{where}: the schema allows nothing here"
         return
     if "$ref" in outer:
-        outer = {**_resolve(outer["$ref"], root), **{key: value for key, value in outer.items() if key != "$ref"}}
+        outer = {**resolve(outer["$ref"], root), **{key: value for key, value in outer.items() if key != "$ref"}}
     if "anyOf" in inner:
         for kind in inner["anyOf"]:
             yield from _outside(kind, outer, root, path)
@@ -218,7 +218,8 @@ def _outside_array(inner: Schema, outer: Schema, root: Schema, path: str) -> Ite
         yield from _outside(item, wanted, root, f"{path}[]")
 
 
-def _resolve(reference: str, root: Schema) -> Schema:
+def resolve(reference: str, root: Schema) -> Schema:
+    """The part of a schema that a `$ref` within it names."""
     found: Any = root
     for part in reference.removeprefix("#/").split("/"):
         found = found[part]

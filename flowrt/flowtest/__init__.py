@@ -16,7 +16,7 @@ tenth is looked at.
 `suite.py` reads such a file, `check.py` finds what makes no sense in it, `run.py` runs it.
 """
 
-from flowrt.flowtest.check import check_suite
+from flowrt.flowtest.check import Ready, prepare
 from flowrt.flowtest.run import Failure, Outcome, run_case
 from flowrt.flowtest.suite import Case, Expectation, FromRecording, Suite, read_suite
 
@@ -26,8 +26,9 @@ __all__ = [
     "Failure",
     "FromRecording",
     "Outcome",
+    "Ready",
     "Suite",
-    "check_suite",
+    "prepare",
     "read_suite",
     "run_case",
 ]

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from flowrt.contract import Contract
-from flowrt.document import Mark
+from flowrt.contract.proof import resolve
 from flowrt.flow import Flow, NodeSpec
 from flowrt.flowtest.suite import Case, Expectation, FromRecording, Steps, Suite
 from flowrt.load import load
@@ -29,25 +29,26 @@ _SET: Final = "--set "
 class Ready(NamedTuple):
     """A test that may run: the flow with the test's settings, the contract, and what each node named in `input` is to say."""
 
+    case: Case
     flow: Flow
     contract: Contract
     inputs: dict[str, Iterable[Message]]
 
 
-def check_suite(suite: Suite) -> list[Problem]:
-    """Everything that is wrong with the tests of a file and the flow they are for, in the order of the file."""
-    report = Report()
-    for case in suite.tests:
+def prepare(suite: Suite) -> list[Ready]:
+    """The tests of a file, checked. Raises FlowError with everything that is wrong with them and the flow they are for."""
+    prepared, report = [], Report()
+    for number, case in enumerate(suite.tests):
         try:
-            ready(suite, case)
+            prepared.append(_ready(suite, case, ("tests", number)))
         except FlowError as error:
             report.problems += error.problems
-    return report.sorted()
+    if report.failed:
+        raise FlowError(report.sorted())
+    return prepared
 
 
-def ready(suite: Suite, case: Case) -> Ready:
-    """One test, checked. Raises FlowError with everything that is wrong with it, or with its flow."""
-    steps = suite.steps(case)
+def _ready(suite: Suite, case: Case, steps: Steps) -> Ready:
     flow = _flow(suite, case, steps)
     contract = Contract.of_flow(flow.folder)
     checker = _Checker(suite, flow, contract)
@@ -55,8 +56,8 @@ def ready(suite: Suite, case: Case) -> Ready:
     for number, expectation in enumerate(case.expect):
         checker.expectation(expectation, (*steps, "expect", number))
     if checker.report.failed:
-        raise FlowError(checker.report.sorted())
-    return Ready(flow, contract, inputs)
+        raise FlowError(checker.report.problems)
+    return Ready(case, flow, contract, inputs)
 
 
 def _flow(suite: Suite, case: Case, steps: Steps) -> Flow:
@@ -91,13 +92,11 @@ class _Checker:
             spec, below = self.flow.nodes.get(name), (*steps, "input", name)
             if isinstance(entry, FromRecording):
                 if spec is None:
-                    self._unknown(
-                        self.suite.key(below), below, f"'{name}' is no node of the flow", name, self.flow.nodes
-                    )
+                    self._unknown(below, f"'{name}' is no node of the flow", name, self.flow.nodes, at_key=True)
                 given[name] = self._recorded(name, entry, below)
             elif spec is None or not isinstance(spec.settings, Source):
                 sources = [n for n, s in self.flow.nodes.items() if isinstance(s.settings, Source)]
-                self._unknown(self.suite.key(below), below, f"'{name}' is no source of the flow", name, sources)
+                self._unknown(below, f"'{name}' is no source of the flow", name, sources, at_key=True)
             else:
                 read = (self._message(spec, each, (*below, number)) for number, each in enumerate(entry))
                 given[name] = sorted((m for m in read if m is not None), key=lambda m: m.time_s)
@@ -114,7 +113,7 @@ class _Checker:
         if node not in known:
             below = (*steps, "node") if entry.node else steps
             message = f"'{entry.recorded}' has nothing of a node '{node}'"
-            self._unknown(self.suite.place(below), below, message, node, known)
+            self._unknown(below, message, node, known)
         return [message for source, message in recording if source == node]
 
     def _message(self, spec: NodeSpec, entry: dict[str, Any], steps: Steps) -> Message | None:
@@ -132,9 +131,8 @@ class _Checker:
         """Look up the outbox, the topic or measurement, and every field."""
         outboxes = [name for name, spec in self.flow.nodes.items() if isinstance(spec.settings, Outbox)]
         if wanted.outbox not in outboxes:
-            below = (*steps, "from")
             message = f"'{wanted.outbox}' is no outbox of the flow"
-            self._unknown(self.suite.place(below), below, message, wanted.outbox, outboxes)
+            self._unknown((*steps, "from"), message, wanted.outbox, outboxes)
         if bool(wanted.topic) == bool(wanted.measurement):
             self._add(steps, "expected a `topic` or a `measurement`", "name one of them")
         elif wanted.topic:
@@ -146,44 +144,45 @@ class _Checker:
         spec = self.contract.topics.get(wanted.topic)
         if spec is None:
             if not self._free(wanted.outbox):
-                below, message = (*steps, "topic"), f"the contract has no topic '{wanted.topic}'"
-                self._unknown(self.suite.place(below), below, message, wanted.topic, self.contract.topics)
+                message = f"the contract has no topic '{wanted.topic}'"
+                self._unknown((*steps, "topic"), message, wanted.topic, self.contract.topics)
             return
         for path, value in wanted.where.items():
             below = (*steps, "where", path)
             field, known = _field(spec.schema, path)
             if field is None:
                 message = f"a payload of {wanted.topic} has no field '{path}'"
-                self._unknown(self.suite.key(below), below, message, path.rpartition(".")[2], known)
+                self._unknown(below, message, path.rpartition(".")[2], known, at_key=True)
                 continue
             allowed = field.get("enum")
             for each in value if isinstance(value, list) else [value]:
                 if allowed is not None and each not in allowed:
                     message = f"'{path}' of {wanted.topic} is never {each}"
-                    self._unknown(self.suite.place(below), below, message, str(each), [str(one) for one in allowed])
+                    self._unknown(below, message, str(each), [str(one) for one in allowed])
 
     def _measurement(self, wanted: Expectation, steps: Steps) -> None:
         spec = self.contract.measurements.get(wanted.measurement)
         if spec is None:
-            below, message = (*steps, "measurement"), f"the contract has no measurement '{wanted.measurement}'"
-            self._unknown(self.suite.place(below), below, message, wanted.measurement, self.contract.measurements)
+            message = f"the contract has no measurement '{wanted.measurement}'"
+            self._unknown((*steps, "measurement"), message, wanted.measurement, self.contract.measurements)
             return
         known = [*spec.tags, *spec.fields]
         for name in wanted.where:
             if name not in known:
-                below, message = (*steps, "where", name), f"{wanted.measurement} has no tag or field '{name}'"
-                self._unknown(self.suite.key(below), below, message, name, known)
+                message = f"{wanted.measurement} has no tag or field '{name}'"
+                self._unknown((*steps, "where", name), message, name, known, at_key=True)
 
     def _free(self, outbox: str) -> bool:
         """Whether records arrive at the outbox, which go wherever they say."""
         kinds = [kind for edge, kinds in self.flow.arriving.items() if edge.target == outbox for kind in kinds]
         return any(issubclass(Record, kind) or issubclass(kind, Record) for kind in kinds)
 
-    def _add(self, steps: Steps, message: str, hint: str) -> None:
-        self.report.add(self.suite.place(steps), ".".join(map(str, steps)), message, hint)
+    def _unknown(self, steps: Steps, message: str, word: str, known: Collection[str], *, at_key: bool = False) -> None:
+        self._add(steps, message, self.report.suggest(word, known), at_key=at_key)
 
-    def _unknown(self, mark: Mark, steps: Steps, message: str, word: str, known: Collection[str]) -> None:
-        self.report.add(mark, ".".join(map(str, steps)), message, self.report.suggest(word, known))
+    def _add(self, steps: Steps, message: str, hint: str, *, at_key: bool = False) -> None:
+        mark = self.suite.key(steps) if at_key else self.suite.place(steps)
+        self.report.add(mark, ".".join(map(str, steps)), message, hint)
 
 
 def _field(schema: Schema, path: str) -> tuple[Schema | None, list[str]]:
@@ -204,7 +203,4 @@ def _field(schema: Schema, path: str) -> tuple[Schema | None, list[str]]:
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
-    reference = schema.get("$ref", "")
-    for part in reference.removeprefix("#/").split("/") if reference else ():
-        root = root[part]
-    return root if reference else schema
+    return resolve(schema["$ref"], root) if "$ref" in schema else schema

@@ -10,8 +10,8 @@ import msgspec
 
 from flowrt.contract import Contract, NotInContract
 from flowrt.flow import Flow
-from flowrt.flowtest.check import ready
-from flowrt.flowtest.suite import Case, Expectation, Suite, text_of
+from flowrt.flowtest.check import Ready
+from flowrt.flowtest.suite import Expectation, text_of
 from flowrt.messages import Message
 from flowrt.replay import rehearse, substitute
 
@@ -37,9 +37,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return not self.failures
 
 
-def run_case(suite: Suite, case: Case) -> Outcome:
-    """Run one test of the file. Raises FlowError where the flow or the test makes no sense."""
-    flow, contract, inputs = ready(suite, case)
+def run_case(ready: Ready) -> Outcome:
+    """Run one test. Raises FlowError where a node of its flow can't be opened."""
+    case, flow, contract, inputs = ready
     recorded = rehearse(substitute(flow, inputs), until_s=case.until_s)
     failures = [f for e in case.expect if (f := _judge(contract, flow.site, recorded, e)) is not None]
     return Outcome(name=case.name, failures=[*failures, *_breaches(contract, flow, recorded)], messages=len(recorded))

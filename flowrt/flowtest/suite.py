@@ -104,10 +104,6 @@ class Suite:
         self.tests = said.tests
         self._root = root
 
-    def steps(self, case: Case) -> Steps:
-        """The way to a test in the file."""
-        return ("tests", next(number for number, each in enumerate(self.tests) if each is case))
-
     def place(self, steps: Steps) -> Mark:
         """Where the value stands to which the steps lead."""
         return place(self._root, steps, self._root.mark)
@@ -118,7 +114,7 @@ class Suite:
 
 
 def read_suite(path: Path) -> Suite:
-    """The test file. Raises FlowError with the place of what is wrong with its form; `check_suite` looks at its sense."""
+    """The test file. Raises FlowError with the place of what is wrong with its form; `prepare` looks at its sense."""
     problems: list[Problem] = []
     root = read_document(path, str(path), problems)
     if root is None or problems:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowrt.cli import main
-from flowrt.flowtest import read_suite, run_case
+from flowrt.flowtest import prepare, read_suite, run_case
 from flowrt.load import read
 from tools.scenes import TARGET, text
 
@@ -28,9 +28,7 @@ def test_shipped_flows_have_no_problem(file: Path) -> None:
     ("file", "name"), [(file, case.name) for file in SUITES for case in read_suite(file).tests], ids=str
 )
 def test_their_own_tests_pass(file: Path, name: str) -> None:
-    suite = read_suite(file)
-    case = next(case for case in suite.tests if case.name == name)
-    outcome = run_case(suite, case)
+    outcome = run_case(next(ready for ready in prepare(read_suite(file)) if ready.case.name == name))
     assert outcome.failures == []
 
 

@@ -25,7 +25,7 @@ has stood at its border since."""
 
 
 class _Entry(NamedTuple):
-    """Somebody drove onto an area while a pedestrian was in the way. front_m: (2,), his front then; ahead: (2,), his heading."""
+    """Somebody drove onto an area while a pedestrian was in the way. front_m: (2,), where his front entered; ahead: (2,), his heading."""
 
     time_s: float
     front_m: Array
