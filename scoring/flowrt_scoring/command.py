@@ -13,10 +13,10 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from flowrt_scoring.reference import TruthError, read_truth
-from flowrt_scoring.simulated import Faults, cameras
+from flowrt_scoring.simulated import Boxes, Faults, cameras
 
 DETECTOR = "detector"
 
@@ -27,7 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", default="sim", metavar="TRUTH", help="`sim` (default), or truth of `flowrt sim`")
     parser.add_argument("--seeds", default="1", metavar="A..B", help="run each of these seeds (default 1)")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="N", help="per seed (default 10)")
-    parser.add_argument("--boxes", choices=("model", "truth"), default="model", help="who detects (default model)")
+    parser.add_argument(
+        "--boxes", choices=get_args(Boxes), default="model",
+        help="who detects: the flow's model (default), or the truth, everybody or those who are not hidden",
+    )  # fmt: skip
     parser.add_argument("--weather", default="", help="another weather for every seed")
     parser.add_argument("--scenario", default="", help="another scenario for every seed")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
@@ -41,7 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="lose this share of the pictures")
     parser.add_argument("--jitter", type=float, default=0.0, metavar="SHARE", help="shift pictures by up to this share")
     parser.add_argument("--no-signal", action="store_true", help="signals say nothing")
-    parser.add_argument("--noise-px", type=float, default=0.0, metavar="PX", help="--boxes truth: shake their edges")
+    parser.add_argument(
+        "--noise-px", type=float, default=0.0, metavar="PX", help="boxes of the truth: shake their edges"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="override a setting")
     parser.add_argument("--model", type=Path, action="append", help="`detector`: this model; may be repeated")
     parser.add_argument("--count", type=int, default=300, help="`detector`: how many pictures (default 300)")

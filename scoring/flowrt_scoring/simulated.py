@@ -1,7 +1,8 @@
 """A flow with the simulation in the place of its cameras and signals, with faults on request.
 
-Pictures are drawn and looked at by the flow's own detector, or the truth's boxes are given in the place of the detector, which
-takes no drawing and no model: over ten times faster, and it tells what the rules themselves make of perfect detections.
+Pictures are drawn and looked at by the flow's own detector, or the truth's boxes and footprints are given in its place, which takes
+no drawing and no model: over ten times faster, and it tells what the rules themselves make of perfect detections, of everybody in
+the picture or of those who are not hidden.
 All cameras film one and the same moving world, which is stepped once.
 """
 
@@ -26,7 +27,9 @@ from flowrt_sim.uri import SimOptions, parse
 CLOCK_HZ = 1000
 """Pictures may be taken at any millisecond."""
 
-Boxes = Literal["model", "truth"]
+Boxes = Literal["model", "truth", "visible"]
+SEEN = 0.3
+"""`visible` boxes are those of which at least this share is seen."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,11 @@ def on_simulation(flow: Flow, world: SimOptions, motion: Motion, *, boxes: Boxes
     given: dict[str, Iterable[Message]] = {}
     placed = {name: _in_world(options, world) for name, options in cameras(flow).items()}
     films = {name: _Film(name, flow, options, faults, motion) for name, options in placed.items()}
-    if boxes == "truth":
+    if boxes != "model":
+        seen = SEEN if boxes == "visible" else 0.0
         for name in detecting(flow):
             behind = upstream(flow, [name])
-            given[name] = _Merged([_Boxes(film) for camera, film in films.items() if camera in behind])
+            given[name] = _Merged([_Boxes(film, seen) for camera, film in films.items() if camera in behind])
     given |= {name: film for name, film in films.items() if not _cut(flow, name, given)}
     for name, uri in _addresses(flow, SignalState).items():
         given[name] = () if faults.no_signal else _Signals(_in_world(parse(uri), world))
@@ -148,22 +152,27 @@ class _Film:
 
 @dataclass
 class _Boxes:
-    """The truth's boxes of one camera in the place of detections."""
+    """The truth's boxes of one camera in the place of detections; without those of which a share less than `seen` is seen."""
 
     film: _Film
+    seen: float
 
     def __iter__(self) -> Iterator[Detections]:
         film, camera = self.film, self.film.camera()
         rng = np.random.default_rng((film.options.seed, 12))
         for number, time_s in film.times():
             truth = camera.truth(round(time_s * CLOCK_HZ))
-            boxes = truth.boxes_px + rng.normal(0, film.faults.noise_px, truth.boxes_px.shape)
+            rows = truth.visible >= self.seen
+            boxes = truth.boxes_px[rows]
+            boxes = boxes + rng.normal(0, film.faults.noise_px, boxes.shape)
+            exact = np.zeros((len(boxes), 2))  # how wrong footprints are
             yield Detections(
                 time_s=time_s,
                 camera_id=film.node,
                 boxes_px=boxes.astype(np.float32),
-                confidence=np.ones(len(truth.ids), np.float32),
-                class_id=truth.class_ids,
+                confidence=np.ones(len(boxes), np.float32),
+                class_id=truth.class_ids[rows],
+                footprints_px=np.hstack((truth.footprints_px[rows], exact)).astype(np.float32),
                 labels=CLASSES,
                 picture_px=film.options.size,
                 frame_number=number,

@@ -22,8 +22,6 @@ from flowrt_sim.rig import pole_camera
 from flowrt_sim.sensor import Sensor
 from flowrt_sim.store import kept
 
-VISIBLE = 0.30
-"""Actors of which less than this share is seen are left out of the truth boxes."""
 SMALLEST_PX = 8.0
 NO_FURNITURE_M = 14.0
 """No pole stands so near to a camera; the camera would be mounted on it."""
@@ -33,10 +31,11 @@ INSIDE = 0.35
 
 @dataclass(frozen=True)
 class Truth:
-    """What is really in a frame, as columns over the visible actors, and the signal phases.
+    """What is really in a frame, as columns over the actors in the picture, hidden or not, and the signal phases.
 
-    `boxes_px` (N, 4) x1 y1 x2 y2; `ground_m` (N, 2) middle of the footprint; `front_m` (N, 2) middle of the front edge;
-    `heading_rad`, `speed_kmh`, `visible` (N,); `phases` group to (state, since when in s).
+    `boxes_px` (N, 4) x1 y1 x2 y2, of the whole actor as far as the picture reaches; `ground_m` (N, 2) middle of the footprint;
+    `front_m` (N, 2) middle of the front edge; `footprints_px` (N, 4) x y of that middle and the way to that front, in the picture;
+    `heading_rad`, `speed_kmh` (N,); `visible` (N,) the share that nothing hides; `phases` group to (state, since when in s).
     """
 
     time_s: float
@@ -45,6 +44,7 @@ class Truth:
     boxes_px: npt.NDArray[np.float64]
     ground_m: npt.NDArray[np.float64]
     front_m: npt.NDArray[np.float64]
+    footprints_px: npt.NDArray[np.float64]
     heading_rad: npt.NDArray[np.float64]
     speed_kmh: npt.NDArray[np.float64]
     visible: npt.NDArray[np.float64]
@@ -123,7 +123,7 @@ class View:
             x1, y1, x2, y2 = item.full_px
             cut = (max(x1 + dx, 0.0), max(y1 + dy, 0.0), min(x2 + dx, float(width)), min(y2 + dy, float(height)))
             inside = max(cut[2] - cut[0], 0) * max(cut[3] - cut[1], 0) / max((x2 - x1) * (y2 - y1), 1e-6)
-            if item.visible >= VISIBLE and inside >= INSIDE and cut[3] - cut[1] >= SMALLEST_PX * height / 720:
+            if inside >= INSIDE and cut[3] - cut[1] >= SMALLEST_PX * height / 720:
                 kept.append(item)
                 boxes.append(cut)
         everybody = {actor.number: (actor, state) for actor, state in present}
@@ -132,6 +132,7 @@ class View:
         heading = np.array([s.heading_rad for s in now])
         ground = np.array([(s.x_m, s.y_m) for s in now]).reshape(-1, 2)
         front = ground + half[:, None] * np.column_stack([np.cos(heading), np.sin(heading)]) if len(kept) else ground
+        middle_px = self.camera.ground_px(ground)
         return Truth(
             time_s,
             np.array([item.actor for item in kept], np.int64),
@@ -139,6 +140,7 @@ class View:
             np.array(boxes).reshape(-1, 4),
             ground,
             front,
+            np.hstack((middle_px, self.camera.ground_px(front) - middle_px)),
             heading,
             np.array([s.speed_ms * 3.6 for s in now]),
             np.array([item.visible for item in kept]),

@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 from harness import PROJECT
 
+from flowrt import Detections, Message
 from flowrt.cli import main
 from flowrt.flow import Flow
 from flowrt.load import load
+from flowrt.replay import rehearse, tapped
 from flowrt_scoring.reference import TruthError, read_truth, simulate
 from flowrt_scoring.score import Score, add_run, world_of
-from flowrt_scoring.simulated import Faults
+from flowrt_scoring.simulated import Boxes, Faults, cameras, detecting, on_simulation
 from flowrt_sim.command import write_violations
+from flowrt_sim.motion import Motion
 from flowrt_sim.source import SimCamera
+from flowrt_sim.world import World
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 NUMBERS = {
@@ -52,6 +56,29 @@ def test_without_signals_no_rule_that_needs_them_reports(flow: Flow) -> None:
     assert rules["red_light"]["truth"] >= 1
     for rule in ("red_light", "stopped_on_crosswalk", "amber_acceleration"):
         assert rules[rule]["found"] == 0
+
+
+def test_visible_boxes_are_those_of_whom_enough_is_seen(flow: Flow) -> None:
+    """Everybody in the picture, or those who are not hidden, with their footprints."""
+    world = world_of(flow, seed=7, duration_s=3)
+
+    def given(boxes: Boxes) -> list[Detections]:
+        running = on_simulation(flow, world, Motion(World(world.seed)), boxes=boxes, faults=Faults())
+        seen: list[Message] = []
+        running = tapped(running, detecting(flow), lambda _, message: seen.append(message))
+        rehearse(running, until_s=world.duration_s)
+        return [each for each in seen if isinstance(each, Detections)]
+
+    everybody, visible = given("truth"), given("visible")
+    camera = SimCamera(replace(cameras(flow)["north"], seed=7, start=world.start, duration_s=3))
+    assert len(everybody) == len(visible) == 3 * camera.fps
+    for every, seen in zip(everybody, visible, strict=True):
+        truth = camera.truth(every.frame_number)
+        assert every.boxes_px == pytest.approx(truth.boxes_px, abs=0.01)
+        assert seen.boxes_px == pytest.approx(truth.boxes_px[truth.visible >= 0.3], abs=0.01)
+        assert every.footprints_px is not None
+        assert every.footprints_px[:, :4] == pytest.approx(truth.footprints_px, abs=0.01)
+    assert sum(map(len, visible)) < sum(map(len, everybody))
 
 
 def test_the_command_prints_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -67,6 +67,17 @@ def test_boxes_stand_on_their_ground_positions() -> None:
             assert y1 <= y <= y2 + 1
 
 
+def test_who_is_hidden_is_in_the_truth_as_well() -> None:
+    camera, lens = open_camera(SMALL), pole_camera("north", size_px=(640, 360))
+    truths = [camera.truth(number) for number in range(10)]
+    visible = np.concatenate([truth.visible for truth in truths])
+    assert visible.min() < 0.1
+    assert visible.max() > 0.95
+    for truth in truths:
+        middle, front = lens.ground_px(truth.ground_m), lens.ground_px(truth.front_m)
+        assert np.allclose(truth.footprints_px, np.hstack((middle, front - middle)))
+
+
 def test_speed_is_the_distance_per_time() -> None:
     camera = open_camera("sim://four-way?seed=7&fps=10&start=40&duration_s=3")
     a, b = camera.truth(10), camera.truth(11)
