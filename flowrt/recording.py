@@ -16,7 +16,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,12 +36,13 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("boxes_px", "<f4", 4), ("confidence", "<f4", 0), ("class_id", "<u2", 0), ("track_id", "<u4", 0), ("age_s", "<f4", 0),
     ("velocity_px_s", "<f4", 2), ("ground_m", "<f4", 2), ("velocity_m_s", "<f4", 2), ("speed_kmh", "<f4", 0),
     ("speed_sigma_kmh", "<f4", 0), ("heading_deg", "<f4", 0), ("in_zone", "|b1", -1), ("zone_since_s", "<f8", -1),
-    ("footprints_px", "<f4", 6),
+    ("footprints_px", "<f4", 6), ("length_m", "<f4", 0), ("length_sigma_m", "<f4", 0),
 )  # fmt: skip
-"""Name, type in the file, and width of each column: 0 for one number a row, -1 for one a zone."""
+"""Name, type in the file, and width of each column: 0 for one number a row, -1 for one a zone. Recordings of before the last ones
+were known end without them."""
 _WIDER = {"class_id": np.int64, "track_id": np.int64}
-_DETECTED = (*_COLUMNS[:3], _COLUMNS[-1])  # what detections have of them
-_OPTIONAL = "footprints_px"  # None in the file is None; recordings of before it was known end without it
+_DETECTED = (*_COLUMNS[:3], _COLUMNS[-3])  # what detections have of them
+_OPTIONAL = "footprints_px"  # None in the file is None
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,7 +248,7 @@ def _stored(column: Any, kind: str) -> bytes | None:
 def _objects(common: _Common, record: _Picture) -> Objects:
     count = len(record.columns[0] or b"") // 16
     columns: dict[str, Any] = {}
-    for (name, kind, width), stored in zip(_COLUMNS if common.tracks else _DETECTED, record.columns, strict=False):
+    for (name, kind, width), stored in zip_longest(_COLUMNS if common.tracks else _DETECTED, record.columns):
         if stored is None and name == _OPTIONAL:
             continue
         each = len(common.zones) if width < 0 else width

@@ -123,6 +123,7 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
     ground_m, velocity_m_s: float32 (N, 2), metres on the ground plane; NaN until a `speed` node has filled them.
     speed_kmh, speed_sigma_kmh, heading_deg: float32 (N,); NaN until a `speed` node has filled them. Heading is
         counted from the ground plane's +x axis towards +y, in degrees, -180 to 180.
+    length_m, length_sigma_m: float32 (N,), the length and its standard deviation, where a `speed` node learned it; else NaN.
     zones: names of the zones looked at by the `roi` nodes upstream; in_zone: bool (N, Z), column z for zones[z].
     zone_since_s: float64 (N, Z), time at which the object entered the zone; NaN outside of it.
     """
@@ -137,6 +138,8 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
     speed_kmh: Floats
     speed_sigma_kmh: Floats
     heading_deg: Floats
+    length_m: Floats
+    length_sigma_m: Floats
     zones: tuple[str, ...] = ()
     in_zone: Bools
     zone_since_s: Times
@@ -179,6 +182,8 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
             speed_kmh=nothing,
             speed_sigma_kmh=nothing,
             heading_deg=nothing,
+            length_m=nothing,
+            length_sigma_m=nothing,
             in_zone=np.zeros((n, 0), bool),
             zone_since_s=np.zeros((n, 0), np.float64),
             model=getattr(seen, "model", ""),
@@ -207,5 +212,6 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
 
 _TRACK_COLUMNS = (
     "boxes_px", "confidence", "class_id", "track_id", "age_s", "velocity_px_s", "ground_m", "velocity_m_s",
-    "speed_kmh", "speed_sigma_kmh", "heading_deg", "in_zone", "zone_since_s", "footprints_px",
+    "speed_kmh", "speed_sigma_kmh", "heading_deg", "length_m", "length_sigma_m", "in_zone",
+    "zone_since_s", "footprints_px",
 )  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from flowrt import PEDESTRIANS, Tracks
-from flowrt_nodes._geometry import Array, mapped
+from flowrt_nodes._geometry import Array, Mask, mapped
 from flowrt_nodes._once import once
 
 SIZES_M = {
@@ -35,6 +35,9 @@ SIZES_M = {
 
 TWO_WHEELERS = frozenset({"motorcycle", "bicycle"})
 HEAVY_VEHICLES = frozenset({"truck", "bus"})
+VARIED, KNOWN = 0.08, 0.025
+"""Lengths of one class vary by the first share of the usual one (standard deviation); a length is known that is wrong by less than
+the second."""
 UNKNOWN_M = (1.0, 1.0, 1.5)
 UNDER = 0.09
 """How high the lower edge of a vehicle's body lies, as a share of its height."""
@@ -55,8 +58,23 @@ _PARTS = np.array([[2.0], [2.0], [1.0]])
 
 @once
 def sizes_m(tracks: Tracks) -> Array:
-    """(N, 3): usual length, width and height of each track's class."""
-    return np.asarray(_sizes_of(tracks.labels).take(tracks.class_id, axis=0))
+    """(N, 3): usual length, width and height of each track's class, and where `speed` upstream learned the length, that one."""
+    sizes = np.array(_sizes_of(tracks.labels).take(tracks.class_id, axis=0))
+    learned = np.isfinite(tracks.length_m)
+    sizes[learned, 0] = tracks.length_m[learned]
+    return sizes
+
+
+@once
+def usual_lengths_m(tracks: Tracks) -> Array:
+    """(N,): the usual length of each track's class."""
+    return _sizes_of(tracks.labels)[:, 0].take(tracks.class_id)
+
+
+@once
+def length_known(tracks: Tracks) -> Mask:
+    """(N,): whose length is known, and not more or less that of its class."""
+    return np.asarray(tracks.length_sigma_m < KNOWN * usual_lengths_m(tracks))
 
 
 @lru_cache(maxsize=64)
@@ -127,6 +145,20 @@ class Viewpoint:
         pixels = np.maximum(np.hypot(along, down), 1e-6)
         across = (axis[0] * aside[1] - axis[1] * aside[0]) / length  # metres that the end moves across the axis
         return Told(middle_m, noise, axis / length, (across * end_spread / (2 * pixels * length)) ** 2, length)
+
+    def lengths(self, footprints_px: ArrayLike, told: Told, heading: Array) -> tuple[Array, Array]:
+        """(N,) twice: lengths in metres that footprints (N, 6) tell, and how wrong they are likely to be (standard deviation).
+
+        heading: (2, N), unit vectors on the ground. The end that a footprint tells is the front: in the picture the other half has
+        another length.
+        """
+        feet = np.asarray(footprints_px, np.float64).T
+        ahead = np.where((told.axis * heading).sum(axis=0) < 0, -1.0, 1.0)
+        front, slope = self.ground_and_slope(feet[:2] + feet[2:4] * ahead)
+        reach = front - told.middle_m
+        half = np.maximum(np.hypot(reach[0], reach[1]), 1e-6)
+        moves = np.hypot(*((reach / half)[:, None] * slope).sum(axis=0))
+        return 2 * half, 2 * moves * feet[5]
 
     def stand(
         self, boxes_px: ArrayLike, heading: Array, size_m: Array, guess_m: Array | None = None, steps: int = 3

@@ -8,6 +8,7 @@ from typing import Any
 
 from flowrt import Tracks
 from flowrt_nodes._expression import Expression
+from flowrt_nodes._footprint import sizes_m
 
 UNKNOWN = -1.0
 """A number that is not known (no homography, no `speed` node): CEL knows no NaN that compares as one would like."""
@@ -20,6 +21,7 @@ FIELDS: dict[str, Callable[[Tracks, int], Any]] = {
     "speed_kmh": lambda tracks, row: _number(tracks.speed_kmh[row]),
     "speed_sigma_kmh": lambda tracks, row: _number(tracks.speed_sigma_kmh[row]),
     "heading_deg": lambda tracks, row: _number(tracks.heading_deg[row], -999.0),
+    "length_m": lambda tracks, row: float(sizes_m(tracks)[row, 0]),
     "x_m": lambda tracks, row: _number(tracks.ground_m[row, 0], 0.0),
     "y_m": lambda tracks, row: _number(tracks.ground_m[row, 1], 0.0),
     "x_px": lambda tracks, row: float(tracks.boxes_px[row, 0] + tracks.boxes_px[row, 2]) / 2,

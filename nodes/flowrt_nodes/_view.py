@@ -144,7 +144,7 @@ class View:
         return np.where(np.isfinite(seen), seen, tracks.ground_px)
 
     def front_m(self, tracks: Tracks, heading_m: Array) -> Array:
-        """(N, 2): the middle of each object's front on the ground: half a usual length ahead of its middle."""
+        """(N, 2): the middle of each object's front on the ground: half a length ahead of its middle."""
         return np.asarray(self.ground_m(tracks) + 0.5 * sizes_m(tracks)[:, :1] * heading_m)
 
 

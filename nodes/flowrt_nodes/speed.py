@@ -1,4 +1,4 @@
-"""speed: where tracks are on the ground, in metres, and how fast they go."""
+"""speed: where tracks are on the ground, in metres, how fast they go, and how long they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from flowrt import PEDESTRIANS, VEHICLES, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
-from flowrt_nodes._footprint import Told, Viewpoint, feet, noise_m, sizes_m
+from flowrt_nodes._footprint import VARIED, Told, Viewpoint, feet, noise_m, sizes_m, usual_lengths_m
 from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._ground_filter import along, combined, correct, predict
 from flowrt_nodes._heading_filter import begin, drift, swing, take, turned
@@ -37,23 +37,30 @@ NARROW = 0.75
 """A box is too narrow below this share of the width that its class has in this place and heading."""
 WHOLE = 0.75
 """Of whose length the detector tells less than this share of the usual one, a part is hidden."""
+ODD, SHOWN = 0.3, 0.85
+"""A length that is told to be off by more than this share of the usual one is that of a part, or of something else; so is that of a
+vehicle of whose height less than the second is seen."""
+ALIKE, EVEN_M = 20.0, 0.15
+"""A detector's errors of the length last for so many pictures of one that moves, and are at least so large."""
 STATE, SPREAD, HEADING, OFFSET_M, TURNING = slice(0, 4), slice(4, 20), slice(20, 22), slice(22, 24), slice(29, 32)
-AT_S, MEASURED_S, PICTURES, SURE, RATE = 24, 25, 26, 27, 28
-"""Where what is remembered of a track stands, in 32 numbers: the filter's state and covariance, the unit vector of its
+AT_S, MEASURED_S, PICTURES, SURE, RATE, LENGTH, TOLD = 24, 25, 26, 27, 28, 32, 33
+"""Where what is remembered of a track stands, in 34 numbers: the filter's state and covariance, the unit vector of its
 heading, from its bottom centre's ground point to the middle of its footprint, when it was seen, when it could be measured, how
 often it was measured, how many standard deviations fast it was at most while it headed this way, how fast it turns in radians
-per second, and the variances of heading and rate (see `_heading_filter`)."""
-BEGIN = (*[0.0] * 20, *[np.nan] * 6, 0.0, 0.0, 0.0, np.pi, 0.0, 0.0)
+per second, the variances of heading and rate (see `_heading_filter`), and the lengths that were told: their sum, each weighted by
+how sure it is (its inverse variance), and the sum of those weights."""
+BEGIN = (*[0.0] * 20, *[np.nan] * 6, 0.0, 0.0, 0.0, np.pi, 0.0, 0.0, 0.0, 0.0)
 
 
 class Speed(Transform):
-    """Fill in ground position, velocity, speed with its uncertainty, and heading.
+    """Fill in ground position, velocity, speed with its uncertainty, heading, and length.
 
     Needs a scene with a homography. Each track is followed on the ground by a Kalman filter with constant velocity, whose
     measurements are the middles of footprints (see `_footprint`) and whose measurement noise is that of the box's edges, as
     the homography enlarges it: far away, where a pixel is metres, it trusts the past more. Of a detector that tells footprints
-    itself, as the bundled one, both count as they are sure, and headings follow the axes it tells (see `_heading_filter`) instead of
-    the movement alone, which is late in turns. Boxes cut off by the picture's
+    itself, as the bundled one, both count as they are sure, headings follow the axes it tells (see `_heading_filter`) instead of
+    the movement alone, which is late in turns, and lengths are learned: begun with the usual one of the class, the more pictures show
+    the whole vehicle, the more what they tell counts. Boxes cut off by the picture's
     border don't count, half hidden ones count less, and one that lies where the track can't be (a box around two, or somebody
     else) only makes the speed less sure. Times are capture times, so that lost and irregular pictures do no harm. Speed is NaN until
     `min_pictures` pictures showed the track, also anew after a while in which it was cut off, or always elsewhere.
@@ -90,7 +97,7 @@ speeds: {type: speed, from: tracks, scene: north}
         self._picture_s: dict[str, float] = {}
         self._table = TrackTable(
             self.forget_after_s,
-            memory=(np.float64, (32,), BEGIN),
+            memory=(np.float64, (34,), BEGIN),
         )
 
     def reconfigured(self, changed: frozenset[str]) -> None:
@@ -116,16 +123,19 @@ speeds: {type: speed, from: tracks, scene: north}
         step_s = np.nan_to_num(np.maximum(tracks.time_s - memory[AT_S], 0.0))
         pace = np.hypot(memory[2], memory[3])
         told = None
-        if self.footprint and tracks.footprints_px is not None:
-            told = _in_part(camera.told(tracks.footprints_px, self.box_noise_px), tracks)
+        footprints = tracks.footprints_px if self.footprint else None
+        if footprints is not None:
+            told = _in_part(camera.told(footprints, self.box_noise_px), tracks)
             swing(memory[HEADING], memory[RATE], memory[TURNING], pace, step_s)
         else:
             drift(memory[TURNING], pace, step_s)
         heading = self._headings(camera, tracks, memory[HEADING])
         if told is not None:
             heading = self._aligned(tracks, told, memory, heading)
-        seen_m, noise, shown = self._measure(camera, tracks, memory[OFFSET_M], heading)
-        if told is not None:
+        length_m, _ = _lengths(tracks, memory)
+        seen_m, noise, shown = self._measure(camera, tracks, memory[OFFSET_M], heading, length_m)
+        if told is not None and footprints is not None:
+            self._learn(tracks, memory, *camera.lengths(footprints, told, heading), shown)
             seen_m, noise = self._both(tracks, told, seen_m, noise, memory[TURNING][0], shown)
         usable = np.isfinite(seen_m[0] + seen_m[1] + noise[0, 0] + noise[1, 1])
         state, spread, astray_m = self._follow(camera, tracks, memory, step_s, seen_m, noise, usable)
@@ -139,13 +149,29 @@ speeds: {type: speed, from: tracks, scene: north}
         kmh[0], kmh[1] = pace * 3.6, np.sqrt(variance + astray_m**2 + (self.scale_error * pace) ** 2) * 3.6
         kmh[:, memory[PICTURES] < self.min_pictures] = np.nan
         ground = state.T.astype(np.float32)
+        length = np.where(memory[TOLD] > 0, _lengths(tracks, memory), np.nan).astype(np.float32)
         return tracks.replace(
             ground_m=ground[:, :2],
             velocity_m_s=ground[:, 2:],
             speed_kmh=kmh[0],
             speed_sigma_kmh=kmh[1],
             heading_deg=np.degrees(np.arctan2(heading[1], heading[0])).astype(np.float32),
+            length_m=length[0],
+            length_sigma_m=length[1],
         )
+
+    @staticmethod
+    def _learn(tracks: Tracks, memory: Array, length_m: Array, doubt_m: Array, shown: Array) -> None:
+        """Take in the lengths that a detector tells of whole vehicles; `memory` moves on.
+
+        Of one that stands it tells the same over and over, with the same error.
+        """
+        moving = np.hypot(memory[2], memory[3]) > STILL_M_S
+        whole = (np.abs(length_m / usual_lengths_m(tracks) - 1.0) < ODD) & (shown > SHOWN) & ~cut_off(tracks)
+        usable = moving & whole & tracks.of_class(VEHICLES) & np.isfinite(memory[HEADING][0])
+        weight = np.where(usable, 1.0 / (ALIKE * doubt_m**2 + EVEN_M**2), 0.0)
+        memory[TOLD] += weight
+        memory[LENGTH] += weight * np.where(usable, length_m, 0.0)
 
     @staticmethod
     def _turn(memory: Array, direction: Array, pace: Array, sure: Array, spread: Array) -> Array:
@@ -218,11 +244,11 @@ speeds: {type: speed, from: tracks, scene: north}
         return headings
 
     def _measure(
-        self, camera: Viewpoint, tracks: Tracks, offset_m: Array, heading: Array
+        self, camera: Viewpoint, tracks: Tracks, offset_m: Array, heading: Array, length_m: Array
     ) -> tuple[Array, Array, Array]:
         """(2, N) positions in metres, (2, 2, N) their covariances, and (N,) the height of each box over that of its class there.
 
-        offset_m: (2, N), of the picture before; updated.
+        offset_m: (2, N), of the picture before; updated. length_m: (N,).
         """
         boxes = np.asarray(tracks.boxes_px, np.float64).T.copy()
         size = boxes[2:] - boxes[:2]
@@ -234,7 +260,9 @@ speeds: {type: speed, from: tracks, scene: north}
             unknown = np.isnan(offset_m[0])
             new = np.count_nonzero(unknown)
             guess_m = bottom_m + (np.where(unknown, 0.0, offset_m) if new else offset_m)
-            middle_m, shares = camera.stand(boxes.T, heading.T, sizes_m(tracks), guess_m.T, 3 if new else 1)
+            sizes = sizes_m(tracks).copy()
+            sizes[:, 0] = length_m
+            middle_m, shares = camera.stand(boxes.T, heading.T, sizes, guess_m.T, 3 if new else 1)
             seen_m = middle_m.T
             offset_m[:] = seen_m - bottom_m
             # A box that is too low for its class hides its feet, or its roof; both make its middle uncertain.
@@ -335,6 +363,14 @@ speeds: {type: speed, from: tracks, scene: north}
         least = np.where(new, np.where(walking, *NEW_M_S), np.where(walking, *MOVED_M_S))[first] ** 2
         spread[2, 2, first] = np.maximum(spread[2, 2, first], least)
         spread[3, 3, first] = np.maximum(spread[3, 3, first], least)
+
+
+def _lengths(tracks: Tracks, memory: Array) -> tuple[Array, Array]:
+    """(N,) twice: lengths between the usual ones and those that were told, as sure as either is, and their standard deviations."""
+    usual_m = usual_lengths_m(tracks)
+    sure = 1.0 / (VARIED * usual_m) ** 2
+    length_m = (sure * usual_m + memory[LENGTH]) / (sure + memory[TOLD])
+    return np.clip(length_m, (1 - ODD) * usual_m, (1 + ODD) * usual_m), (sure + memory[TOLD]) ** -0.5
 
 
 def _in_part(told: Told, tracks: Tracks) -> Told:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flowrt import CameraStatus, Detections, FlowError, Message, Objects, SignalState, Tracks
-from flowrt.recording import Header, Recording, Writer
+from flowrt.recording import _COLUMNS, Header, Recording, Writer
 
 HEADER = Header(
     flow="f", site="s", nodes={"tracks": "track", "signals": "signal.sim"}, picture_px={"north": (1280, 720)}
@@ -97,6 +97,20 @@ def test_footprints_are_kept(kind: type[Objects], tmp_path: Path) -> None:
         sent = [Detections(**{name: getattr(each, name) for name in names}) for each in sent]
     written(tmp_path / "r", [("tracks", each) for each in sent])
     for one, (_, other) in zip(sent, Recording(tmp_path / "r"), strict=True):
+        assert_same(one, other)
+
+
+def test_a_recording_of_before_lengths_were_known_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = pictures(4, lambda n: np.ones((n, 6), np.float32))
+    lengths = [np.full(len(each), 4.2, np.float32) for each in told]
+    long = [each.replace(length_m=x, length_sigma_m=x / 20) for each, x in zip(told, lengths, strict=True)]
+    with monkeypatch.context() as before:
+        before.setattr("flowrt.recording._COLUMNS", tuple(each for each in _COLUMNS if "length" not in each[0]))
+        written(tmp_path / "r", [("tracks", each) for each in long])
+    for one, (_, other) in zip(told, Recording(tmp_path / "r"), strict=True):
+        assert_same(one, other)
+    written(tmp_path / "new", [("tracks", each) for each in long])
+    for one, (_, other) in zip(long, Recording(tmp_path / "new"), strict=True):
         assert_same(one, other)
 
 

@@ -108,7 +108,10 @@ def along(*stops: tuple[float, float, float]) -> Way:
 
 @dataclass
 class Actor:
-    """Somebody who follows a path, from its first to its last second. heading_deg turns the body, else it follows the path."""
+    """Somebody who follows a path, from its first to its last second. heading_deg turns the body, else it follows the path.
+
+    length_m: where it is not the usual one.
+    """
 
     track_id: int
     label: str
@@ -116,7 +119,13 @@ class Actor:
     begin_s: float = 0.0
     end_s: float = 1e9
     heading_deg: float | None = None
+    length_m: float | None = None
     _last: tuple[float, float] = field(default=(0.0, -1.0))
+
+    @property
+    def size_m(self) -> tuple[float, float, float]:
+        length, width, height = SIZES_M[self.label]
+        return self.length_m or length, width, height
 
     def heading(self, time_s: float) -> tuple[float, float]:
         if self.heading_deg is not None:
@@ -173,9 +182,9 @@ def play(
         for actor in present:
             x, y = actor.path(t)
             heading = actor.heading(t)
-            boxes.append(box(x, y, heading, SIZES_M[actor.label], camera))
+            boxes.append(box(x, y, heading, actor.size_m, camera))
             (bx, by) = actor.path(t - 0.1)
-            before = box(bx, by, heading, SIZES_M[actor.label], camera)
+            before = box(bx, by, heading, actor.size_m, camera)
             now = boxes[-1]
             speeds.append([(now[0] + now[2] - before[0] - before[2]) / 0.2, (now[3] - before[3]) / 0.1])
         n = len(present)
@@ -202,7 +211,7 @@ def footprint(actor: Actor, time_s: float, camera: Array) -> list[float]:
     """As a detector tells it, without errors: middle, and from there the front, in pixels."""
     x, y = actor.path(time_s)
     dx, dy = actor.heading(time_s)
-    half = SIZES_M[actor.label][0] / 2
+    half = actor.size_m[0] / 2
     (mx, my), (fx, fy) = pixels([(x, y), (x + half * dx, y + half * dy)], camera)
     return [mx, my, fx - mx, fy - my, 0.0, 0.0]
 
@@ -241,6 +250,8 @@ def tracks_of(
         speed_kmh=nothing,
         speed_sigma_kmh=nothing,
         heading_deg=nothing,
+        length_m=nothing,
+        length_sigma_m=nothing,
         in_zone=np.zeros((n, 0), bool),
         zone_since_s=np.zeros((n, 0)),
     )

@@ -15,6 +15,7 @@ from traffic.street import PICTURE_PX, START_S, Actor, Array, Way, along, play, 
 
 from flowrt import Homography, Line, Scene, Tracks, Zone, ZoneEvent
 from flowrt.messages import Message
+from flowrt_nodes._footprint import SIZES_M
 from flowrt_nodes.roi import Roi
 from flowrt_nodes.speed import Speed
 
@@ -384,6 +385,34 @@ def test_a_told_middle_holds_where_a_box_is_half_hidden(tmp_path: Path) -> None:
 
     assert seen(2.0) < 1.0
     assert seen(None) > 2.5
+
+
+@pytest.mark.parametrize(("label", "length_m"), [("car", 3.7), ("car", 5.1), ("truck", 9.6), ("bus", 12.4)])
+def test_a_length_is_learned(label: str, length_m: float, tmp_path: Path) -> None:
+    """From what a detector tells in each picture, a little off, of one that is longer or shorter than is usual."""
+    actor = Actor(1, label, along((0, -1.75, 45), (6, -1.75, 3), (9, -1.75, 3)), heading_deg=-90, length_m=length_m)
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        seen = [node.process(tracks) for tracks in play([actor], 9, fps=5, noise_px=0.5, tells_px=0.7)]
+    seen = [tracks for tracks in seen if len(tracks) and np.isfinite(tracks.length_m[0])]
+    usual_m = SIZES_M[label][0]
+    assert seen[-1].length_sigma_m[0] < 0.6 * seen[0].length_sigma_m[0]
+    assert seen[-1].length_m[0] == pytest.approx(length_m, abs=0.3 * abs(length_m - usual_m))
+    front_m = seen[-1].ground_m[0, 1] - seen[-1].length_m[0] / 2
+    assert front_m == pytest.approx(3 - length_m / 2, abs=0.3)
+
+
+def test_no_length_is_learned_of_parts_and_people(tmp_path: Path) -> None:
+    """Where a bus is half hidden, its footprint is told too short; and without footprints nothing is known."""
+    way = along((0, -14, 22), (4, 14, 22))
+    bus, walker = Actor(1, "bus", way, heading_deg=0), Actor(2, "pedestrian", along((0, 5, 10), (4, 5, 14)))
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        for tracks in play([bus, walker], 4, fps=5, tells_px=1.0):
+            told = tracks.footprints_px.copy()
+            told[0, 2:4] *= 0.45
+            found = node.process(tracks.replace(footprints_px=told))
+            assert np.isnan(found.length_m).all()
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        assert all(np.isnan(node.process(tracks).length_m).all() for tracks in play([bus], 4, fps=5))
 
 
 @pytest.mark.parametrize("label", ["truck", "bus"])

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness import context, opened
 from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
 
 from flowrt_nodes._footprint import SIZES_M
+from flowrt_nodes.speed import Speed
 from flowrt_nodes.violation.amber_acceleration import AmberAcceleration
 from flowrt_nodes.violation.red_light import RedLight
 from flowrt_nodes.violation.stopped_on_crosswalk import StoppedOnCrosswalk
@@ -113,6 +115,19 @@ def test_the_front_of_a_creeping_truck_is_known_less_well(
     way = along(*((t, -1.75, y + half_m) for t, y in ((0, 20), (3, 0.4), (6, 0.4), (9, -past_m), (20, -past_m))))
     tracks = play([Actor(7, label, way)], 14)
     assert bool(begun(judge(RedLight(scene="north", signal="s"), tmp_path, tracks, lights((0, RED))))) == found
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_creeping_truck_whose_length_is_known_need_not_be_further_over(known: bool, tmp_path: Path) -> None:
+    """It is 0.85 m past the line."""
+    half_m = SIZES_M["truck"][0] / 2
+    way = along(*((t, -1.75, y + half_m) for t, y in ((0, 20), (3, 0.4), (6, 0.4), (9, -0.85), (20, -0.85))))
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        seen = [node.process(tracks) for tracks in play([Actor(7, "truck", way)], 14, tells_px=0.3)]
+    if not known:
+        seen = [tracks.replace(length_sigma_m=np.full(len(tracks), np.nan, np.float32)) for tracks in seen]
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, seen, lights((0, RED)), speed=False)
+    assert bool(begun(said)) == known
 
 
 def test_red_light_stale_signal(tmp_path: Path) -> None:
@@ -274,6 +289,18 @@ def test_stopped_on_crosswalk(way: Way, changes: list, expected: float | None, t
         [(_, start)] = begun(said)
         assert start == pytest.approx(expected, abs=1.0)
         assert said[-1].phase == "end"
+
+
+@pytest.mark.parametrize(("length_m", "front_m"), [(4.45, -8.35), (5.1, -8.95)])
+@pytest.mark.parametrize("tells_px", [0.3, None])
+def test_a_rear_is_on_the_crosswalk_as_far_as_the_length_is_known(
+    length_m: float, front_m: float, tells_px: float | None, tmp_path: Path
+) -> None:
+    """1.1 and 1.15 m of it: enough where a detector told how long the car is."""
+    way = along(*((t, -1.75, y + length_m / 2) for t, y in ((0, 30), (3, front_m), (20, front_m))))
+    car = play([Actor(7, "car", way, length_m=length_m)], 15, tells_px=tells_px)
+    said = judge(StoppedOnCrosswalk(scene="north", signal="s"), tmp_path, car, lights((0, RED)))
+    assert bool(begun(said)) == (tells_px is not None)
 
 
 def test_who_stands_on_the_crosswalk_is_one_offender_though_others_cross_in_front(tmp_path: Path) -> None:

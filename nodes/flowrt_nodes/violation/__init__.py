@@ -17,9 +17,10 @@ EXAMPLE = 'track.speed_kmh > 60 && zone == "school"'
 class CelRule(SignalRule, kw_only=True):
     """Whatever a CEL expression says of an object: its track, zone, class, dwell time, and the signals.
 
-    Variables: `track` (id, label, confidence, age_s, speed_kmh, speed_sigma_kmh, heading_deg, x_m, y_m, x_px, y_px), `zone`
-    (the first zone the object is in, or ""), `zones` (all of them), `dwell_s` (time in `zone`), `signal` (state by group,
-    only while known: `signal.phase_2 == "stop-and-remain"`), `time` (UTC seconds), `camera`. A speed that is not known is -1.
+    Variables: `track` (id, label, confidence, age_s, speed_kmh, speed_sigma_kmh, heading_deg, length_m, x_m, y_m, x_px,
+    y_px), `zone` (the first zone the object is in, or ""), `zones` (all of them), `dwell_s` (time in `zone`), `signal` (state by
+    group, only while known: `signal.phase_2 == "stop-and-remain"`), `time` (UTC seconds), `camera`. A speed that is not known
+    is -1.
 
     No violation: an object for which the expression can't be evaluated, such as one that asks for a signal group whose
     phase is unknown or stale.

@@ -10,7 +10,7 @@ import numpy as np
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._approach import Approaches, approach_complaints
 from flowrt_nodes._events import known, ms
-from flowrt_nodes._footprint import HEAVY_VEHICLES
+from flowrt_nodes._footprint import HEAVY_VEHICLES, length_known
 from flowrt_nodes._geometry import Mask, jacobian
 from flowrt_nodes._rest import REST_COLUMNS, resting_since
 from flowrt_nodes._rule import Finding, SignalRule
@@ -33,8 +33,8 @@ CREEPING_KMH, CREEPING_S = 10.0, 0.9
 TREMBLES_S = 3.0
 """Who has been at rest for this long goes over no line: his box trembles."""
 HEAVY_M, HEAVY_S = 0.3, 1.5
-"""A creeping truck or bus must be further beyond by so much, and for this long: where its front meets the ground is seen less
-well, and that of one which brakes hard swings over the line and back."""
+"""A creeping truck or bus must be further beyond by so much where its length is not known, and for this long: its front swings
+over the line and back when it brakes hard."""
 FORWARD, SIDEWAYS_M_S = 0.7, 0.8
 """A movement is over the line when so much of it is along the approach; slower ones tell no direction."""
 STOP_NEAR_M = 7.0
@@ -135,7 +135,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         vehicles = tracks.of_class(VEHICLES)[:, None]
         slow = tracks.speed_kmh < CREEPING_KMH
         heavy = tracks.of_class(HEAVY_VEHICLES)
-        beyond = past > self.beyond_m + np.where(slow & heavy, HEAVY_M, 0.0)[:, None]
+        beyond = past > self.beyond_m + np.where(slow & heavy & ~length_known(tracks), HEAVY_M, 0.0)[:, None]
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
         needed_s = np.where(slow, np.where(heavy, HEAVY_S, CREEPING_S), LASTING_S)[:, None]
         lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks)

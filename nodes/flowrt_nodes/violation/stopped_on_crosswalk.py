@@ -10,7 +10,7 @@ import numpy as np
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Tracks, ZoneName, setting
 from flowrt_nodes._approach import Approaches, approach_complaints
 from flowrt_nodes._events import ms
-from flowrt_nodes._footprint import sizes_m
+from flowrt_nodes._footprint import length_known, sizes_m
 from flowrt_nodes._geometry import Mask
 from flowrt_nodes._rest import REST_COLUMNS, resting_since
 from flowrt_nodes._rule import Finding, SignalRule
@@ -18,7 +18,7 @@ from flowrt_nodes._signals import RED
 from flowrt_nodes._view import View, heading_vectors
 
 REAR_M = 0.3
-"""How much further back than it is a rear may seem: a camera that faces traffic sees fronts, and the length is the usual one."""
+"""How much further back than it is a rear may seem whose length is not known: a camera that faces traffic sees fronts."""
 
 
 class StoppedOnCrosswalk(SignalRule, kw_only=True):
@@ -30,7 +30,7 @@ class StoppedOnCrosswalk(SignalRule, kw_only=True):
 
     No violation: a phase that is unknown or stale; traffic that leaves the intersection and is held up on the crosswalk by a
     queue or by people on it (it heads the other way); rolling over it; a front less than `reach_m` above its edge,
-    or a rear less than a little more, since its place hangs on the usual length.
+    or a rear less than a little more where the length of the vehicle is not known.
     """
 
     signal: Feed
@@ -102,9 +102,10 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
         if not np.count_nonzero(came):
             return came
         middle, length = view.ground_m(tracks), sizes_m(tracks)[:, :1]
+        unsure_m = np.where(length_known(tracks), 0.0, REAR_M)[:, None]
         on_it = np.zeros(len(tracks), bool)
         for share in (0.5, 0.25, 0.0, -0.25, -0.5):
-            reach_m = self.reach_m + (REAR_M if share < 0 else 0.0)
+            reach_m = self.reach_m + (unsure_m if share < 0 else 0.0)
             point = middle + (share * length - reach_m * np.sign(share)) * normal
             on_it |= self._polygons.contains(point)[:, zone]
         return np.asarray(came & on_it)
