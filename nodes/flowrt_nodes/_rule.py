@@ -276,7 +276,10 @@ class Rule(Transform):
                 room += SLOW_M_S * min(gap_s, TURNING_S)
             elif not slow:
                 room += STRAY * length
-            if length > (FURTHEST_ON_FOOT_M if on_foot else FURTHEST_M) or not _apart_m(place, expected) <= room:
+            off_m = _apart_m(place, expected)
+            if slow and not on_foot:  # the track of the one behind it has taken it over, and is not there at once
+                off_m = min(off_m, _apart_m(tracks.ground_m[row], since))
+            if length > (FURTHEST_ON_FOOT_M if on_foot else FURTHEST_M) or not off_m <= room:
                 continue
             # A track that is still there is the offender, unless it was handed to somebody who passed while he stood.
             if still is None or (slow and _apart_m(tracks.ground_m[still], since) > 2 * STRAY_M):

@@ -70,6 +70,23 @@ def test_a_truck_that_brakes_hard_before_the_line_seems_over_it_for_a_moment(
     assert bool(begun(said)) == found
 
 
+@pytest.mark.parametrize(("rests_m", "found"), [(0.4, False), (3.3, True)])
+def test_a_truck_that_brakes_hard_is_judged_when_it_stands(rests_m: float, found: bool, tmp_path: Path) -> None:
+    """A short one seems to come 3.7 m over the line, and is where it rests only two seconds later."""
+    swings = (0, 40), (3.5, 5.5), (3.9, 2.1), (4.3, -0.9), (4.7, -2.5), (5.1, -3.4), (5.5, -3.6), (5.9, -3.3)
+    slides = (
+        (6.3, -min(2.0, rests_m)),
+        (6.7, -min(1.7, rests_m)),
+        (7.3, -min(1.0, rests_m)),
+        (8, -rests_m),
+        (20, -rests_m),
+    )
+    truck = along(*((t, -1.75, y + SIZES_M["truck"][0] / 2) for t, y in (*swings, *slides)))
+    seen = play([Actor(7, "truck", truck, heading_deg=-90)], 14, fps=5)
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, seen, lights((0, RED)))
+    assert bool(begun(said)) == found
+
+
 @pytest.mark.parametrize(("way", "changes", "settings", "expected"), RED_LIGHT_CASES)
 def test_red_light(way: Way, changes: list, settings: dict, expected: float | None, tmp_path: Path) -> None:
     rule = RedLight(scene="north", signal="signals", **settings)
@@ -115,6 +132,14 @@ def test_the_front_of_a_creeping_truck_is_known_less_well(
     way = along(*((t, -1.75, y + half_m) for t, y in ((0, 20), (3, 0.4), (6, 0.4), (9, -past_m), (20, -past_m))))
     tracks = play([Actor(7, label, way)], 14)
     assert bool(begun(judge(RedLight(scene="north", signal="s"), tmp_path, tracks, lights((0, RED))))) == found
+
+
+def test_an_offender_whom_the_track_of_the_one_behind_takes_over_is_no_second_one(tmp_path: Path) -> None:
+    """It stands past the line for a while; then it is lost, and the box of the next in the queue moves up to where it stood."""
+    behind = front((0, 26), (3, 6), (12, 6), (12.6, 3.2), (13.2, -1.0), (14, -1.8), (20, -1.8))
+    cars = [Actor(7, "car", CREEP, end_s=12.0), Actor(8, "car", behind)]
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, play(cars, 18, fps=5), lights((0, RED)))
+    assert [track for track, _ in begun(said)] == [7]
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._approach import Approaches, approach_complaints
 from flowrt_nodes._events import known, ms
 from flowrt_nodes._footprint import HEAVY_VEHICLES, length_known
-from flowrt_nodes._geometry import Mask, jacobian
+from flowrt_nodes._geometry import Array, Mask, jacobian
 from flowrt_nodes._rest import REST_COLUMNS, resting_since
 from flowrt_nodes._rule import Finding, SignalRule
 from flowrt_nodes._signals import RED, SignalPhase
@@ -35,6 +36,8 @@ TREMBLES_S = 3.0
 HEAVY_M, HEAVY_S = 0.3, 1.5
 """A creeping truck or bus must be further beyond by so much where its length is not known, and for this long: its front swings
 over the line and back when it brakes hard."""
+BRAKING_M_S2, BRAKES_FROM_M_S, SETTLED_S = 2.5, 3.0, 2.0
+"""One that brakes harder, and does not creep, is judged when it has not done so for this long: until then it swings by metres."""
 FORWARD, SIDEWAYS_M_S = 0.7, 0.8
 """A movement is over the line when so much of it is along the approach; slower ones tell no direction."""
 STOP_NEAR_M = 7.0
@@ -61,11 +64,11 @@ class RedLight(SignalRule, kw_only=True):
 
     No violation: a phase that is unknown or older than `max_age_s`; a front already past the line at red onset (plus
     `grace_s`); somebody first seen past the line, or who moves across the approach and not along it; stopping on or just past the
-    line (less than `beyond_m`), also where the box of somebody who has been at rest for three seconds trembles over it; starting
-    at green; a front that was well past the line a few seconds ago and seems to have gone back (boxes are taken along by others);
-    with `turn_on_red`, a turn to that side after a full stop before the line (whether it was one is known, and reported if not, when
-    the vehicle turns or drives on, or still stands past the line when the red ends); pictures in which `speed` does not know where a
-    vehicle is: what was seen before it begins anew is void.
+    line (less than `beyond_m`), also where the box of somebody who has been at rest for three seconds trembles over it, or that of a
+    truck or bus swings over it while it brakes hard; starting at green; a front that was well past the line a few seconds ago and seems
+    to have gone back (boxes are taken along by others); with `turn_on_red`, a turn to that side after a full stop before the line
+    (whether it was one is known, and reported if not, when the vehicle turns or drives on, or still stands past the line when the red
+    ends); pictures in which `speed` does not know where a vehicle is: what was seen before it begins anew is void.
     """
 
     signal: Feed
@@ -99,6 +102,8 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             {
                 "past_m": (np.float64, count, np.nan),
                 "seen_s": (np.float64, (), np.nan),
+                "pace_m_s": (np.float64, (), np.nan),
+                "braked_s": (np.float64, (), -np.inf),
                 "crossed_s": (np.float64, count, np.nan),
                 "beyond_s": (np.float64, count, np.nan),
                 "was_before": (bool, count, False),
@@ -138,7 +143,8 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         beyond = past > self.beyond_m + np.where(slow & heavy & ~length_known(tracks), HEAVY_M, 0.0)[:, None]
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
         needed_s = np.where(slow, np.where(heavy, HEAVY_S, CREEPING_S), LASTING_S)[:, None]
-        lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks)
+        swings = heavy & (time_s - self._braked_s(tracks, view, rows, before_s) < SETTLED_S)
+        lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks) & ~swings[:, None]
         done = was_before & lasting & ~np.isnan(crossed_s)
         rest_s = time_s - resting_since(table, rows, tracks, view, 4.0, 0.5)
         hits = done & vehicles & self._approaches.beside(along) & ~(rest_s >= TREMBLES_S)[:, None]
@@ -158,6 +164,18 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
                 yield finding
         if self._unproven:
             yield from self._decide(tracks, past, view)
+
+    def _braked_s(self, tracks: Tracks, view: View, rows: NDArray[np.int64], before_s: Array) -> Array:
+        """(N,): when each braked hard last; -inf where it never did. before_s: (N,), when each was seen before."""
+        table = self._table
+        assert table is not None
+        before, pace = table["pace_m_s"][rows], view.pace_m_s(tracks)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            hard = (before - pace) / (tracks.time_s - before_s) > BRAKING_M_S2
+        brakes = hard & (before > BRAKES_FROM_M_S)
+        table["pace_m_s"][rows] = pace
+        table["braked_s"][rows] = np.where(brakes, tracks.time_s, table["braked_s"][rows])
+        return table["braked_s"].take(rows)
 
     def _forward(self, tracks: Tracks) -> Mask:
         """(N, L): who does not surely move another way than over the line, as people do who walk past in front of it."""
