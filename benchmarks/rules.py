@@ -89,7 +89,8 @@ class _Ours:
             velocity_px_s=np.full((TRACKS, 2), 30, np.float32), ground_m=found[:, :2] / 20,
             velocity_m_s=np.full((TRACKS, 2), VELOCITY_M_S, np.float32), speed_kmh=np.full(TRACKS, SPEED_KMH, np.float32),
             speed_sigma_kmh=np.full(TRACKS, 2, np.float32), heading_deg=np.zeros(TRACKS, np.float32),
-            length_m=np.full(TRACKS, np.nan, np.float32), length_sigma_m=np.full(TRACKS, np.nan, np.float32),            in_zone=np.zeros((TRACKS, 0), bool), zone_since_s=np.zeros((TRACKS, 0)),
+            length_m=np.full(TRACKS, np.nan, np.float32), length_sigma_m=np.full(TRACKS, np.nan, np.float32),
+            in_zone=np.zeros((TRACKS, 0), bool), zone_since_s=np.zeros((TRACKS, 0)),
         )  # fmt: skip
 
 

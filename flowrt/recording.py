@@ -41,7 +41,7 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
 """Name, type in the file, and width of each column: 0 for one number a row, -1 for one a zone. Recordings of before the last ones
 were known end without them."""
 _WIDER = {"class_id": np.int64, "track_id": np.int64}
-_DETECTED = (*_COLUMNS[:3], _COLUMNS[-3])  # what detections have of them
+_DETECTED = tuple(column for column in _COLUMNS if column[0] in Detections.__struct_fields__)
 _OPTIONAL = "footprints_px"  # None in the file is None
 
 

@@ -59,7 +59,7 @@ _PARTS = np.array([[2.0], [2.0], [1.0]])
 @once
 def sizes_m(tracks: Tracks) -> Array:
     """(N, 3): usual length, width and height of each track's class, and where `speed` upstream learned the length, that one."""
-    sizes = np.array(_sizes_of(tracks.labels).take(tracks.class_id, axis=0))
+    sizes = _sizes_of(tracks.labels).take(tracks.class_id, axis=0)
     learned = np.isfinite(tracks.length_m)
     sizes[learned, 0] = tracks.length_m[learned]
     return sizes

@@ -295,7 +295,7 @@ speeds: {type: speed, from: tracks, scene: north}
         """
         hidden = np.where(tracks.of_class(VEHICLES), np.maximum(0.0, 0.95 - shown) / HALF_HIDDEN, 0.0)
         usable = np.isfinite(seen_m[0]) & np.isfinite(told.middle_m[0])
-        swung = (SWING * sizes_m(tracks)[:, 0]) ** 2 * np.minimum(heading_variance, VAGUE_RAD**2)
+        swung = (SWING * usual_lengths_m(tracks)) ** 2 * np.minimum(heading_variance, VAGUE_RAD**2)
         noise[0, 0] += np.where(usable, swung, 0.0)
         noise[1, 1] += np.where(usable, swung, 0.0)
         place, doubt = combined(seen_m, noise, told.middle_m, told.noise * (1.0 + hidden) ** 2)
@@ -375,7 +375,7 @@ def _lengths(tracks: Tracks, memory: Array) -> tuple[Array, Array]:
 
 def _in_part(told: Told, tracks: Tracks) -> Told:
     """The same, less sure of vehicles of which the detector saw a part: its middle is not theirs, nor is its axis."""
-    usual_m = sizes_m(tracks)[:, 0] / 2
+    usual_m = usual_lengths_m(tracks) / 2
     hidden_m = np.where(tracks.of_class(VEHICLES), np.maximum(WHOLE * usual_m - told.half_m, 0.0), 0.0)
     noise = told.noise.copy()
     noise[0, 0] += hidden_m**2
