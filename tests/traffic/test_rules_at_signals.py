@@ -123,9 +123,10 @@ def test_creeping_is_less_grave(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "past_m", "found"), [("car", 0.9, True), ("truck", 0.5, False), ("truck", 1.3, True)]
+    ("label", "past_m", "found"),
+    [("car", 0.65, True), ("car", 0.3, False), ("truck", 0.5, False), ("truck", 1.3, True)],
 )
-def test_the_front_of_a_creeping_truck_is_known_less_well(
+def test_how_far_past_the_line_a_front_must_be_and_that_of_a_truck_is_known_less_well(
     label: str, past_m: float, found: bool, tmp_path: Path
 ) -> None:
     half_m = SIZES_M[label][0] / 2

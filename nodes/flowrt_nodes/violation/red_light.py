@@ -33,7 +33,7 @@ CREEPING_KMH, CREEPING_S = 10.0, 0.9
 """Who is slower than this must be beyond for longer: the box of somebody at the line jumps when people walk past in front."""
 TREMBLES_S = 3.0
 """Who has been at rest for this long goes over no line: his box trembles."""
-HEAVY_M, HEAVY_S = 0.3, 1.5
+HEAVY_M, HEAVY_S = 0.5, 1.5
 """A creeping truck or bus must be further beyond by so much where its length is not known, and for this long: its front swings
 over the line and back when it brakes hard."""
 BRAKING_M_S2, BRAKES_FROM_M_S, SETTLED_S = 2.5, 3.0, 2.0
@@ -76,8 +76,8 @@ class RedLight(SignalRule, kw_only=True):
     grace_s: Annotated[float, setting("After red onset, crossing is still forgiven for this long.", ge=0, le=5)] = 0.3
     beyond_m: Annotated[
         float,
-        setting("How far the front must get past the line; a creeping truck's or bus's 0.3 m further.", gt=0, le=10),
-    ] = 0.7
+        setting("How far the front must get past the line; a creeping truck's or bus's 0.5 m further.", gt=0, le=10),
+    ] = 0.5
     turn_on_red: Annotated[
         Literal["never", "right", "left"], setting("The side to which a turn on red after a full stop is lawful.")
     ] = "never"
