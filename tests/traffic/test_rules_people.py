@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play
+from harness import context, opened
+from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
 
 from flowrt_nodes._footprint import SIZES_M
+from flowrt_nodes.speed import Speed
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.jaywalking import Jaywalking
 from flowrt_nodes.violation.near_miss import NearMiss
@@ -166,6 +168,33 @@ def test_failure_to_yield(driving: Way, walking: Way, changes: list, found: bool
         assert said[0].evidence["pedestrian_id"] == 5
 
 
+@pytest.mark.parametrize(("kmh", "found"), [(6, False), (14, True)])
+def test_a_bicycle_at_walking_pace_may_be_somebody_on_foot(kmh: float, found: bool, tmp_path: Path) -> None:
+    """Two walk along one behind the other, and the second looks like a rider."""
+    rides = along((0, -1.75, 5 * kmh / 3.6 - 3), (12, -1.75, -7 * kmh / 3.6 - 3))
+    actors = [Actor(7, "bicycle", rides), Actor(5, "pedestrian", along((0, -4.2, -3), (12, 0.2, -3)))]
+    said = judge(
+        FailureToYield(scene="north", signal="s"), tmp_path, play(actors, 9, fps=5), lights((0, WALK), group="walk")
+    )
+    assert [track for track, _ in begun(said)] == ([7] if found else [])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_nobody_waits_for_who_may_be_elsewhere(known: bool, tmp_path: Path) -> None:
+    """What looks like somebody on foot on the area was seen just now, and `speed` does not know yet where it is."""
+    rule, walk = FailureToYield(scene="north", signal="s"), lights((0, WALK), group="walk")
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", IN_THE_LANE)]
+        seen = [node.process(tracks) for tracks in play(actors, 9, fps=5)]
+    if not known:
+        seen = [
+            tracks.replace(speed_sigma_kmh=np.where(tracks.track_id == 5, np.nan, tracks.speed_sigma_kmh))
+            for tracks in seen
+        ]
+    said = judge(rule, tmp_path, seen, walk, speed=False)
+    assert [track for track, _ in begun(said)] == ([7] if known else [])
+
+
 def test_who_is_on_the_area_is_told_of_the_moment_between_two_pictures(tmp_path: Path) -> None:
     """The front comes onto it at second 4.1, and is surely on it in the pictures of second 4.2 and 4.4; he leaves it at 4.25."""
     leaves = along((0, -5.52, -3), (8, 4.88, -3))
@@ -262,6 +291,13 @@ def test_near_miss(driving: Way, other: Way, label: str, found: bool, tmp_path: 
         assert {"ttc_s", "pet_s"} <= set(said[0].evidence), (
             "the PET comes first, and tells the TTC that was predicted before"
         )
+
+
+def test_nobody_drives_through_somebody(tmp_path: Path) -> None:
+    """A lorry that is half hidden behind others seems metres nearer, and somebody walks on through it."""
+    drives, walks = along((0, -1.75, 65), (10, -1.75, -25)), along((0, -8.75, 20), (10, 5.25, 20))
+    actors = [Actor(7, "truck", drives), Actor(5, "pedestrian", walks)]
+    assert begun(judge(NearMiss(scene="north"), tmp_path, play(actors, 9, fps=5))) == []
 
 
 @pytest.mark.parametrize("later_s", [0.0, 0.1, 0.2, 0.3])

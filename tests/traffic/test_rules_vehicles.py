@@ -24,6 +24,23 @@ def test_a_box_that_jumps_over_the_exit_turned_nowhere(tmp_path: Path) -> None:
     assert begun(judge(rule, tmp_path, play([Actor(7, "car", way)], 10, noise_px=0.3))) == []
 
 
+@pytest.mark.parametrize(("hidden_s", "turned"), [(1.2, False), (0.0, True)])
+def test_nobody_turns_back_unseen(hidden_s: float, turned: bool, tmp_path: Path) -> None:
+    """Hidden for a moment, his track goes on with somebody who comes the other way; who turns in sight turns."""
+    goes = along((0, -1.75, 30), (4, -1.75, -2), (5.5, -1.75, -5))
+    comes = along((5.5 + hidden_s, 1.75, -6), (10, 1.75, 25))
+    turns = along(
+        (0, -1.75, 30), (4, -1.75, -2), (5.5, -1.75, -5), (6, -1.2, -6), (6.5, 0, -6.6), (7, 1.2, -6), (12, 1.75, 25)
+    )
+    seen = (
+        [Actor(7, "car", turns)]
+        if turned
+        else [Actor(7, "car", goes, end_s=5.5), Actor(7, "car", comes, begin_s=5.5 + hidden_s)]
+    )
+    rule = IllegalTurn(scene="north", banned=[Ban(entry="stop_line", exit="lane_out")])
+    assert bool(begun(judge(rule, tmp_path, play(seen, 11, noise_px=0.3)))) == turned
+
+
 WRONG_WAY_CASES = [
     pytest.param(along((0, -1.75, 5), (4, -1.75, 45)), "car", True, id="against the lane"),
     pytest.param(along((0, -1.75, 45), (4, -1.75, 5)), "car", False, id="with the lane"),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._encounters import CYCLES, RIDING_M_S
 from flowrt_nodes._events import ms
 from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._history import row_by_id
@@ -47,8 +48,9 @@ class FailureToYield(SignalRule):
 
     No violation: a pedestrian who steps on when the vehicle is on the area already; one who stands at the kerb; one who leaves
     the area within `leaving_s`; one who walks against Don't Walk, where the area (or the crosswalk around it) has a signal
-    group that is known to be red since before the vehicle came; vehicles slower than `faster_than_kmh`, which creep and wait, or
-    that stop at the area's border; whoever drives against the area's `heading`, where it has one: a long vehicle that is half
+    group that is known to be red since before the vehicle came; one of whom `speed` does not know where he is; vehicles slower
+    than `faster_than_kmh`, which creep and wait, or that stop at the area's border; bicycles slower than 9.4 km/h, as likely
+    somebody on foot who looks like a rider; whoever drives against the area's `heading`, where it has one: a long vehicle that is half
     hidden in the box behind it seems to swing onto it.
     """
 
@@ -118,13 +120,14 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         # Who comes out of hiding has entered once his speed is known.
         known = view.sure(tracks) & np.isfinite(tracks.speed_kmh)
         table["was_on"][rows] = on & (table["was_on"][rows] | known[:, None])
-        moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & known
+        least_kmh = np.where(tracks.of_class(CYCLES), max(self.faster_than_kmh, 3.6 * RIDING_M_S), self.faster_than_kmh)
+        moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= least_kmh) & known
         entering &= moving[:, None]
         if self._unproven:
             yield from self._went_on(tracks, front, headings)
         if not entering.any():
             return
-        walkers = np.flatnonzero(on_foot(tracks))
+        walkers = np.flatnonzero(on_foot(tracks) & view.sure(tracks))
         walks = np.nan_to_num(np.asarray(tracks.velocity_m_s[walkers], np.float64))
         for row, zone in np.argwhere(entering).tolist():
             if headings[row] @ self._lawful[zone] < 0:

@@ -22,6 +22,8 @@ UNSEEN_S = 0.45
 """After a longer pause a track must go on about where it was heading, else it is somebody else now."""
 STRAY_M, STRAY = 4.0, 0.5
 """How far it may be from there: metres, and a share of the way expected."""
+BACK_COSINE, BACK_M_S = -0.5, 1.5
+"""Nor does it drive back, turned by more than 120 degrees; slower ones have no sure heading."""
 SETTLED_S = 0.3
 """Somebody is in a zone when he was in it for this long."""
 
@@ -129,17 +131,20 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
             table["passed_s"][rows[row], place] = time_s
 
     def _strayed(self, tracks: Tracks, view: View, rows: NDArray[np.int64]) -> Mask:
-        """(N,): who turned up, after a pause, where the one of the same number can't be."""
+        """(N,): who turned up, after a pause, where the one of the same number can't be, or driving where he came from."""
         table = self._table
         assert table is not None
         place, pause_s = view.ground_m(tracks), tracks.time_s - table["seen_s"][rows]
-        way = table["pace_m_s"][rows] * pause_s[:, None]
+        before, now = table["pace_m_s"][rows], view.velocity_m_s(tracks)
+        way = before * pause_s[:, None]
         off = place - table["at_m"][rows] - way
         room = STRAY_M + STRAY * np.hypot(way[:, 0], way[:, 1])
+        slower, faster = np.sort((np.hypot(before[:, 0], before[:, 1]), np.hypot(now[:, 0], now[:, 1])), axis=0)
+        turned = (slower > BACK_M_S) & ((before * now).sum(axis=1) < BACK_COSINE * slower * faster)
         sure = view.sure(tracks)
-        table["at_m"][rows[sure]], table["pace_m_s"][rows[sure]] = place[sure], view.velocity_m_s(tracks)[sure]
+        table["at_m"][rows[sure]], table["pace_m_s"][rows[sure]] = place[sure], now[sure]
         table["seen_s"][rows[sure]] = tracks.time_s
-        return np.asarray(sure & (pause_s > UNSEEN_S) & (np.hypot(off[:, 0], off[:, 1]) > room))
+        return np.asarray(sure & (pause_s > UNSEEN_S) & (turned | (np.hypot(off[:, 0], off[:, 1]) > room)))
 
     def _judge(self, tracks: Tracks, row: int, memory: int, place: int, time_s: float) -> Iterator[Finding]:
         assert self._table is not None

@@ -21,6 +21,8 @@ DRIVEN_S = 0.35
 goes along for a picture or two."""
 SINCE_S = 0.6
 """And for as long after: its speed is not equally sure in every picture."""
+WITHIN_M = 1.0
+"""Whose body lies within another's by so much is elsewhere: somebody half hidden, a few metres off."""
 OVER_AFTER_S = 1.0
 """An encounter is over when no collision was predicted for this long."""
 
@@ -35,8 +37,8 @@ class NearMiss(Rule):
     shorter. With it comes the shortest TTC that was predicted before, where there was one.
 
     No violation: closing slower than `closing_m_s` (queues, parking), and a vehicle slower than that (it rolls behind somebody, or
-    lets him pass); people on foot among themselves, or standing; paths that follow each other; with `between:
-    vehicle_pedestrian`, vehicles among themselves.
+    lets him pass); people on foot among themselves, or standing; two of whom one seems to be a metre within the other: one of
+    them, half hidden, is elsewhere; paths that follow each other; with `between: vehicle_pedestrian`, vehicles among themselves.
     """
 
     between: Annotated[
@@ -125,7 +127,9 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             if time_s - approach.last_s < OVER_AFTER_S:
                 continue
             del self._unproven[pair]
-            if approach.last_s - approach.first_s < LEAST_S - 1e-6 or approach.nearest_m > self.passing_m or a is None:
+            if approach.last_s - approach.first_s < LEAST_S - 1e-6 or a is None:
+                continue
+            if not -WITHIN_M <= approach.nearest_m <= self.passing_m:
                 continue
             facts = {"ttc_s": round(approach.ttc_s, 2), "nearest_m": round(max(approach.nearest_m, 0.0), 2)}
             yield self._finding(a, other, approach.at_s, facts, f"TTC {approach.ttc_s:.1f} s")
