@@ -87,6 +87,19 @@ def test_a_truck_that_brakes_hard_is_judged_when_it_stands(rests_m: float, found
     assert bool(begun(said)) == found
 
 
+def test_a_bus_whose_pace_trembles_does_not_brake_when_it_drives_through(tmp_path: Path) -> None:
+    """From picture to picture its pace falls and rises by a tenth, as of one whose boxes jump in the rain."""
+    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
+        bus = Actor(7, "bus", front((0, 40), (6, -20)))
+        seen = [node.process(tracks) for tracks in play([bus], 6, fps=5)]
+    seen = [
+        tracks.replace(velocity_m_s=np.asarray(tracks.velocity_m_s * (0.9 if number % 2 else 1.0), np.float32))
+        for number, tracks in enumerate(seen)
+    ]
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, seen, lights((0, RED)), speed=False)
+    assert begun(said) == [(7, pytest.approx(3.65, abs=0.3))]
+
+
 @pytest.mark.parametrize(("way", "changes", "settings", "expected"), RED_LIGHT_CASES)
 def test_red_light(way: Way, changes: list, settings: dict, expected: float | None, tmp_path: Path) -> None:
     rule = RedLight(scene="north", signal="signals", **settings)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._encounters import CYCLES, RIDING_M_S
+from flowrt_nodes._encounters import CYCLES
 from flowrt_nodes._events import ms
 from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._history import row_by_id
@@ -18,6 +18,8 @@ from flowrt_nodes._signals import RED
 from flowrt_nodes._view import View, heading_vectors, homography_complaints
 from flowrt_nodes._walkers import on_foot
 
+WALKING_KMH = 5.4
+"""A bicycle that is not surely faster may be somebody on foot who looks like a rider."""
 ONWARDS_M, WITHIN_S = 1.5, 2.0
 """Who entered must be so much further within this time."""
 PAUSE_S, JUST_S = 0.5, 1.0
@@ -49,8 +51,8 @@ class FailureToYield(SignalRule):
     No violation: a pedestrian who steps on when the vehicle is on the area already; one who stands at the kerb; one who leaves
     the area within `leaving_s`; one who walks against Don't Walk, where the area (or the crosswalk around it) has a signal
     group that is known to be red since before the vehicle came; one of whom `speed` does not know where he is; vehicles slower
-    than `faster_than_kmh`, which creep and wait, or that stop at the area's border; bicycles slower than 9.4 km/h, as likely
-    somebody on foot who looks like a rider; whoever drives against the area's `heading`, where it has one: a long vehicle that is half
+    than `faster_than_kmh`, which creep and wait, or that stop at the area's border; bicycles that are not surely faster than somebody
+    on foot, who may look like a rider; whoever drives against the area's `heading`, where it has one: a long vehicle that is half
     hidden in the box behind it seems to swing onto it.
     """
 
@@ -120,8 +122,8 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         # Who comes out of hiding has entered once his speed is known.
         known = view.sure(tracks) & np.isfinite(tracks.speed_kmh)
         table["was_on"][rows] = on & (table["was_on"][rows] | known[:, None])
-        least_kmh = np.where(tracks.of_class(CYCLES), max(self.faster_than_kmh, 3.6 * RIDING_M_S), self.faster_than_kmh)
-        moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= least_kmh) & known
+        riding = ~tracks.of_class(CYCLES) | (tracks.speed_kmh - tracks.speed_sigma_kmh > WALKING_KMH)
+        moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & riding & known
         entering &= moving[:, None]
         if self._unproven:
             yield from self._went_on(tracks, front, headings)

@@ -38,6 +38,8 @@ HEAVY_M, HEAVY_S = 0.5, 1.5
 over the line and back when it brakes hard."""
 BRAKING_M_S2, BRAKES_FROM_M_S, SETTLED_S = 2.5, 3.0, 2.0
 """One that brakes harder, and does not creep, is judged when it has not done so for this long: until then it swings by metres."""
+SWINGS_M = 6.0
+"""But not by more than this: one further past the line has driven over it, however its pace trembles."""
 FORWARD, SIDEWAYS_M_S = 0.7, 0.8
 """A movement is over the line when so much of it is along the approach; slower ones tell no direction."""
 STOP_NEAR_M = 7.0
@@ -143,8 +145,9 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         beyond = past > self.beyond_m + np.where(slow & heavy & ~length_known(tracks), HEAVY_M, 0.0)[:, None]
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
         needed_s = np.where(slow, np.where(heavy, HEAVY_S, CREEPING_S), LASTING_S)[:, None]
-        swings = heavy & (time_s - self._braked_s(tracks, view, rows, before_s) < SETTLED_S)
-        lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks) & ~swings[:, None]
+        braked = heavy & (time_s - self._braked_s(tracks, view, rows, before_s) < SETTLED_S)
+        swings = braked[:, None] & (past < SWINGS_M)
+        lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks) & ~swings
         done = was_before & lasting & ~np.isnan(crossed_s)
         rest_s = time_s - resting_since(table, rows, tracks, view, 4.0, 0.5)
         hits = done & vehicles & self._approaches.beside(along) & ~(rest_s >= TREMBLES_S)[:, None]
