@@ -2,10 +2,7 @@
 
 After ByteTrack, Zhang et al., arXiv:2110.06864: what the detector is sure of is matched first, then what it is unsure of, with
 the tracks that were left over. Different here:
-- Time is the pictures' capture time, so that dropped and irregular pictures don't bend the motion. The filter is the exact
-  discrete form of white-noise acceleration (Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and
-  Navigation, section 6.2.2). Centre and size are four independent filters of position and velocity, so covariances are
-  columns of three numbers each.
+- Time is the pictures' capture time, so that dropped and irregular pictures don't bend the motion (the filter: `_track_columns`).
 - Overlap is taken between boxes grown by what the track does not know of its position: a track whose velocity is not known yet,
   or that was not seen for a while, finds its vehicle a little further away.
 - A track is no track until it was seen in `confirm_frames` pictures, of which the detector was sure enough on average; only then
@@ -17,34 +14,22 @@ the tracks that were left over. Different here:
   twice takes whoever is left over, of the two: else somebody who runs, and looks like a rider every other picture, never gets a
   number.
 - Somebody on foot who stood when he was last seen, a moment ago, may have begun to run: he takes whoever is left over within reach.
-
-Invariants: row i of every column is one track. `number` is 0 until a track is confirmed, and no number is given twice.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flowrt.messages import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
 from flowrt_nodes._assignment import linear_sum_assignment
 from flowrt_nodes._footprint import TWO_WHEELERS
-
-Doubles = NDArray[np.float64]
+from flowrt_nodes._track_columns import MEASURED, UNKNOWN, Columns, Doubles, size_of
 
 LIGHT, HEAVY = 1, 2
 """The groups of people and two-wheelers, and of other vehicles; see `_groups`."""
 
-# Noise in units of the box's size, the root of its area.
-MEASURED = np.array([0.05, 0.05, 0.08, 0.08])
-"""Standard deviation of centre x, y, width and height as a detector measures them."""
-SWERVE = np.array([2.0, 2.0, 0.5, 0.5])
-"""How far the velocities stray in one second, per second."""
-UNKNOWN = np.array([5.0, 5.0, 0.5, 0.5])
-"""Standard deviation of the velocities of what was seen once: sizes per second."""
 GROW_MAX, GROW_FIRST = 0.5, 2.0
 """Boxes are grown by at most this share of their size; those of which only one picture is known, so that their velocity is not, by
 as much as `UNKNOWN` lets them go, and at most by the second."""
@@ -52,8 +37,6 @@ RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
 STRIDE_MAX = 3.5
 """The same for the width of people, who are broad with their legs apart."""
-RESIZING_S = 0.1
-"""A size goes on changing for so long: the box of a car that turns grows and shrinks again within a second."""
 FAR_OFF = 16.0
 """A detection further than so many squared standard deviations from where the track should be is another object (4 of them: with
 two degrees of freedom, 1 in 3,000 of its own)."""
@@ -64,9 +47,6 @@ SECOND_S = 0.5
 """Unsure detections continue tracks that were seen this long ago at most."""
 EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
-ANOTHER_S, ANOTHER_PICTURES = 2.0, 8
-"""A track of which all pictures said something else for so long has passed to another object, from a bus to the car behind it, say:
-what was said of it before is void."""
 UNCONFIRMED_IOU = 0.25
 SAME_OBJECT_IOU = 0.5
 MISTAKEN = 0.7
@@ -87,105 +67,6 @@ class Limits(NamedTuple):
     match_iou: float
     confirm_frames: int
     lost_s: float
-
-
-@dataclass
-class Columns:
-    """Tracks as columns of length T. state, speed: (T, 4) centre x, y, width, height in pixels, and per second.
-
-    pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class. said, said_since_s,
-    said_times: the class that its latest pictures said, since when, and how many did.
-    """
-
-    number: Ints
-    state: Doubles
-    speed: Doubles
-    pp: Doubles
-    pv: Doubles
-    vv: Doubles
-    first_s: Doubles
-    last_s: Doubles
-    hits: Ints
-    votes: Doubles
-    said: Ints
-    said_since_s: Doubles
-    said_times: Ints
-
-    @classmethod
-    def none(cls, labels: int) -> Columns:
-        """No tracks."""
-        return cls.born(np.zeros((0, 4)), 0.0, np.zeros((0, labels)))
-
-    @classmethod
-    def born(cls, state: Doubles, time_s: float, votes: Doubles) -> Columns:
-        """One track for each box seen for the first time."""
-        n = len(state)
-        size = _size(state)
-        return cls(
-            number=np.zeros(n, np.int64),
-            state=state,
-            speed=np.zeros((n, 4)),
-            pp=(MEASURED * size) ** 2,
-            pv=np.zeros((n, 4)),
-            vv=(UNKNOWN * size) ** 2,
-            first_s=np.full(n, time_s),
-            last_s=np.full(n, time_s),
-            hits=np.ones(n, np.int64),
-            votes=votes,
-            said=np.full(n, -1),
-            said_since_s=np.full(n, time_s),
-            said_times=np.zeros(n, np.int64),
-        )
-
-    def __len__(self) -> int:
-        return len(self.number)
-
-    def take(self, rows: NDArray[Any]) -> Columns:
-        """Only these tracks."""
-        return Columns(*(column[rows] for column in self.__dict__.values()))
-
-    def with_more(self, other: Columns) -> Columns:
-        """These and the other tracks."""
-        return Columns(*map(np.concatenate, zip(self.__dict__.values(), other.__dict__.values(), strict=True)))
-
-    def vote(self, rows: Ints, class_id: Ints, confidence: Floats, time_s: float) -> None:
-        """What one picture says these tracks are."""
-        same = self.said[rows] == class_id
-        self.said[rows] = class_id
-        self.said_since_s[rows] = np.where(same, self.said_since_s[rows], time_s)
-        self.said_times[rows] = np.where(same, self.said_times[rows] + 1, 1)
-        self.votes[rows, class_id] += confidence
-        long = (time_s - self.said_since_s[rows] >= ANOTHER_S) & (self.said_times[rows] >= ANOTHER_PICTURES)
-        passed = rows[long & (self.votes[rows].argmax(axis=1) != class_id)]
-        if len(passed):
-            now = self.said[passed]
-            own = self.votes[passed, now]
-            self.votes[passed] = 0.0
-            self.votes[passed, now] = own
-
-    def predict(self, dt_s: float, lost: Bools) -> None:
-        """Move on by `dt_s`. What is not in sight keeps its size."""
-        if lost.any():
-            self.speed[lost, 2:] = 0.0
-        drift = (SWERVE * _size(self.state)) ** 2
-        self.state[:, :2] += self.speed[:, :2] * dt_s
-        self.state[:, 2:] += self.speed[:, 2:] * min(dt_s, RESIZING_S)
-        np.maximum(self.state[:, 2:], 1.0, out=self.state[:, 2:])
-        self.pp += dt_s * (2 * self.pv + dt_s * self.vv) + drift * (dt_s**3 / 3)
-        self.pv += dt_s * self.vv + drift * (dt_s**2 / 2)
-        self.vv += drift * dt_s
-
-    def correct(self, rows: Ints, measured: Doubles) -> None:
-        """Take in what was measured for these tracks."""
-        pp, pv = self.pp[rows], self.pv[rows]
-        total = pp + (MEASURED * _size(measured)) ** 2
-        gain, speed_gain = pp / total, pv / total
-        surprise = measured - self.state[rows]
-        self.state[rows] += gain * surprise
-        self.speed[rows] += speed_gain * surprise
-        self.pp[rows] = (1 - gain) * pp
-        self.pv[rows] = (1 - gain) * pv
-        self.vv[rows] -= speed_gain * pv
 
 
 class Seen(NamedTuple):
@@ -318,7 +199,7 @@ class ByteTrack:
         if not len(tracks) or not len(boxes):
             nothing = np.zeros((len(tracks), len(boxes)))
             return nothing, nothing
-        size = _size(tracks.state)[:, 0]
+        size = size_of(tracks.state)[:, 0]
         unknown = np.sqrt(np.maximum(tracks.pp[:, 0], tracks.pp[:, 1])) - MEASURED[0] * size
         assert self.time_s is not None
         gone = np.where(tracks.hits == 1, UNKNOWN[0] * (self.time_s - tracks.last_s), 0.0)
@@ -451,11 +332,6 @@ def _inside(a: Floats, b: Floats) -> Bools:
     np.maximum(side, 0.0, out=side)
     area = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
     return np.asarray(side[..., 0] * side[..., 1] >= PART * area[:, None])
-
-
-def _size(state: Doubles) -> Doubles:
-    """(T, 1): root of the area."""
-    return np.sqrt(state[:, 2:3] * state[:, 3:4])
 
 
 def _centred(boxes: Floats) -> Doubles:
