@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import PEDESTRIANS, VEHICLES, Tracks
-from flowrt_nodes._footprint import SIZES_M, TWO_WHEELERS, sizes_m
+from flowrt_nodes._footprint import CYCLES, SIZES_M, TWO_WHEELERS, sizes_m
 from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._view import View, cut_off, heading_vectors
 
 MOVING_M_S = 0.4
 DRIVING_M_S, WALKING_M_S = 2.0, 0.8
 """Who is not surely faster has no PET, and no TTC with people on foot: a vehicle that waits for somebody or rolls behind him is no danger, and people at the kerb stand."""
-CYCLES, RIDING_M_S = frozenset({"bicycle"}), 2.6
+RIDING_M_S = 2.6
 """The same for bicycles: a slower one is as likely somebody on foot who looks like a rider."""
 PASSING_M, LONGEST_M = 1.0, max(length for length, _, _ in SIZES_M.values())
 """Whose bodies lie further apart is not looked at closely, and the longest vehicle."""

@@ -34,6 +34,7 @@ SIZES_M = {
 """Usual length, width and height of each class, in metres."""
 
 TWO_WHEELERS = frozenset({"motorcycle", "bicycle"})
+CYCLES = frozenset({"bicycle"})
 HEAVY_VEHICLES = frozenset({"truck", "bus"})
 VARIED, KNOWN = 0.08, 0.025
 """Lengths of one class vary by the first share of the usual one (standard deviation); a length is known that is wrong by less than

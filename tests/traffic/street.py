@@ -275,6 +275,12 @@ def merged(*streams: Iterable[Message]) -> list[Message]:
     return sorted(together, key=lambda message: (message.time_s, not isinstance(message, SignalState)))
 
 
+def with_speeds(tracks: Iterable[Tracks], folder: Path) -> list[Tracks]:
+    """The tracks as a `speed` node passes them on; `judge` them with `speed=False`."""
+    with opened(Speed(scene="north"), context(folder, scene=street())) as speeds:
+        return [speeds.process(each) for each in tracks]
+
+
 def judge(
     rule: Rule,
     folder: Path,

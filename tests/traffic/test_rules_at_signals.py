@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import context, opened
-from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
+from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street, with_speeds
 
 from flowrt_nodes._footprint import SIZES_M
-from flowrt_nodes.speed import Speed
 from flowrt_nodes.violation.amber_acceleration import AmberAcceleration
 from flowrt_nodes.violation.red_light import RedLight
 from flowrt_nodes.violation.stopped_on_crosswalk import StoppedOnCrosswalk
@@ -89,9 +87,7 @@ def test_a_truck_that_brakes_hard_is_judged_when_it_stands(rests_m: float, found
 
 def test_a_bus_whose_pace_trembles_does_not_brake_when_it_drives_through(tmp_path: Path) -> None:
     """From picture to picture its pace falls and rises by a tenth, as of one whose boxes jump in the rain."""
-    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
-        bus = Actor(7, "bus", front((0, 40), (6, -20)))
-        seen = [node.process(tracks) for tracks in play([bus], 6, fps=5)]
+    seen = with_speeds(play([Actor(7, "bus", front((0, 40), (6, -20)))], 6, fps=5), tmp_path)
     seen = [
         tracks.replace(velocity_m_s=np.asarray(tracks.velocity_m_s * (0.9 if number % 2 else 1.0), np.float32))
         for number, tracks in enumerate(seen)
@@ -161,8 +157,7 @@ def test_a_creeping_truck_whose_length_is_known_need_not_be_further_over(known: 
     """It is 0.85 m past the line."""
     half_m = SIZES_M["truck"][0] / 2
     way = along(*((t, -1.75, y + half_m) for t, y in ((0, 20), (3, 0.4), (6, 0.4), (9, -0.85), (20, -0.85))))
-    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
-        seen = [node.process(tracks) for tracks in play([Actor(7, "truck", way)], 14, tells_px=0.3)]
+    seen = with_speeds(play([Actor(7, "truck", way)], 14, tells_px=0.3), tmp_path)
     if not known:
         seen = [tracks.replace(length_sigma_m=np.full(len(tracks), np.nan, np.float32)) for tracks in seen]
     said = judge(RedLight(scene="north", signal="s"), tmp_path, seen, lights((0, RED)), speed=False)

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import context, opened
-from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street
+from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, with_speeds
 
 from flowrt_nodes._footprint import SIZES_M
-from flowrt_nodes.speed import Speed
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.jaywalking import Jaywalking
 from flowrt_nodes.violation.near_miss import NearMiss
@@ -183,9 +181,8 @@ def test_a_bicycle_at_walking_pace_may_be_somebody_on_foot(kmh: float, found: bo
 def test_nobody_waits_for_who_may_be_elsewhere(known: bool, tmp_path: Path) -> None:
     """What looks like somebody on foot on the area was seen just now, and `speed` does not know yet where it is."""
     rule, walk = FailureToYield(scene="north", signal="s"), lights((0, WALK), group="walk")
-    with opened(Speed(scene="north"), context(tmp_path, scene=street())) as node:
-        actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", IN_THE_LANE)]
-        seen = [node.process(tracks) for tracks in play(actors, 9, fps=5)]
+    actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", IN_THE_LANE)]
+    seen = with_speeds(play(actors, 9, fps=5), tmp_path)
     if not known:
         seen = [
             tracks.replace(speed_sigma_kmh=np.where(tracks.track_id == 5, np.nan, tracks.speed_sigma_kmh))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._encounters import CYCLES
 from flowrt_nodes._events import ms
+from flowrt_nodes._footprint import CYCLES
 from flowrt_nodes._geometry import Array, Mask
 from flowrt_nodes._history import row_by_id
 from flowrt_nodes._rule import Finding, SignalRule

@@ -96,7 +96,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
                 "done": (bool, (len(self.banned),), False),
                 "cut": (bool, (), False),
                 "at_m": (np.float64, (2,), np.nan),
-                "pace_m_s": (np.float64, (2,), np.nan),
+                "velocity_m_s": (np.float64, (2,), np.nan),
                 "seen_s": (np.float64, (), np.nan),
             },
             forget_after_s=20.0,
@@ -135,14 +135,14 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         table = self._table
         assert table is not None
         place, pause_s = view.ground_m(tracks), tracks.time_s - table["seen_s"][rows]
-        before, now = table["pace_m_s"][rows], view.velocity_m_s(tracks)
+        before, now = table["velocity_m_s"][rows], view.velocity_m_s(tracks)
         way = before * pause_s[:, None]
         off = place - table["at_m"][rows] - way
         room = STRAY_M + STRAY * np.hypot(way[:, 0], way[:, 1])
         slower, faster = np.sort((np.hypot(before[:, 0], before[:, 1]), np.hypot(now[:, 0], now[:, 1])), axis=0)
         turned = (slower > BACK_M_S) & ((before * now).sum(axis=1) < BACK_COSINE * slower * faster)
         sure = view.sure(tracks)
-        table["at_m"][rows[sure]], table["pace_m_s"][rows[sure]] = place[sure], now[sure]
+        table["at_m"][rows[sure]], table["velocity_m_s"][rows[sure]] = place[sure], now[sure]
         table["seen_s"][rows[sure]] = tracks.time_s
         return np.asarray(sure & (pause_s > UNSEEN_S) & (turned | (np.hypot(off[:, 0], off[:, 1]) > room)))
 
