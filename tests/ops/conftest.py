@@ -10,7 +10,7 @@ import pytest
 from servers import influx
 
 from flowrt.contract import Contract
-from flowrt_ops.influx import Reader
+from flowrt_ops.influx_reader import Reader
 
 
 @pytest.fixture(scope="session")

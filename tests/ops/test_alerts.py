@@ -18,9 +18,9 @@ from flowrt.load import load as load_flow
 from flowrt.messages import Violation
 from flowrt.share import share
 from flowrt_ops.alerts import RULES, Rule
-from flowrt_ops.dashboards.query import TARGET_FPS
-from flowrt_ops.evaluate import fires, judge
-from flowrt_ops.influx import Reader
+from flowrt_ops.checks.evaluate import fires, judge
+from flowrt_ops.grafana.influxql import TARGET_FPS
+from flowrt_ops.influx_reader import Reader
 from flowrt_sim.uri import parse
 
 NOW_S = 1_777_917_600.0
@@ -185,7 +185,7 @@ def test_words_are_escaped_and_queries_are_not() -> None:
 
 
 def test_the_data_sources_are_those_that_the_queries_name() -> None:
-    from flowrt_ops.influx import DATABASES
+    from flowrt_ops.influx_reader import DATABASES
 
     sources = load("datasources/flowrt.yaml")["datasources"]
     assert {source["uid"]: source["jsonData"]["dbName"] for source in sources} == DATABASES

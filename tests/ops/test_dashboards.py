@@ -16,8 +16,8 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from flowrt.contract import Contract
 from flowrt.share import share
 from flowrt_ops import alerts, dashboards
-from flowrt_ops.dashboards.found import panels_of, queries_of
-from flowrt_ops.dashboards.lint import lint
+from flowrt_ops.checks.lint import lint
+from flowrt_ops.checks.queries import panels_of, queries_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it would rather have the newest format, which Grafana 11 and 12 can't read

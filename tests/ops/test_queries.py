@@ -10,14 +10,14 @@ from busy_day import END_S, SITES
 
 from flowrt_ops import dashboards
 from flowrt_ops.alerts import RULES
-from flowrt_ops.dashboards.found import Found, panels_of, queries_of
-from flowrt_ops.evaluate import Range, ask, range_of, seconds, step_of
-from flowrt_ops.influx import Reader, Refused
+from flowrt_ops.checks.evaluate import Range, ask, range_of, seconds, step_of
+from flowrt_ops.checks.queries import PlacedQuery, panels_of, queries_of
+from flowrt_ops.influx_reader import Reader, Refused
 
 BUILT = [dashboard.json() for dashboard in dashboards.DASHBOARDS]
 
 
-def every_query() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any] | None, Found]]:
+def every_query() -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any] | None, PlacedQuery]]:
     """Dashboard, panel (None for variables and annotations), query."""
     for dashboard in BUILT:
         panels = {panel["title"]: panel for panel in panels_of(dashboard)}
@@ -30,7 +30,7 @@ ALL = list(every_query())
 
 @pytest.mark.parametrize(("dashboard", "panel", "query"), ALL, ids=[query.place for _, _, query in ALL])
 def test_it_returns_data(
-    database: Reader, dashboard: Mapping[str, Any], panel: Mapping[str, Any] | None, query: Found
+    database: Reader, dashboard: Mapping[str, Any], panel: Mapping[str, Any] | None, query: PlacedQuery
 ) -> None:
     shown = range_of(dashboard, END_S)
     if query.where == "annotation":
@@ -62,7 +62,7 @@ def test_a_table_has_the_columns_it_names(database: Reader, panel: Mapping[str, 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.title)
 def test_an_alerts_query_runs_and_has_one_value_per_minute(database: Reader, rule: Any) -> None:
-    series = ask(database, rule.found, Range(from_s=END_S - 6 * 3600, to_s=END_S), "60s")
+    series = ask(database, rule.placed_query, Range(from_s=END_S - 6 * 3600, to_s=END_S), "60s")
     assert series, "nothing in six hours"
     for one in series:
         assert len(one.columns) == 2

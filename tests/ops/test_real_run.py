@@ -23,11 +23,11 @@ from flowrt.load import load
 from flowrt.share import share
 from flowrt_ops import dashboards
 from flowrt_ops.alerts import RULES
-from flowrt_ops.dashboards.coverage import compare
-from flowrt_ops.dashboards.found import panels_of, queries_of
-from flowrt_ops.evaluate import Range, ask, judge, step_of
-from flowrt_ops.influx import Reader
-from flowrt_ops.picture import draw
+from flowrt_ops.checks.coverage import compare
+from flowrt_ops.checks.evaluate import Range, ask, judge, step_of
+from flowrt_ops.checks.queries import panels_of, queries_of
+from flowrt_ops.drawing.draw import draw
+from flowrt_ops.influx_reader import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 HURRIED = Path(__file__).parent / "hurried.py"
@@ -190,7 +190,7 @@ def test_the_command_tells_what_a_smaller_flow_leaves_empty(tmp_path: Path, cont
     coverage = compare(load(small), contract, BUILT)
     why = {f"{gap.dashboard} / {gap.panel}": gap.why for gap in coverage.gaps}
     assert "Real-time monitoring / Runtime" not in why
-    assert why["Violations / Critical"] == "no node of the flow makes Violation, so nobody writes 'violation_events'"
+    assert why["Violations / Critical"] == "no node of the flow makes Violation, so 'violation_events' is never written"
     assert (
         why["Performance / Outbox"] == "'tick' makes Performance, but is not among the nodes that 'history' is fed from"
     )

@@ -20,7 +20,7 @@ from flowrt_ops.services import native
 from flowrt_ops.services.home import MQTT_USERS, SECRETS, Home
 from flowrt_ops.services.programs import PROGRAMS, Program, find, manager
 from flowrt_ops.services.secrets import IMAGE_USER, initialise
-from flowrt_ops.services.state import Addresses
+from flowrt_ops.services.status import Addresses
 
 ROOT = Path(__file__).resolve().parents[2]
 

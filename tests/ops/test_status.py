@@ -19,7 +19,7 @@ from servers import InfluxDB, free_port, influx, mosquitto
 from flowrt import Health, cli
 from flowrt.commands import FAILED
 from flowrt.contract import Contract
-from flowrt_ops.services.state import Addresses, Row, survey
+from flowrt_ops.services.status import Addresses, Row, survey
 
 
 def addresses(**given: str) -> Addresses:

@@ -1,8 +1,8 @@
-"""Build the Grafana dashboards and alerts, check them against a flow, and draw them.
+"""Build the Grafana dashboards and alerts, compare them with a flow, and draw them.
 
 flowrt dashboards build [FOLDER]     write grafana/dashboards and the alert rules
-flowrt dashboards check [FLOW]       look for drift and mistakes; with a flow: which panels stay empty, and why
-flowrt dashboards draw               draw each dashboard with the database's own data, without a Grafana
+flowrt dashboards check [FLOW]       find drift and mistakes; with a flow: which panels stay empty, and why
+flowrt dashboards draw               draw each dashboard with the database's own data, without a Grafana server
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from flowrt.commands import BAD_FLOW, DONE, UsageError
 from flowrt.contract import Contract
 from flowrt.share import share
 from flowrt_ops import alerts, dashboards
-from flowrt_ops.dashboards.coverage import Coverage, compare
-from flowrt_ops.dashboards.lint import lint
-from flowrt_ops.influx import Reader
-from flowrt_ops.picture.layout import NARROWEST, STACKED_BELOW, WIDTH
+from flowrt_ops.checks.coverage import Coverage, compare
+from flowrt_ops.checks.lint import lint
+from flowrt_ops.drawing.layout import NARROWEST, STACKED_BELOW, WIDTH
+from flowrt_ops.influx_reader import Reader
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +29,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "folder", type=Path, nargs="?", metavar="FOLDER", help="the grafana folder (default: flowrt's own)"
     )
-    check = doing.add_parser("check", help="look for drift and mistakes, and hold the dashboards against a flow")
+    check = doing.add_parser("check", help="find drift and mistakes, and compare the dashboards with a flow")
     check.add_argument("flow", type=Path, nargs="?", metavar="FLOW", help="a flow file")
     check.add_argument("--folder", type=Path, metavar="FOLDER", help="the grafana folder (default: flowrt's own)")
-    check.add_argument("--format", choices=("text", "json"), default="text", help="how to say it")
-    draw = doing.add_parser("draw", help="draw each dashboard as a picture")
+    check.add_argument("--format", choices=("text", "json"), default="text", help="output format")
+    draw = doing.add_parser("draw", help="draw each dashboard as an image")
     draw.add_argument(
         "--influx", metavar="URL", default="", help="the database (default: $INFLUX_URL, else on this machine)"
     )
-    draw.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where the pictures go")
+    draw.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where the images go")
     draw.add_argument("--site", default="", help="only this intersection")
     draw.add_argument(
         "--to",
@@ -57,13 +57,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=WIDTH,
         metavar="PX",
-        help=f"width of the pictures; below {STACKED_BELOW} the panels stand one below the other, as on a phone (default: {WIDTH})",
+        help=f"width of the images; below {STACKED_BELOW} panels are stacked, as on a phone (default: {WIDTH})",
     )
     draw.add_argument("--folder", type=Path, metavar="FOLDER", help="where `flowrt services init` put the secrets")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Run the subcommand."""
     if args.what == "draw":
         return _draw(args)
     folder = args.folder or share("grafana")
@@ -93,13 +93,13 @@ def _check(args: argparse.Namespace, folder: Path) -> int:
         for problem in problems:
             print(problem)
         if coverage is not None:
-            _tell(coverage)
+            _print_coverage(coverage)
         elif not problems:
             print(f"{len(built)} dashboards and {len(alerts.RULES)} alerts are as built, and fit the contract")
     return BAD_FLOW if problems else DONE
 
 
-def _tell(coverage: Coverage) -> None:
+def _print_coverage(coverage: Coverage) -> None:
     full = coverage.panels - len(coverage.gaps)
     print(f"{full} of {coverage.panels} panels have data with this flow")
     for gap in coverage.gaps:
@@ -124,7 +124,7 @@ def _as_json(coverage: Coverage | None) -> object:
 
 
 def _span(text: str) -> str:
-    from flowrt_ops.evaluate import seconds
+    from flowrt_ops.checks.evaluate import seconds
 
     try:
         seconds(text)
@@ -134,9 +134,9 @@ def _span(text: str) -> str:
 
 
 def _draw(args: argparse.Namespace) -> int:
-    from flowrt_ops.picture import draw_all
+    from flowrt_ops.drawing.draw import draw_all
     from flowrt_ops.services.home import Home
-    from flowrt_ops.services.state import Addresses
+    from flowrt_ops.services.status import Addresses
 
     if args.width < NARROWEST:
         raise UsageError(f"--width {args.width}: nothing can be read on less than {NARROWEST} pixels")

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from flowrt.commands import DONE, Failure
-from flowrt_ops.appservice import App, activation, render, system_of, target
 from flowrt_ops.services.home import Home
+from flowrt_ops.services.system_service import App, activation, render, system_of, target
 
 _PASSED_ON = ("MQTT_URL", "MQTT_USERNAME", "INFLUX_URL", "GRAFANA_URL", "NORTH_CAMERA")
 """Variables that are written into the service file, where they are set now; none of them is a secret."""

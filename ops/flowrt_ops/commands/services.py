@@ -136,7 +136,7 @@ def _status(home: Home, args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from flowrt_ops.services.state import Addresses, survey
+    from flowrt_ops.services.status import Addresses, survey
 
     rows = survey(Addresses.of(home), args.timeout)
     if args.format == "json":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
-from flowrt_ops.dashboards.look import (
+from flowrt_ops.dashboards.shared_panels import answer_times, frame_rate
+from flowrt_ops.grafana.frame import Dashboard, Row, Variable
+from flowrt_ops.grafana.influxql import CAMERA, ITSELF, LONG, RUNTIME, TARGET_FPS, select, steps
+from flowrt_ops.grafana.panel import fixed, stat, state_timeline, time_series
+from flowrt_ops.grafana.theme import (
     BAD,
     BLUE,
     FAIR,
@@ -17,9 +20,6 @@ from flowrt_ops.dashboards.look import (
     mappings,
     thresholds,
 )
-from flowrt_ops.dashboards.panel import fixed, lines, stat, states
-from flowrt_ops.dashboards.query import CAMERA, ITSELF, LONG, RUNTIME, TARGET_FPS, select, steps
-from flowrt_ops.dashboards.shared import answer_times, frame_rate
 
 SUMMARY = Row(
     "Summary",
@@ -59,7 +59,7 @@ SUMMARY = Row(
         ),
         stat(
             "Outbox",
-            "Letters in the journal that no service has acknowledged yet.",
+            "Messages in the journal that no service has acknowledged yet.",
             steps('max("outbox_pending")', "performance", where=[RUNTIME], alias="pending"),
             decimals=0,
             thresholds=thresholds((1000, FAIR), (10000, BAD)),
@@ -71,7 +71,7 @@ SUMMARY = Row(
 SPEED = Row(
     "Speed",
     [
-        lines(
+        time_series(
             "Frame rate by camera",
             "Pictures processed per second. The dashed line is the rate below which the alert fires.",
             steps(
@@ -82,7 +82,7 @@ SPEED = Row(
             thresholds=thresholds((TARGET_FPS, BAD)),
             min_step="5s",
         ),
-        lines(
+        time_series(
             "Latency",
             "From capture to acceptance: median and 99th percentile.",
             steps('mean("latency_p50_ms")', "performance", where=[RUNTIME], alias="median"),
@@ -91,7 +91,7 @@ SPEED = Row(
             overrides=[fixed("median", BLUE), fixed("99 %", BAD)],
             min_step="5s",
         ),
-        lines(
+        time_series(
             "Processing time by camera",
             "What inference takes for one picture, mean per step.",
             steps(
@@ -100,7 +100,7 @@ SPEED = Row(
             unit=MILLISECONDS,
             min_step="5s",
         ),
-        lines(
+        time_series(
             "Pictures dropped by camera",
             "Per step, by camera. A camera whose drops never end needs a lower fps or `every` at its detector.",
             steps(
@@ -121,7 +121,7 @@ SPEED = Row(
 COST = Row(
     "Machine",
     [
-        lines(
+        time_series(
             "Processor",
             "Of all cores: the machine, and flowrt's own share of it.",
             steps('mean("cpu_usage")', "system_health", where=[ITSELF], by=["site"], alias="machine $tag_site"),
@@ -131,7 +131,7 @@ COST = Row(
             max=100,
             min_step="5s",
         ),
-        lines(
+        time_series(
             "Graphics processor",
             "Use of the first graphics processor. Empty where there is none, or where it does not say.",
             steps('mean("gpu_usage")', "performance", where=[RUNTIME], by=["site"], alias="$tag_site"),
@@ -141,7 +141,7 @@ COST = Row(
             min_step="5s",
             empty="no graphics processor",
         ),
-        lines(
+        time_series(
             "Memory",
             "What flowrt's process has in memory. A line that only rises is a leak: report it.",
             steps('mean("memory_usage")', "performance", where=[RUNTIME], by=["site"], alias="$tag_site"),
@@ -149,7 +149,7 @@ COST = Row(
             unit=MEGABYTES,
             min_step="5s",
         ),
-        lines(
+        time_series(
             "Disk",
             "Share of the disk with the journal that is in use.",
             steps('mean("disk_usage")', "system_health", where=[ITSELF], by=["host"], alias="$tag_host"),
@@ -160,16 +160,16 @@ COST = Row(
             thresholds=thresholds((85, FAIR), (95, BAD)),
             min_step="5s",
         ),
-        lines(
+        time_series(
             "Queues and outbox",
-            "Messages in the fullest queue, and letters that no service has acknowledged.",
+            "Messages in the fullest queue, and outbox messages that no service has acknowledged.",
             steps('max("queue_depth")', "performance", where=[RUNTIME], alias="queue"),
             steps('max("outbox_pending")', "performance", where=[RUNTIME], alias="outbox"),
             size=(8, 8),
             overrides=[fixed("queue", VIOLET), fixed("outbox", BLUE)],
             min_step="5s",
         ),
-        lines(
+        time_series(
             "Objects tracked",
             "Tracks alive at the moment, by intersection: what the load comes from.",
             steps('mean("active_objects")', "performance", where=[RUNTIME], by=["site"], alias="$tag_site"),
@@ -183,7 +183,7 @@ COST = Row(
 MODEL = Row(
     "Model and services",
     [
-        lines(
+        time_series(
             "Confidence",
             "Mean confidence of what the model finds. A lasting fall means dirt on a lens, darkness, or a moved camera.",
             steps(
@@ -194,7 +194,7 @@ MODEL = Row(
             max=1,
             min_step="10s",
         ),
-        states(
+        state_timeline(
             "Cameras",
             "Online, offline, or in error.",
             steps('last("status")', "camera_status", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
@@ -209,7 +209,7 @@ MODEL = Row(
 LONG_TERM = Row(
     "Long term",
     [
-        lines(
+        time_series(
             "Frame rate over days",
             "Mean per minute, kept for 30 days: choose a longer time at the top.",
             steps(

@@ -1,9 +1,29 @@
-"""Real-time monitoring: what goes on at the intersection now. The home dashboard."""
+"""Real-time monitoring: the state of the intersection now. The home dashboard."""
 
 from __future__ import annotations
 
-from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
-from flowrt_ops.dashboards.look import (
+from flowrt_ops.dashboards.shared_panels import (
+    BY_LANE,
+    VIOLATION_COLUMNS,
+    answer_times,
+    by_rule,
+    frame_rate,
+    pedestrian_safety,
+)
+from flowrt_ops.grafana.frame import Dashboard, Row, Variable
+from flowrt_ops.grafana.influxql import ITSELF, select, steps, summed
+from flowrt_ops.grafana.panel import (
+    bar_gauge,
+    colored_words,
+    fixed,
+    named,
+    override,
+    stat,
+    state_timeline,
+    table,
+    time_series,
+)
+from flowrt_ops.grafana.theme import (
     BAD,
     BLUE,
     FAIR,
@@ -17,16 +37,6 @@ from flowrt_ops.dashboards.look import (
     VIOLET,
     mappings,
     thresholds,
-)
-from flowrt_ops.dashboards.panel import colored_words, fixed, lines, named, override, ranked, stat, states, table
-from flowrt_ops.dashboards.query import ITSELF, select, steps, summed
-from flowrt_ops.dashboards.shared import (
-    BY_LANE,
-    VIOLATION_COLUMNS,
-    answer_times,
-    by_rule,
-    frame_rate,
-    pedestrian_safety,
 )
 
 NOW = Row(
@@ -77,7 +87,7 @@ NOW = Row(
 FLOW = Row(
     "Road users",
     [
-        lines(
+        time_series(
             "Road users in view",
             "Vehicles and pedestrians in view of all chosen cameras, mean per step.",
             summed('mean("vehicle_count")', "detection_events", over="camera_id", of=["camera"], alias="vehicles"),
@@ -85,7 +95,7 @@ FLOW = Row(
             overrides=[fixed("vehicles", BLUE), fixed("pedestrians", VIOLET)],
             min_step="5s",
         ),
-        lines(
+        time_series(
             "Violations per minute",
             "Violations by type, by the minute in which they began.",
             by_rule(of=["camera"], every="1m", fill="0"),
@@ -95,7 +105,7 @@ FLOW = Row(
             overrides=named(RULES),
             empty="no violation",
         ),
-        ranked(
+        bar_gauge(
             "Flow by lane",
             "Vehicles per hour in each lane's newest interval.",
             select('last("flow_veh_h")', "traffic_flow", **BY_LANE),
@@ -103,7 +113,7 @@ FLOW = Row(
             unit=PER_HOUR,
             decimals=0,
         ),
-        ranked(
+        bar_gauge(
             "Speed by lane",
             "Mean speed in each lane's newest interval.",
             select('last("average_speed")', "traffic_flow", **BY_LANE),
@@ -178,7 +188,7 @@ EVENTS = Row(
 SERVICES = Row(
     "Services",
     [
-        states(
+        state_timeline(
             "Services",
             "What the runtime found of itself, the broker, the database and Grafana.",
             steps(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
-from flowrt_ops.dashboards.look import BAD, BLUE, CONGESTION, FAIR, GOOD, POOR, SECONDS, TEAL, mappings, thresholds
-from flowrt_ops.dashboards.panel import (
+from flowrt_ops.dashboards.shared_panels import BY_ZONE
+from flowrt_ops.grafana.frame import Dashboard, Row, Variable
+from flowrt_ops.grafana.influxql import Query, select, steps
+from flowrt_ops.grafana.panel import (
+    bar_gauge,
     colored_words,
-    distribution,
     fixed,
-    heat,
-    lines,
+    histogram,
     override,
-    ranked,
     stat,
-    states,
+    state_timeline,
+    status_history,
     table,
+    time_series,
 )
-from flowrt_ops.dashboards.query import Query, select, steps
-from flowrt_ops.dashboards.shared import BY_ZONE
+from flowrt_ops.grafana.theme import BAD, BLUE, CONGESTION, FAIR, GOOD, POOR, SECONDS, TEAL, mappings, thresholds
 
 _OF = ["camera", "zone"]
 _LEFT = ["\"event_type\" = 'exit'"]
@@ -84,7 +84,7 @@ SUMMARY = Row(
 COMING = Row(
     "Coming and going",
     [
-        lines(
+        time_series(
             "Entries and exits",
             "All chosen zones together, per step.",
             _events("entry", every="$__interval"),
@@ -93,7 +93,7 @@ COMING = Row(
             overrides=[fixed("entry", BLUE), fixed("exit", TEAL)],
             min_step="1m",
         ),
-        lines(
+        time_series(
             "Entries by zone",
             "Per step.",
             _events("entry", every="$__interval", by_zone=True),
@@ -101,15 +101,15 @@ COMING = Row(
             stacked=True,
             min_step="1m",
         ),
-        ranked("Busiest zones", "Entries by zone.", _events("entry", by_zone=True), largest_first=True),
-        ranked(
+        bar_gauge("Busiest zones", "Entries by zone.", _events("entry", by_zone=True), largest_first=True),
+        bar_gauge(
             "Busiest lines",
             "Crossings by line.",
             _events("crossing", by_zone=True),
             largest_first=True,
             empty="no line crossed",
         ),
-        lines(
+        time_series(
             "Events by kind of zone",
             "Lanes, crosswalks, lines and so on; all kinds of events.",
             steps('count("object_count")', "roi_events", of=_OF, by=["roi_type"], alias="$tag_roi_type"),
@@ -124,14 +124,14 @@ COMING = Row(
 STAY = Row(
     "Stay",
     [
-        distribution(
+        histogram(
             "Distribution of stays",
             "How long road users stayed, of those who left a chosen zone.",
             select('"dwell_time"', "roi_events", of=_OF, where=_LEFT, alias="stay"),
             width=2,
             unit=SECONDS,
         ),
-        lines(
+        time_series(
             "Stay by zone",
             "Mean stay of those who left, per step.",
             steps('mean("dwell_time")', "roi_events", of=_OF, where=_LEFT, **BY_ZONE),
@@ -144,7 +144,7 @@ STAY = Row(
 OCCUPANCY = Row(
     "Occupancy",
     [
-        lines(
+        time_series(
             "Road users by zone",
             "How many are in each zone at once, mean per step over its events.",
             steps('mean("object_count")', "roi_events", of=_OF, **BY_ZONE),
@@ -152,7 +152,7 @@ OCCUPANCY = Row(
             decimals=1,
             min_step="5m",
         ),
-        states(
+        state_timeline(
             "Activity",
             "Low below 3 road users, medium below 8, high from there.",
             steps('last("activity_level")', "roi_events", of=_OF, **BY_ZONE),
@@ -160,7 +160,7 @@ OCCUPANCY = Row(
             colors=mappings(CONGESTION),
             min_step="5s",
         ),
-        heat(
+        status_history(
             "Occupancy by zone",
             "The most road users at once in each zone, per 5 minutes.",
             select('max("object_count")', "roi_events", of=_OF, **BY_ZONE, every="5m"),

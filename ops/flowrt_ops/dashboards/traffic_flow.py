@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
-from flowrt_ops.dashboards.look import (
+from flowrt_ops.dashboards.shared_panels import BY_LANE
+from flowrt_ops.grafana.frame import Dashboard, Row, Variable
+from flowrt_ops.grafana.influxql import LONG, select, steps
+from flowrt_ops.grafana.panel import (
+    bar_gauge,
+    colored_words,
+    fixed,
+    named,
+    override,
+    pie_chart,
+    stat,
+    state_timeline,
+    status_history,
+    table,
+    time_series,
+)
+from flowrt_ops.grafana.theme import (
     BAD,
     BLUE,
     CONGESTION,
@@ -19,21 +34,6 @@ from flowrt_ops.dashboards.look import (
     mappings,
     thresholds,
 )
-from flowrt_ops.dashboards.panel import (
-    colored_words,
-    fixed,
-    heat,
-    lines,
-    named,
-    override,
-    ranked,
-    shares,
-    stat,
-    states,
-    table,
-)
-from flowrt_ops.dashboards.query import LONG, select, steps
-from flowrt_ops.dashboards.shared import BY_LANE
 
 _BY_LANE: dict[str, Any] = {"of": ["lane"], **BY_LANE}
 
@@ -85,7 +85,7 @@ SUMMARY = Row(
 VOLUME = Row(
     "How much",
     [
-        lines(
+        time_series(
             "Flow by lane",
             "Vehicles per hour, as counted in each interval.",
             steps('mean("flow_veh_h")', "traffic_flow", **_BY_LANE),
@@ -93,7 +93,7 @@ VOLUME = Row(
             decimals=0,
             min_step="1m",
         ),
-        lines(
+        time_series(
             "Vehicles by direction",
             "Vehicles counted per step, by the direction of their lane.",
             steps('sum("vehicle_count")', "traffic_flow", of=["lane"], by=["direction"], alias="$tag_direction"),
@@ -101,7 +101,7 @@ VOLUME = Row(
             stacked=True,
             min_step="1m",
         ),
-        heat(
+        status_history(
             "Vehicles by hour",
             "One row per lane, one cell per hour. Kept for 30 days: choose a longer time at the top.",
             select(
@@ -121,7 +121,7 @@ VOLUME = Row(
 SPEED = Row(
     "How fast",
     [
-        lines(
+        time_series(
             "Speed",
             "Mean and 85th percentile (V85), mean of the chosen lanes. The dashed line is the limit of 50 km/h.",
             steps('mean("average_speed")', "traffic_flow", of=["lane"], alias="mean"),
@@ -132,7 +132,7 @@ SPEED = Row(
             overrides=[fixed("mean", BLUE), fixed("V85", POOR)],
             min_step="1m",
         ),
-        lines(
+        time_series(
             "Mean speed by lane",
             "Mean of the interval. Camera speeds are coarse: compare lanes and hours rather than single values.",
             steps('mean("average_speed")', "traffic_flow", **_BY_LANE),
@@ -145,7 +145,7 @@ SPEED = Row(
 CONGESTION_ROW = Row(
     "How dense",
     [
-        states(
+        state_timeline(
             "Congestion",
             "Low, medium or high, by lane and interval.",
             steps('last("congestion_level")', "traffic_flow", **_BY_LANE),
@@ -153,7 +153,7 @@ CONGESTION_ROW = Row(
             colors=mappings(CONGESTION),
             min_step="1m",
         ),
-        lines(
+        time_series(
             "Occupancy by lane",
             "Share of the interval during which the lane is occupied.",
             steps('mean("lane_occupancy")', "traffic_flow", **_BY_LANE),
@@ -162,7 +162,7 @@ CONGESTION_ROW = Row(
             max=1,
             min_step="1m",
         ),
-        lines(
+        time_series(
             "Queue by lane",
             "The longest queue of the interval, in vehicles.",
             steps('max("queue_vehicles")', "traffic_flow", **_BY_LANE),
@@ -170,7 +170,7 @@ CONGESTION_ROW = Row(
             decimals=0,
             min_step="1m",
         ),
-        lines(
+        time_series(
             "Headway",
             "Mean time from front to front at the lane's line. Below 2 s vehicles follow closely.",
             steps('mean("headway_s")', "traffic_flow", **_BY_LANE),
@@ -178,7 +178,7 @@ CONGESTION_ROW = Row(
             unit="suffix: s",  # Grafana's own unit turns long ones into minutes
             min_step="1m",
         ),
-        lines(
+        time_series(
             "Density",
             "Vehicles per kilometre: flow over mean speed.",
             steps('mean("density_veh_km")', "traffic_flow", **_BY_LANE),
@@ -192,21 +192,21 @@ CONGESTION_ROW = Row(
 TURNS = Row(
     "Where to",
     [
-        shares(
+        pie_chart(
             "Turning movements",
             "Left, through, right and U-turns of the chosen lanes within the chosen time.",
             select('sum("vehicles")', "turning_movements", of=["lane"], by=["movement"], alias="$tag_movement"),
             size=(8, 9),
             overrides=named(MOVEMENTS),
         ),
-        ranked(
+        bar_gauge(
             "Turning movements by lane",
             "Vehicles that completed a movement, by approach lane.",
             select('sum("vehicles")', "turning_movements", **_BY_LANE),
             size=(8, 9),
             calc="sum",
         ),
-        lines(
+        time_series(
             "Turning movements over time",
             "Vehicles per 15 minutes by movement, as a turning movement count has them.",
             select(

@@ -1,9 +1,23 @@
-"""Violations: which rules are broken, where, when and how gravely, with the way to the evidence."""
+"""Violations: which rules are broken, where, when and how severely, with links to the evidence."""
 
 from __future__ import annotations
 
-from flowrt_ops.dashboards.frame import Dashboard, Row, Variable
-from flowrt_ops.dashboards.look import (
+from flowrt_ops.dashboards.shared_panels import BY_ZONE, NOWHERE, VIOLATION_COLUMNS, by_rule, pedestrian_safety
+from flowrt_ops.grafana.frame import Dashboard, Row, Variable
+from flowrt_ops.grafana.influxql import LONG, NEAR_MISS, Query, select, steps
+from flowrt_ops.grafana.panel import (
+    bar_gauge,
+    fixed,
+    histogram,
+    named,
+    override,
+    pie_chart,
+    stat,
+    status_history,
+    table,
+    time_series,
+)
+from flowrt_ops.grafana.theme import (
     BAD,
     BLUE,
     FAIR,
@@ -17,20 +31,6 @@ from flowrt_ops.dashboards.look import (
     rewritten,
     thresholds,
 )
-from flowrt_ops.dashboards.panel import (
-    distribution,
-    fixed,
-    heat,
-    lines,
-    named,
-    override,
-    ranked,
-    shares,
-    stat,
-    table,
-)
-from flowrt_ops.dashboards.query import LONG, NEAR_MISS, Query, select, steps
-from flowrt_ops.dashboards.shared import BY_ZONE, NOWHERE, VIOLATION_COLUMNS, by_rule, pedestrian_safety
 
 _OF = ["camera", "zone"]
 
@@ -79,7 +79,7 @@ SUMMARY = Row(
         ),
         stat(
             "Confidence",
-            "How sure the rules are on average. Look at the evidence where it is low.",
+            "Mean confidence of the rules. Look at the evidence where it is low.",
             select('mean("confidence")', "violation_events", of=_OF, alias="confidence"),
             unit=SHARE,
             decimals=0,
@@ -92,7 +92,7 @@ SUMMARY = Row(
 WHEN = Row(
     "When",
     [
-        lines(
+        time_series(
             "Violations by type",
             "By the time in which they began.",
             by_rule(of=_OF, every="$__interval"),
@@ -102,7 +102,7 @@ WHEN = Row(
             min_step="1m",
             empty="no violation",
         ),
-        lines(
+        time_series(
             "Violations by severity",
             "By the time in which they began.",
             *(_severity(level, every="$__interval") for level in SEVERITY),
@@ -112,7 +112,7 @@ WHEN = Row(
             min_step="1m",
             empty="no violation",
         ),
-        heat(
+        status_history(
             "Violations by hour",
             "One row per rule, one cell per hour. Kept for 30 days: choose a longer time at the top.",
             select(
@@ -130,7 +130,7 @@ WHEN = Row(
 WHAT = Row(
     "What and where",
     [
-        shares(
+        pie_chart(
             "By type",
             "Share of each rule.",
             by_rule(of=_OF),
@@ -138,7 +138,7 @@ WHAT = Row(
             overrides=named(RULES),
             empty="no violation",
         ),
-        shares(
+        pie_chart(
             "By severity",
             "Share of each severity.",
             *(_severity(level) for level in SEVERITY),
@@ -146,7 +146,7 @@ WHAT = Row(
             overrides=_SEVERITY_COLORS,
             empty="no violation",
         ),
-        ranked(
+        bar_gauge(
             "By zone",
             "Where violations happen: the zone or line of each.",
             select('sum("count")', "violation_events", of=_OF, **BY_ZONE),
@@ -155,7 +155,7 @@ WHAT = Row(
             names=rewritten(f"(.*) {NOWHERE}", "$1 no zone"),
             color={"mode": "continuous-YlRd"},
         ),
-        distribution(
+        histogram(
             "Speed of violators",
             "How fast road users were, where their speed is known.",
             select('"speed"', "violation_events", of=_OF, alias="speed"),
@@ -175,7 +175,7 @@ PEOPLE = Row(
             steps('sum("count")', "safety_events", of=_OF, by=["event_category"], alias="$tag_event_category"),
             size=(12, 8),
         ),
-        lines(
+        time_series(
             "How near",
             "Time to collision (TTC) and post-encroachment time (PET) of each encounter. Below the dashed line it was dangerous.",
             select('"ttc_s"', "safety_events", of=_OF, alias="TTC"),

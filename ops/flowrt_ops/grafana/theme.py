@@ -1,4 +1,4 @@
-"""The look that all dashboards share: colours, value mappings, thresholds, units."""
+"""The theme of all dashboards: colours, value mappings, thresholds, units."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RULES = {
     "failure_to_yield": ("Failure to yield", "#EC6EAD"),
     "near_miss": ("Near miss", "#B4632D"),
 }
-"""Violations of the built-in rules: how they are called, and their colour on every panel. Others show under their own names."""
+"""Violations of the built-in rules: title and colour on every panel. Others show under their own names."""
 SAFETY = {
     "crosswalk_entry": ("Steps onto a crosswalk", TEAL),
     "unsafe_crossing": ("Unsafe crossing", POOR),
@@ -44,19 +44,19 @@ MOVEMENTS = {"left": ("Left", BLUE), "through": ("Through", GOOD), "right": ("Ri
 
 
 def mappings(colors: dict[str, str]) -> list[dict[str, Any]]:
-    """Words shown in their colours."""
+    """Value mappings that show words in their colours."""
     options = {word: {"color": color, "index": i, "text": word} for i, (word, color) in enumerate(colors.items())}
     return [{"type": "value", "options": options}]
 
 
 def titles(names: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
-    """Words shown by their titles, as in a table's column."""
+    """Value mappings that show words by their titles, as in a table's column."""
     options = {word: {"index": i, "text": title} for i, (word, (title, _)) in enumerate(names.items())}
     return [{"type": "value", "options": options}]
 
 
 def rewritten(pattern: str, text: str) -> list[dict[str, Any]]:
-    """Words that match a pattern as a whole shown as `text`, in which $1 is the first group."""
+    """Value mappings that show words matching a pattern as a whole as `text`, in which $1 is the first group."""
     return [{"type": "regex", "options": {"pattern": pattern, "result": {"index": 0, "text": text}}}]
 
 

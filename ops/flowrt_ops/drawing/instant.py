@@ -1,4 +1,4 @@
-"""Panels without a time axis: big numbers, ranked bars, rings, distributions, tables."""
+"""Panels without a time axis: stats, bar gauges, pie charts, histograms, tables."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from flowrt_ops.influx import Series
-from flowrt_ops.picture.canvas import DIM, EDGE, GRID, LINK, TEXT, Canvas, black_on, text_width
-from flowrt_ops.picture.overtime import Box
-from flowrt_ops.picture.values import Line, color_of, field_of, text_of, whole_ticks
+from flowrt_ops.drawing.canvas import DIM, EDGE, GRID, LINK, TEXT, Canvas, black_on, text_width
+from flowrt_ops.drawing.layout import Box
+from flowrt_ops.drawing.values import PlotSeries, color_of, field_of, text_of, whole_ticks
+from flowrt_ops.influx_reader import Series
 
 
-def reduced(panel: Mapping[str, Any], line: Line) -> Any:
+def reduced(panel: Mapping[str, Any], curve: PlotSeries) -> Any:
     """One value of a series, as the panel's options say."""
-    values = [value for value in line.values if value is not None]
+    values = [value for value in curve.values if value is not None]
     if not values:
         return None
     if panel["options"]["reduceOptions"]["calcs"] == ["sum"]:
-        return math.fsum(line.numbers)
+        return math.fsum(curve.numbers)
     return values[-1]
 
 
-def stat(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
+def stat(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[PlotSeries]) -> None:
     """Big numbers side by side, each with its recent course; without data, what the panel says then."""
     words = panel["options"]["colorMode"] == "background"
     if not series:
@@ -31,23 +31,29 @@ def stat(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Li
         _number(canvas, box, field["noValue"], color_of(None, field), 0.5)
         return
     width = box.w / len(series)
-    for i, line in enumerate(series):
+    for i, curve in enumerate(series):
         own = Box(x=box.x + width * i + 2, y=box.y, w=width - 4, h=box.h)
-        value = reduced(panel, line)
-        color = color_of(value, line.field, i)
-        text = text_of(value, line.field)
+        value = reduced(panel, curve)
+        color = color_of(value, curve.field, i)
+        text = text_of(value, curve.field)
         spark = False
         if words:
             canvas.rect(own.x, own.y, own.w, own.h, color, radius=4)
         elif panel["options"]["graphMode"] == "area":
-            spark = _spark(canvas, own, line, color)
+            spark = _spark(canvas, own, curve, color)
         named = len(series) > 1 or words
         shown = ("#101214" if black_on(color) else "#FFFFFF") if words else color
         _number(canvas, own, text, shown, 0.34 if spark else 0.42 if named else 0.5)
         if named:
             label = shown if words else DIM
-            canvas.words(
-                own.x + own.w / 2, own.y + own.h - 8, line.name, size=11, color=label, anchor="middle", room=own.w - 8
+            canvas.label(
+                own.x + own.w / 2,
+                own.y + own.h - 8,
+                curve.name,
+                size=11,
+                color=label,
+                anchor="middle",
+                max_width=own.w - 8,
             )
 
 
@@ -55,12 +61,12 @@ def _number(canvas: Canvas, box: Box, text: str, color: str, height: float) -> N
     """A big text, its middle at a share of the box's height."""
     size = min(34.0, box.h * 0.45, 0.92 * box.w / max(text_width(text, 1.0), 0.1))
     y = box.y + box.h * height + size * 0.34
-    canvas.words(box.x + box.w / 2, y, text, size=size, color=color, anchor="middle", bold=True)
+    canvas.label(box.x + box.w / 2, y, text, size=size, color=color, anchor="middle", bold=True)
 
 
-def _spark(canvas: Canvas, box: Box, line: Line, color: str) -> bool:
+def _spark(canvas: Canvas, box: Box, curve: PlotSeries, color: str) -> bool:
     """The recent course below the number; False where there are too few values for one."""
-    points = [(t, v) for t, v in zip(line.times_ms, line.values, strict=True) if isinstance(v, int | float)]
+    points = [(t, v) for t, v in zip(curve.times_ms, curve.values, strict=True) if isinstance(v, int | float)]
     if len(points) < 3:
         return False
     low, high = min(v for _, v in points), max(v for _, v in points)
@@ -75,30 +81,34 @@ def _spark(canvas: Canvas, box: Box, line: Line, color: str) -> bool:
     return True
 
 
-def ranked(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
+def bar_gauge(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[PlotSeries]) -> None:
     """Horizontal bars."""
-    rows = [(line, value) for line in series if isinstance(value := reduced(panel, line), int | float)]
+    rows = [(curve, value) for curve in series if isinstance(value := reduced(panel, curve), int | float)]
     if any(one["id"] == "sortBy" for one in panel["transformations"]):
         rows = sorted(rows, key=lambda row: -row[1])[: panel["options"]["reduceOptions"]["limit"]]
-    names = [text_of(line.name, field_of(panel, "Field")) for line, _ in rows]
+    names = [text_of(curve.name, field_of(panel, "Field")) for curve, _ in rows]
     top = max((value for _, value in rows), default=1.0) or 1.0
     height = min(box.h / max(len(rows), 1), 46.0)
     left = min(max((text_width(name, 12) for name in names), default=40.0) + 12, box.w * 0.4)
-    for i, (name, (line, value)) in enumerate(zip(names, rows, strict=True)):
+    for i, (name, (curve, value)) in enumerate(zip(names, rows, strict=True)):
         y = box.y + height * i
-        color = color_of(value, line.field, i, top)
-        text = text_of(value, line.field)
+        color = color_of(value, curve.field, i, top)
+        text = text_of(value, curve.field)
         room = box.w - left - 84
-        canvas.words(box.x + left - 8, y + height * 0.5 + 4, name, size=12, color=TEXT, anchor="end", room=left - 10)
+        canvas.label(
+            box.x + left - 8, y + height * 0.5 + 4, name, size=12, color=TEXT, anchor="end", max_width=left - 10
+        )
         canvas.rect(box.x + left, y + height * 0.18, room, height * 0.64, GRID, radius=2)
         canvas.rect(box.x + left, y + height * 0.18, room * value / top, height * 0.64, color, radius=2)
-        canvas.words(box.x + box.w - 2, y + height * 0.5 + 5, text, size=13, color=color, anchor="end", bold=True)
+        canvas.label(box.x + box.w - 2, y + height * 0.5 + 5, text, size=13, color=color, anchor="end", bold=True)
 
 
-def ring(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
+def pie_chart(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[PlotSeries]) -> None:
     """Shares as a ring, with a legend of values and percentages."""
     rows = [
-        (line, math.fsum(line.numbers), color_of(1, line.field, i)) for i, line in enumerate(series) if line.numbers
+        (curve, math.fsum(curve.numbers), color_of(1, curve.field, i))
+        for i, curve in enumerate(series)
+        if curve.numbers
     ]
     whole = math.fsum(value for _, value, _ in rows) or 1.0
     radius = min(box.h * 0.46, box.w * 0.24)
@@ -109,12 +119,12 @@ def ring(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Li
         canvas.path(_arc(x, y, radius, radius * 0.6, angle, angle + turn), color)
         angle += turn
     left, right = x + radius + 16, box.x + box.w - 2
-    for i, (line, value, color) in enumerate(rows):
+    for i, (curve, value, color) in enumerate(rows):
         top = box.y + box.h / 2 - 10 * len(rows) + 20 * i + 12
         canvas.rect(left, top - 8, 10, 10, color, radius=2)
-        canvas.words(left + 16, top + 1, line.name, size=11.5, color=TEXT, room=right - left - 92)
-        canvas.words(right - 42, top + 1, f"{value:.0f}", size=11, color=TEXT, anchor="end")
-        canvas.words(right, top + 1, f"{100 * value / whole:.0f} %", size=11, color=DIM, anchor="end")
+        canvas.label(left + 16, top + 1, curve.name, size=11.5, color=TEXT, max_width=right - left - 92)
+        canvas.label(right - 42, top + 1, f"{value:.0f}", size=11, color=TEXT, anchor="end")
+        canvas.label(right, top + 1, f"{100 * value / whole:.0f} %", size=11, color=DIM, anchor="end")
 
 
 def _arc(x: float, y: float, outer: float, inner: float, start: float, end: float) -> str:
@@ -129,9 +139,9 @@ def _arc(x: float, y: float, outer: float, inner: float, start: float, end: floa
     )
 
 
-def distribution(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[Line]) -> None:
+def histogram(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Sequence[PlotSeries]) -> None:
     """How many values fall into each interval."""
-    values = [value for line in series for value in line.numbers]
+    values = [value for curve in series for value in curve.numbers]
     size = float(panel["options"]["bucketSize"])
     counts: dict[int, int] = {}
     for value in values:
@@ -146,7 +156,7 @@ def distribution(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Seq
     for level in whole_ticks(top, max(2, int(box.h / 45))):
         y = plot.y + plot.h * (1.0 - level / top)
         canvas.line([(plot.x, y), (plot.x + plot.w, y)], GRID)
-        canvas.words(plot.x - 6, y + 3.5, text_of(level, {}), size=10.5, color=DIM, anchor="end")
+        canvas.label(plot.x - 6, y + 3.5, text_of(level, {}), size=10.5, color=DIM, anchor="end")
     width = plot.w / len(names)
     every = math.ceil(max(text_width(name, 10.5) + 8 for name in names) / width)
     for i, name in enumerate(names):
@@ -155,11 +165,11 @@ def distribution(canvas: Canvas, box: Box, panel: Mapping[str, Any], series: Seq
         canvas.rect(x, plot.y + plot.h - height, width * 0.94, height, color, radius=2, alpha=0.9)
         if i % every == 0:
             middle = x + width * 0.47
-            canvas.words(middle, plot.y + plot.h + 15, name, size=10.5, color=DIM, anchor="middle")
+            canvas.label(middle, plot.y + plot.h + 15, name, size=10.5, color=DIM, anchor="middle")
 
 
 def table(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[Series]) -> None:
-    """Rows under their titles, as many as there is room for."""
+    """Rows under their titles, as many as fit."""
     options = panel["transformations"][0]["options"]
     names: dict[str, str] = options["renameByName"]
     rows = [
@@ -188,7 +198,7 @@ def table(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[S
         if number and x + width > box.x + box.w + 1:
             notes.append(f"{len(names) - number} more columns →")
             break
-        canvas.words(x + 8, box.y + 15, title, size=11.5, color=LINK, bold=True, room=width - 10)
+        canvas.label(x + 8, box.y + 15, title, size=11.5, color=LINK, bold=True, max_width=width - 10)
         field = field_of(panel, title)
         for i, text in enumerate(texts[column]):
             y = box.y + 26 + 26 * i
@@ -199,11 +209,11 @@ def table(canvas: Canvas, box: Box, panel: Mapping[str, Any], tables: Sequence[S
                 color = "#101214" if black_on(back) else "#FFFFFF"
             elif field.get("links") and text:
                 color = LINK
-            canvas.words(x + 8, y + 17, text, size=12, color=color, room=width - 12)
+            canvas.label(x + 8, y + 17, text, size=12, color=color, max_width=width - 12)
         x += width
     for i in range(len(shown)):
         canvas.line([(box.x, box.y + 26 + 26 * i), (box.x + box.w, box.y + 26 + 26 * i)], EDGE)
-    canvas.words(box.x + box.w, box.y - 10, ", ".join(notes), size=10.5, color=DIM, anchor="end")
+    canvas.label(box.x + box.w, box.y - 10, ", ".join(notes), size=10.5, color=DIM, anchor="end")
 
 
 def _cell(column: str, value: Any, field: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Dashboards held against a flow: which panels stay empty with it, and which of its outputs no panel shows.
+"""Coverage of a flow by the dashboards: which panels stay empty with it, and which of its outputs no panel shows.
 
 A panel has data when the messages of its measurement reach an `influx_out`. Some fields need more: speeds are known only
 behind a `speed` node.
@@ -14,7 +14,7 @@ import msgspec
 from flowrt.contract import Contract
 from flowrt.flow import Flow
 from flowrt.messages import Message
-from flowrt_ops.dashboards.found import Found, queries_of
+from flowrt_ops.checks.queries import PlacedQuery, queries_of
 
 DATABASE = "influx_out"
 NEEDS = {
@@ -35,7 +35,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unseen(msgspec.Struct, frozen=True, kw_only=True):
-    """An output of the flow that no panel shows. nodes: who makes it."""
+    """An output of the flow that no panel shows. nodes: the ones that produce it."""
 
     nodes: tuple[str, ...]
     what: str
@@ -50,11 +50,11 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(flow: Flow, contract: Contract, dashboards: Sequence[Mapping[str, Any]]) -> Coverage:
-    """Hold the dashboards against the flow."""
+    """Compare the dashboards with the flow."""
     written = _written(flow, contract)
     provided = frozenset().union(*(spec.settings.provides for spec in flow.nodes.values()))
     queries = [query for dashboard in dashboards for query in queries_of(dashboard) if query.where == "panel"]
-    by_panel: dict[tuple[str, str], list[Found]] = {}
+    by_panel: dict[tuple[str, str], list[PlacedQuery]] = {}
     for query in queries:
         by_panel.setdefault((query.dashboard, query.name), []).append(query)
     gaps = []
@@ -85,9 +85,9 @@ def _measurements(contract: Contract, kind: type[Message]) -> list[str]:
 
 
 def _missing(
-    query: Found, flow: Flow, contract: Contract, written: Mapping[str, list[str]], provided: frozenset[str]
+    query: PlacedQuery, flow: Flow, contract: Contract, written: Mapping[str, list[str]], provided: frozenset[str]
 ) -> str:
-    """Why a query finds nothing; empty where it finds something."""
+    """Why a query returns nothing; empty where it returns data."""
     for name in query.measurements:
         if name not in written:
             return _why_not(name, flow, contract)
@@ -95,9 +95,7 @@ def _missing(
         needs = {NEEDS[name, field] for field in shown if (name, field) in NEEDS}
         filtered = {field for field in shown if (name, field) not in NEEDS}
         if needs and not filtered and not needs & provided:
-            return (
-                f"nobody knows the {next(iter(needs))}: put a node that measures it before the one that makes '{name}'"
-            )
+            return f"no node measures the {next(iter(needs))}: put one before the node that produces '{name}'"
     return ""
 
 
@@ -106,26 +104,26 @@ def _why_not(measurement: str, flow: Flow, contract: Contract) -> str:
     sinks = [name for name, spec in flow.nodes.items() if spec.type.name == DATABASE]
     if not sinks:
         return f"no `{DATABASE}` node writes to the database"
-    makers = [
+    producers = [
         name
         for name, spec in flow.nodes.items()
         if any(measurement in _measurements(contract, kind) for kind in spec.type.ports.outputs)
     ]
-    if makers:
-        return f"'{makers[0]}' makes {message}, but is not among the nodes that '{sinks[0]}' is fed from"
-    return f"no node of the flow makes {message}, so nobody writes '{measurement}'"
+    if producers:
+        return f"'{producers[0]}' produces {message}, but is not an input of '{sinks[0]}'"
+    return f"no node of the flow produces {message}, so '{measurement}' is never written"
 
 
-def _unseen(contract: Contract, written: Mapping[str, list[str]], queries: Iterable[Found]) -> Iterable[Unseen]:
+def _unseen(contract: Contract, written: Mapping[str, list[str]], queries: Iterable[PlacedQuery]) -> Iterable[Unseen]:
     shown: dict[str, set[str]] = {}
     for query in queries:
         for name in query.measurements:
             shown.setdefault(name, set()).update(query.names)
     for name, nodes in written.items():
-        makers = tuple(dict.fromkeys(nodes))
+        producers = tuple(dict.fromkeys(nodes))
         if name not in shown:
-            yield Unseen(nodes=makers, what=f"measurement '{name}'")
+            yield Unseen(nodes=producers, what=f"measurement '{name}'")
             continue
         fields = sorted(set(contract.measurements[name].fields) - shown[name])
         if fields:
-            yield Unseen(nodes=makers, what=f"{', '.join(fields)} of '{name}'")
+            yield Unseen(nodes=producers, what=f"{', '.join(fields)} of '{name}'")

@@ -9,8 +9,8 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from flowrt_ops.dashboards.look import BLUE, QUIET, thresholds
-from flowrt_ops.dashboards.query import Query, datasource
+from flowrt_ops.grafana.influxql import Query, datasource
+from flowrt_ops.grafana.theme import BLUE, QUIET, thresholds
 
 _BARS_MOST = 25
 
@@ -76,7 +76,7 @@ def stat(
     words: bool = False,
     **more: Any,
 ) -> Panel:
-    """One big number with its recent course; `words`: a word on its colour."""
+    """One big number with its sparkline; `words`: a word on its colour."""
     options = {
         "reduceOptions": {"values": False, "calcs": [calc], "fields": "/.*/" if words else ""},
         "orientation": "auto",
@@ -91,7 +91,7 @@ def stat(
     return _panel("stat", title, about, queries, size, options=options, **more)
 
 
-def lines(
+def time_series(
     title: str,
     about: str,
     *queries: Query,
@@ -127,7 +127,7 @@ def lines(
     return _panel("timeseries", title, about, queries, size, options=options, custom=custom, **more)
 
 
-def ranked(
+def bar_gauge(
     title: str,
     about: str,
     *queries: Query,
@@ -137,7 +137,7 @@ def ranked(
     names: Sequence[dict[str, Any]] = (),
     **more: Any,
 ) -> Panel:
-    """Horizontal bars, one per series, for comparing.
+    """Horizontal bars, one per series.
 
     largest_first: sums, sorted; else the series' order. names: value mappings of the sorted series' names.
     """
@@ -164,8 +164,8 @@ def ranked(
     return _panel("bargauge", title, about, queries, size, options=options, min=0, **more)
 
 
-def shares(title: str, about: str, *queries: Query, size: Size = (6, 8), **more: Any) -> Panel:
-    """A ring of shares."""
+def pie_chart(title: str, about: str, *queries: Query, size: Size = (6, 8), **more: Any) -> Panel:
+    """Shares of a whole."""
     options = {
         "reduceOptions": _reduce("sum"),
         "pieType": "donut",
@@ -176,10 +176,10 @@ def shares(title: str, about: str, *queries: Query, size: Size = (6, 8), **more:
     return _panel("piechart", title, about, queries, size, options=options, **more)
 
 
-def states(
+def state_timeline(
     title: str, about: str, *queries: Query, size: Size = (12, 7), colors: list[dict[str, Any]], **more: Any
 ) -> Panel:
-    """Words over time, one row per series."""
+    """States over time, one row per series."""
     options = {
         "mergeValues": True,
         "showValue": "auto",
@@ -196,7 +196,7 @@ def states(
     )  # fmt: skip
 
 
-def heat(title: str, about: str, *queries: Query, size: Size = (24, 9), **more: Any) -> Panel:
+def status_history(title: str, about: str, *queries: Query, size: Size = (24, 9), **more: Any) -> Panel:
     """One row per series, one cell per step, coloured by value."""
     options = {
         "showValue": "never",
@@ -210,7 +210,7 @@ def heat(title: str, about: str, *queries: Query, size: Size = (24, 9), **more: 
     return _panel("status-history", title, about, queries, size, options=options, custom=custom, min=0, **more)
 
 
-def distribution(title: str, about: str, *queries: Query, size: Size = (12, 8), width: float, **more: Any) -> Panel:
+def histogram(title: str, about: str, *queries: Query, size: Size = (12, 8), width: float, **more: Any) -> Panel:
     """How often which value occurs. width: of one bar, in the field's unit."""
     options = {"bucketSize": width, "bucketOffset": 0, "combine": True, "legend": _legend(), "tooltip": TOOLTIP}
     custom = {"fillOpacity": 85, "lineWidth": 0, "gradientMode": "none", "stacking": {"mode": "none", "group": "A"}}
@@ -229,7 +229,7 @@ def table(
     newest_first: bool = False,
     **more: Any,
 ) -> Panel:
-    """Rows. names: column to its title, in order."""
+    """A table of rows. names: column to its title, in order."""
     options = {
         "showHeader": True,
         "cellHeight": "sm",

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from flowrt_ops.picture.canvas import TEXT, mixed
+from flowrt_ops.drawing.canvas import TEXT, mixed
 
 PALETTE = (
     "#73BF69", "#F2CC0C", "#8AB8FF", "#FF780A", "#F2495C", "#5794F2", "#B877D9", "#705DA0", "#37872D", "#FADE2A",
@@ -23,7 +23,7 @@ _SUFFIX = {
 }  # fmt: skip
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class PlotSeries(msgspec.Struct, frozen=True, kw_only=True):
     """One series to draw. times_ms and values have equal length; None is a gap. field: its options, overrides applied."""
 
     name: str

@@ -1,7 +1,6 @@
-"""Dashboards drawn without a Grafana: the same JSON, the same queries, the database's own answers.
+"""Drawing dashboards without a Grafana server: the same JSON, the same queries, the database's own answers.
 
-It draws what the panels of this project use, so that a dashboard can be looked at where no Grafana can be had (and put on
-paper). It is no replacement: nothing can be clicked.
+Only the panel types and options that this project uses are drawn, for documentation and for machines without Grafana.
 """
 
 from __future__ import annotations
@@ -17,26 +16,25 @@ from pathlib import Path
 from typing import Any
 
 from flowrt_ops import dashboards
-from flowrt_ops.dashboards.found import Found, queries_of
-from flowrt_ops.evaluate import Range, ask, range_of, seconds, step_of
-from flowrt_ops.influx import Reader, Series
-from flowrt_ops.picture import atonce, overtime
-from flowrt_ops.picture.canvas import CARD, DIM, EDGE, LINK, PAGE, TEXT, Canvas, text_width
-from flowrt_ops.picture.layout import MARGIN, WIDTH, places
-from flowrt_ops.picture.overtime import Box, Times
-from flowrt_ops.picture.values import Line, field_of
+from flowrt_ops.checks.evaluate import Range, ask, range_of, seconds, step_of
+from flowrt_ops.checks.queries import PlacedQuery, queries_of
+from flowrt_ops.drawing import instant, time_series
+from flowrt_ops.drawing.canvas import CARD, DIM, EDGE, LINK, PAGE, TEXT, Canvas, text_width
+from flowrt_ops.drawing.layout import MARGIN, WIDTH, Box, Times, places
+from flowrt_ops.drawing.values import PlotSeries, field_of
+from flowrt_ops.influx_reader import Reader, Series
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 
-_OVER_TIME: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[Line], Times], None]] = {
-    "timeseries": overtime.lines,
-    "state-timeline": overtime.states,
-    "status-history": overtime.heat,
+_TIME_SERIES: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[PlotSeries], Times], None]] = {
+    "timeseries": time_series.time_series,
+    "state-timeline": time_series.state_timeline,
+    "status-history": time_series.status_history,
 }
-_AT_ONCE: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[Line]], None]] = {
-    "bargauge": atonce.ranked,
-    "piechart": atonce.ring,
-    "histogram": atonce.distribution,
+_INSTANT: dict[str, Callable[[Canvas, Box, Mapping[str, Any], Sequence[PlotSeries]], None]] = {
+    "bargauge": instant.bar_gauge,
+    "piechart": instant.pie_chart,
+    "histogram": instant.histogram,
 }
 
 
@@ -45,7 +43,7 @@ def draw_all(
 ) -> list[Path]:
     """Draw every dashboard into `folder` as `dashboard-NAME.png`, or `.svg` where no browser is installed.
 
-    Raises flowrt_ops.influx.Refused where the database does not answer.
+    Raises flowrt_ops.influx_reader.Refused where the database does not answer.
     """
     to_s = to_s or time.time()
     files = []
@@ -69,7 +67,7 @@ def draw(
     for panel, box in places(dashboard["panels"], width, top):
         canvas.height = max(canvas.height, box.y + box.h + MARGIN)
         if panel["type"] == "row":
-            canvas.words(box.x + 4, box.y + 21, f"⌄  {panel['title']}", size=15, bold=True)
+            canvas.label(box.x + 4, box.y + 21, f"⌄  {panel['title']}", size=15, bold=True)
             continue
         own = [query for query in queries if query.where == "panel" and query.name == panel["title"]]
         _panel(canvas, box, panel, own, reader, shown, chosen, marks)
@@ -80,43 +78,43 @@ def _panel(
     canvas: Canvas,
     box: Box,
     panel: Mapping[str, Any],
-    queries: Sequence[Found],
+    queries: Sequence[PlacedQuery],
     reader: Reader,
     shown: Range,
     chosen: Mapping[str, str],
     marks: Sequence[tuple[float, str]],
 ) -> None:
     canvas.rect(box.x, box.y, box.w, box.h, CARD, radius=4, edge=EDGE)
-    canvas.words(box.x + 10, box.y + 20, panel["title"], size=13, color=TEXT, bold=True, room=box.w - 20)
+    canvas.label(box.x + 10, box.y + 20, panel["title"], size=13, color=TEXT, bold=True, max_width=box.w - 20)
     inner = Box(x=box.x + 10, y=box.y + 30, w=box.w - 20, h=box.h - 36)
     step = step_of(shown, panel)
     answers = [(query, ask(reader, query, shown, step, chosen)) for query in queries]
     kind = panel["type"]
     tables = [one for _, series in answers for one in series]
     if kind == "table" and tables:
-        atonce.table(canvas, inner, panel, tables)
+        instant.table(canvas, inner, panel, tables)
         return
     series = _lines(panel, answers)
     if kind == "stat":
-        atonce.stat(canvas, inner, panel, series)
+        instant.stat(canvas, inner, panel, series)
     elif not series:
         empty = panel["fieldConfig"]["defaults"]["noValue"]
-        canvas.words(inner.x + inner.w / 2, inner.y + inner.h / 2 + 4, empty, size=13, color=DIM, anchor="middle")
-    elif kind in _OVER_TIME:
+        canvas.label(inner.x + inner.w / 2, inner.y + inner.h / 2 + 4, empty, size=13, color=DIM, anchor="middle")
+    elif kind in _TIME_SERIES:
         fixed = next(
             (seconds(q.text.split("time(")[1].split(")")[0]) for q in queries if _has_own_step(q)), seconds(step)
         )
         times = Times(from_ms=shown.from_s * 1000, to_ms=shown.to_s * 1000, step_ms=fixed * 1000, marks=marks)
-        _OVER_TIME[kind](canvas, inner, panel, series, times)
+        _TIME_SERIES[kind](canvas, inner, panel, series, times)
     else:
-        _AT_ONCE[kind](canvas, inner, panel, series)
+        _INSTANT[kind](canvas, inner, panel, series)
 
 
-def _has_own_step(query: Found) -> bool:
+def _has_own_step(query: PlacedQuery) -> bool:
     return "time(" in query.text and "time($__interval)" not in query.text
 
 
-def _lines(panel: Mapping[str, Any], answers: Sequence[tuple[Found, list[Series]]]) -> list[Line]:
+def _lines(panel: Mapping[str, Any], answers: Sequence[tuple[PlacedQuery, list[Series]]]) -> list[PlotSeries]:
     """The series of all queries, named as their alias says."""
     found = []
     for query, series in answers:
@@ -128,14 +126,18 @@ def _lines(panel: Mapping[str, Any], answers: Sequence[tuple[Found, list[Series]
             times = [float(time_ms) for time_ms in one.column("time")]
             field = field_of(panel, name)
             shown = field.get("displayName", name)
-            line = Line(name=shown, times_ms=times, values=[row[1] for row in one.values], field=field)
-            if any(value is not None for value in line.values):
-                found.append(line)
+            curve = PlotSeries(name=shown, times_ms=times, values=[row[1] for row in one.values], field=field)
+            if any(value is not None for value in curve.values):
+                found.append(curve)
     return found
 
 
 def _marks(
-    dashboard: Mapping[str, Any], reader: Reader, queries: Sequence[Found], shown: Range, chosen: Mapping[str, str]
+    dashboard: Mapping[str, Any],
+    reader: Reader,
+    queries: Sequence[PlacedQuery],
+    shown: Range,
+    chosen: Mapping[str, str],
 ) -> list[tuple[float, str]]:
     colors = {one["name"]: one["iconColor"] for one in dashboard["annotations"]["list"]}
     marks = []
@@ -152,12 +154,12 @@ def _head(canvas: Canvas, dashboard: Mapping[str, Any], site: str, shown: Range)
     times = [datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") for at in (shown.from_s, shown.to_s)]
     when = f"{times[0]} to {times[1]} UTC"
     left, right, y = MARGIN + 4, canvas.width - MARGIN - 4, 30.0
-    canvas.words(left, y, title, size=min(19.0, 19.0 * (right - left) / text_width(title, 19)), bold=True)
+    canvas.label(left, y, title, size=min(19.0, 19.0 * (right - left) / text_width(title, 19)), bold=True)
     if left + text_width(title, 19) + text_width(when, 13) + 20 < right:
-        canvas.words(right, y, when, size=13, color=DIM, anchor="end")
+        canvas.label(right, y, when, size=13, color=DIM, anchor="end")
     else:
         y += 24
-        canvas.words(left, y, when, size=13, color=DIM)
+        canvas.label(left, y, when, size=13, color=DIM)
     choices = []
     for variable in dashboard["templating"]["list"]:
         value = site if variable["name"] == "site" else str(variable["current"]["text"]).strip("[]'")
@@ -180,7 +182,7 @@ def _chips(
         if x > left and x + width > canvas.width - MARGIN:
             x, y = left, y + 34
         canvas.rect(x, y, width, 26, fill, radius=4, edge=EDGE)
-        canvas.words(x + 11, y + 17.5, text, size=12.5, color=color)
+        canvas.label(x + 11, y + 17.5, text, size=12.5, color=color)
         x += width + 8
     return y, x
 

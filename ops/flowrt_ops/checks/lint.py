@@ -1,4 +1,4 @@
-"""What can be wrong with a dashboard, found without a Grafana.
+"""Mistakes in dashboards, found without a Grafana server.
 
 Invariants checked: ids are unique and panels do not overlap; data sources are the two that are provisioned; every measurement,
 tag and field is in the contract, what is grouped by is a tag, and zones and lanes of two cameras are told apart; queries are
@@ -14,9 +14,9 @@ from itertools import combinations
 from typing import Any
 
 from flowrt.contract.spec import MeasurementSpec
-from flowrt_ops.dashboards.found import Found, panels_of, queries_of
-from flowrt_ops.dashboards.frame import COLUMNS, SCHEMA_VERSION, TAG
-from flowrt_ops.dashboards.query import LIVE, LONG
+from flowrt_ops.checks.queries import PlacedQuery, panels_of, queries_of
+from flowrt_ops.grafana.frame import COLUMNS, SCHEMA_VERSION, TAG
+from flowrt_ops.grafana.influxql import LIVE, LONG
 
 BUCKETS = {LIVE: "monitoring", LONG: "analytics"}
 _NOT_IN_EVERY_VERSION = ("SHOW DATABASES", "SHOW SERIES", "SLIMIT", "SOFFSET", "SAMPLE(", "HOLT_WINTERS", " INTO ")
@@ -29,7 +29,7 @@ Measurements = Mapping[str, MeasurementSpec]
 
 
 def lint(dashboards: Sequence[Mapping[str, Any]], measurements: Measurements) -> list[str]:
-    """Everything that is wrong, one line each."""
+    """Every mistake, one line each."""
     found = [f"uid '{uid}' is used {n} times" for uid, n in Counter(d.get("uid") for d in dashboards).items() if n > 1]
     for dashboard in dashboards:
         found += [f"{dashboard.get('title')}: {problem}" for problem in (*_frame(dashboard), *_panels(dashboard))]
@@ -38,7 +38,7 @@ def lint(dashboards: Sequence[Mapping[str, Any]], measurements: Measurements) ->
     return found
 
 
-def lint_query(query: Found, measurements: Measurements) -> Iterator[str]:
+def lint_query(query: PlacedQuery, measurements: Measurements) -> Iterator[str]:
     """What is wrong with one query."""
     if query.source not in BUCKETS:
         yield f"data source '{query.source}' is not provisioned; known: {', '.join(BUCKETS)}"
@@ -48,11 +48,11 @@ def lint_query(query: Found, measurements: Measurements) -> Iterator[str]:
         if word in text.upper():
             yield f"{word.strip()} does not run on every version of InfluxDB"
     if _RETENTION_POLICY.search(text):
-        yield "names a retention policy or database, which are the data source's business"
+        yield "names a retention policy or database, which the data source decides"
     if query.where != "variable" and "$timeFilter" not in text:
         yield "has no $timeFilter"
     if "*" in re.sub(r"/[^/]*/", "", text):
-        yield "asks for everything (*); name the fields"
+        yield "selects everything (*); name the fields"
     for name in query.measurements:
         if name not in measurements:
             yield f"measurement '{name}' is not in the contract"
@@ -128,7 +128,7 @@ def _panel(panel: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _columns(panel: Mapping[str, Any]) -> Iterator[str]:
-    """Overrides of a table speak of columns that it has."""
+    """Overrides of a table name columns that it has."""
     shown: set[str] = set()
     for transformation in panel.get("transformations", ()):
         shown |= set(transformation.get("options", {}).get("renameByName", {}).values())

@@ -1,6 +1,6 @@
-"""Finding and reading the queries in dashboards, wherever they are: panels, variables, annotations.
+"""The queries of dashboards: extracted from panels, variables and annotations, parsed, and interpolated.
 
-What is read is the JSON as Grafana reads it, so that a file edited by hand is judged like a built one.
+The input is the JSON that Grafana reads, so that a file edited by hand is checked like a generated one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _MATCHED = re.compile(r'"([^"]+)"\s*[=!]~')
 VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}")
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """One query in its place. name: of the panel, variable, annotation or alert."""
+class PlacedQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """One query and where it is. name: of the panel, variable, annotation or alert."""
 
     dashboard: str
     where: Where
@@ -35,7 +35,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """For messages."""
+        """Where it is, for messages."""
         return f"{self.dashboard}, {self.where} '{self.name}'" + (f" {self.ref}" if self.where == "panel" else "")
 
     @property
@@ -45,7 +45,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> set[str]:
-        """Tags and fields that it speaks of."""
+        """Tags and fields that it names."""
         own = {*self.measurements, *_NAMED.findall(self.text)}
         return set(_QUOTED.findall(self.text)) - own
 
@@ -76,12 +76,12 @@ def panels_of(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield panel
 
 
-def queries_of(dashboard: Mapping[str, Any]) -> Iterator[Found]:
+def queries_of(dashboard: Mapping[str, Any]) -> Iterator[PlacedQuery]:
     """Every query of a dashboard."""
     title = str(dashboard.get("title", ""))
     for panel in panels_of(dashboard):
         for target in panel.get("targets", ()):
-            yield Found(
+            yield PlacedQuery(
                 dashboard=title,
                 where="panel",
                 name=str(panel.get("title", "")),
@@ -92,7 +92,7 @@ def queries_of(dashboard: Mapping[str, Any]) -> Iterator[Found]:
             )
     for variable in dashboard.get("templating", {}).get("list", ()):
         if variable["type"] == "query":
-            yield Found(
+            yield PlacedQuery(
                 dashboard=title,
                 where="variable",
                 name=variable["name"],
@@ -102,7 +102,7 @@ def queries_of(dashboard: Mapping[str, Any]) -> Iterator[Found]:
             )
     for annotation in dashboard.get("annotations", {}).get("list", ()):
         if not annotation.get("builtIn"):
-            yield Found(
+            yield PlacedQuery(
                 dashboard=title,
                 where="annotation",
                 name=annotation["name"],

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from flowrt.commands import DONE, Failure
-from flowrt_ops.appservice import App, render, system_of
 from flowrt_ops.commands import doctor, service
 from flowrt_ops.services.home import Home
 from flowrt_ops.services.influx_setup import set_up, set_up_3
 from flowrt_ops.services.secrets import initialise
+from flowrt_ops.services.system_service import App, render, system_of
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from flowrt.commands import Failure
-from flowrt_ops.dashboards.query import LIVE, LONG
+from flowrt_ops.grafana.influxql import LIVE, LONG
 
 DATABASES = {LIVE: "traffic_monitoring", LONG: "traffic_analytics"}
 
 
 class Refused(Failure):
-    """The database did not answer the query; the message says why and what to do."""
+    """The database refused the query or gave no answer; the message says why and what to do."""
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader:
-    """Asks queries. user and password, or token: a read-only account."""
+    """Sends queries. user and password, or token: a read-only account."""
 
     def __init__(
         self, url: str, *, user: str = "", password: str = "", token: str = "", timeout_s: float = 20.0

@@ -1,10 +1,12 @@
-"""Panels and parts of panels that stand on more than one dashboard."""
+"""Panels and parts of panels that more than one dashboard has."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flowrt_ops.dashboards.look import (
+from flowrt_ops.grafana.influxql import CAMERA, TARGET_FPS, Query, select, steps
+from flowrt_ops.grafana.panel import Panel, Size, colored_words, named, override, stat, time_series
+from flowrt_ops.grafana.theme import (
     BAD,
     FPS,
     GOOD,
@@ -17,15 +19,13 @@ from flowrt_ops.dashboards.look import (
     thresholds,
     titles,
 )
-from flowrt_ops.dashboards.panel import Panel, Size, colored_words, lines, named, override, stat
-from flowrt_ops.dashboards.query import CAMERA, TARGET_FPS, Query, select, steps
 
 BY_LANE: dict[str, Any] = {"by": ["camera_position", "lane_id"], "alias": "$tag_camera_position $tag_lane_id"}
-"""Lanes of several cameras may have the same names, so that the approach belongs to a lane's name."""
+"""Lanes of several cameras may have the same names, so a lane is named with its approach."""
 BY_ZONE: dict[str, Any] = {"by": ["camera_id", "roi_id"], "alias": "$tag_camera_id $tag_roi_id"}
-"""So may zones."""
+"""The same holds for zones."""
 NOWHERE = "none"
-"""What a tag holds where a message says nothing, since every point carries every tag."""
+"""The value of a tag where the message has none: every point carries every tag."""
 
 
 def frame_rate() -> Panel:
@@ -43,7 +43,7 @@ def frame_rate() -> Panel:
 
 def answer_times(title: str, size: Size = (8, 7)) -> Panel:
     """How long services take to answer."""
-    return lines(
+    return time_series(
         title,
         "How long each service takes to answer the health probe.",
         steps('mean("latency_ms")', "system_health", by=["service_name"], alias="$tag_service_name"),
@@ -55,7 +55,7 @@ def answer_times(title: str, size: Size = (8, 7)) -> Panel:
 
 def pedestrian_safety(about: str, query: Query, size: Size) -> Panel:
     """Pedestrian safety events over time, by kind."""
-    return lines(
+    return time_series(
         "Pedestrian safety",
         about,
         query,

@@ -11,12 +11,12 @@ import pytest
 from busy_day import END_S
 
 from flowrt_ops import dashboards
-from flowrt_ops.dashboards.found import panels_of
-from flowrt_ops.influx import Reader
-from flowrt_ops.picture import draw
-from flowrt_ops.picture.canvas import CARD, text_width
-from flowrt_ops.picture.layout import MARGIN, WIDTH
-from flowrt_ops.picture.values import text_of, time_ticks
+from flowrt_ops.checks.queries import panels_of
+from flowrt_ops.drawing.canvas import CARD, text_width
+from flowrt_ops.drawing.draw import draw
+from flowrt_ops.drawing.layout import MARGIN, WIDTH
+from flowrt_ops.drawing.values import text_of, time_ticks
+from flowrt_ops.influx_reader import Reader
 
 BUILT = [dashboard.json() for dashboard in dashboards.DASHBOARDS]
 PHONE = 390

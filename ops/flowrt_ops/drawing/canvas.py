@@ -67,10 +67,10 @@ class Canvas:
         self._shapes.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" fill="{color}"/>')
 
     def path(self, commands: str, fill: str) -> None:
-        """A filled path in SVG's own words."""
+        """A filled path; `commands` as in SVG's `d`."""
         self._shapes.append(f'<path d="{commands}" fill="{fill}"/>')
 
-    def words(
+    def label(
         self,
         x: float,
         y: float,
@@ -80,12 +80,12 @@ class Canvas:
         color: str = TEXT,
         anchor: str = "start",
         bold: bool = False,
-        room: float = 0.0,
+        max_width: float = 0.0,
         turn: float = 0.0,
     ) -> None:
-        """One line of text on the base line y; shortened to `room` pixels where given."""
-        if room:
-            text = shortened(text, room, size)
+        """One line of text on the base line y; shortened to `max_width` pixels where given."""
+        if max_width:
+            text = shortened(text, max_width, size)
         weight = ' font-weight="600"' if bold else ""
         turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
         self._shapes.append(
@@ -110,11 +110,11 @@ def text_width(text: str, size: float) -> float:
     return size * (0.61 * (len(text) - narrow - wide) + 0.34 * narrow + 0.92 * wide)
 
 
-def shortened(text: str, room: float, size: float) -> str:
-    """The text, cut with an ellipsis where it is wider than the room."""
-    if text_width(text, size) <= room:
+def shortened(text: str, max_width: float, size: float) -> str:
+    """The text, cut with an ellipsis where it is wider than `max_width`."""
+    if text_width(text, size) <= max_width:
         return text
-    while text and text_width(text + "…", size) > room:
+    while text and text_width(text + "…", size) > max_width:
         text = text[:-1]
     return text + "…"
 

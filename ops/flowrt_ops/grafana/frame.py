@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from flowrt_ops.dashboards.look import BAD, POOR
-from flowrt_ops.dashboards.panel import Panel
-from flowrt_ops.dashboards.query import CRITICAL, LIVE, NEAR_MISS, Query, Source, datasource, select, tag_values
+from flowrt_ops.grafana.influxql import CRITICAL, LIVE, NEAR_MISS, Query, Source, datasource, select, tag_values
+from flowrt_ops.grafana.panel import Panel
+from flowrt_ops.grafana.theme import BAD, POOR
 
 TAG = "flowrt"
 COLUMNS = 24

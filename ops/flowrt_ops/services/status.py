@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flowrt_nodes._service_checks import Target, check
-from flowrt_ops.dashboards.query import LIVE, LONG
-from flowrt_ops.influx import DATABASES, Reader, Refused
+from flowrt_ops.grafana.influxql import LIVE, LONG
+from flowrt_ops.influx_reader import DATABASES, Reader, Refused
 from flowrt_ops.services.home import Home
 
 Verdict = Literal["ok", "warning", "down"]

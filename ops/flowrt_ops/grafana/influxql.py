@@ -1,9 +1,9 @@
-"""Queries: InfluxQL as the dashboards write it.
+"""InfluxQL queries of the dashboards and alert rules.
 
 Invariants
 - InfluxQL only, so that the same dashboard runs on InfluxDB 1.8, 2.7 and 3.
 - Every query is bounded by `$timeFilter` and by the site, so that intersections that share a database stay apart.
-- No retention policy is named, and no database: the data source says where.
+- No retention policy and no database is named: the data source decides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RUNTIME = "\"service\" = 'flowrt'"
 CAMERA = "\"service\" = 'camera'"
 """Points of `performance`: of the runtime, and of one camera each."""
 ITSELF = "\"service_name\" = 'flowrt'"
-"""Points of `system_health` in which the runtime speaks of itself rather than of a service."""
+"""Points of `system_health` about the runtime itself rather than about a service."""
 TARGET_FPS = 4.0
 """Pictures a second and camera below which rules miss things: they are measured at 5. The alert and the colours share it."""
 CRITICAL = "\"severity_level\" = 'critical'"
@@ -58,7 +58,7 @@ def datasource(source: Source) -> dict[str, str]:
 
 
 def chosen(*variables: str) -> list[str]:
-    """Conditions that keep what the dashboard's variables choose."""
+    """Conditions that select what the dashboard's variables choose."""
     return [f'"{TAG_OF[name]}" =~ /^${{{name}:regex}}$/' for name in variables]
 
 
@@ -84,7 +84,7 @@ def select(
 def sentence(
     what: str, measurement: str, where: Iterable[str], *, by: Iterable[str] = (), every: str = "", fill: str = "none"
 ) -> str:
-    """The text of a SELECT, bounded by the time shown."""
+    """The text of a SELECT, bounded by the time range."""
     groups = [*([f"time({every})"] if every else []), *(f'"{tag}"' for tag in by)]
     text = f'SELECT {what} FROM "{measurement}" WHERE {" AND ".join(["$timeFilter", *where])}'
     if groups:

@@ -1,0 +1,1 @@
+"""Dashboards drawn as images without a Grafana server."""

@@ -1,0 +1,1 @@
+"""Building blocks of dashboards: Grafana's classic JSON and the InfluxQL in it."""
