@@ -158,7 +158,7 @@ def test_a_file_edited_by_hand_is_named_with_its_place(tmp_path: Path) -> None:
     assert "is missing" in found[1]
     assert "dashboards of your own belong in another folder" in found[2]
     (tmp_path / "realtime.json").write_text("{")
-    assert "line 1: no JSON" in dashboards.drift(tmp_path)[0]
+    assert "line 1: not JSON" in dashboards.drift(tmp_path)[0]
 
 
 def test_the_dashboards_link_to_each_other_and_keep_choices() -> None:

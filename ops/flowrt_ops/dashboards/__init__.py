@@ -41,5 +41,5 @@ def drift(folder: Path) -> list[str]:
         problems += generated.json_drift(folder / name, text, "ops/flowrt_ops/dashboards")
     for file in sorted(folder.glob("*.json")):
         if file.name not in known:
-            problems.append(f"{file}: not one of flowrt's dashboards; dashboards of your own belong in another folder")
+            problems.append(f"{file}: no dashboard of flowrt's; dashboards of your own belong in another folder")
     return problems
