@@ -14,7 +14,7 @@ LAYERS = [
     {"node"},
     {"catalog"},
     {"flow"},
-    {"services", "document", "share", "recording"},
+    {"services", "service_checks", "document", "share", "recording"},
     {"contract", "journal", "line_protocol"},
     {"load", "plan", "delivery", "editor_schema", "show", "graph_layout", "graph_png"},
     {"runtime"},
@@ -75,7 +75,7 @@ def test_the_runtime_never_imports_the_node_library_or_the_simulation() -> None:
             assert f"from {package}" not in text, file
 
 
-OPEN_TO_NODES = {"messages", "node", "problem", "scene", "services", "contract", "share", "delivery"}
+OPEN_TO_NODES = {"messages", "node", "problem", "scene", "services", "service_checks", "contract", "share", "delivery"}
 """What the node library may import beside `flowrt` itself; never the graph, the loader, or what runs it."""
 
 
@@ -91,3 +91,25 @@ def test_the_simulation_knows_nothing_of_flowrt() -> None:
         assert "import flowrt\n" not in text, file
         assert "from flowrt " not in text, file
         assert "from flowrt." not in text, file
+
+
+SHIPPED = {
+    "flowrt": "flowrt",
+    "nodes": "flowrt_nodes",
+    "sim": "flowrt_sim",
+    "ops": "flowrt_ops",
+    "scoring": "flowrt_scoring",
+}
+
+
+def test_no_package_imports_a_private_module_of_another() -> None:
+    for folder, package in SHIPPED.items():
+        for file in modules(ROOT / folder):
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    names = [f"{node.module}.{alias.name}" for alias in node.names]
+                for name in names:
+                    first, *rest = name.split(".")
+                    private = any(part.startswith("_") for part in rest)
+                    assert first == package or first not in SHIPPED.values() or not private, f"{file}: {name}"

@@ -18,8 +18,8 @@ from typing import Annotated, Any, ClassVar
 
 from flowrt import Context, Feed, Health, Objects, Performance, Source, setting
 from flowrt.messages import ServiceState
+from flowrt.service_checks import CheckResult, check, targets
 from flowrt_nodes._runtime_readings import Readings, Stalls, camera_reasons, edit_reasons, outbox_reasons
-from flowrt_nodes._service_checks import check, targets
 
 MB = 1024.0 * 1024.0
 
@@ -190,7 +190,7 @@ class HealthProbe(Source):
         stopping = self.context.stopping
         while not stopping.is_set():
             begun_s = time.monotonic()
-            self._services = {target.name: check(target, self.timeout_s).state for target in self._targets}
+            self._services = {target.name: _state(check(target, self.timeout_s)) for target in self._targets}
             self._gpu_usage = gpu_usage(self.timeout_s)
             self._checked.set()
             stopping.wait(max(self.check_every_s - (time.monotonic() - begun_s), 0.1))
@@ -221,3 +221,7 @@ def gpu_usage(timeout_s: float) -> float | None:
         return float(answer.stdout.split()[0])
     except (OSError, ValueError, IndexError, subprocess.SubprocessError):
         return None
+
+
+def _state(result: CheckResult) -> ServiceState:
+    return ServiceState(status="up" if result.up else "down", latency_ms=result.latency_ms, error=result.error)

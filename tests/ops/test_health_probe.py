@@ -19,8 +19,8 @@ from harness import context, opened
 from flowrt import Health, Performance
 from flowrt.clock import SystemClock, VirtualClock
 from flowrt.delivery.delivery import SinkStatistics
+from flowrt.service_checks import Target, check, targets
 from flowrt.services import Grafana, Influx, Mqtt
-from flowrt_nodes._service_checks import Target, check, targets
 from flowrt_nodes.health_probe import HealthProbe
 
 
@@ -221,11 +221,11 @@ def broker(tmp_path: Path) -> Iterator[int]:
 
 def test_a_broker_that_answers_is_up_and_a_wrong_password_is_named(broker: int) -> None:
     url = f"mqtt://127.0.0.1:{broker}"
-    right = check(Target(name="mqtt", kind="mqtt", url=url, user="probe", password="right"), 5.0).state
-    assert right.status == "up"
+    right = check(Target(name="mqtt", kind="mqtt", url=url, user="probe", password="right"), 5.0)
+    assert right.up
     assert right.latency_ms is not None
-    wrong = check(Target(name="mqtt", kind="mqtt", url=url, user="probe", password="wr0ng"), 5.0).state
-    assert wrong.status == "down"
+    wrong = check(Target(name="mqtt", kind="mqtt", url=url, user="probe", password="wr0ng"), 5.0)
+    assert not wrong.up
     assert "check user and password" in wrong.error
     assert "wr0ng" not in wrong.error
 
@@ -234,8 +234,8 @@ def test_an_empty_port_says_what_to_do() -> None:
     port = free_port()
     for kind in ("mqtt", "influxdb", "grafana"):
         scheme = "mqtt" if kind == "mqtt" else "http"
-        found = check(Target(name=kind, kind=kind, url=f"{scheme}://127.0.0.1:{port}"), 2.0).state
-        assert found.status == "down"
+        found = check(Target(name=kind, kind=kind, url=f"{scheme}://127.0.0.1:{port}"), 2.0)
+        assert not found.up
         assert found.error.startswith(f"nothing listens on 127.0.0.1:{port}: start ")
 
 
@@ -246,8 +246,8 @@ def test_a_service_that_accepts_and_says_nothing_is_down_in_time() -> None:
         found = check(
             Target(name="influxdb", kind="influxdb", url=f"http://127.0.0.1:{listener.getsockname()[1]}"), 0.3
         )
-    assert found.state.status == "down"
-    assert "no answer" in found.state.error
+    assert not found.up
+    assert "no answer" in found.error
 
 
 class Other(BaseHTTPRequestHandler):
@@ -265,9 +265,9 @@ class Other(BaseHTTPRequestHandler):
 def test_another_program_on_grafanas_port_is_recognised() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        found = check(Target(name="grafana", kind="grafana", url=f"http://127.0.0.1:{server.server_port}"), 2.0).state
+        found = check(Target(name="grafana", kind="grafana", url=f"http://127.0.0.1:{server.server_port}"), 2.0)
         server.shutdown()
-    assert found.status == "down"
+    assert not found.up
     assert "is the port taken by another program" in found.error
 
 

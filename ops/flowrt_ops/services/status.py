@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from flowrt_nodes._service_checks import Target, check
+from flowrt.service_checks import Target, check
 from flowrt_ops.grafana.influxql import LIVE, LONG
 from flowrt_ops.influx_reader import DATABASES, Reader, Refused
 from flowrt_ops.services.home import Home
@@ -90,15 +90,14 @@ def survey(at: Addresses, timeout_s: float = 5.0) -> list[Row]:
 
 
 def _row(name: str, target: Target, timeout_s: float) -> Row:
-    found = check(target, timeout_s)
-    state = found.state
-    wrong, _, todo = state.error.partition(": ")
+    result = check(target, timeout_s)
+    wrong, _, todo = result.error.partition(": ")
     return Row(
         service=name,
         address=target.url,
-        verdict="ok" if state.status == "up" else "down",
-        version=found.version,
-        latency_ms=state.latency_ms,
+        verdict="ok" if result.up else "down",
+        version=result.version,
+        latency_ms=result.latency_ms,
         wrong=wrong,
         todo=todo,
     )

@@ -1,8 +1,8 @@
-"""Whether a service answers: one question per kind of service, each with a time limit, none that changes anything.
+"""Whether a service answers: one check per kind of service, each with a time limit, none that changes anything.
 
-`health_probe` asks them while a flow runs, `flowrt services status` asks them from the command line. A check never raises: what
-is wrong is in `ServiceState.error`, in words that say what to do. Clients and TLS are imported by the first question, so that a
-flow that is only checked does not wait for them.
+`health_probe` runs them during a flow, `flowrt services status` from the command line. A check never raises: `CheckResult.error`
+says what is wrong and what to do. Clients and TLS are imported by the first check, so that a flow that is only validated does not
+load them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from flowrt.messages import ServiceState
 from flowrt.services import Grafana, Influx, Mqtt
 
 if TYPE_CHECKING:
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
     import paho.mqtt.client as mqtt
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "tcp": 1883, "ssl": 8883, "http": 80, "https": 443}
-_WHAT = {"mqtt": "the broker", "influxdb": "the database", "grafana": "Grafana"}
+_TITLES = {"mqtt": "the broker", "influxdb": "the database", "grafana": "Grafana"}
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A service to ask. kind: `mqtt`, `influxdb`, `grafana`, or empty for any other HTTP address."""
+    """A service to check. kind: `mqtt`, `influxdb`, `grafana`, or empty for any other HTTP address."""
 
     name: str
     kind: str
@@ -43,11 +42,20 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: str = ""
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check found. version: what the service says of itself; empty where it does not say."""
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a check. error: what is wrong and what to do, empty where the service is up; latency_ms: None where it is down.
 
-    state: ServiceState
+    version: what the service reports, empty where it reports none.
+    """
+
+    error: str = ""
+    latency_ms: float | None = None
     version: str = ""
+
+    @property
+    def up(self) -> bool:
+        """Whether the service answered as it should."""
+        return not self.error
 
 
 def targets(services: Mapping[str, Any]) -> list[Target]:
@@ -75,27 +83,27 @@ def targets(services: Mapping[str, Any]) -> list[Target]:
     return found
 
 
-def check(target: Target, timeout_s: float) -> Finding:
-    """Ask the service; at most `timeout_s` and a little."""
+def check(target: Target, timeout_s: float) -> CheckResult:
+    """Check one service; takes at most a little longer than `timeout_s`."""
     import http.client
 
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     try:
         if target.kind == "mqtt":
             version = _mqtt(target, timeout_s)
         else:
             version = _http(target, timeout_s)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return Finding(state=ServiceState(status="down", error=explain(target, error)))
-    latency_ms = round((time.monotonic() - begun_s) * 1000.0, 2)
-    return Finding(state=ServiceState(status="up", latency_ms=latency_ms), version=version)
+        return CheckResult(error=explain(target, error))
+    latency_ms = round((time.monotonic() - started_s) * 1000.0, 2)
+    return CheckResult(latency_ms=latency_ms, version=version)
 
 
 def explain(target: Target, error: Exception) -> str:
     """What went wrong and what to do, without a secret in it."""
     import ssl
 
-    what = _WHAT.get(target.kind, "the service")
+    what = _TITLES.get(target.kind, "the service")
     host, port, _ = _address(target.url)
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens on {host}:{port}: start {what} (flowrt services up)"
@@ -157,7 +165,7 @@ def _mqtt(target: Target, timeout_s: float) -> str:
 
 
 def _http(target: Target, timeout_s: float) -> str:
-    """Ask the address that answers without a login: `/ping` of InfluxDB 1, 2 and 3, `/api/health` of Grafana."""
+    """Request `/ping` of InfluxDB (3 wants its token even there), `/api/health` of Grafana, or the address itself."""
     import http.client
 
     host, port, tls = _address(target.url)
@@ -178,7 +186,7 @@ def _http(target: Target, timeout_s: float) -> str:
     if answer.status in (401, 403):
         raise ValueError(f"the answer is {answer.status}: check the token")
     if answer.status >= 400:
-        what = _WHAT.get(target.kind, "the service")
+        what = _TITLES.get(target.kind, "the service")
         raise ValueError(
             f"something else than {what} answers here ({answer.status} to {prefix + path}): correct the address, or end the other program"
         )
