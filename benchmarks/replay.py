@@ -58,9 +58,9 @@ def run(pairs: int) -> list[Row]:
 def _record(path: Path) -> None:
     """The flow's own tracker on the truth's boxes."""
     from flowrt_scoring.simulated import Faults, on_simulation
-    from flowrt_sim.motion import Motion
+    from flowrt_sim.traffic.motion import Motion
+    from flowrt_sim.traffic.world import World
     from flowrt_sim.uri import parse
-    from flowrt_sim.world import World
 
     running, writer = recorder(load(SHIPPED), [], path)
     world = parse(f"sim://four-way?seed=7&duration_s={LENGTH_S:g}")

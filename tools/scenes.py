@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flowrt_sim.layout import Layout
-from flowrt_sim.rig import scenes
+from flowrt_sim.camera.scene import scenes
+from flowrt_sim.street.layout import Layout
 
 TARGET = Path(__file__).parent.parent / "flows" / "scenes" / "four-way.yaml"
 

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from flowrt_scoring.detector.evaluation import HIDDEN_SHARE, SMALLEST_HEIGHT_PX
 from flowrt_sim.dataset import sample
-from flowrt_sim.scoring.detector import HIDDEN_SHARE, SMALLEST_HEIGHT_PX
 from training.assign import Targets
 from training.augment import Example, Floats, augmented
 from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX

@@ -1,6 +1,6 @@
 """Average precision of the network on cached pictures, while training and for choosing; and of exported models, on the same.
 
-The examination with pictures that nothing was chosen by is `training.examine` (`flowrt_sim.scoring.detector`).
+The examination with pictures that nothing was chosen by is `training.examine` (`flowrt_scoring.detector.evaluation`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flowrt_scoring.detector.average_precision import Found, Truth, class_average_precision
+from flowrt_scoring.detector.evaluation import SUPPRESSION_IOU, Detector, decode, suppress
 from flowrt_sim import CLASSES
-from flowrt_sim.scoring.average_precision import Found, Truth, class_average_precision
-from flowrt_sim.scoring.detector import SUPPRESSION_IOU, Detector, decode, suppress
 from training.augment import Example
 from training.data import INPUT_PX, Pictures, batches
 from training.model import STRIDES, Deployed, TrafficDetector

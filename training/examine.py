@@ -1,6 +1,6 @@
 """The final examination of exported models: pictures, places and weather that training never saw.
 
-PYTHONPATH=sim python -m training.examine models/flowrt-traffic/*.xml
+PYTHONPATH=sim:scoring python -m training.examine models/flowrt-traffic/*.xml
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import openvino
 from openvino.preprocess import PrePostProcessor
 
-from flowrt_sim.scoring.detector import score_detector, table
+from flowrt_scoring.detector.evaluation import score_detector, table
 
 
 def throughput_per_s(path: Path, seconds: float = 4.0) -> float:

@@ -1,6 +1,6 @@
 """Write a trained state as OpenVINO IR, FP16 and INT8, and measure both on the pictures that the state was chosen by.
 
-    PYTHONPATH=sim python -m training.export --run training/runs/main --out models/flowrt-traffic
+    PYTHONPATH=sim:scoring python -m training.export --run training/runs/main --out models/flowrt-traffic
 
 Batch normalisation and the scaling to 0..1 are folded into the convolutions, so the model takes BGR pictures in 0..255. What a
 reader has to know stands in the model's metadata, section `flowrt`: labels, decoder, strides, colour order, value range, how a

@@ -1,7 +1,7 @@
 """Teach the detector how objects stand on the ground: the footprint head, beside a network that stays as it is.
 
-    PYTHONPATH=sim python -m training.footprints --run training/runs/main --learn 4000
-    PYTHONPATH=sim python -m training.footprints --run training/runs/main --learn 4000 --shipped models/flowrt-traffic/flowrt-traffic-fp16.xml
+    PYTHONPATH=sim:scoring python -m training.footprints --run training/runs/main --learn 4000
+    PYTHONPATH=sim:scoring python -m training.footprints --run training/runs/main --learn 4000 --shipped models/flowrt-traffic/flowrt-traffic-fp16.xml
 
 What the network sees around the cells that answer for an object is computed once for each picture, changed anew in each pass, and
 kept in memory; the head learns from that within minutes. It is taught where the middle of each footprint is and along

@@ -9,7 +9,7 @@ WHERE="${1:?cpu or gpu}"
 OUT="${2:-models/flowrt-traffic}"
 RUN="training/runs/$WHERE"
 PYTHON="${PYTHON:-python}"
-export PYTHONPATH="sim${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="sim:scoring${PYTHONPATH:+:$PYTHONPATH}"
 # Threads that wait asleep instead of spinning: kinder to whatever else runs on the machine, and faster when it is shared.
 export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0
 

@@ -1,4 +1,4 @@
-"""Which pictures are for learning and which for choosing. Those of the final examination are in `flowrt_sim.scoring.detector`.
+"""Which pictures are for learning and which for choosing. Those of the final examination are in `flowrt_scoring.detector.evaluation`.
 
 The seeds of the three are far apart, and two combinations of light and weather are kept for the examination alone, so half of
 it shows weather that the network has never seen at that time of day.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowrt_scoring.detector.evaluation import TRAINED_CONDITIONS
 from flowrt_sim.dataset import SHARING
-from flowrt_sim.scoring.detector import TRAINED_CONDITIONS
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Train the detector on rendered pictures, on the CPU or a GPU.
 
-    PYTHONPATH=sim python -m training.train --learn 8000 --epochs 20 --run training/runs/main
+    PYTHONPATH=sim:scoring python -m training.train --learn 8000 --epochs 20 --run training/runs/main
 
 Repeatable: the pictures follow from their seeds, their order and every change of them from `--seed` and the epoch. The
 state that is kept is an exponential moving average of the weights; the best one by mAP50 on the `choose` pictures ends up in

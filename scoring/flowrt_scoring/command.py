@@ -154,7 +154,7 @@ def _worlds(args: argparse.Namespace, flow: Any) -> list[tuple[Any, Any]]:
 def _detector(args: argparse.Namespace) -> int:
     from flowrt.commands import DONE, Failure
     from flowrt.share import share
-    from flowrt_sim.scoring import detector
+    from flowrt_scoring.detector import evaluation as detector
 
     models = args.model or sorted(share("models").glob("flowrt-traffic/*.xml"))
     try:

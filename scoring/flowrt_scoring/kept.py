@@ -23,7 +23,7 @@ from flowrt.flow import Flow
 from flowrt.recording import Header, Recording, Writer
 from flowrt.replay import substitute, tapped, upstream
 from flowrt_scoring.simulated import Faults, cameras, detecting
-from flowrt_sim.motion import Motion
+from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.uri import SimOptions
 
 

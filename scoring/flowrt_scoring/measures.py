@@ -10,7 +10,7 @@ import numpy as np
 
 from flowrt import VEHICLES, LaneInterval, Message, Tracks
 from flowrt_scoring.reference import Reference
-from flowrt_sim.layout import exit_leg
+from flowrt_sim.street.layout import exit_leg
 
 EVERY_PICTURES = 5
 SAME_M = 2.5

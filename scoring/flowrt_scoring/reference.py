@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.actors import Vehicle
-from flowrt_sim.motion import Motion
-from flowrt_sim.truth import Referee, Violation
+from flowrt_sim.referee.referee import Referee, Violation
+from flowrt_sim.traffic.motion import Motion
+from flowrt_sim.traffic.road_users import Vehicle
+from flowrt_sim.traffic.world import STEP_S, World
 from flowrt_sim.uri import SimOptions
-from flowrt_sim.world import STEP_S, World
 
 Floats = npt.NDArray[np.float32]
 

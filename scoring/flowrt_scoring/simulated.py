@@ -20,8 +20,8 @@ from flowrt.flow import Flow
 from flowrt.messages import Position
 from flowrt.replay import substitute, upstream
 from flowrt_sim import CLASSES
-from flowrt_sim.motion import Motion
 from flowrt_sim.source import SimCamera, open_signals
+from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.uri import SimOptions, parse
 
 CLOCK_HZ = 1000

@@ -15,13 +15,13 @@ import cv2
 import yaml
 
 from flowrt_sim import CAMERAS, CLASSES
-from flowrt_sim.rig import scene
+from flowrt_sim.camera.scene import scene
+from flowrt_sim.camera.view import Truth
+from flowrt_sim.referee.referee import Referee, Violation
 from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.source import SimCamera
-from flowrt_sim.truth import Referee, Violation
+from flowrt_sim.traffic.world import BANNED_TURNS, World
 from flowrt_sim.uri import WEATHERS, SimOptions, parse
-from flowrt_sim.view import Truth
-from flowrt_sim.world import BANNED_TURNS, World
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from flowrt_sim import CLASSES
-from flowrt_sim.backdrop import draw_street_lamps, render_backdrop
-from flowrt_sim.camera import Camera
-from flowrt_sim.furniture import draw_lamps, furniture
-from flowrt_sim.ground import Look, paint_ground
-from flowrt_sim.layout import LEGS, Layout
-from flowrt_sim.light import LIGHTS, WEATHERS, Light, make_light
-from flowrt_sim.paint import Figure, Seen, paint_figures
-from flowrt_sim.palette import colours_of
-from flowrt_sim.sensor import Sensor
-from flowrt_sim.shapes import VARIANTS, Body, body
+from flowrt_sim.bodies.colours import colours_of
+from flowrt_sim.bodies.shapes import VARIANTS, Body, body
+from flowrt_sim.camera.sensor import Sensor
+from flowrt_sim.render.backdrop import draw_street_lamps, render_backdrop
+from flowrt_sim.render.furniture import draw_lamps, furniture
+from flowrt_sim.render.ground import Look, paint_ground
+from flowrt_sim.render.light import LIGHTS, WEATHERS, Light, make_light
+from flowrt_sim.render.paint import Figure, Seen, paint_figures
+from flowrt_sim.render.pinhole import Camera
+from flowrt_sim.street.layout import LEGS, Layout
 
 HIDDEN = 0.92
 """Objects of which more than this share is not seen are left out; a user of the pictures draws the line of what counts."""

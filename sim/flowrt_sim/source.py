@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.light import make_light
-from flowrt_sim.motion import Motion
-from flowrt_sim.rig import scene
-from flowrt_sim.signals import SignalPlan
+from flowrt_sim.camera.scene import scene
+from flowrt_sim.camera.view import Truth, View
+from flowrt_sim.render.light import make_light
+from flowrt_sim.street.signals import SignalPlan
+from flowrt_sim.traffic.motion import Motion
+from flowrt_sim.traffic.world import World
 from flowrt_sim.uri import WEATHERS, SimOptions, parse
-from flowrt_sim.view import Truth, View
-from flowrt_sim.world import World
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ from flowrt.replay import substitute
 from flowrt.runtime import Runtime
 from flowrt.runtime.virtual import run
 from flowrt_scoring.simulated import Faults, on_simulation
-from flowrt_sim.motion import Motion
+from flowrt_sim.traffic.motion import Motion
+from flowrt_sim.traffic.world import World
 from flowrt_sim.uri import parse
-from flowrt_sim.world import World
 
 SHIPPED = Path(__file__).resolve().parents[2] / "flows" / "intersection.yaml"
 START_S = 1_700_006_400.0

@@ -11,9 +11,9 @@ from flowrt.flow import Flow
 from flowrt.load import load
 from flowrt.replay import Arrival, recorder, rehearse
 from flowrt_scoring.simulated import Faults, on_simulation
-from flowrt_sim.motion import Motion
+from flowrt_sim.traffic.motion import Motion
+from flowrt_sim.traffic.world import World
 from flowrt_sim.uri import parse
-from flowrt_sim.world import World
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 SEED, SECONDS = 3, 45.0

@@ -7,8 +7,8 @@ from harness import PROJECT
 
 from flowrt.flow import Flow
 from flowrt.load import load
-from flowrt_sim.conflicts import LEAST_CLOSING_MS
-from flowrt_sim.truth import Definitions
+from flowrt_sim.referee.conflicts import LEAST_CLOSING_MS
+from flowrt_sim.referee.referee import Definitions
 
 REFEREE = Definitions()
 

@@ -13,8 +13,8 @@ from flowrt import LaneInterval, Location, RoadUser, Violation
 from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts
 from flowrt_scoring.reference import Reference, Witness
-from flowrt_sim.route import route
-from flowrt_sim.truth import Violation as Truth
+from flowrt_sim.referee.referee import Violation as Truth
+from flowrt_sim.street.route import route
 from flowrt_sim.uri import SimOptions
 
 LEGS = {"cam_n": "north", "cam_e": "east"}

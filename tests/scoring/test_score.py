@@ -18,9 +18,9 @@ from flowrt_scoring.reference import TruthError, read_truth, simulate
 from flowrt_scoring.score import Score, add_run, world_of
 from flowrt_scoring.simulated import Boxes, Faults, cameras, detecting, on_simulation
 from flowrt_sim.command import write_violations
-from flowrt_sim.motion import Motion
 from flowrt_sim.source import SimCamera
-from flowrt_sim.world import World
+from flowrt_sim.traffic.motion import Motion
+from flowrt_sim.traffic.world import World
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 NUMBERS = {

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from flowrt_sim import CAMERAS
-from flowrt_sim.camera import Camera
-from flowrt_sim.layout import Layout
-from flowrt_sim.rig import pole_camera, scene
+from flowrt_sim.camera.scene import pole_camera, scene
+from flowrt_sim.render.pinhole import Camera
+from flowrt_sim.street.layout import Layout
 
 
 @pytest.mark.parametrize("name", CAMERAS)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from flowrt_sim import CLASSES
+from flowrt_sim.bodies.shapes import VARIANTS, body
+from flowrt_sim.camera.scene import pole_camera
 from flowrt_sim.dataset import sample
-from flowrt_sim.light import make_light
-from flowrt_sim.paint import Figure, paint_figures
-from flowrt_sim.rig import pole_camera
-from flowrt_sim.shapes import VARIANTS, body
+from flowrt_sim.render.light import make_light
+from flowrt_sim.render.paint import Figure, paint_figures
 
 PLAIN = replace(make_light("day"), shadow=0.0, haze_m=1e9)
 

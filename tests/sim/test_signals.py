@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from flowrt_sim.signals import AMBER, CROSSWALK_GROUPS, GREEN, GROUPS, RED, VEHICLE_GROUPS, SignalPlan
+from flowrt_sim.street.signals import AMBER, CROSSWALK_GROUPS, GREEN, GROUPS, RED, VEHICLE_GROUPS, SignalPlan
 
 
 @pytest.fixture(params=[0.0, 13.7, 44.2])

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from flowrt_sim import CAMERAS, CLASSES, command
-from flowrt_sim.rig import pole_camera
-from flowrt_sim.signals import GREEN, LAMPS
+from flowrt_sim.camera.scene import pole_camera
 from flowrt_sim.source import SimCamera, open_camera, open_signals, signal_plan
+from flowrt_sim.street.signals import GREEN, LAMPS
 from flowrt_sim.uri import parse
 
 SMALL = "sim://four-way?seed=7&size=640x360&fps=5&start=40&duration_s=2"

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowrt_sim import store, view
+from flowrt_sim.camera import view
+from flowrt_sim.render import cache as store
+from flowrt_sim.render.cache import kept
 from flowrt_sim.source import open_camera
-from flowrt_sim.store import kept
 from tests.sim.test_source import SMALL
 
 

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from flowrt_sim.actors import Vehicle
-from flowrt_sim.conflicts import Conflict, Conflicts
-from flowrt_sim.layout import LEGS, Layout
-from flowrt_sim.people import spawn_walker, step_walkers
-from flowrt_sim.route import route
+from flowrt_sim.referee.conflicts import Conflict, Conflicts
+from flowrt_sim.referee.referee import RULES, Referee
 from flowrt_sim.scenarios import SCENARIOS
-from flowrt_sim.signals import CROSSWALK_GROUPS, RED, VEHICLE_GROUPS
-from flowrt_sim.truth import RULES, Referee
-from flowrt_sim.world import STEP_S, World
+from flowrt_sim.street.layout import LEGS, Layout
+from flowrt_sim.street.route import route
+from flowrt_sim.street.signals import CROSSWALK_GROUPS, RED, VEHICLE_GROUPS
+from flowrt_sim.traffic.pedestrians import spawn_walker, step_walkers
+from flowrt_sim.traffic.road_users import Vehicle
+from flowrt_sim.traffic.world import STEP_S, World
 from tests.sim.worlds import Run, footprint, run
 
 SEED = 5

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.actors import Vehicle
-from flowrt_sim.truth import Referee, Violation
-from flowrt_sim.world import World
+from flowrt_sim.referee.referee import Referee, Violation
+from flowrt_sim.traffic.road_users import Vehicle
+from flowrt_sim.traffic.world import World
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from flowrt.node import Shared
 from flowrt_nodes._byte_track import iou
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.detect import Detect
-from flowrt_sim.rig import pole_camera
+from flowrt_sim.camera.scene import pole_camera
 from flowrt_sim.source import open_camera
 
 STRIDES = (8, 16, 32)

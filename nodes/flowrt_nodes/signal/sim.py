@@ -28,7 +28,7 @@ class SimSignal(Source):
         return check_address(self.uri)
 
     def signals(self) -> Iterable[str]:
-        from flowrt_sim.signals import GROUPS
+        from flowrt_sim.street.signals import GROUPS
 
         return sorted(GROUPS)
 

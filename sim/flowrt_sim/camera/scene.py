@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flowrt_sim import CAMERAS
-from flowrt_sim.camera import Camera
-from flowrt_sim.furniture import LAMP_DROP_M, LAMP_RADIUS_M, heads
-from flowrt_sim.layout import LEGS, OPPOSITE, Layout, exit_leg
-from flowrt_sim.signals import CROSSWALK_GROUPS, VEHICLE_GROUPS
+from flowrt_sim.render.furniture import LAMP_DROP_M, LAMP_RADIUS_M, heads
+from flowrt_sim.render.pinhole import Camera
+from flowrt_sim.street.layout import LEGS, OPPOSITE, Layout, exit_leg
+from flowrt_sim.street.signals import CROSSWALK_GROUPS, VEHICLE_GROUPS
 
 Array = npt.NDArray[np.float64]
 

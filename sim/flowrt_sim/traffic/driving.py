@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.actors import Vehicle, Walker
-from flowrt_sim.layout import LEGS
-from flowrt_sim.priority import EASY_BRAKE, cross_runner, gap_is_free, in_bay, red_turn_is_free, room_behind
-from flowrt_sim.route import SPACING_M
-from flowrt_sim.signals import AMBER, GREEN, RED, VEHICLE_GROUPS
+from flowrt_sim.street.layout import LEGS
+from flowrt_sim.street.route import SPACING_M
+from flowrt_sim.street.signals import AMBER, GREEN, RED, VEHICLE_GROUPS
+from flowrt_sim.traffic.priority import EASY_BRAKE, cross_runner, gap_is_free, in_bay, red_turn_is_free, room_behind
+from flowrt_sim.traffic.road_users import Vehicle, Walker
 
 if TYPE_CHECKING:
-    from flowrt_sim.world import World
+    from flowrt_sim.traffic.world import World
 
 HARDEST = 8.5
 BOX_M = 19.0

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowrt_sim.actors import Vehicle
-from flowrt_sim.layout import LEGS, OPPOSITE
-from flowrt_sim.signals import GREEN, VEHICLE_GROUPS
+from flowrt_sim.street.layout import LEGS, OPPOSITE
+from flowrt_sim.street.signals import GREEN, VEHICLE_GROUPS
+from flowrt_sim.traffic.road_users import Vehicle
 
 if TYPE_CHECKING:
-    from flowrt_sim.world import World
+    from flowrt_sim.traffic.world import World
 
 EASY_BRAKE = 3.2
 """Deceleration up to which a driver stops at amber."""

@@ -11,11 +11,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from math import atan2, cos, pi, sin
 
-from flowrt_sim.actors import Vehicle, Walker
-from flowrt_sim.conflicts import Conflict, Conflicts
-from flowrt_sim.layout import OUTWARD
-from flowrt_sim.signals import AMBER, CROSSWALK_GROUPS, RED, VEHICLE_GROUPS
-from flowrt_sim.world import BANNED_TURNS, STEP_S, World
+from flowrt_sim.referee.conflicts import Conflict, Conflicts
+from flowrt_sim.street.layout import OUTWARD
+from flowrt_sim.street.signals import AMBER, CROSSWALK_GROUPS, RED, VEHICLE_GROUPS
+from flowrt_sim.traffic.road_users import Vehicle, Walker
+from flowrt_sim.traffic.world import BANNED_TURNS, STEP_S, World
 
 RULES = (
     "red_light", "wrong_way", "speeding", "illegal_turn", "stopped", "stopped_on_crosswalk", "amber_acceleration",

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.camera import Camera
-from flowrt_sim.ground import Plan
-from flowrt_sim.layout import LEGS, Layout
-from flowrt_sim.light import Light
-from flowrt_sim.paint import add_glow, to_fixed
+from flowrt_sim.render.ground import Plan
+from flowrt_sim.render.light import Light
+from flowrt_sim.render.paint import add_glow, to_fixed
+from flowrt_sim.render.pinhole import Camera
+from flowrt_sim.street.layout import LEGS, Layout
 
 Picture = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.layout import OPPOSITE, TURNS, Layout, exit_leg
+from flowrt_sim.street.layout import OPPOSITE, TURNS, Layout, exit_leg
 
 Array = npt.NDArray[np.float64]
 

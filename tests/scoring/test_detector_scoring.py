@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from flowrt_sim import CLASSES
-from flowrt_sim.dataset import SHARING
-from flowrt_sim.scoring.average_precision import Found, Truth
-from flowrt_sim.scoring.detector import (
+from flowrt_scoring.detector.average_precision import Found, Truth
+from flowrt_scoring.detector.evaluation import (
     EXAMINATION_FIRST_SEED,
     HELD_OUT_CONDITIONS,
     TRAINED_CONDITIONS,
@@ -17,6 +15,8 @@ from flowrt_sim.scoring.detector import (
     suppress,
     table,
 )
+from flowrt_sim import CLASSES
+from flowrt_sim.dataset import SHARING
 
 SIZE_PX = (64, 32)
 CELLS = 8 * 4 + 4 * 2 + 2 * 1

@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from flowrt_sim.scoring.average_precision import Found, Truth, average_precision, class_average_precision, pairwise_iou
+from flowrt_scoring.detector.average_precision import (
+    Found,
+    Truth,
+    average_precision,
+    class_average_precision,
+    pairwise_iou,
+)
 
 SQUARE = [0.0, 0.0, 10.0, 10.0]
 FAR_SQUARE = [100.0, 100.0, 110.0, 110.0]

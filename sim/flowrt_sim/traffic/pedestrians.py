@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import atan2, copysign, cos, hypot, sin, sqrt
 from typing import TYPE_CHECKING
 
-from flowrt_sim.actors import Vehicle, Walker, sidewalk, walker_colours
-from flowrt_sim.layout import CLOCKWISE, LEGS, OPPOSITE
-from flowrt_sim.signals import CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
+from flowrt_sim.street.layout import CLOCKWISE, LEGS, OPPOSITE
+from flowrt_sim.street.signals import CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
+from flowrt_sim.traffic.road_users import Vehicle, Walker, sidewalk, walker_colours
 
 if TYPE_CHECKING:
-    from flowrt_sim.world import World
+    from flowrt_sim.traffic.world import World
 
 KERB_M = 1.1
 """How far from the kerb's edge people wait."""

@@ -6,8 +6,8 @@ import numpy as np
 import openvino
 import pytest
 
+from flowrt_scoring.detector.evaluation import Detector, examination, examine, score_detector, summarise
 from flowrt_sim import CLASSES
-from flowrt_sim.scoring.detector import Detector, examination, examine, score_detector, summarise
 
 MODELS = Path(__file__).resolve().parents[2] / "models" / "flowrt-traffic"
 FP16, INT8 = MODELS / "flowrt-traffic-fp16.xml", MODELS / "flowrt-traffic-int8.xml"

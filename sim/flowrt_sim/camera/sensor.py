@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.light import Light
+from flowrt_sim.render.light import Light
 
 Picture = npt.NDArray[np.uint8]
 

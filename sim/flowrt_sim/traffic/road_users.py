@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flowrt_sim.layout import Layout
-from flowrt_sim.palette import Colour, colours_of
-from flowrt_sim.route import Route
-from flowrt_sim.shapes import VARIANTS, Body, body
+from flowrt_sim.bodies.colours import Colour, colours_of
+from flowrt_sim.bodies.shapes import VARIANTS, Body, body
+from flowrt_sim.street.layout import Layout
+from flowrt_sim.street.route import Route
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.camera import NEAR_M, Camera
-from flowrt_sim.light import Light
-from flowrt_sim.mesh import DARK, GLASS, HEADLAMP, METAL, PAINT, PLATE, SECOND, SIGNAL, SKIN, TAILLAMP
-from flowrt_sim.shapes import Body
+from flowrt_sim.bodies.mesh import DARK, GLASS, HEADLAMP, METAL, PAINT, PLATE, SECOND, SIGNAL, SKIN, TAILLAMP
+from flowrt_sim.bodies.shapes import Body
+from flowrt_sim.render.light import Light
+from flowrt_sim.render.pinhole import NEAR_M, Camera
 
 Picture = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float64]

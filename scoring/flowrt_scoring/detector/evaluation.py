@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from flowrt_scoring.detector.average_precision import Floats, Found, Truth, class_average_precision, pairwise_iou
 from flowrt_sim import CLASSES
 from flowrt_sim.dataset import SHARING, sample
-from flowrt_sim.scoring.average_precision import Floats, Found, Truth, class_average_precision, pairwise_iou
 
 HIDDEN_SHARE = 0.5
 SMALLEST_HEIGHT_PX = 25.0

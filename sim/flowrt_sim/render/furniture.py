@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.camera import Camera
-from flowrt_sim.layout import LEGS, OPPOSITE, Layout
-from flowrt_sim.light import Light
-from flowrt_sim.paint import Figure, Picture, add_glow
-from flowrt_sim.shapes import pole, signal_head
+from flowrt_sim.bodies.shapes import pole, signal_head
+from flowrt_sim.render.light import Light
+from flowrt_sim.render.paint import Figure, Picture, add_glow
+from flowrt_sim.render.pinhole import Camera
+from flowrt_sim.street.layout import LEGS, OPPOSITE, Layout
 
 LAMP_RADIUS_M = 0.15
 LAMP_DROP_M = {"red": 0.28, "amber": 0.72, "green": 1.17}

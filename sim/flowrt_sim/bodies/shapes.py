@@ -8,7 +8,20 @@ from functools import cache
 import numpy as np
 
 from flowrt_sim import CLASSES
-from flowrt_sim.mesh import DARK, GLASS, HEADLAMP, METAL, PAINT, PLATE, SECOND, SIGNAL, SKIN, TAILLAMP, Builder, Mesh
+from flowrt_sim.bodies.mesh import (
+    DARK,
+    GLASS,
+    HEADLAMP,
+    METAL,
+    PAINT,
+    PLATE,
+    SECOND,
+    SIGNAL,
+    SKIN,
+    TAILLAMP,
+    Builder,
+    Mesh,
+)
 
 VARIANTS = {"car": 4, "van": 2, "truck": 3, "bus": 2, "motorcycle": 2, "bicycle": 1, "pedestrian": 3}
 """How many body variants each class has."""

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from flowrt_sim import CLASSES
-from flowrt_sim.backdrop import draw_street_lamps, render_backdrop
-from flowrt_sim.furniture import draw_lamps, furniture
-from flowrt_sim.ground import Look, paint_ground
-from flowrt_sim.light import Light, make_light
-from flowrt_sim.motion import Motion, Present
-from flowrt_sim.paint import Cast, Figure, Seen, cast, paint_figures, paint_shadows, seen_only, still_life
-from flowrt_sim.rig import pole_camera
-from flowrt_sim.sensor import Sensor
-from flowrt_sim.store import kept
+from flowrt_sim.camera.scene import pole_camera
+from flowrt_sim.camera.sensor import Sensor
+from flowrt_sim.render.backdrop import draw_street_lamps, render_backdrop
+from flowrt_sim.render.cache import kept
+from flowrt_sim.render.furniture import draw_lamps, furniture
+from flowrt_sim.render.ground import Look, paint_ground
+from flowrt_sim.render.light import Light, make_light
+from flowrt_sim.render.paint import Cast, Figure, Seen, cast, paint_figures, paint_shadows, seen_only, still_life
+from flowrt_sim.traffic.motion import Motion, Present
 
 SMALLEST_PX = 8.0
 NO_FURNITURE_M = 14.0

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowrt_sim.actors import Vehicle, Walker
-from flowrt_sim.world import STEP_S, World
+from flowrt_sim.traffic.road_users import Vehicle, Walker
+from flowrt_sim.traffic.world import STEP_S, World
 
 KEEP_S = 5.0
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.actors import Vehicle, Walker
+from flowrt_sim.traffic.road_users import Vehicle, Walker
 
 HALF_M = 75.0
 """Nobody is looked at further out, along either axis, than a few metres less than this."""

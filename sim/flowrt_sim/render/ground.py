@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.layout import LEGS, Layout
+from flowrt_sim.street.layout import LEGS, Layout
 
 Picture = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float64]

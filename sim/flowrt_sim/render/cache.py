@@ -53,6 +53,6 @@ def kept(folder: Path | None, made_from: object, paint: Callable[[], Picture]) -
 def _painter() -> str:
     """What tells one version of the code and libraries that paint from another."""
     code = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
         code.update(file.read_bytes())
     return f"{code.hexdigest()} {np.__version__} {cv2.__version__}"

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowrt_sim.actors import Vehicle, Walker, new_vehicle
-from flowrt_sim.drive import Traffic, drive
-from flowrt_sim.layout import LEGS, Layout
-from flowrt_sim.people import spawn_walker, step_walkers
-from flowrt_sim.route import Route, route
-from flowrt_sim.signals import SignalPlan
+from flowrt_sim.street.layout import LEGS, Layout
+from flowrt_sim.street.route import Route, route
+from flowrt_sim.street.signals import SignalPlan
+from flowrt_sim.traffic.driving import Traffic, drive
+from flowrt_sim.traffic.pedestrians import spawn_walker, step_walkers
+from flowrt_sim.traffic.road_users import Vehicle, Walker, new_vehicle
 
 STEP_S = 0.05
 STUCK_S = 75.0
@@ -38,7 +38,7 @@ class World:
     """
 
     def __init__(self, seed: int = 7, scenario: str = "mixed", rate: float = 1.0, layout: Layout | None = None) -> None:
-        from flowrt_sim.acts import Director  # the director needs the world's type
+        from flowrt_sim.traffic.incidents import Director  # the director needs the world's type
 
         self.seed, self.scenario, self.rate = seed, scenario, rate
         self.layout = layout or Layout()

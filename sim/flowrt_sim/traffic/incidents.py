@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowrt_sim.actors import Vehicle
-from flowrt_sim.layout import LEGS
-from flowrt_sim.people import spawn_walker
-from flowrt_sim.route import ENTRY_M, route
 from flowrt_sim.scenarios import SCENARIOS
-from flowrt_sim.signals import AMBER, CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
+from flowrt_sim.street.layout import LEGS
+from flowrt_sim.street.route import ENTRY_M, route
+from flowrt_sim.street.signals import AMBER, CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
+from flowrt_sim.traffic.pedestrians import spawn_walker
+from flowrt_sim.traffic.road_users import Vehicle
 
 if TYPE_CHECKING:
-    from flowrt_sim.world import World
+    from flowrt_sim.traffic.world import World
 
 CAR_M = 4.6
 """Vehicles enter with their rear at the edge of the world, so their front is a vehicle's length nearer to the line."""

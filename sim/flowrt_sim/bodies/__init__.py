@@ -1,0 +1,1 @@
+"""What road users look like: shapes and colours."""

@@ -1,0 +1,1 @@
+"""The pole cameras that film the world."""

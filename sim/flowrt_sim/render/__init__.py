@@ -1,0 +1,1 @@
+"""Pictures of a street and what stands and moves on it."""
