@@ -14,7 +14,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from flowrt_nodes._mqtt import _no_delay
+from flowrt_nodes.mqtt._connection import _no_delay
 
 
 def main() -> None:

@@ -160,7 +160,7 @@ def _paho(port: int, payload: bytes) -> float:
     import paho.mqtt.client as mqtt
     from paho.mqtt.enums import CallbackAPIVersion
 
-    from flowrt_nodes._mqtt import _no_delay
+    from flowrt_nodes.mqtt._connection import _no_delay
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_socket_open = _no_delay

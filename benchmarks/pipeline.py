@@ -171,8 +171,8 @@ class Stopwatch:
 @contextmanager
 def _measured() -> Iterator[dict[str, float]]:
     """Meanwhile, the CPU seconds that nodes take to make pictures, and to resize them into the model's input."""
-    from flowrt_nodes._openvino import Request
     from flowrt_nodes.camera import Camera
+    from flowrt_nodes.detect._openvino import Request
 
     spent_s = {"decode": 0.0, "resize": 0.0}
     produce, resize = Camera.produce, Request._resize
@@ -211,7 +211,7 @@ def _python_cpu_s() -> float:
 
 
 def _pictures(video: Path) -> Iterator[Any]:
-    from flowrt_nodes._cv import cv2
+    from flowrt_nodes._lib.cv import cv2
 
     while True:
         capture = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
@@ -226,10 +226,10 @@ def _loop(video: Path, model: Path) -> Iterator[Contestant]:
     import numpy as np
     import openvino
 
-    from flowrt_nodes._cv import cv2
-    from flowrt_nodes._decoders import layout_of, suppress
-    from flowrt_nodes._model_info import read_info
-    from flowrt_nodes._preparing import prepared
+    from flowrt_nodes._lib.cv import cv2
+    from flowrt_nodes.detect._decoders import layout_of, suppress
+    from flowrt_nodes.detect._model_info import read_info
+    from flowrt_nodes.detect._preparing import prepared
 
     core = openvino.Core()
     network = core.read_model(model)

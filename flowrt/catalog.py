@@ -1,9 +1,11 @@
 """The catalogue of node types: where they come from, and what their annotations say about ports.
 
 A node type is a module with one `Node` subclass in it; the module's path below its package is the type's name in YAML
-(`flowrt_nodes/violation/red_light.py` is `violation.red_light`). Packages come from the entry-point group `flowrt.nodes`;
-a `nodes/` folder beside a flow file adds its own. Listing names imports nothing; a type's module is imported when it is used.
-Modules whose name begins with `_` are helpers.
+(`flowrt_nodes/violation/red_light.py` is `violation.red_light`, `camera/__init__.py` is `camera`). A module whose name begins
+with that of its folder and `_` is a type by its own name (`mqtt/mqtt_out.py` is `mqtt_out`). Modules and folders whose name
+begins with `_` are helpers, and so is an `__init__.py` that defines no class.
+Packages come from the entry-point group `flowrt.nodes`; a `nodes/` folder beside a flow file adds its own. Listing names imports
+nothing; a type's module is imported when it is used.
 """
 
 from __future__ import annotations
@@ -89,10 +91,8 @@ class Catalog:
         self._types: dict[str, NodeType] = {}
         self.folder = folder / "nodes" if folder else None
         if self.folder and self.folder.is_dir():
-            for file in sorted(self.folder.rglob("*.py")):
-                name = _type_name(file.relative_to(self.folder))
-                if name:
-                    self._where[name] = ("folder", str(file))
+            for name, file in _types_in(self.folder):
+                self._where[name] = ("folder", str(file))
 
     def names(self) -> list[str]:
         """Every type name, sorted."""
@@ -133,11 +133,17 @@ def _installed() -> Mapping[str, tuple[str, str]]:
     return where
 
 
-def _type_name(file: Path) -> str:
-    parts = [*file.parts[:-1], file.stem]
-    if any(part.startswith("_") and part != "__init__" for part in parts):
-        return ""
-    return ".".join(part for part in parts if part != "__init__")
+def _types_in(folder: Path) -> Iterator[tuple[str, Path]]:
+    """(type name, file) for every module below a folder that is a type, by the rules at the top."""
+    for file in sorted(folder.rglob("*.py")):
+        parts = list(file.relative_to(folder).with_suffix("").parts)
+        if parts[-1] == "__init__" and _defines_node(file):
+            parts.pop()
+        if not parts or any(part.startswith("_") for part in parts):
+            continue
+        if len(parts) > 1 and parts[-1].startswith(f"{parts[-2]}_"):
+            del parts[-2]
+        yield ".".join(parts), file
 
 
 def _modules(package: str) -> Iterator[tuple[str, str]]:
@@ -149,10 +155,9 @@ def _modules(package: str) -> Iterator[tuple[str, str]]:
         yield package.rpartition(".")[2], package
         return
     for place in spec.submodule_search_locations:
-        for file in sorted(Path(place).rglob("*.py")):
-            name = _type_name(file.relative_to(place))
-            if name and (file.stem != "__init__" or _defines_node(file)):
-                yield name, f"{package}.{name}"
+        for name, file in _types_in(Path(place)):
+            module = [package, *file.relative_to(place).with_suffix("").parts]
+            yield name, ".".join(module).removesuffix(".__init__")
 
 
 def _defines_node(file: Path) -> bool:

@@ -7,7 +7,7 @@ import logging
 from typing import Annotated, Any, ClassVar, Literal
 
 from flowrt import Context, Message, Transform, setting
-from flowrt_nodes._payload import plain
+from flowrt_nodes._lib.payload import plain
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from flowrt import CheckView, Complaint, Context, Event, Letter, Message, Outbox, Receipt, Retry, setting
-from flowrt_nodes._events import event_id
-from flowrt_nodes._payload import plain
+from flowrt_nodes._lib.events import event_id
+from flowrt_nodes._lib.payload import plain
 
 
 class FileOut(Outbox, kw_only=True):

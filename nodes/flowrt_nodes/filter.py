@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from flowrt import CheckView, Complaint, Context, M, Tracks, Transform, setting
-from flowrt_nodes._expression import Expression, complaints
-from flowrt_nodes._objects import SAMPLE, ObjectVariables
-from flowrt_nodes._payload import plain
+from flowrt_nodes._lib.expression import Expression, complaints
+from flowrt_nodes._lib.objects import SAMPLE, ObjectVariables
+from flowrt_nodes._lib.payload import plain
 
 MESSAGE = {"message": {"type": "", "time": "", "time_s": 0.0, "camera_id": ""}}
 

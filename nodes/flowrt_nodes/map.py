@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
 from flowrt import CheckView, Complaint, Context, Message, Record, Transform, setting
-from flowrt_nodes._expression import Expression, complaints
-from flowrt_nodes._payload import plain
+from flowrt_nodes._lib.expression import Expression, complaints
+from flowrt_nodes._lib.payload import plain
 
 SAMPLE: dict[str, Any] = {"message": {}, "time": 0.0, "camera": "", "site": ""}
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from flowrt import Context, PedestrianEvent, Severity, Tracks, Transform, Violation, ZoneEvent, setting
 from flowrt.messages import PEDESTRIANS
-from flowrt_nodes._events import event_id
+from flowrt_nodes._lib.events import event_id
 
 _FORGET_S = 30.0
 

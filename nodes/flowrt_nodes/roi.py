@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from flowrt import Context, LineName, Location, RoadUser, SceneName, Tracks, Transform, ZoneEvent, ZoneName, setting
-from flowrt_nodes._crossing import LineWatch
-from flowrt_nodes._events import event_id, known, location, ms, road_user
-from flowrt_nodes._geometry import Array, LineSet, Mask
-from flowrt_nodes._tracktable import TrackTable
-from flowrt_nodes._view import View, Views
+from flowrt_nodes._lib.crossing import LineWatch
+from flowrt_nodes._lib.events import event_id, known, location, ms, road_user
+from flowrt_nodes._lib.geometry import Array, LineSet, Mask
+from flowrt_nodes._lib.tracktable import TrackTable
+from flowrt_nodes._lib.view import View, Views
 
 
 class Roi(Transform):

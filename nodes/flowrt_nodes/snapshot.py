@@ -23,7 +23,7 @@ from flowrt import (
 )
 
 if TYPE_CHECKING:
-    from flowrt_nodes._overlay import Overlay
+    from flowrt_nodes._lib.overlay import Overlay
 
 WAITING_MAX = 100
 
@@ -55,7 +55,7 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
     keep_mb: Annotated[float, setting("How much the files may take together.", gt=0)] = 500.0
 
     def open(self, context: Context) -> None:
-        from flowrt_nodes._overlay import Overlay
+        from flowrt_nodes._lib.overlay import Overlay
 
         self._new_overlay = Overlay
         self._cameras: dict[str, _Camera] = {}
@@ -107,7 +107,7 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
             self._write(camera.overlay, seen, "view", "")
 
     def _write(self, overlay: Overlay, seen: Frame | Objects, kind: str, event_id: str) -> None:
-        from flowrt_nodes._cv import cv2
+        from flowrt_nodes._lib.cv import cv2
 
         ok, content = cv2.imencode(".jpg", overlay.draw(seen), [cv2.IMWRITE_JPEG_QUALITY, self.quality])
         assert ok, "OpenCV can encode any picture as JPEG"

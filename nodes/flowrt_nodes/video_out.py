@@ -14,7 +14,7 @@ from flowrt.node import CheckView
 if TYPE_CHECKING:
     import cv2
 
-    from flowrt_nodes._overlay import Overlay
+    from flowrt_nodes._lib.overlay import Overlay
 
 CODES = {"mp4v": "mp4v", "vp9": "vp09"}
 GAP_MAX_S = 10.0
@@ -63,7 +63,7 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
             yield Complaint(("path",), f"there is no folder {Path(self.path).parent}")
 
     def open(self, context: Context) -> None:
-        from flowrt_nodes._overlay import Overlay
+        from flowrt_nodes._lib.overlay import Overlay
 
         self._new_overlay = Overlay
         self._films: dict[str, _Film] = {}
@@ -160,7 +160,7 @@ class _Film:
         self.written += 1
 
     def _open(self, picture: Image) -> None:
-        from flowrt_nodes._cv import cv2
+        from flowrt_nodes._lib.cv import cv2
 
         height, width = picture.shape[:2]
         code = cv2.VideoWriter.fourcc(*CODES[self._settings.codec])
@@ -196,7 +196,7 @@ class _Film:
 def _resized(picture: Image, width_px: int) -> Image:
     import numpy as np
 
-    from flowrt_nodes._cv import cv2
+    from flowrt_nodes._lib.cv import cv2
 
     height = round(picture.shape[0] * width_px / picture.shape[1])
     return np.asarray(cv2.resize(picture, (width_px, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -53,7 +53,7 @@ def test_a_plain_flow_is_checked_without_heavy_modules(tmp_path: Path) -> None:
 
 def test_the_shipped_flow_is_checked_without_opening_anything() -> None:
     loaded = after_check(SHIPPED)
-    assert {"flowrt_nodes.detect", "flowrt_nodes.mqtt_out", "flowrt.contract"} <= loaded
+    assert {"flowrt_nodes.detect", "flowrt_nodes.mqtt.mqtt_out", "flowrt.contract"} <= loaded
     assert not loaded & HEAVY
 
 

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from flowrt.messages import Objects
-from flowrt_nodes._formats import dlstreamer, scenescape, scenescape_topic
+from flowrt_nodes.mqtt._formats import dlstreamer, scenescape, scenescape_topic
 from tests.contract.messages import CAMERA, detections, tracks
 
 FORMATS = Path(__file__).parent / "formats"

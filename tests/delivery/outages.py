@@ -26,7 +26,7 @@ from flowrt.journal import Journal, JournalStatistics, Limits
 from flowrt.messages import Record
 from flowrt.node import Letter
 from flowrt.services import Mqtt
-from flowrt_nodes.mqtt_out import MqttOut
+from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import Outside, eventually, letters
 from tests.delivery.world import Subscriber, World, violation, world
 from tests.servers import Mosquitto, free_port, mosquitto, need, wait_for_port

@@ -21,9 +21,9 @@ from flowrt.contract import Contract
 from flowrt.messages import Record
 from flowrt.node import Shared
 from flowrt.services import Mqtt
-from flowrt_nodes import _embedded_broker as embedded
-from flowrt_nodes.mqtt_in import MqttIn
-from flowrt_nodes.mqtt_out import MqttOut
+from flowrt_nodes.mqtt import _embedded_broker as embedded
+from flowrt_nodes.mqtt.mqtt_in import MqttIn
+from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.world import violation, world, zone_event
 from tests.harness import context, opened
@@ -146,7 +146,7 @@ def test_an_orphan_of_a_killed_run_is_ended(tmp_path: Path) -> None:
     need("mosquitto")
     code = (
         "import time; from pathlib import Path; from flowrt.clock import SystemClock; from tests.harness import context\n"
-        "from flowrt_nodes import _embedded_broker as e\n"
+        "from flowrt_nodes.mqtt import _embedded_broker as e\n"
         f"e.start(context(Path({str(tmp_path)!r}), clock=SystemClock())); print('up', flush=True); time.sleep(60)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)

@@ -14,7 +14,7 @@ from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery, deliverer
 from flowrt.journal import Journal
 from flowrt.services import Mqtt
-from flowrt_nodes.mqtt_out import MqttOut
+from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.crash_child import ToFile
 from tests.delivery.outside import eventually
 from tests.delivery.world import Subscriber, world, zone_event

@@ -11,7 +11,7 @@ import pytest
 from flowrt.delivery import deliverer
 from flowrt.journal import JournalView
 from flowrt.services import Influx
-from flowrt_nodes.influx_out import InfluxOut
+from flowrt_nodes.influx.influx_out import InfluxOut
 from tests.delivery.outside import eventually
 from tests.delivery.scripted_http import OK, Answer, scripted
 from tests.delivery.world import violation, world, zone_event

@@ -18,7 +18,7 @@ from flowrt.journal import JournalView
 from flowrt.messages import Record
 from flowrt.node import Letter
 from flowrt.services import Mqtt
-from flowrt_nodes.mqtt_out import MqttOut
+from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.world import Subscriber, camera_status, violation, world, zone_event
 from tests.servers import certificates, mosquitto
@@ -76,7 +76,7 @@ def test_last_will_says_offline(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker, Subscriber(broker.port) as sub:
         code = (
             "import sys, time; from pathlib import Path; from tests.delivery.world import world, violation\n"
-            "from flowrt_nodes.mqtt_out import MqttOut; from flowrt.services import Mqtt\n"
+            "from flowrt_nodes.mqtt.mqtt_out import MqttOut; from flowrt.services import Mqtt\n"
             f"with world(MqttOut(), Path({str(tmp_path / 'w')!r}), {{'mqtt': Mqtt(url={broker.url!r})}}) as w:\n"
             "    w.node._link.up.wait(10); print('up', flush=True); time.sleep(60)\n"
         )

@@ -16,8 +16,8 @@ from flowrt.clock import SystemClock
 from flowrt.delivery import deliverer
 from flowrt.journal import Journal, JournalView, journal_path
 from flowrt.services import Influx, Mqtt
-from flowrt_nodes.influx_out import InfluxOut
-from flowrt_nodes.mqtt_out import MqttOut
+from flowrt_nodes.influx.influx_out import InfluxOut
+from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import eventually, letters
 from tests.delivery.world import Subscriber, violation, world, zone_event
 from tests.servers import influx, mosquitto, victoria

@@ -9,8 +9,8 @@ import pytest
 
 from flowrt.delivery import deliverer
 from flowrt.services import Influx, Mqtt
-from flowrt_nodes.influx_out import InfluxOut
-from flowrt_nodes.mqtt_out import MqttOut
+from flowrt_nodes.influx.influx_out import InfluxOut
+from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.scripted_http import Answer, scripted
 from tests.delivery.world import violation, world

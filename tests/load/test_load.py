@@ -54,6 +54,16 @@ def write(tmp_path: Path) -> Any:
     return _write
 
 
+def test_a_module_named_after_its_folder_is_a_type_by_its_own_name(write: Any) -> None:
+    node = NODE.format(fields="")
+    for name in ("gate", "bus/__init__", "bus/bus_out", "bus/gate", "bus/_bus_link", "site/bus/bus_out", "_lib/gate"):
+        write(node, f"nodes/{name}.py")
+    write("from ._link import Link\n", "nodes/link/__init__.py")
+    catalog = Catalog(write(TICK).parent)
+    own = [name for name in catalog.names() if catalog.get(name).origin == "folder"]
+    assert own == ["bus", "bus.gate", "bus_out", "gate", "site.bus_out"]
+
+
 def errors(path: Path, **more: Any) -> list[str]:
     flow, problems = read(path, **more)
     assert flow is None

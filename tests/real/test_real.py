@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 from harness import PROJECT, data_file
 
-from flowrt_nodes._cv import cv2
+from flowrt_nodes._lib.cv import cv2
 
 FOLDER = Path(__file__).parent
 

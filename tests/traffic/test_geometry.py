@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from traffic.street import CAMERA, PICTURE_PX, box
 
-from flowrt_nodes._footprint import Viewpoint
-from flowrt_nodes._geometry import LineSet, PolygonSet, angle_between_deg, jacobian, mapped
+from flowrt_nodes._lib.footprint import Viewpoint
+from flowrt_nodes._lib.geometry import LineSet, PolygonSet, angle_between_deg, jacobian, mapped
 
 shapely = pytest.importorskip("shapely")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flowrt_nodes._heading_filter import begin, swing, take
+from flowrt_nodes.speed._heading_filter import begin, swing, take
 
 STEP_S = np.array([0.2])
 

@@ -11,7 +11,7 @@ import yaml
 
 from flowrt.contract import Contract
 from flowrt.load import read
-from flowrt_nodes._spat import parse
+from flowrt_nodes.signal._spat import parse
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from flowrt import Frame, Lamp, Scene, SignalState
 from flowrt.messages import Message
-from flowrt_nodes._signals import SignalTimeline, normalised
-from flowrt_nodes._spat import SpatError, parse
+from flowrt_nodes._lib.signals import SignalTimeline, normalised
+from flowrt_nodes.signal._spat import SpatError, parse
 from flowrt_nodes.signal.fixed import FixedSignal, Stage
 from flowrt_nodes.signal.lamp import LampSignal
 

@@ -10,9 +10,9 @@ from harness import context, opened
 from traffic.street import START_S, Actor, along, pixels, play, street, tracks_of
 
 from flowrt import LaneInterval, Line, Scene, Tracks
-from flowrt_nodes._lane_interval import movement_of
 from flowrt_nodes.speed import Speed
 from flowrt_nodes.traffic_flow import TrafficFlow
+from flowrt_nodes.traffic_flow._lane_interval import movement_of
 
 
 def with_exit() -> Scene:

@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an optional extra: pip install flowrt[train]")
 
-from flowrt_nodes._decoders import Candidates, layout_of  # noqa: E402
-from flowrt_nodes._model_info import ModelInfo  # noqa: E402
+from flowrt_nodes.detect._decoders import Candidates, layout_of  # noqa: E402
+from flowrt_nodes.detect._model_info import ModelInfo  # noqa: E402
 from flowrt_sim.dataset import sample  # noqa: E402
 from training import data  # noqa: E402
 from training.assign import Targets, assign  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 from harness import context
 
 from flowrt.clock import SystemClock, VirtualClock
-from flowrt_nodes._cv import cv2
+from flowrt_nodes._lib.cv import cv2
 
 
 @pytest.fixture

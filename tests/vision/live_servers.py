@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowrt_nodes._cv import cv2
+from flowrt_nodes._lib.cv import cv2
 
 DEBIAN_PYTHON = "/usr/bin/python3"
 

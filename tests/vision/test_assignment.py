@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from flowrt_nodes import _assignment
+from flowrt_nodes.track import _assignment
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (20, 12), (0, 4)])
@@ -24,7 +24,7 @@ def test_answers_are_those_of_scipy(shape: tuple[int, int]) -> None:
 
 
 def test_the_tracker_brings_no_more_of_scipy_than_the_solver() -> None:
-    code = "import sys, flowrt_nodes._byte_track; print('scipy' in sys.modules, 'scipy.optimize' in sys.modules)"
+    code = "import sys, flowrt_nodes.track._byte_track; print('scipy' in sys.modules, 'scipy.optimize' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["True", "False"]
 

@@ -13,7 +13,7 @@ import pytest
 from harness import data_file, opened
 
 from flowrt import CameraStatus, Frame
-from flowrt_nodes._cv import cv2
+from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera import Camera, masked
 
 

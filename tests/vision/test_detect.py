@@ -13,9 +13,9 @@ from harness import context, data_file, feed, opened
 from flowrt import Detections, Frame
 from flowrt.messages import VEHICLES
 from flowrt.node import Shared
-from flowrt_nodes._byte_track import iou
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.detect import Detect
+from flowrt_nodes.track._byte_track import iou
 from flowrt_sim.camera.scene import pole_camera
 from flowrt_sim.source import open_camera
 

@@ -14,8 +14,8 @@ from live_servers import MjpegCamera, RtspServer, free_port, silent_camera
 
 from flowrt import CameraStatus, Frame, Message
 from flowrt.clock import SystemClock
-from flowrt_nodes._grabber import NoAnswer, knock
 from flowrt_nodes.camera import Camera
+from flowrt_nodes.camera._grabber import NoAnswer, knock
 
 PATIENCE_S = 60.0
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from flowrt import Context, SignalState, setting
-from flowrt_nodes._mqtt_source import Arrival, MqttSource
-from flowrt_nodes._spat import SpatError, parse
+from flowrt_nodes.mqtt import Arrival, MqttSource
+from flowrt_nodes.signal._spat import SpatError, parse
 
 
 class MqttSignal(MqttSource):

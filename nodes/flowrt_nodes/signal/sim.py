@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar
 
 from flowrt import CheckView, Complaint, SignalState, Source, setting
-from flowrt_nodes._sim import check_address, epoch_s
+from flowrt_nodes._lib.sim import check_address, epoch_s
 
 
 class SimSignal(Source):

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 
 from flowrt import CheckView, Complaint, SceneName, SignalState, Tracks, setting
-from flowrt_nodes._expression import Expression, complaints
-from flowrt_nodes._objects import SAMPLE, ObjectVariables
-from flowrt_nodes._rule import Finding, SignalRule
-from flowrt_nodes._view import View
+from flowrt_nodes._lib.expression import Expression, complaints
+from flowrt_nodes._lib.objects import SAMPLE, ObjectVariables
+from flowrt_nodes._lib.view import View
+from flowrt_nodes.violation._rule import Finding, SignalRule
 
 EXAMPLE = 'track.speed_kmh > 60 && zone == "school"'
 

@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, setting
-from flowrt_nodes._approach import Approaches, approach_complaints
-from flowrt_nodes._events import ms
-from flowrt_nodes._footprint import HEAVY_VEHICLES
-from flowrt_nodes._rule import Finding, SignalRule
-from flowrt_nodes._signals import AMBER, SignalPhase
-from flowrt_nodes._view import View, homography_complaints
+from flowrt_nodes._lib.events import ms
+from flowrt_nodes._lib.footprint import HEAVY_VEHICLES
+from flowrt_nodes._lib.signals import AMBER, SignalPhase
+from flowrt_nodes._lib.view import View, homography_complaints
+from flowrt_nodes.violation._approach import Approaches, approach_complaints
+from flowrt_nodes.violation._rule import Finding, SignalRule
 
 WINDOW_S = 0.8
 """A speed is the slope of the way driven over this time: the speed that `speed` gives lags behind a sudden push by about as much."""

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._events import ms
-from flowrt_nodes._footprint import CYCLES
-from flowrt_nodes._geometry import Array, Mask
-from flowrt_nodes._history import row_by_id
-from flowrt_nodes._rule import Finding, SignalRule
-from flowrt_nodes._signals import RED
-from flowrt_nodes._view import View, heading_vectors, homography_complaints
-from flowrt_nodes._walkers import on_foot
+from flowrt_nodes._lib.events import ms
+from flowrt_nodes._lib.footprint import CYCLES
+from flowrt_nodes._lib.geometry import Array, Mask
+from flowrt_nodes._lib.signals import RED
+from flowrt_nodes._lib.view import View, heading_vectors, homography_complaints
+from flowrt_nodes.violation._history import row_by_id
+from flowrt_nodes.violation._rule import Finding, SignalRule
+from flowrt_nodes.violation._walkers import on_foot
 
 WALKING_KMH = 5.4
 """A bicycle that is not surely faster may be somebody on foot who looks like a rider."""

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Tracks, setting
 from flowrt.problem import did_you_mean
-from flowrt_nodes._crossing import LineWatch
-from flowrt_nodes._geometry import LineSet, Mask
-from flowrt_nodes._rule import Finding, Rule
-from flowrt_nodes._view import View, cut_off
+from flowrt_nodes._lib.crossing import LineWatch
+from flowrt_nodes._lib.geometry import LineSet, Mask
+from flowrt_nodes._lib.view import View, cut_off
+from flowrt_nodes.violation._rule import Finding, Rule
 
 UNSEEN_S = 0.45
 """After a longer pause a track must go on about where it was heading, else it is somebody else now."""

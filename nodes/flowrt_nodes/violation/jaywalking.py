@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._geometry import Array
-from flowrt_nodes._lanes import Lanes
-from flowrt_nodes._rule import Finding, SignalRule
-from flowrt_nodes._signals import RED
-from flowrt_nodes._tracktable import TrackTable
-from flowrt_nodes._view import View
-from flowrt_nodes._walkers import ROADS, Walkways, on_foot
+from flowrt_nodes._lib.geometry import Array
+from flowrt_nodes._lib.lanes import Lanes
+from flowrt_nodes._lib.signals import RED
+from flowrt_nodes._lib.tracktable import TrackTable
+from flowrt_nodes._lib.view import View
+from flowrt_nodes.violation._rule import Finding, SignalRule
+from flowrt_nodes.violation._walkers import ROADS, Walkways, on_foot
 
 AWAY_S = 3.0
 """Who was not seen outside for this long begins anew."""

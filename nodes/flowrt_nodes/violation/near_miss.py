@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from flowrt import CheckView, Complaint, Context, Severity, Tracks, setting
-from flowrt_nodes._encounters import Approach, Bodies, Ground, gaps_m, near_pairs, times_to_collision
-from flowrt_nodes._history import row_by_id
-from flowrt_nodes._rule import Finding, Rule
-from flowrt_nodes._view import View, homography_complaints
+from flowrt_nodes._lib.view import View, homography_complaints
+from flowrt_nodes.violation._encounters import Approach, Bodies, Ground, gaps_m, near_pairs, times_to_collision
+from flowrt_nodes.violation._history import row_by_id
+from flowrt_nodes.violation._rule import Finding, Rule
 
 LEAST_S = 0.2
 """A collision must be predicted over this time: one picture may err."""

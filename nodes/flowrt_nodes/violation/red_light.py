@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._approach import Approaches, approach_complaints
-from flowrt_nodes._events import known, ms
-from flowrt_nodes._footprint import HEAVY_VEHICLES, length_known
-from flowrt_nodes._geometry import Array, Mask, jacobian
-from flowrt_nodes._rest import REST_COLUMNS, resting_since
-from flowrt_nodes._rule import Finding, SignalRule
-from flowrt_nodes._signals import RED, SignalPhase
-from flowrt_nodes._view import View, heading_vectors
+from flowrt_nodes._lib.events import known, ms
+from flowrt_nodes._lib.footprint import HEAVY_VEHICLES, length_known
+from flowrt_nodes._lib.geometry import Array, Mask, jacobian
+from flowrt_nodes._lib.signals import RED, SignalPhase
+from flowrt_nodes._lib.view import View, heading_vectors
+from flowrt_nodes.violation._approach import Approaches, approach_complaints
+from flowrt_nodes.violation._rest import REST_COLUMNS, resting_since
+from flowrt_nodes.violation._rule import Finding, SignalRule
 
 TURNED_DEG = 25.0
 TURNING_M = 3.0

@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._history import Sample
-from flowrt_nodes._lanes import Lanes, lanes_of
-from flowrt_nodes._rule import Finding, Rule
-from flowrt_nodes._view import View, homography_complaints
+from flowrt_nodes._lib.lanes import Lanes, lanes_of
+from flowrt_nodes._lib.view import View, homography_complaints
+from flowrt_nodes.violation._history import Sample
+from flowrt_nodes.violation._rule import Finding, Rule
 
 FEWEST = 4
 """A median of fewer speeds says little."""

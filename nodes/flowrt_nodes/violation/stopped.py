@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Tracks, ZoneName, setting
-from flowrt_nodes._footprint import sizes_m
-from flowrt_nodes._geometry import Array, Mask
-from flowrt_nodes._rest import REST_COLUMNS, away_m, resting_since
-from flowrt_nodes._rule import Finding, SignalRule
-from flowrt_nodes._signals import GREEN
-from flowrt_nodes._view import View, heading_vectors
+from flowrt_nodes._lib.footprint import sizes_m
+from flowrt_nodes._lib.geometry import Array, Mask
+from flowrt_nodes._lib.signals import GREEN
+from flowrt_nodes._lib.view import View, heading_vectors
+from flowrt_nodes.violation._rest import REST_COLUMNS, away_m, resting_since
+from flowrt_nodes.violation._rule import Finding, SignalRule
 
 HIDDEN_S, YOUNG_S = 5.0, 3.0
 """A vehicle that was hidden for this long at most is found again by where it stands, by its new track within this time."""

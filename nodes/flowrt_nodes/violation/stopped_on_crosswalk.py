@@ -8,14 +8,14 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Tracks, ZoneName, setting
-from flowrt_nodes._approach import Approaches, approach_complaints
-from flowrt_nodes._events import ms
-from flowrt_nodes._footprint import length_known, sizes_m
-from flowrt_nodes._geometry import Mask
-from flowrt_nodes._rest import REST_COLUMNS, resting_since
-from flowrt_nodes._rule import Finding, SignalRule
-from flowrt_nodes._signals import RED
-from flowrt_nodes._view import View, heading_vectors
+from flowrt_nodes._lib.events import ms
+from flowrt_nodes._lib.footprint import length_known, sizes_m
+from flowrt_nodes._lib.geometry import Mask
+from flowrt_nodes._lib.signals import RED
+from flowrt_nodes._lib.view import View, heading_vectors
+from flowrt_nodes.violation._approach import Approaches, approach_complaints
+from flowrt_nodes.violation._rest import REST_COLUMNS, resting_since
+from flowrt_nodes.violation._rule import Finding, SignalRule
 
 REAR_M = 0.3
 """How much further back than it is a rear may seem whose length is not known: a camera that faces traffic sees fronts."""

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._lanes import Lanes, lanes_of
-from flowrt_nodes._rule import FLICKER_S, Finding, Rule
-from flowrt_nodes._view import View
+from flowrt_nodes._lib.lanes import Lanes, lanes_of
+from flowrt_nodes._lib.view import View
+from flowrt_nodes.violation._rule import FLICKER_S, Finding, Rule
 
 
 class WrongWay(Rule):

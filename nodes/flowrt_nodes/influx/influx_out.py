@@ -1,0 +1,128 @@
+"""Keep the history in InfluxDB: each message as the points that the contract makes of it, at event time.
+
+One letter is one line, so that a point which the database refuses can be put aside alone. `deliver` gathers letters until a batch is
+full or old enough; what is gathered has no receipt yet and so is still the journal's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar
+
+from flowrt import Context, Letter, Message, Outbox, Receipt, ServiceName, setting
+
+
+class InfluxOut(Outbox):
+    """Write points to InfluxDB 2 or 3, by the measurements of the contract.
+
+    Measurement, tags, fields and their types are those of `schemas/measurements/`. Without an address everything waits in
+    the journal until there is one. A slow or dead database holds up nothing but this node's own queue.
+    """
+
+    contract: ClassVar[str] = "measurements"
+    guarantee: ClassVar[str] = (
+        "At least once. A point leaves the journal when the database took it (204). Its time is the event's own, so a repetition "
+        "changes nothing. A point that the database refuses (a field of another type) becomes a dead letter, and only it."
+    )
+    example: ClassVar[str] = "to_history: {type: influx_out, from: [red_light, health]}"
+
+    service: Annotated[ServiceName, setting("The database's block in `services`.", restart=True)] = "influx"
+    batch_points: Annotated[int, setting("Most points in one write.", ge=1, le=50_000)] = 5000
+    batch_kb: Annotated[float, setting("Most kilobytes in one write, before compression.", gt=0)] = 1000.0
+    flush_s: Annotated[float, setting("Longest time that a point waits for others.", ge=0, le=60)] = 1.0
+    gzip: Annotated[bool | None, setting("Compress; null: unless the database is on this machine.", restart=True)] = (
+        None
+    )
+    timeout_s: Annotated[float, setting("Longest wait for an answer.", gt=0, le=600, restart=True)] = 10.0
+
+    @property
+    def window(self) -> int:
+        return 2 * self.batch_points
+
+    @property
+    def tick_s(self) -> float:
+        if not self._gathered:
+            return super().tick_s
+        return min(max(self._since + self.flush_s - time.monotonic(), 0.001), super().tick_s)
+
+    def open(self, context: Context) -> None:
+        from flowrt_nodes.influx._writer import InfluxWriter, Urgencies, service_of
+
+        self._service = service_of(context, self.service)
+        self._buckets = {"monitoring": self._service.bucket, "analytics": self._service.analytics_bucket}
+        ca_file = str(context.path(self._service.ca_file)) if self._service.ca_file else None
+        self._writer = InfluxWriter(self._service, timeout_s=self.timeout_s, gzip=self.gzip, ca_file=ca_file)
+        self._gathered: list[Letter] = []
+        self._gathered_bytes = 0
+        self._since = 0.0
+        self._written = 0
+        self._urgencies = Urgencies(context.contract)
+
+    def close(self) -> None:
+        if "_writer" in self.__dict__:
+            self._writer.close()
+
+    def ready(self) -> bool:
+        return bool(self._service.url)
+
+    def status(self) -> dict[str, Any]:
+        if "_writer" not in self.__dict__:
+            return {}
+        state = {"database": self._writer.address, "bucket": self._service.bucket, "points": self._written}
+        return state if self._service.url else {"database": "none; points wait in the journal"}
+
+    # -- encoding: on the thread that brought the message ---------------------------------------------------------------
+
+    def encode(self, message: Message) -> Iterator[Letter]:
+        context = self.context
+        urgency = self._urgencies.of(type(message))
+        for spec, line in context.contract.lines_of(message, context.site):
+            yield Letter(
+                id=getattr(message, "id", ""),
+                time_s=message.time_s,
+                address=spec.measurement,
+                body=line,
+                urgency=urgency,
+            )
+
+    # -- delivery: on the outbox's own thread ------------------------------------------------------------------------
+
+    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+        most, most_bytes = self.batch_points, self.batch_kb * 1000
+        if letters and not self._gathered:
+            self._since = time.monotonic()
+        for letter in letters:
+            size = len(letter.body) + 1
+            if self._gathered_bytes + size > most_bytes or len(self._gathered) >= most:
+                self._write(receipt)
+                self._since = time.monotonic()
+            self._gathered.append(letter)
+            self._gathered_bytes += size
+        old = time.monotonic() - self._since >= self.flush_s or self.context.stopping.is_set()
+        old = old or any(letter.attempts for letter in letters)  # somebody waits to see whether the database is back
+        full = len(self._gathered) >= self.batch_points
+        if self._gathered and (old or full):
+            self._write(receipt)
+
+    def _write(self, receipt: Receipt) -> None:
+        """Write what is gathered. Raises Retry; then all of it that has no receipt comes again."""
+        from flowrt_nodes.influx._writer import write_isolating
+
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        by_bucket: dict[str, list[Letter]] = defaultdict(list)
+        buckets = {address: self._bucket(address) for address in {letter.address for letter in gathered}}
+        for letter in gathered:
+            by_bucket[buckets[letter.address]].append(letter)
+        for bucket, letters in by_bucket.items():
+
+            def write(part: Sequence[Letter], bucket: str = bucket) -> None:
+                self._writer.write(bucket, b"\n".join([letter.body for letter in part]))
+                receipt.delivered_all(part)
+
+            self._written += len(write_isolating(letters, write, receipt.rejected))
+
+    def _bucket(self, measurement: str) -> str:
+        spec = self.context.contract.measurements.get(measurement)
+        return self._buckets[spec.bucket if spec else "monitoring"]

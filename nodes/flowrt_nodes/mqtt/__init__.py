@@ -1,0 +1,5 @@
+"""MQTT: messages in and out. Nodes of other folders that listen to topics build on `MqttSource`."""
+
+from flowrt_nodes.mqtt._source import Arrival, MqttSource
+
+__all__ = ["Arrival", "MqttSource"]
