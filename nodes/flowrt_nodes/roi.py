@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from flowrt import Context, LineName, Location, RoadUser, SceneName, Tracks, Transform, ZoneEvent, ZoneName, setting
+from flowrt_nodes._lib.camera_view import CameraView, CameraViews
 from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.events import event_id, known, location, ms, road_user
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
-from flowrt_nodes._lib.tracktable import TrackTable
-from flowrt_nodes._lib.view import View, Views
+from flowrt_nodes._lib.track_table import TrackTable
 
 
 class Roi(Transform):
@@ -48,7 +48,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
 """
 
     def open(self, context: Context) -> None:
-        self._views = Views(context.scene)
+        self._views = CameraViews(context.scene)
         self._table: TrackTable | None = None
         self._names: list[str] = []
         self._undecided = True
@@ -57,7 +57,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         if changed & {"scene", "zones", "lines", "lost_s"}:
-            self._views = Views(self.context.scene)
+            self._views = CameraViews(self.context.scene)
 
     def process(self, tracks: Tracks) -> Iterator[Tracks | ZoneEvent]:
         view, fresh = self._views.fit(tracks)
@@ -67,7 +67,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         assert table is not None
         yield from self._leavers(tracks.camera_id, tracks.time_s - self.lost_s)
         rows, _ = table.rows(tracks)
-        points = view.standing_px(tracks)
+        points = view.position_px(tracks)
         raw = self._inside(tracks, points)
         inside, since_s, flipped = self._debounce(table, rows, raw, tracks.time_s)
         result = self._filled(tracks, inside, since_s)
@@ -96,7 +96,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
     def import_state(self, state: Any) -> None:
         self._inherited = state
 
-    def _prepare(self, view: View) -> None:
+    def _prepare(self, view: CameraView) -> None:
         """Lay out the geometry for this picture size. Memory about zones that stay is kept."""
         scene = view.scene
         before, names = self._names, self.zones or list(scene.zones)

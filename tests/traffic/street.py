@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flowrt import Homography, Line, Message, Scene, SignalState, Tracks, Violation, Zone
 from flowrt_nodes._lib.footprint import SIZES_M
 from flowrt_nodes.speed import Speed
-from flowrt_nodes.violation._rule import Rule, SignalRule
+from flowrt_nodes.violation._common.rule import Rule, SignalRule
 
 LABELS = ("car", "truck", "bus", "bicycle", "pedestrian", "motorcycle")
 PICTURE_PX = (1280, 720)

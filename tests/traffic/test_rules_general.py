@@ -16,7 +16,7 @@ from traffic.street import START_S, Actor, along, begun, judge, lights, play, st
 
 from flowrt import Frame, Scene, SignalState
 from flowrt_nodes.violation import CelRule
-from flowrt_nodes.violation._rule import Rule
+from flowrt_nodes.violation._common.rule import Rule
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.illegal_turn import Ban, IllegalTurn
 from flowrt_nodes.violation.near_miss import NearMiss

@@ -22,7 +22,7 @@ from flowrt.load import load
 from flowrt.replay import substitute
 from flowrt.runtime import Runtime
 from flowrt_nodes.signal.mqtt import MqttSignal
-from flowrt_nodes.violation._rule import SignalRule
+from flowrt_nodes.violation._common.rule import SignalRule
 from tests.delivery.outside import eventually
 from tests.harness import context, opened
 from tests.servers import Mosquitto, mosquitto

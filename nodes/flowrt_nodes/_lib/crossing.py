@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flowrt import Tracks
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
-from flowrt_nodes._lib.tracktable import Column, TrackTable
+from flowrt_nodes._lib.track_table import Column, TrackTable
 
 CLEAR, CLEAR_PX = 0.04, 1.0
 """How far from a line a point counts as beyond it: a share of its box's height, and at least so many pixels."""

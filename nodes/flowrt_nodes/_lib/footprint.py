@@ -5,7 +5,7 @@ drives away, and a corner when it turns. With a homography, a usual size of the 
 picture has the same bottom and the same horizontal middle as the box is found; its base is the footprint.
 
 The camera is recovered from the homography of the ground plane, assuming square pixels and a principal point in the middle
-of the picture (Hartley and Zisserman, Multiple View Geometry, 2nd edition, section 8.5: calibration from a scene plane).
+of the picture (Hartley and Zisserman, Multiple CameraView Geometry, 2nd edition, section 8.5: calibration from a scene plane).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from flowrt import PEDESTRIANS, Tracks
 from flowrt_nodes._lib.geometry import Array, Mask, mapped
-from flowrt_nodes._lib.once import once
+from flowrt_nodes._lib.per_frame import per_frame
 
 SIZES_M = {
     "car": (4.45, 1.80, 1.50),
@@ -57,7 +57,7 @@ _PARTS = np.array([[2.0], [2.0], [1.0]])
 """Of a cuboid's length, width and height, from the middle of its base to its faces."""
 
 
-@once
+@per_frame
 def sizes_m(tracks: Tracks) -> Array:
     """(N, 3): usual length, width and height of each track's class, and where `speed` upstream learned the length, that one."""
     sizes = _sizes_of(tracks.labels).take(tracks.class_id, axis=0)
@@ -66,13 +66,13 @@ def sizes_m(tracks: Tracks) -> Array:
     return sizes
 
 
-@once
+@per_frame
 def usual_lengths_m(tracks: Tracks) -> Array:
     """(N,): the usual length of each track's class."""
     return _sizes_of(tracks.labels)[:, 0].take(tracks.class_id)
 
 
-@once
+@per_frame
 def length_known(tracks: Tracks) -> Mask:
     """(N,): whose length is known, and not more or less that of its class."""
     return np.asarray(tracks.length_sigma_m < KNOWN * usual_lengths_m(tracks))

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from flowrt import Scene, Tracks, Zone
+from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.geometry import Array, Mask
-from flowrt_nodes._lib.once import once_here
-from flowrt_nodes._lib.view import View
+from flowrt_nodes._lib.per_frame import per_frame
 
 
 class Lanes:
     """The named lanes, or every zone of kind `lane`, laid out for one view. They never change."""
 
-    def __init__(self, view: View, names: Sequence[str], *, with_heading: bool = False) -> None:
+    def __init__(self, view: CameraView, names: Sequence[str], *, with_heading: bool = False) -> None:
         self.view = view
         self.zones = lanes_of(view.scene, names, with_heading=with_heading)
         self.names = [zone.name for zone in self.zones]
@@ -27,7 +27,7 @@ class Lanes:
         self.headings_m = np.array([view.heading_m(zone) for zone in metric]).reshape(-1, 2)
 
     @staticmethod
-    def of(view: View, names: Sequence[str], *, with_heading: bool = False) -> Lanes:
+    def of(view: CameraView, names: Sequence[str], *, with_heading: bool = False) -> Lanes:
         """The lanes that all nodes with this view and these names share."""
         laid: dict[Any, Lanes] = view.__dict__.setdefault("lanes", {})
         key = (*names, with_heading)
@@ -36,17 +36,17 @@ class Lanes:
     def __len__(self) -> int:
         return len(self.zones)
 
-    @once_here
+    @per_frame
     def inside(self, tracks: Tracks) -> Mask:
         """(N, Z): who stands in which lane."""
         return self.view.in_zones(tracks, self.names, self._polygons)
 
-    @once_here
+    @per_frame
     def somewhere(self, tracks: Tracks) -> Mask:
         """(N,): who stands in any of the lanes."""
         return np.asarray(self.inside(tracks).any(axis=1))
 
-    @once_here
+    @per_frame
     def along_m_s(self, tracks: Tracks) -> Array:
         """(N, Z): how fast each moves in each lane's direction, negative against it. Every lane must have a heading."""
         headings = self.headings_m if self.view.metric else self.headings_px

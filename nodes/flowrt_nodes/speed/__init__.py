@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from flowrt import PEDESTRIANS, VEHICLES, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
+from flowrt_nodes._lib.camera_view import CameraView, CameraViews, cut_off, homography_complaints
 from flowrt_nodes._lib.footprint import VARIED, Told, Viewpoint, feet, noise_m, sizes_m, usual_lengths_m
 from flowrt_nodes._lib.geometry import Array, Mask
-from flowrt_nodes._lib.tracktable import TrackTable
-from flowrt_nodes._lib.view import View, Views, cut_off, homography_complaints
+from flowrt_nodes._lib.track_table import TrackTable
 from flowrt_nodes.speed._ground_filter import along, combined, correct, predict
 from flowrt_nodes.speed._heading_filter import begin, drift, swing, take, turned
 
@@ -93,7 +93,7 @@ speeds: {type: speed, from: tracks, scene: north}
         return homography_complaints(view.scene(self.scene))
 
     def open(self, context: Context) -> None:
-        self._views = Views(context.scene)
+        self._views = CameraViews(context.scene)
         self._picture_s: dict[str, float] = {}
         self._table = TrackTable(
             self.forget_after_s,
@@ -103,7 +103,7 @@ speeds: {type: speed, from: tracks, scene: north}
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._table.forget_after_s = self.forget_after_s
         if "scene" in changed:
-            self._views = Views(self.context.scene)
+            self._views = CameraViews(self.context.scene)
 
     def process(self, tracks: Tracks) -> Tracks:
         view, fresh = self._views.fit(tracks)
@@ -218,7 +218,7 @@ speeds: {type: speed, from: tracks, scene: north}
     def status(self) -> dict[str, Any]:
         return {"tracks": len(self._table)}
 
-    def _prepare(self, view: View) -> None:
+    def _prepare(self, view: CameraView) -> None:
         lanes = [zone for zone in view.scene.zones.values() if zone.kind == "lane" and zone.heading is not None]
         self._lanes = view.polygons(zone.name for zone in lanes)
         self._lane_heading = np.array([view.heading_m(zone) for zone in lanes]).reshape(-1, 2)

@@ -20,12 +20,12 @@ from flowrt import (
     ZoneName,
     setting,
 )
+from flowrt_nodes._lib.camera_view import CameraView, CameraViews, cut_off
 from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes._lib.tracktable import TrackTable
-from flowrt_nodes._lib.view import View, Views, cut_off
+from flowrt_nodes._lib.track_table import TrackTable
 from flowrt_nodes.traffic_flow._lane_interval import LaneCount, Levels, interval_of, movement_of
 
 COUNTING = ("count", "stop_line", "exit", "entry")
@@ -74,7 +74,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             yield Complaint(("high_occupancy",), "high congestion begins below medium", "make it the larger one")
 
     def open(self, context: Context) -> None:
-        self._views = Views(context.scene)
+        self._views = CameraViews(context.scene)
         self._table: TrackTable | None = None
         self._counts: dict[str, LaneCount] = {}
         self._last_passed_s: dict[str, float] = {}
@@ -83,7 +83,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         self._total = 0
 
     def reconfigured(self, changed: frozenset[str]) -> None:
-        self._views = Views(self.context.scene)
+        self._views = CameraViews(self.context.scene)
 
     def process(self, tracks: Tracks) -> list[LaneInterval]:
         view, fresh = self._views.fit(tracks)
@@ -145,7 +145,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
                 self._last_passed_s[zone.name] = count.passed_s[-1]
         self._counts = {}
 
-    def _prepare(self, view: View) -> None:
+    def _prepare(self, view: CameraView) -> None:
         self._lanes = Lanes.of(view, self.lanes)
         scene = view.scene
         lines = [line for kind in COUNTING for line in scene.lines_of(kind)]
@@ -171,7 +171,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         if self._table is None or self._table.columns() != columns:
             self._table = TrackTable(10.0, **columns)
 
-    def _counting_line(self, view: View, lane: int) -> int | None:
+    def _counting_line(self, view: CameraView, lane: int) -> int | None:
         """The line at which a lane is counted: the best kind among those that touch it.
 
         A line may lie just off its lane's end; so the search goes further out, but only where nothing was nearer: in a slanting
@@ -192,7 +192,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
                 return int(found[0])
         return None
 
-    def _observe(self, tracks: Tracks, view: View, elapsed_s: float) -> None:
+    def _observe(self, tracks: Tracks, view: CameraView, elapsed_s: float) -> None:
         table = self._table
         assert table is not None
         inside = np.zeros((0, len(self._lanes)), bool)
@@ -203,7 +203,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             back = rows[table["cut"].take(rows) & ~cut]  # from the border, perhaps another one than left there
             table["counted"][back], table["entry"][back] = False, -1
             table["cut"][rows] = cut
-            points = view.standing_px(tracks)
+            points = view.position_px(tracks)
             vehicles = tracks.of_class(VEHICLES)
             inside = self._lanes.inside(tracks) & vehicles[:, None]
             somewhere = np.asarray(inside.any(axis=1))
@@ -284,7 +284,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             for row in np.flatnonzero(settled).tolist():
                 self._count(tracks, row, int(rows[row]), lane, float(since_s[row, lane]))
 
-    def _over_lines(self, tracks: Tracks, view: View) -> Mask:
+    def _over_lines(self, tracks: Tracks, view: CameraView) -> Mask:
         """(N, L): whose footprint lies over which counting line."""
         if not self._lines:
             return np.zeros((len(tracks), 0), bool)
@@ -297,7 +297,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         distance, along = self._plane.place(places)
         return np.asarray((np.abs(distance) < half) & (along > -0.1) & (along < 1.1))
 
-    def _occupy(self, tracks: Tracks, view: View, inside: Mask, on_line: Mask, elapsed_s: float) -> None:
+    def _occupy(self, tracks: Tracks, view: CameraView, inside: Mask, on_line: Mask, elapsed_s: float) -> None:
         table = self._table
         assert table is not None
         occupied: set[int] = set()

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 
 from flowrt import CheckView, Complaint, SceneName, SignalState, Tracks, setting
+from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.expression import Expression, complaints
 from flowrt_nodes._lib.objects import SAMPLE, ObjectVariables
-from flowrt_nodes._lib.view import View
-from flowrt_nodes.violation._rule import Finding, SignalRule
+from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 EXAMPLE = 'track.speed_kmh > 60 && zone == "school"'
 
@@ -42,7 +42,7 @@ school_zone: {type: violation, from: zones, name: fast_at_school, when: 'track.s
     def kind(self) -> str:
         return self.name
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         self._expression = Expression(self.when)
         self._variables = ObjectVariables([self._expression])
         self._reads_signals = "signal" in self._expression.variables
@@ -52,7 +52,7 @@ school_zone: {type: violation, from: zones, name: fast_at_school, when: 'track.s
         """Reports of the signal source named by `signal`."""
         super().on_signal(state)
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         signal: dict[str, Any] = {}
         if self._reads_signals:
             phases = ((group, self.phase(group, tracks.time_s)) for group in self._timeline.states())

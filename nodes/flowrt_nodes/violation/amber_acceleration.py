@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, setting
+from flowrt_nodes._lib.camera_view import CameraView, homography_complaints
 from flowrt_nodes._lib.events import ms
 from flowrt_nodes._lib.footprint import HEAVY_VEHICLES
 from flowrt_nodes._lib.signals import AMBER, SignalPhase
-from flowrt_nodes._lib.view import View, homography_complaints
-from flowrt_nodes.violation._approach import Approaches, approach_complaints
-from flowrt_nodes.violation._rule import Finding, SignalRule
+from flowrt_nodes.violation._common.approach import Approaches, approach_complaints
+from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 WINDOW_S = 0.8
 """A speed is the slope of the way driven over this time: the speed that `speed` gives lags behind a sudden push by about as much."""
@@ -69,14 +69,14 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
     def history_s(self) -> float:
         return 6.0
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         self._approaches = Approaches(view, self.lines)
         count = (len(self._approaches),)
         unknown = (np.float64, count, np.nan)
         self._view = view
         self.table({"onset_s": unknown, "onset_kmh": unknown, "onset_sigma_kmh": unknown, "filtered_kmh": unknown})
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         table = self._table
         assert table is not None
         then_s = tracks.time_s - WINDOW_S / 2  # the moment of which the present slope tells the speed

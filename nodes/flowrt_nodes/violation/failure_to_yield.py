@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._lib.camera_view import CameraView, heading_vectors, homography_complaints
 from flowrt_nodes._lib.events import ms
 from flowrt_nodes._lib.footprint import CYCLES
 from flowrt_nodes._lib.geometry import Array, Mask
 from flowrt_nodes._lib.signals import RED
-from flowrt_nodes._lib.view import View, heading_vectors, homography_complaints
-from flowrt_nodes.violation._history import row_by_id
-from flowrt_nodes.violation._rule import Finding, SignalRule
-from flowrt_nodes.violation._walkers import on_foot
+from flowrt_nodes.violation._common.history import row_by_id
+from flowrt_nodes.violation._common.pedestrians import on_foot
+from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 WALKING_KMH = 5.4
 """A bicycle that is not surely faster may be somebody on foot who looks like a rider."""
@@ -80,7 +80,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             hint = "draw one as a zone of `kind: conflict` (or `crosswalk`), or name zones in `zones`"
             yield Complaint(("scene",), f"scene '{self.scene}' has no conflict area", hint)
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         scene = view.scene
         chosen = [scene.zones[name] for name in self.zones]
         areas = chosen or scene.zones_of("conflict") or scene.zones_of("crosswalk")
@@ -106,7 +106,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             }
         )
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         table = self._table
         assert table is not None
         if not len(tracks) or not self._names:
@@ -120,7 +120,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         crossed_s = self._crossed_s(rows, depth, tracks.time_s)
         entering = on & ~table["was_on"][rows]
         # Who comes out of hiding has entered once his speed is known.
-        known = view.sure(tracks) & np.isfinite(tracks.speed_kmh)
+        known = view.reliable(tracks) & np.isfinite(tracks.speed_kmh)
         table["was_on"][rows] = on & (table["was_on"][rows] | known[:, None])
         riding = ~tracks.of_class(CYCLES) | (tracks.speed_kmh - tracks.speed_sigma_kmh > WALKING_KMH)
         moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & riding & known
@@ -129,7 +129,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             yield from self._went_on(tracks, front, headings)
         if not entering.any():
             return
-        walkers = np.flatnonzero(on_foot(tracks) & view.sure(tracks))
+        walkers = np.flatnonzero(on_foot(tracks) & view.reliable(tracks))
         walks = np.nan_to_num(np.asarray(tracks.velocity_m_s[walkers], np.float64))
         for row, zone in np.argwhere(entering).tolist():
             if headings[row] @ self._lawful[zone] < 0:

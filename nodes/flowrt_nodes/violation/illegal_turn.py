@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Tracks, setting
 from flowrt.problem import did_you_mean
+from flowrt_nodes._lib.camera_view import CameraView, cut_off
 from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.geometry import LineSet, Mask
-from flowrt_nodes._lib.view import View, cut_off
-from flowrt_nodes.violation._rule import Finding, Rule
+from flowrt_nodes.violation._common.rule import Finding, Rule
 
 UNSEEN_S = 0.45
 """After a longer pause a track must go on about where it was heading, else it is somebody else now."""
@@ -79,7 +79,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
                 ("timezone",), f"unknown time zone '{self.timezone}'", "a name such as Europe/Berlin or UTC"
             )
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         names = dict.fromkeys(name for ban in self.banned for name in (ban.entry, ban.exit))
         self._lines = [name for name in names if name in view.scene.lines]
         self._zones = [name for name in names if name in view.scene.zones and name not in self._lines]
@@ -102,7 +102,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
             forget_after_s=20.0,
         )
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         table = self._table
         assert table is not None
         if not len(tracks):
@@ -113,9 +113,9 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         back = rows[(table["cut"][rows] & ~cut) | self._strayed(tracks, view, rows)]
         table["passed_s"][back], table["done"][back] = np.nan, False
         table["cut"][rows] = cut
-        points = view.standing_px(tracks)
+        points = view.position_px(tracks)
         reached: list[tuple[int, int, float]] = []
-        for crossing in self._watch.update(table, rows, points, tracks, view.sure(tracks)):
+        for crossing in self._watch.update(table, rows, points, tracks, view.reliable(tracks)):
             reached.append((crossing.row, crossing.line, crossing.time_s))
         if self._zones:
             inside = view.in_zones(tracks, self._zones, self._polygons)
@@ -130,7 +130,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
                 yield from self._judge(tracks, row, int(rows[row]), place, time_s)
             table["passed_s"][rows[row], place] = time_s
 
-    def _strayed(self, tracks: Tracks, view: View, rows: NDArray[np.int64]) -> Mask:
+    def _strayed(self, tracks: Tracks, view: CameraView, rows: NDArray[np.int64]) -> Mask:
         """(N,): who turned up, after a pause, where the one of the same number can't be, or driving where he came from."""
         table = self._table
         assert table is not None
@@ -141,7 +141,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         room = STRAY_M + STRAY * np.hypot(way[:, 0], way[:, 1])
         slower, faster = np.sort((np.hypot(before[:, 0], before[:, 1]), np.hypot(now[:, 0], now[:, 1])), axis=0)
         turned = (slower > BACK_M_S) & ((before * now).sum(axis=1) < BACK_COSINE * slower * faster)
-        sure = view.sure(tracks)
+        sure = view.reliable(tracks)
         table["at_m"][rows[sure]], table["velocity_m_s"][rows[sure]] = place[sure], now[sure]
         table["seen_s"][rows[sure]] = tracks.time_s
         return np.asarray(sure & (pause_s > UNSEEN_S) & (turned | (np.hypot(off[:, 0], off[:, 1]) > room)))

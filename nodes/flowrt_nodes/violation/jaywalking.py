@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.geometry import Array
 from flowrt_nodes._lib.lanes import Lanes
 from flowrt_nodes._lib.signals import RED
-from flowrt_nodes._lib.tracktable import TrackTable
-from flowrt_nodes._lib.view import View
-from flowrt_nodes.violation._rule import Finding, SignalRule
-from flowrt_nodes.violation._walkers import ROADS, Walkways, on_foot
+from flowrt_nodes._lib.track_table import TrackTable
+from flowrt_nodes.violation._common.pedestrians import ROADS, PedestrianAreas, on_foot
+from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 AWAY_S = 3.0
 """Who was not seen outside for this long begins anew."""
@@ -60,12 +60,12 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
             hint = "draw the road as a zone of `kind: carriageway`, or name zones in `roads`"
             yield Complaint(("scene",), f"scene '{self.scene}' has no road", hint)
 
-    def prepare(self, view: View) -> None:
-        self._ways = Walkways(view, self.roads, self.crosswalks)
+    def prepare(self, view: CameraView) -> None:
+        self._ways = PedestrianAreas(view, self.roads, self.crosswalks)
         self._lanes = Lanes.of(view, [], with_heading=True) if view.metric else None
         self.table(self._ways.columns() | {"from_m": (np.float64, (2,), np.nan), "out_s": (np.float64, (), -np.inf)})
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         walkers = np.flatnonzero(on_foot(tracks))
         if not len(walkers):
             return

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from flowrt import CheckView, Complaint, Context, Severity, Tracks, setting
-from flowrt_nodes._lib.view import View, homography_complaints
-from flowrt_nodes.violation._encounters import Approach, Bodies, Ground, gaps_m, near_pairs, times_to_collision
-from flowrt_nodes.violation._history import row_by_id
-from flowrt_nodes.violation._rule import Finding, Rule
+from flowrt_nodes._lib.camera_view import CameraView, homography_complaints
+from flowrt_nodes.violation._common.encounters import Approach, Bodies, Ground, gaps_m, near_pairs, times_to_collision
+from flowrt_nodes.violation._common.history import row_by_id
+from flowrt_nodes.violation._common.rule import Finding, Rule
 
 LEAST_S = 0.2
 """A collision must be predicted over this time: one picture may err."""
@@ -61,7 +61,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         if self.ttc_s == 0 and self.pet_s == 0:
             yield Complaint(("ttc_s",), "with neither TTC nor PET nothing is ever found", "set one of them above 0")
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         self.table({"driving_s": (np.float64, (), np.nan), "drove_s": (np.float64, (), -np.inf)})
 
     def open(self, context: Context) -> None:
@@ -75,7 +75,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         super().import_state(state)
         self._grounds = state.get("grounds", self._grounds)
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         if not view.metric:
             return
         bodies = Bodies(tracks, view)

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
 from flowrt_nodes._lib.events import known, ms
 from flowrt_nodes._lib.footprint import HEAVY_VEHICLES, length_known
 from flowrt_nodes._lib.geometry import Array, Mask, jacobian
 from flowrt_nodes._lib.signals import RED, SignalPhase
-from flowrt_nodes._lib.view import View, heading_vectors
-from flowrt_nodes.violation._approach import Approaches, approach_complaints
-from flowrt_nodes.violation._rest import REST_COLUMNS, resting_since
-from flowrt_nodes.violation._rule import Finding, SignalRule
+from flowrt_nodes.violation._common.approach import Approaches, approach_complaints
+from flowrt_nodes.violation._common.rule import Finding, SignalRule
+from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 
 TURNED_DEG = 25.0
 TURNING_M = 3.0
@@ -95,7 +95,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
     def check(self, view: CheckView) -> Iterable[Complaint]:
         return approach_complaints(view, self.scene, self.lines, self.signal)
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         self._approaches = Approaches(view, self.lines)
         self._line_number = {line.name: number for number, line in enumerate(self._approaches.lines)}
         self._turn_polygons = view.polygons(self.turn_lanes)
@@ -104,18 +104,18 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             {
                 "past_m": (np.float64, count, np.nan),
                 "seen_s": (np.float64, (), np.nan),
-                "pace_m_s": (np.float64, (), np.nan),
+                "speed_m_s": (np.float64, (), np.nan),
                 "braked_s": (np.float64, (), -np.inf),
                 "crossed_s": (np.float64, count, np.nan),
                 "beyond_s": (np.float64, count, np.nan),
                 "was_before": (bool, count, False),
                 "through_s": (np.float64, count, -np.inf),
                 "stopped_s": (np.float64, (), -np.inf),
-                **REST_COLUMNS,
+                **STANDSTILL_COLUMNS,
             }
         )
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         table = self._table
         assert table is not None
         if not len(tracks) or not len(self._approaches):
@@ -123,12 +123,12 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         time_s = tracks.time_s
         rows, _ = table.rows(tracks)
         past, along = self._approaches.place(tracks)
-        lost = view.begun_anew(tracks)
+        lost = view.restarted(tracks)
         if np.count_nonzero(lost):
             for column in ("past_m", "crossed_s", "beyond_s"):
                 table[column][rows[lost]] = np.nan
             table["was_before"][rows[lost]] = False
-        sure = view.sure(tracks)
+        sure = view.reliable(tracks)
         before, before_s = table["past_m"].take(rows, axis=0), table["seen_s"].take(rows)
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.minimum(np.maximum(-before / (past - before), 0.0), 1.0)
@@ -149,7 +149,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         swings = braked[:, None] & (past < SWINGS_M)
         lasting = known & beyond & (time_s - beyond_s >= needed_s - 1e-6) & self._forward(tracks) & ~swings
         done = was_before & lasting & ~np.isnan(crossed_s)
-        rest_s = time_s - resting_since(table, rows, tracks, view, 4.0, 0.5)
+        rest_s = time_s - standstill_since(table, rows, tracks, view, 4.0, 0.5)
         hits = done & vehicles & self._approaches.beside(along) & ~(rest_s >= TREMBLES_S)[:, None]
         told = rows[sure]
         table["past_m"][told], table["seen_s"][told], table["beyond_s"][told] = past[sure], time_s, beyond_s[sure]
@@ -168,15 +168,15 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         if self._unproven:
             yield from self._decide(tracks, past, view)
 
-    def _braked_s(self, tracks: Tracks, view: View, rows: NDArray[np.int64], before_s: Array) -> Array:
+    def _braked_s(self, tracks: Tracks, view: CameraView, rows: NDArray[np.int64], before_s: Array) -> Array:
         """(N,): when each braked hard last; -inf where it never did. before_s: (N,), when each was seen before."""
         table = self._table
         assert table is not None
-        before, pace = table["pace_m_s"][rows], view.pace_m_s(tracks)
+        before, pace = table["speed_m_s"][rows], view.speed_m_s(tracks)
         with np.errstate(divide="ignore", invalid="ignore"):
             hard = (before - pace) / (tracks.time_s - before_s) > BRAKING_M_S2
         brakes = hard & (before > BRAKES_FROM_M_S)
-        table["pace_m_s"][rows] = pace
+        table["speed_m_s"][rows] = pace
         table["braked_s"][rows] = np.where(brakes, tracks.time_s, table["braked_s"][rows])
         return table["braked_s"].take(rows)
 
@@ -213,7 +213,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         """(N,): who is in a lane from which a turn on red is lawful."""
         if not self.turn_lanes:
             return np.ones(len(tracks), bool)
-        points = self._approaches.view.standing_px(tracks)
+        points = self._approaches.view.position_px(tracks)
         return np.asarray((self._turn_polygons.depth(points) > -25).any(axis=1))
 
     def _finding(self, row: int, line: int, crossed_s: float, phase: SignalPhase, speed_kmh: float) -> Finding:
@@ -233,10 +233,10 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
             description=f"{'crept' if creeping else 'drove'} over {name} {red_for_s:.1f} s after red",
         )
 
-    def _decide(self, tracks: Tracks, past: Any, view: View) -> Iterator[Finding]:
+    def _decide(self, tracks: Tracks, past: Any, view: CameraView) -> Iterator[Finding]:
         """Those who may be turning lawfully: whoever goes straight on, or to the other side, did not."""
         assert view.viewpoint is not None
-        headings, sure = heading_vectors(tracks), view.sure(tracks)
+        headings, sure = heading_vectors(tracks), view.reliable(tracks)
         # A turn to the right is clockwise in the picture; whether also on the ground depends on how its axes were laid.
         middles = np.array([np.mean(line.points, axis=0) for line in self._approaches.lines])
         mirrored = np.linalg.det(jacobian(view.viewpoint.to_ground, middles))

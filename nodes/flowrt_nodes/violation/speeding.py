@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._lib.camera_view import CameraView, homography_complaints
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes._lib.view import View, homography_complaints
-from flowrt_nodes.violation._history import Sample
-from flowrt_nodes.violation._rule import Finding, Rule
+from flowrt_nodes.violation._common.history import Sample
+from flowrt_nodes.violation._common.rule import Finding, Rule
 
 FEWEST = 4
 """A median of fewer speeds says little."""
@@ -64,7 +64,7 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
     def history_s(self) -> float:
         return max(4.0, self.section_m / 4.0)  # down to 14 km/h
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         self._lanes = Lanes.of(view, self.lanes)
         limits = [zone.limit_kmh or self.limit_kmh or np.inf for zone in self._lanes.zones]
         self._limits_kmh = np.array(limits, float)
@@ -73,7 +73,7 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         self._within_s = 3.6 * self.section_m / self._least_kmh
         self.table({"entered_s": (np.float64, (), np.nan), "fast_s": (np.float64, (), np.nan)})
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         table = self._table
         assert table is not None
         if not len(tracks) or not len(self._lanes):

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import VEHICLES, CheckView, Complaint, Tracks, ZoneName, setting
+from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask
 from flowrt_nodes._lib.signals import GREEN
-from flowrt_nodes._lib.view import View, heading_vectors
-from flowrt_nodes.violation._rest import REST_COLUMNS, away_m, resting_since
-from flowrt_nodes.violation._rule import Finding, SignalRule
+from flowrt_nodes.violation._common.rule import Finding, SignalRule
+from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, away_m, standstill_since
 
 HIDDEN_S, YOUNG_S = 5.0, 3.0
 """A vehicle that was hidden for this long at most is found again by where it stands, by its new track within this time."""
@@ -53,27 +53,27 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
             hint = "give a zone `kind: no_stopping`, or name zones in `zones`"
             yield Complaint(("scene",), f"scene '{self.scene}' has no zone where stopping is forbidden", hint)
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         scene = view.scene
         self._names = self.zones or [zone.name for zone in scene.zones_of("no_stopping")]
         self._polygons = view.polygons(self._names)
         self._groups = [scene.zones[name].signal for name in self._names]
         self.table(
             {
-                **REST_COLUMNS,
+                **STANDSTILL_COLUMNS,
                 "counted_s": (np.float64, (), 0.0),
                 "began_s": (np.float64, (), np.nan),
                 "seen_s": (np.float64, (), np.nan),
             }
         )
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         table = self._table
         assert table is not None
         if not len(tracks):
             return
         rows, _ = table.rows(tracks)
-        since_s = resting_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
+        since_s = standstill_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
         elapsed_s = tracks.time_s - table["seen_s"][rows]
         elapsed_s[np.isnan(elapsed_s)] = 0.0
         table["seen_s"][rows] = tracks.time_s
@@ -108,7 +108,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
                 description=f"stands in {zone}",
             )
 
-    def _find_again(self, tracks: Tracks, view: View, rows: NDArray[np.int64], standing: Mask) -> None:
+    def _find_again(self, tracks: Tracks, view: CameraView, rows: NDArray[np.int64], standing: Mask) -> None:
         """Who stands where a vehicle stood that was lost a moment ago is that vehicle: traffic hides those who park."""
         table, time_s = self._table, tracks.time_s
         assert table is not None
@@ -136,7 +136,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
                 excused[i] = not flowing
         return excused
 
-    def _in_queue(self, tracks: Tracks, view: View, standing: Mask, inside: Mask) -> Mask:
+    def _in_queue(self, tracks: Tracks, view: CameraView, standing: Mask, inside: Mask) -> Mask:
         """(N,): who stands in a queue whose head stands outside of the zones."""
         queued = np.zeros(len(tracks), bool)
         if not self.queue_gap_m or not view.metric or standing.sum() < 2:

@@ -8,14 +8,14 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Tracks, ZoneName, setting
+from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
 from flowrt_nodes._lib.events import ms
 from flowrt_nodes._lib.footprint import length_known, sizes_m
 from flowrt_nodes._lib.geometry import Mask
 from flowrt_nodes._lib.signals import RED
-from flowrt_nodes._lib.view import View, heading_vectors
-from flowrt_nodes.violation._approach import Approaches, approach_complaints
-from flowrt_nodes.violation._rest import REST_COLUMNS, resting_since
-from flowrt_nodes.violation._rule import Finding, SignalRule
+from flowrt_nodes.violation._common.approach import Approaches, approach_complaints
+from flowrt_nodes.violation._common.rule import Finding, SignalRule
+from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 
 REAR_M = 0.3
 """How much further back than it is a rear may seem whose length is not known: a camera that faces traffic sees fronts."""
@@ -52,22 +52,22 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
         if scene is not None and not self.crosswalks and not scene.zones_of("crosswalk"):
             yield Complaint(("scene",), f"scene '{self.scene}' has no crosswalk", "give its zone `kind: crosswalk`")
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         self._names = self.crosswalks or [zone.name for zone in view.scene.zones_of("crosswalk")]
         self._approaches = Approaches(view, self.lines)
         self._polygons = view.ground_polygons(self._names) if view.metric else view.polygons(self._names)
         flat = view.polygons(self._names)
         middles = np.array([np.mean(line.points, axis=0) for line in self._approaches.lines]).reshape(-1, 2)
         self._line_of = [int(i) for i in flat.depth(middles).argmax(axis=0)] if len(middles) else []
-        self.table(REST_COLUMNS)
+        self.table(STANDSTILL_COLUMNS)
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         table = self._table
         assert table is not None
         if not len(tracks) or not len(self._line_of):
             return
         rows, _ = table.rows(tracks)
-        since_s = resting_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
+        since_s = standstill_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
         resting = ~np.isnan(since_s) & tracks.of_class(VEHICLES)
         if not resting.any():
             return
@@ -89,7 +89,7 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
                     description=f"stands on {self._names[zone]} at red",
                 )
 
-    def _on(self, tracks: Tracks, view: View, zone: int, line: int, resting: Mask) -> Mask:
+    def _on(self, tracks: Tracks, view: CameraView, zone: int, line: int, resting: Mask) -> Mask:
         """(N,): who rests, is of this approach, and reaches onto the crosswalk with front, middle or rear."""
         normal = self._approaches.normals[line]
         past, along = self._approaches.place(tracks)

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes._lib.view import View
-from flowrt_nodes.violation._rule import FLICKER_S, Finding, Rule
+from flowrt_nodes.violation._common.rule import FLICKER_S, Finding, Rule
 
 
 class WrongWay(Rule):
@@ -48,7 +48,7 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
             hint = "add `heading: [dx, dy]` to its lanes, or name zones that have one in `lanes`"
             yield Complaint(("scene",), f"scene '{self.scene}' has no lane with a heading", hint)
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         self._lanes = Lanes.of(view, self.lanes, with_heading=True)
         self._cosine = float(np.cos(np.radians(self.angle_deg)))
         self.table(
@@ -60,19 +60,19 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
             forget_after_s=max(10.0, 2 * self.end_after_s),
         )
 
-    def find(self, tracks: Tracks, view: View) -> Iterator[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         table = self._table
         assert table is not None
         if not len(tracks) or not len(self._lanes):
             return
         inside = self._lanes.inside(tracks)
-        along, pace = self._lanes.along_m_s(tracks), view.pace_m_s(tracks)
+        along, pace = self._lanes.along_m_s(tracks), view.speed_m_s(tracks)
         opposing = inside & (along < (pace * self._cosine)[:, None])
         if not np.count_nonzero(opposing):
             return
         lawful = (inside & (along > 0)).any(axis=1)
         # A speed less sure than this is mostly a box that grew or shrank, as when somebody comes out from behind a truck.
-        sure = view.sure(tracks) & (pace > self.slower_m_s + np.fmax(tracks.speed_sigma_kmh, 0.0) / 3.6)
+        sure = view.reliable(tracks) & (pace > self.slower_m_s + np.fmax(tracks.speed_sigma_kmh, 0.0) / 3.6)
         wrong = opposing.any(axis=1) & np.logical_not(lawful) & sure & tracks.of_class(VEHICLES)
         if not np.count_nonzero(wrong):
             return

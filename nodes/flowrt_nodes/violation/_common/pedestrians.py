@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import PEDESTRIANS, Tracks
+from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask, PolygonSet
-from flowrt_nodes._lib.tracktable import Column, TrackTable
-from flowrt_nodes._lib.view import View
+from flowrt_nodes._lib.track_table import Column, TrackTable
 
 OFF_S = 1.0
 """Who is seen beside a crosswalk this long after he was on it has left it."""
 ROADS = ("carriageway", "lane", "box", "intersection", "conflict")
 
 
-class Walkways:
+class PedestrianAreas:
     """The roads and crosswalks of a scene, in metres, or in pixels where there is no homography.
 
     Without one, the height of a person's box serves as scale.
     """
 
-    def __init__(self, view: View, roads: Sequence[str], crosswalks: Sequence[str]) -> None:
+    def __init__(self, view: CameraView, roads: Sequence[str], crosswalks: Sequence[str]) -> None:
         """roads, crosswalks: zone names; when empty, those of kind carriageway, else of the other kinds of road; and crosswalks."""
         scene = view.scene
         self.view = view

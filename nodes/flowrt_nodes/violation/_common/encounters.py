@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import PEDESTRIANS, VEHICLES, Tracks
+from flowrt_nodes._lib.camera_view import CameraView, cut_off, heading_vectors
 from flowrt_nodes._lib.footprint import CYCLES, SIZES_M, TWO_WHEELERS, sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask
-from flowrt_nodes._lib.view import View, cut_off, heading_vectors
 
 MOVING_M_S = 0.4
 DRIVING_M_S, WALKING_M_S = 2.0, 0.8
@@ -44,13 +44,13 @@ pause in eleven is 0.6 s or longer."""
 class Bodies:
     """The bodies of a picture's objects on the ground. Rows without a known position or velocity, or cut off, are `unknown`."""
 
-    def __init__(self, tracks: Tracks, view: View) -> None:
+    def __init__(self, tracks: Tracks, view: CameraView) -> None:
         self.tracks = tracks
         self.place = view.ground_m(tracks)
         self.velocity = np.asarray(tracks.velocity_m_s, np.float64)
         self.heading = heading_vectors(tracks)
         self.size = sizes_m(tracks)
-        sure = view.sure(tracks) & np.isfinite(self.velocity).all(axis=1)
+        sure = view.reliable(tracks) & np.isfinite(self.velocity).all(axis=1)
         young = tracks.age_s < YOUNG_S
         self.unknown: Mask = ~(np.isfinite(self.place).all(axis=1) & sure) | cut_off(tracks) | young
         self.pace = np.hypot(self.velocity[:, 0], self.velocity[:, 1])

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from flowrt import CheckView, Complaint, Line, Scene, Tracks
+from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
-from flowrt_nodes._lib.once import once_here
-from flowrt_nodes._lib.view import View
+from flowrt_nodes._lib.per_frame import per_frame
 
 SIDE_ROOM = 0.12
 """Fronts this share of the line's length beside its ends still cross it."""
@@ -23,7 +23,7 @@ SIDE_ROOM = 0.12
 class Approaches:
     """The stop lines of a scene with their lawful directions."""
 
-    def __init__(self, view: View, names: Sequence[str]) -> None:
+    def __init__(self, view: CameraView, names: Sequence[str]) -> None:
         """names: of lines; all stop lines that a signal group governs when empty."""
         self.view = view
         self.lines = stop_lines(view.scene, names)
@@ -53,7 +53,7 @@ class Approaches:
     def __len__(self) -> int:
         return len(self.lines)
 
-    @once_here
+    @per_frame
     def place(self, tracks: Tracks) -> tuple[Array, Array]:
         """(N, L) metres that each front is past each line, negative before it; (N, L) share along the line, 0 to 1."""
         count = len(self)
@@ -86,7 +86,7 @@ def stop_lines(scene: Scene, names: Sequence[str]) -> list[Line]:
     return [line for line in scene.lines_of("stop_line") if line.signal]
 
 
-def _direction_px(view: View, line: Line) -> Array:
+def _direction_px(view: CameraView, line: Line) -> Array:
     """(2,): in which direction of the picture traffic crosses the line: as the nearest lane leads, else forward."""
     ends = np.asarray(line.points, float)
     middle = ends.mean(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowrt import Tracks
 from flowrt_nodes._lib.events import known
-from flowrt_nodes._lib.once import once
+from flowrt_nodes._lib.per_frame import per_frame
 
 
 class Sample(NamedTuple):
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
     speed_sigma_kmh: float
 
 
-@once
+@per_frame
 def row_by_id(tracks: Tracks) -> dict[int, int]:
     """In which row each track stands."""
     return {track: row for row, track in enumerate(tracks.track_id.tolist())}
@@ -35,7 +35,7 @@ def without_picture(tracks: Tracks) -> Tracks:
     return tracks if tracks.frame is None else _copy(tracks)
 
 
-@once
+@per_frame
 def _copy(tracks: Tracks) -> Tracks:
     return tracks.replace(frame=None)
 

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from flowrt import Complaint, Objects, Scene, Tracks, Zone
 from flowrt_nodes._lib.footprint import Viewpoint, sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask, PolygonSet, jacobian, mapped
-from flowrt_nodes._lib.once import once, once_here
+from flowrt_nodes._lib.per_frame import per_frame
 
 CheckPath = tuple[str | int, ...]
 
-UNSURE_KMH = 8.0
+UNRELIABLE_KMH = 8.0
 """Of whom the speed is known worse than this (standard deviation), the place is a guess too."""
 
 
-class View:
+class CameraView:
     """Scene geometry in the pixels of `picture_px`, and in metres where the scene has a homography. It never changes."""
 
     def __init__(self, scene: Scene, picture_px: tuple[int, int]) -> None:
@@ -27,10 +27,10 @@ class View:
         self.picture_px = picture_px
 
     @staticmethod
-    def of(scene: Scene, picture_px: tuple[int, int]) -> View:
+    def of(scene: Scene, picture_px: tuple[int, int]) -> CameraView:
         """The view that all nodes with this scene share, and with it what they derive from a picture's tracks."""
-        views: dict[tuple[int, int], View] = scene.__dict__.setdefault("views", {})
-        return views.get(picture_px) or views.setdefault(picture_px, View(scene, picture_px))
+        views: dict[tuple[int, int], CameraView] = scene.__dict__.setdefault("views", {})
+        return views.get(picture_px) or views.setdefault(picture_px, CameraView(scene, picture_px))
 
     @cached_property
     def viewpoint(self) -> Viewpoint | None:
@@ -43,8 +43,8 @@ class View:
         """Whether distances can be told in metres."""
         return self.viewpoint is not None
 
-    @once_here
-    def standing_px(self, tracks: Tracks) -> Array:
+    @per_frame
+    def position_px(self, tracks: Tracks) -> Array:
         """(N, 2): where each object stands: the middle of its footprint where `speed` found it, else its bottom centre."""
         bottom = tracks.ground_px
         if self.viewpoint is None:
@@ -52,7 +52,7 @@ class View:
         middle = self.viewpoint.picture(tracks.ground_m)
         return np.where(np.isfinite(middle), middle, bottom)
 
-    @once_here
+    @per_frame
     def ground_m(self, tracks: Tracks) -> Array:
         """(N, 2): the same in metres; NaN without a homography."""
         if self.viewpoint is None:
@@ -63,7 +63,7 @@ class View:
             known = np.where(missing[:, None], self.viewpoint.ground(tracks.ground_px), known)
         return known
 
-    @once_here
+    @per_frame
     def velocity_m_s(self, tracks: Tracks) -> Array:
         """(N, 2): velocity on the ground: as `speed` found it, else that of the bottom centre in the picture, mapped.
 
@@ -82,21 +82,21 @@ class View:
             rough = np.einsum("nij,nj->ni", jacobian(self.viewpoint.to_ground, tracks.ground_px), seen)
         return np.where(missing[:, None], rough, known)
 
-    @once_here
-    def pace_m_s(self, tracks: Tracks) -> Array:
+    @per_frame
+    def speed_m_s(self, tracks: Tracks) -> Array:
         """(N,): how fast each moves, as `velocity_m_s` says."""
         velocity = self.velocity_m_s(tracks)
         return np.hypot(velocity[:, 0], velocity[:, 1])
 
-    @once_here
-    def sure(self, tracks: Tracks) -> Mask:
+    @per_frame
+    def reliable(self, tracks: Tracks) -> Mask:
         """(N,): of whom `speed` upstream knows where he is and how he moves; without such a node everybody."""
         if not np.isfinite(tracks.ground_m).any():
             return np.ones(len(tracks), bool)
-        return np.asarray(tracks.speed_sigma_kmh < UNSURE_KMH)
+        return np.asarray(tracks.speed_sigma_kmh < UNRELIABLE_KMH)
 
-    @once_here
-    def begun_anew(self, tracks: Tracks) -> Mask:
+    @per_frame
+    def restarted(self, tracks: Tracks) -> Mask:
         """(N,): whose speed `speed` upstream does not know yet, or no longer: what was seen of them before is void."""
         return np.asarray(np.isnan(tracks.speed_kmh) & np.isfinite(tracks.ground_m).any())
 
@@ -131,7 +131,7 @@ class View:
         columns = _columns(tracks.zones, tuple(names))
         if columns is not None:
             return tracks.in_zone.take(columns, axis=1)
-        return polygons.contains(self.standing_px(tracks))
+        return polygons.contains(self.position_px(tracks))
 
     def front_px(self, tracks: Tracks, heading_m: Array) -> Array:
         """(N, 2): the middle of each object's front on the ground, seen in the picture. Needs a homography.
@@ -156,30 +156,30 @@ def _columns(zones: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.int64
     return np.array([zones.index(name) for name in names])
 
 
-class Views:
+class CameraViews:
     """The view that fits the picture at hand, made anew when the picture size or the scene changes."""
 
     def __init__(self, scene: Scene | None) -> None:
         self.scene = scene
-        self._view: View | None = None
+        self._view: CameraView | None = None
 
-    def fit(self, objects: Objects) -> tuple[View, bool]:
+    def fit(self, objects: Objects) -> tuple[CameraView, bool]:
         """The view for the picture of these objects, and whether it is a new one."""
         if self._view is not None and self._view.picture_px == objects.picture_px:
             return self._view, False
         scene = self.scene or Scene(name="", picture_px=objects.picture_px)
-        self._view = View.of(scene, objects.picture_px)
+        self._view = CameraView.of(scene, objects.picture_px)
         return self._view, True
 
 
-@once
+@per_frame
 def cut_off(tracks: Tracks) -> Mask:
     """(N,): whose box touches the picture's left, right or lower border: a part of it is not seen."""
     box, (width, height) = tracks.boxes_px, tracks.picture_px
     return np.asarray((box[:, 0] <= 1.5) | (box[:, 2] >= width - 1.5) | (box[:, 3] >= height - 1.5))
 
 
-@once
+@per_frame
 def heading_vectors(tracks: Tracks) -> Array:
     """(N, 2): unit vectors of `heading_deg`; NaN where unknown."""
     angle = np.radians(np.asarray(tracks.heading_deg, np.float64))

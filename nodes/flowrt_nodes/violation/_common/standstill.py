@@ -8,19 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import Tracks
+from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array
-from flowrt_nodes._lib.tracktable import Column, TrackTable
-from flowrt_nodes._lib.view import View
+from flowrt_nodes._lib.track_table import Column, TrackTable
 
-REST_COLUMNS: dict[str, Column] = {
+STANDSTILL_COLUMNS: dict[str, Column] = {
     "rest_at": (np.float64, (2,), np.nan),
     "rest_since_s": (np.float64, (), np.nan),
 }
 
 
-def resting_since(
-    table: TrackTable, rows: NDArray[np.int64], tracks: Tracks, view: View, slower_than_kmh: float, radius_m: float
+def standstill_since(
+    table: TrackTable,
+    rows: NDArray[np.int64],
+    tracks: Tracks,
+    view: CameraView,
+    slower_than_kmh: float,
+    radius_m: float,
 ) -> Array:
     """(N,): since when each object has been at rest; NaN while it moves.
 
@@ -38,7 +43,7 @@ def resting_since(
     return since_s
 
 
-def away_m(tracks: Tracks, view: View, rest_at: Array) -> Array:
+def away_m(tracks: Tracks, view: CameraView, rest_at: Array) -> Array:
     """(N,): how far each object is from a place as `rest_at` remembers it, (N, 2) or (2,).
 
     Without a homography, metres come from the box's height and the usual height of the class.
@@ -50,5 +55,5 @@ def away_m(tracks: Tracks, view: View, rest_at: Array) -> Array:
     return np.asarray(away, np.float64)
 
 
-def _places(tracks: Tracks, view: View) -> Array:
+def _places(tracks: Tracks, view: CameraView) -> Array:
     return view.ground_m(tracks) if view.metric else np.asarray(tracks.ground_px, np.float64)

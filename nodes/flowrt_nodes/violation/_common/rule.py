@@ -29,12 +29,12 @@ from flowrt import (
     setting,
 )
 from flowrt.messages import Floats
+from flowrt_nodes._lib.camera_view import CameraView, CameraViews
 from flowrt_nodes._lib.events import event_id, location, ms, road_user
 from flowrt_nodes._lib.signals import SignalPhase, SignalTimeline
-from flowrt_nodes._lib.tracktable import TrackTable
-from flowrt_nodes._lib.view import View, Views
-from flowrt_nodes.violation._evidence import save_snapshot
-from flowrt_nodes.violation._history import History, row_by_id, without_picture
+from flowrt_nodes._lib.track_table import TrackTable
+from flowrt_nodes.violation._common.evidence import save_snapshot
+from flowrt_nodes.violation._common.history import History, row_by_id, without_picture
 
 FLICKER_S = 0.35
 """A finding may be missing this long before its hold time starts again."""
@@ -112,7 +112,7 @@ class Rule(Transform):
     repeatable: ClassVar[bool] = True
 
     def open(self, context: Context) -> None:
-        self._views = Views(context.scene)
+        self._views = CameraViews(context.scene)
         self._history = History(self.evidence_s)
         self._waiting: dict[OffenceKey, tuple[float, float]] = {}
         self._open: dict[OffenceKey, Episode] = {}
@@ -128,16 +128,16 @@ class Rule(Transform):
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._history.keep_s = max(self.evidence_s, self.history_s())
-        self._views = Views(self.context.scene)  # the next picture prepares the geometry again
+        self._views = CameraViews(self.context.scene)  # the next picture prepares the geometry again
 
     def history_s(self) -> float:
         """How much of the past `find` wants to look at."""
         return 0.0
 
-    def prepare(self, view: View) -> None:
+    def prepare(self, view: CameraView) -> None:
         """Lay out geometry for pictures of a new size, or for another scene or other settings."""
 
-    def find(self, tracks: Tracks, view: View) -> Iterable[Finding]:
+    def find(self, tracks: Tracks, view: CameraView) -> Iterable[Finding]:
         """Who offends in this picture."""
         raise NotImplementedError
 
