@@ -1,26 +1,18 @@
-"""flowrt as a service of three systems, and the first set-up of an InfluxDB without Docker."""
+"""flowrt as a service of three systems, and what `flowrt doctor` says."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import plistlib
 import shutil
 import subprocess
-import threading
 import xml.etree.ElementTree as xml
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flowrt.commands import DONE, Failure
 from flowrt_ops.commands import doctor, service
-from flowrt_ops.services.home import Home
-from flowrt_ops.services.influx_setup import set_up, set_up_3
-from flowrt_ops.services.secrets import initialise
 from flowrt_ops.services.system_service import App, render, system_of
 
 
@@ -104,99 +96,3 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it(capsys: pytest.Captu
         said = capsys.readouterr().out
         assert line in said
         assert "openvino" in said
-
-
-# -- InfluxDB 2 without Docker ----------------------------------------------------------------------------------------------
-
-
-class Api(BaseHTTPRequestHandler):
-    """As much of the documented HTTP API of InfluxDB 2 and 3 as the first set-up needs; it keeps what it is told."""
-
-    def do_GET(self) -> None:
-        kept = self.server.kept  # type: ignore[attr-defined]
-        path = self.path.partition("?")[0]
-        if path == "/api/v2/setup":
-            return self.say(200, {"allowed": "/api/v2/setup" not in kept})
-        if self.headers["Authorization"] != f"Token {kept['/api/v2/setup'][0]['token']}":
-            return self.say(401, {"code": "unauthorized"})
-        if path == "/api/v2/orgs":
-            return self.say(200, {"orgs": [{"id": "0rg"}]})
-        if path == "/api/v2/buckets":
-            first = {"name": kept["/api/v2/setup"][0]["bucket"], "id": "b0"}
-            return self.say(
-                200, {"buckets": [first, *({"name": b["name"], "id": "b1"} for b in kept.get("/api/v2/buckets", ()))]}
-            )
-        return self.say(200, {"authorizations": kept.get("/private/legacy/authorizations", [])})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if "db" in body and body in self.server.kept.get(self.path, ()):  # type: ignore[attr-defined]
-            return self.say(409, {"error": "database already exists"})
-        self.server.kept.setdefault(self.path, []).append(body)  # type: ignore[attr-defined]
-        return self.say(201, {"id": "b1" if "buckets" in self.path else "a1", "token": "made-by-the-database"})
-
-    def say(self, status: int, content: Any) -> None:
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(content).encode())
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
-
-@pytest.fixture
-def api() -> Iterator[ThreadingHTTPServer]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        server.kept = {}  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-def test_the_first_start_makes_buckets_writer_and_reader_and_the_second_nothing(
-    api: ThreadingHTTPServer, tmp_path: Path
-) -> None:
-    home = Home(tmp_path / "one")
-    initialise(home)
-    url = f"http://127.0.0.1:{api.server_port}"
-    assert len(set_up(url, home)) == 4
-    kept: Any = api.kept  # type: ignore[attr-defined]
-    (setup,) = kept["/api/v2/setup"]
-    assert (setup["bucket"], setup["retentionPeriodSeconds"]) == ("traffic_monitoring", 7 * 86400)
-    (bucket,) = kept["/api/v2/buckets"]
-    assert (bucket["name"], bucket["retentionRules"][0]["everySeconds"]) == ("traffic_analytics", 30 * 86400)
-    (writer,) = kept["/api/v2/authorizations"]
-    (reader,) = kept["/private/legacy/authorizations"]
-    assert {permission["action"] for permission in writer["permissions"]} == {"write"}
-    assert {permission["action"] for permission in reader["permissions"]} == {"read"}
-    assert {permission["resource"]["id"] for permission in reader["permissions"]} == {"b0", "b1"}
-    (password,) = kept["/private/legacy/authorizations/a1/password"]
-    assert password["password"] == home.secret("influx_read_password")
-    token = home.data / "tokens" / "influx_write_token"
-    assert token.read_text() == "made-by-the-database\n"
-    assert token.stat().st_mode & 0o777 == 0o600
-    assert set_up(url, home) == []
-
-
-def test_influxdb_3_gets_its_databases_and_the_second_time_nothing(api: ThreadingHTTPServer, tmp_path: Path) -> None:
-    home = Home(tmp_path / "three")
-    initialise(home, influx=3)
-    url = f"http://127.0.0.1:{api.server_port}"
-    assert set_up_3(url, home) == ["database traffic_monitoring", "database traffic_analytics", "write token"]
-    kept: Any = api.kept  # type: ignore[attr-defined]
-    assert [(db["db"], db["retention_period"]) for db in kept["/api/v3/configure/database"]] == [
-        ("traffic_monitoring", "7d"),
-        ("traffic_analytics", "30d"),
-    ]
-    assert (home.data / "tokens" / "influx_write_token").read_text().strip() == home.influx3_token
-    assert set_up_3(url, home) == []
-
-
-def test_a_database_set_up_by_somebody_else_says_so(api: ThreadingHTTPServer, tmp_path: Path) -> None:
-    one, other = Home(tmp_path / "one"), Home(tmp_path / "other")
-    initialise(one)
-    initialise(other)
-    url = f"http://127.0.0.1:{api.server_port}"
-    set_up(url, one)
-    with pytest.raises(Failure, match="it was set up before, by someone else"):
-        set_up(url, other)

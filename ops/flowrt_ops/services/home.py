@@ -68,6 +68,16 @@ class Home(msgspec.Struct, frozen=True):
         return file.read_text("utf-8").strip() if file.exists() else ""
 
     @property
+    def write_token(self) -> Path:
+        """The file with the token that flowrt writes to the database with."""
+        return self.data / "tokens" / "influx_write_token"
+
+    @property
+    def influx_write_token(self) -> str:
+        """That token; empty until the database was set up."""
+        return self.write_token.read_text("utf-8").strip() if self.write_token.exists() else ""
+
+    @property
     def influx_port(self) -> int:
         """Of the version that `flowrt services init` chose."""
         env = self.folder / ".env"

@@ -1,131 +1,258 @@
-"""The first start of an InfluxDB 2 or 3 without Docker, over its HTTP API: what the scripts in docker/influxdb do in the container.
+"""Set-up of an InfluxDB 2 or 3 without Docker: organisation, buckets, a token that writes, an account that reads.
 
-Steps that were done before are recognised and left alone, so that it can be repeated.
+`flowrt services up` runs it each time, also for a database that runs already. Each step looks first and adds only what is missing, so
+a set-up that was interrupted is completed by the next one. A step that fails ends the set-up where the steps behind it need its
+result; its error says what to do.
 """
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import os
 import urllib.error
-import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flowrt.commands import Failure
+import msgspec
+
 from flowrt_ops.services.home import Home
 
 ORG = "smart-intersection"
 BUCKETS = {"traffic_monitoring": 7 * 86_400, "traffic_analytics": 30 * 86_400}
 """Bucket to its retention in seconds."""
 READER = "grafana"
-THERE = object()
+TIMEOUT_S = 20.0
+DATABASES_MOST = 5
+"""InfluxDB 3 Core makes no more."""
 
 
-def set_up_3(url: str, home: Home) -> list[str]:
-    """Make the databases of an InfluxDB 3; its one token writes, and reads as a password. Raises Failure."""
-    api = _Api(url, home.influx3_token, scheme="Bearer")
-    done = []
-    for name, retention_s in BUCKETS.items():
-        body = {"db": name, "retention_period": f"{retention_s // 86_400}d"}
-        if api.post("/api/v3/configure/database", body, there=409) is not THERE:
-            done.append(f"database {name}")
-    token = home.data / "tokens" / "influx_write_token"
-    if not token.exists():
-        _write(token, home.influx3_token)
-        done.append("write token")
-    return done
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the set-up. error: why it failed and what to do; changed: whether anything had to be done."""
+
+    name: str
+    changed: bool = False
+    error: str = ""
 
 
-def set_up(url: str, home: Home) -> list[str]:
-    """Make organisation, buckets, write token and reader of an InfluxDB 2; returns what was done. Raises Failure."""
-    api = _Api(url, home.secret("influx_admin_token"))
-    done = []
-    if api.get("/api/v2/setup")["allowed"]:
-        first, retention_s = next(iter(BUCKETS.items()))
-        api.post(
-            "/api/v2/setup",
-            {
-                "username": "admin",
-                "password": home.secret("influx_admin_password"),
-                "org": ORG,
-                "bucket": first,
-                "retentionPeriodSeconds": retention_s,
-                "token": home.secret("influx_admin_token"),
-            },
-        )
-        done.append(f"organisation {ORG}")
-    org = api.get(f"/api/v2/orgs?org={ORG}")["orgs"][0]["id"]
-    buckets = {bucket["name"]: bucket["id"] for bucket in api.get(f"/api/v2/buckets?orgID={org}&limit=100")["buckets"]}
-    for name, retention_s in BUCKETS.items():
-        if name not in buckets:
-            rule = {"type": "expire", "everySeconds": retention_s}
-            buckets[name] = api.post("/api/v2/buckets", {"orgID": org, "name": name, "retentionRules": [rule]})["id"]
-            done.append(f"bucket {name}")
-    mine = [buckets[name] for name in BUCKETS]
-    token = home.data / "tokens" / "influx_write_token"
-    if not token.exists():
-        made = api.post(
-            "/api/v2/authorizations",
-            {"orgID": org, "description": "flowrt writes", "permissions": _permissions("write", org, mine)},
-        )
-        _write(token, made["token"])
-        done.append("write token")
-    readers = api.get(f"/private/legacy/authorizations?token={READER}&orgID={org}")["authorizations"]
-    if not readers:
-        reader = {
-            "orgID": org,
-            "token": READER,
-            "description": "Grafana reads",
-            "permissions": _permissions("read", org, mine),
-        }
-        made = api.post("/private/legacy/authorizations", reader)
-        api.post(
-            f"/private/legacy/authorizations/{made['id']}/password", {"password": home.secret("influx_read_password")}
-        )
-        done.append("read-only account")
-    return done
+class _Failed(Exception):
+    """A step failed; the message says why and what to do."""
 
 
-def _permissions(action: str, org: str, buckets: list[str]) -> list[dict[str, Any]]:
-    return [{"action": action, "resource": {"type": "buckets", "id": bucket, "orgID": org}} for bucket in buckets]
+def set_up(url: str, home: Home) -> list[Step]:
+    """Set up an InfluxDB 2. Stops at the first step that fails, except that writer and reader do not need each other."""
+    from influxdb_client import InfluxDBClient  # heavy, and needed by this command alone
+
+    with InfluxDBClient(url, token=home.secret("influx_admin_token"), org=ORG, timeout=int(TIMEOUT_S * 1000)) as client:
+        setup = _Setup2(url, home, client)
+        steps = list(_until_failure(setup.prerequisites()))
+        if not any(step.error for step in steps):
+            steps += [_step("write token", setup.writer), _step("read-only account", setup.reader)]
+    return steps
 
 
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as out:
-        out.write(text + "\n")
+def set_up_3(url: str, home: Home) -> list[Step]:
+    """Set up an InfluxDB 3 Core: its databases. Its one token writes, and reads as a password."""
+    token = home.influx3_token
+    steps = [_step(f"database {name}", partial(_create_database, url, token, name)) for name in BUCKETS]
+    return [*steps, _step("write token", partial(_write, home.write_token, token))]
 
 
-class _Api:
-    def __init__(self, url: str, token: str, scheme: str = "Token") -> None:
-        self._url, self._login = url.rstrip("/"), f"{scheme} {token}"
+def _until_failure(steps: Iterator[tuple[str, Callable[[], bool]]]) -> Iterator[Step]:
+    for name, action in steps:
+        step = _step(name, action)
+        yield step
+        if step.error:
+            return
 
-    def get(self, path: str) -> Any:
-        return self._ask("GET", path, None)
 
-    def post(self, path: str, body: dict[str, Any], there: int = 0) -> Any:
-        """there: the status that says that it was made before; the answer is THERE then."""
-        return self._ask("POST", path, json.dumps(body).encode(), there)
+def _step(name: str, action: Callable[[], bool]) -> Step:
+    """Run one step. action: returns whether it changed anything."""
+    import urllib3  # with the client
 
-    def _ask(self, method: str, path: str, body: bytes | None, there: int = 0) -> Any:
-        headers = {"Authorization": self._login, "Content-Type": "application/json"}
-        request = urllib.request.Request(self._url + path, data=body, method=method, headers=headers)
-        where = urllib.parse.urlsplit(path).path
+    try:
+        return Step(name=name, changed=action())
+    except (_Failed, OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+        return Step(name=name, error=str(error))
+
+
+class _Setup2:
+    """The steps for one InfluxDB 2, in the order in which they need each other."""
+
+    def __init__(self, url: str, home: Home, client: Any) -> None:
+        import influxdb_client as influx
+
+        self._url, self._home, self._influx = url, home, influx
+        api = client.api_client
+        self._onboarding = influx.SetupService(api)
+        self._organizations = influx.OrganizationsService(api)
+        self._buckets = influx.BucketsService(api)
+        self._authorizations = influx.AuthorizationsService(api)
+        self._accounts = influx.LegacyAuthorizationsService(api)
+        self._org = ""
+        self._bucket_ids: dict[str, str] = {}
+
+    def prerequisites(self) -> Iterator[tuple[str, Callable[[], bool]]]:
+        """What writer and reader need."""
+        yield f"organisation {ORG}", self._organization
+        for name in BUCKETS:
+            yield f"bucket {name}", partial(self._bucket, name)
+
+    def _ask(self, call: Callable[..., Any], *arguments: Any, missing: int = 0, **more: Any) -> Any:
+        """Call a service of the client. missing: the status that means that there is none; None is returned then."""
+        from influxdb_client.rest import ApiException
+
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            if error.code == there:
-                return THERE
-            if error.code == 401:
-                raise Failure(
-                    f"{self._url} knows another administrator than {where} was asked with: it was set up before, by someone else. "
-                    "Give its token to flowrt as INFLUX_TOKEN, or use an empty data folder"
-                ) from error
-            raise Failure(
-                f"{self._url}{where} answered {error.code}: {error.read(300).decode('utf-8', 'replace')}"
+            return call(*arguments, **more)
+        except ApiException as error:
+            if missing and error.status == missing:
+                return None
+            raise _Failed(_advice(self._url, int(error.status or 0), _said(error.body))) from error
+
+    def _organization(self) -> bool:
+        fresh = bool(self._ask(self._onboarding.get_setup).allowed)
+        if fresh:
+            first, retention_s = next(iter(BUCKETS.items()))
+            request = self._influx.OnboardingRequest(
+                username="admin",
+                password=self._home.secret("influx_admin_password"),
+                org=ORG,
+                bucket=first,
+                retention_period_seconds=retention_s,
+                token=self._home.secret("influx_admin_token"),
+            )
+            self._ask(self._onboarding.post_setup, request)
+        found = self._ask(self._organizations.get_orgs, org=ORG, missing=404)
+        if found is None or not found.orgs:
+            raise _Failed(
+                f"{self._url} has no organisation '{ORG}': create it (`influx org create --name {ORG}`), or use an empty data folder"
+            )
+        self._org = found.orgs[0].id
+        return fresh
+
+    def _bucket(self, name: str) -> bool:
+        there = {one.name: one.id for one in self._ask(self._buckets.get_buckets, org_id=self._org, limit=100).buckets}
+        if name not in there:
+            rule = self._influx.BucketRetentionRules(type="expire", every_seconds=BUCKETS[name])
+            request = self._influx.PostBucketRequest(org_id=self._org, name=name, retention_rules=[rule])
+            self._bucket_ids[name] = self._ask(self._buckets.post_buckets, request).id
+            return True
+        self._bucket_ids[name] = there[name]
+        return False
+
+    def _permissions(self, action: str) -> list[Any]:
+        influx = self._influx
+        return [
+            influx.Permission(
+                action=action, resource=influx.PermissionResource(type="buckets", id=bucket, org_id=self._org)
+            )
+            for bucket in self._bucket_ids.values()
+        ]
+
+    def writer(self) -> bool:
+        """A token that may only write, in the file that flowrt reads. A token that the database does not know is replaced."""
+        token = self._home.influx_write_token
+        if token and all(self._writes(token, bucket) for bucket in BUCKETS):
+            return False
+        request = self._influx.AuthorizationPostRequest(
+            org_id=self._org, description="flowrt writes", permissions=self._permissions("write")
+        )
+        return _write(self._home.write_token, self._ask(self._authorizations.post_authorizations, request).token)
+
+    def _writes(self, token: str, bucket: str) -> bool:
+        """Whether the token may write: an empty write changes nothing."""
+        path = f"/api/v2/write?org={ORG}&bucket={bucket}&precision=us"
+        return _status(f"{self._url}{path}", f"Token {token}", b"") == 204
+
+    def reader(self) -> bool:
+        """The account of Grafana: user and password, may read both buckets and nothing else."""
+        password = self._home.secret("influx_read_password")
+        found = self._ask(self._accounts.get_legacy_authorizations, token=READER, org_id=self._org, missing=404)
+        account = next(iter(found.authorizations or ()), None) if found else None
+        if account is not None and not self._may_read(account):
+            self._ask(self._accounts.delete_legacy_authorizations_id, account.id)
+            account = None
+        if account is not None and self._logs_in(password):
+            return False
+        if account is None:
+            request = self._influx.LegacyAuthorizationPostRequest(
+                org_id=self._org, token=READER, description="Grafana reads", permissions=self._permissions("read")
+            )
+            account = self._ask(self._accounts.post_legacy_authorizations, request)
+        body = self._influx.PasswordResetBody(password=password)
+        self._ask(self._accounts.post_legacy_authorizations_id_password, account.id, body)
+        return True
+
+    def _may_read(self, account: Any) -> bool:
+        """Whether the account is for the buckets that are there now: one that was removed and made again has another id."""
+        readable = {one.resource.id for one in account.permissions if one.action == "read"}
+        return readable >= set(self._bucket_ids.values())
+
+    def _logs_in(self, password: str) -> bool:
+        login = base64.b64encode(f"{READER}:{password}".encode()).decode()
+        query = f"{self._url}/query?db={next(iter(BUCKETS))}&q=SHOW+MEASUREMENTS"
+        return _status(query, f"Basic {login}", b"") == 200
+
+
+def _create_database(url: str, token: str, name: str) -> bool:
+    """Create a database of InfluxDB 3, unless it is there. influxdb-client knows no API of version 3."""
+    body = json.dumps({"db": name, "retention_period": f"{BUCKETS[name] // 86_400}d"}).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/api/v3/configure/database", data=body, headers=headers)
+    try:
+        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
+    except urllib.error.HTTPError as error:
+        if error.code == 409:
+            return False
+        said = error.read(300).decode("utf-8", "replace")
+        if error.code == 422 and "limit" in said:
+            raise _Failed(
+                f"{url} keeps at most {DATABASES_MOST} databases (InfluxDB 3 Core): delete one that is not needed, "
+                "`influxdb3 delete database NAME`"
             ) from error
-        except (OSError, ValueError) as error:
-            raise Failure(f"{self._url}{where}: {error}") from error
+        raise _Failed(_advice(url, error.code, _said(said))) from error
+    return True
+
+
+def _status(url: str, authorization: str, body: bytes) -> int:
+    """The status of a POST."""
+    request = urllib.request.Request(url, data=body, headers={"Authorization": authorization})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def _advice(url: str, status: int, said: str) -> str:
+    if status == 401:
+        return (
+            f"{url} does not know our administrator's token ({status}): it was set up before, with another one. "
+            "Give flowrt a token of its own as INFLUX_TOKEN, or use an empty data folder"
+        )
+    return f"{url} answers {status}: {said}"
+
+
+def _said(body: Any) -> str:
+    """The server's message, in one line."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    try:
+        told = json.loads(text)
+        text = str(told.get("message") or told.get("error") or told) if isinstance(told, dict) else str(told)
+    except ValueError:
+        pass  # plain text
+    return " ".join(text.split())[:300] or "no reason given"
+
+
+def _write(file: Path, text: str) -> bool:
+    """Write a file that only its owner may read; returns whether it changed."""
+    if file.exists() and file.read_text("utf-8").strip() == text:
+        return False
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        out.write(text + "\n")
+    return True

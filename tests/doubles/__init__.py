@@ -1,0 +1,1 @@
+"""Doubles of services that cannot be installed for tests."""
