@@ -59,12 +59,12 @@ def _record(path: Path) -> None:
     """The flow's own tracker on the truth's boxes."""
     from flowrt_scoring.simulated import Faults, on_simulation
     from flowrt_sim.traffic.motion import Motion
-    from flowrt_sim.traffic.world import World
+    from flowrt_sim.traffic.simulation import Simulation
     from flowrt_sim.uri import parse
 
     running, writer = recorder(load(SHIPPED), [], path)
     world = parse(f"sim://four-way?seed=7&duration_s={LENGTH_S:g}")
-    motion = Motion(World(world.seed, world.scenario, world.rate))
+    motion = Motion(Simulation(world.seed, world.scenario, world.rate))
     rehearse(on_simulation(running, world, motion, boxes="truth", faults=Faults()), kind=Event)
     writer.close()
 

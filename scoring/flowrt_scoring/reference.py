@@ -18,6 +18,7 @@ import numpy.typing as npt
 from flowrt_sim.referee.referee import Referee, Violation
 from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.traffic.road_users import Vehicle
+from flowrt_sim.traffic.simulation import Simulation
 from flowrt_sim.traffic.world import STEP_S, World
 from flowrt_sim.uri import SimOptions
 
@@ -69,7 +70,7 @@ class Reference:
 
     def remember(self, world: World) -> None:
         """Keep the present state of the world."""
-        actors = world.actors
+        actors = world.road_users
         self._numbers.append(np.array([actor.number for actor in actors], np.int64))
         rows = [(a.x, a.y, a.speed * 3.6, a.shape.length_m, isinstance(a, Vehicle)) for a in actors]
         self._states.append(np.array(rows, np.float32).reshape(-1, 5))
@@ -80,8 +81,8 @@ class Witness:
 
     def __init__(self, options: SimOptions) -> None:
         self.reference = Reference(options)
-        self.world = World(options.seed, options.scenario, options.rate)
-        self._referee = Referee(self.world)
+        self.simulation = Simulation(options.seed, options.scenario, options.rate)
+        self._referee = Referee(self.simulation.world)
         self._ahead: dict[int, float] = {}
         self._turning: set[int] = set()
 
@@ -121,7 +122,7 @@ class Witness:
 def simulate(options: SimOptions) -> Reference:
     """Let the world of an address run once, and keep what happened from its start to its end."""
     witness = Witness(options)
-    Motion(witness.world, witness.watch).run_until(witness.end_s)
+    Motion(witness.simulation, witness.watch).run_until(witness.end_s)
     return witness.finish()
 
 

@@ -79,7 +79,7 @@ def add_run(
     keep: a folder that holds what the detector saw, or will (see `kept`).
     """
     witness = Witness(world)
-    reference, motion = witness.reference, Motion(witness.world, witness.watch)
+    reference, motion = witness.reference, Motion(witness.simulation, witness.watch)
     legs = {name: options.camera for name, options in cameras(flow).items()}
     errors = SpeedErrors(reference)
     running = on_simulation(flow, world, motion, boxes=boxes, faults=faults)

@@ -20,7 +20,8 @@ from flowrt_sim.camera.view import Truth
 from flowrt_sim.referee.referee import Referee, Violation
 from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.source import SimCamera
-from flowrt_sim.traffic.world import BANNED_TURNS, World
+from flowrt_sim.street.layout import BANNED_TURNS, Layout
+from flowrt_sim.traffic.simulation import Simulation
 from flowrt_sim.uri import WEATHERS, SimOptions, parse
 
 
@@ -123,12 +124,13 @@ def write_camera(options: SimOptions, out: Path, *, video: bool = True, tell: Te
 
 def write_violations(options: SimOptions, out: Path, *, tell: Tell = lambda share: None) -> int:
     """Write truth.ndjson: one header, then phases, violations and counts of the whole world; the number of violations."""
-    world = World(options.seed, options.scenario, options.rate)
+    simulation = Simulation(options.seed, options.scenario, options.rate)
+    world = simulation.world
     referee = Referee(world)
     end = options.start + options.duration_s
     steps = 0
     while world.time_s < end - 1e-9:
-        world.step()
+        simulation.step()
         referee.watch()
         if world.time_s < options.start - 1e-9:
             referee.counts.clear()  # the recording counts from its own start
@@ -152,8 +154,7 @@ def write_violations(options: SimOptions, out: Path, *, tell: Tell = lambda shar
 
 def write_scene(options: SimOptions, cameras: tuple[str, ...], out: Path) -> None:
     """Write scene.yaml with one entry per camera."""
-    world = World(options.seed, options.scenario, options.rate)
-    text = yaml.safe_dump({"scene": {name: scene(world.layout, name, options.size) for name in cameras}}, sort_keys=False,
+    text = yaml.safe_dump({"scene": {name: scene(Layout(), name, options.size) for name in cameras}}, sort_keys=False,
                           default_flow_style=None, width=160)  # fmt: skip
     (out / "scene.yaml").write_text(text, encoding="utf-8")
 

@@ -193,11 +193,11 @@ def _traffic(rng: np.random.Generator, layout: Layout) -> list[Figure]:
         kind = str(rng.choice(vehicles, p=[0.36, 0.14, 0.12, 0.12, 0.13, 0.13]))
         put(kind, rng.uniform(-inner, inner, 2), float(rng.uniform(0, 2 * np.pi)))
     for _ in range(int(rng.integers(3, 26))):
-        _walker(rng, layout, put)
+        _pedestrian(rng, layout, put)
     return figures
 
 
-def _walker(rng: np.random.Generator, layout: Layout, put) -> None:  # type: ignore[no-untyped-def]
+def _pedestrian(rng: np.random.Generator, layout: Layout, put) -> None:  # type: ignore[no-untyped-def]
     leg = LEGS[int(rng.integers(4))]
     heading = float(rng.uniform(0, 2 * np.pi))
     spot = rng.random()

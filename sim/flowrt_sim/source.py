@@ -18,7 +18,7 @@ from flowrt_sim.camera.view import Truth, View
 from flowrt_sim.render.light import make_light
 from flowrt_sim.street.signals import SignalPlan
 from flowrt_sim.traffic.motion import Motion
-from flowrt_sim.traffic.world import World
+from flowrt_sim.traffic.simulation import Simulation
 from flowrt_sim.uri import WEATHERS, SimOptions, parse
 
 
@@ -44,7 +44,7 @@ class SimCamera:
         self.options = options
         self.size_px = options.size
         self.fps = options.fps
-        motion = motion or Motion(World(options.seed, options.scenario, options.rate))
+        motion = motion or Motion(Simulation(options.seed, options.scenario, options.rate))
         self.world = motion.world
         light, weather = WEATHERS[options.weather]
         self._view = View(
@@ -105,7 +105,7 @@ def open_camera(options: SimOptions | str, store: Path | None = None) -> SimCame
 def signal_plan(options: SimOptions | str) -> SignalPlan:
     """The signal controller's plan, to look phases up by the world's time (`start` + time since the start)."""
     options = parse(options) if isinstance(options, str) else options
-    return World(options.seed, options.scenario, options.rate).plan
+    return Simulation(options.seed, options.scenario, options.rate).world.plan
 
 
 def open_signals(

@@ -32,7 +32,7 @@ from flowrt.runtime import Runtime
 from flowrt.runtime.virtual import run
 from flowrt_scoring.simulated import Faults, on_simulation
 from flowrt_sim.traffic.motion import Motion
-from flowrt_sim.traffic.world import World
+from flowrt_sim.traffic.simulation import Simulation
 from flowrt_sim.uri import parse
 
 SHIPPED = Path(__file__).resolve().parents[2] / "flows" / "intersection.yaml"
@@ -44,7 +44,7 @@ WATCHED_S = 92.0
 def recorded(flow: Flow) -> list[list[Detections | SignalState]]:
     """What detector and controller say, in slices of `SHOWN_S`, with times from the begin of each slice."""
     world = parse(f"sim://four-way?seed=7&rate=0.5&duration_s={WATCHED_S:g}")
-    motion = Motion(World(world.seed, world.scenario, world.rate))
+    motion = Motion(Simulation(world.seed, world.scenario, world.rate))
     staged = on_simulation(flow, world, motion, boxes="truth", faults=Faults(noise_px=1.0))
     slices: list[list[Detections | SignalState]] = [[] for _ in range(int(WATCHED_S / SHOWN_S))]
     for name in ("signals", "objects"):

@@ -12,7 +12,7 @@ from flowrt.load import load
 from flowrt.replay import Arrival, recorder, rehearse
 from flowrt_scoring.simulated import Faults, on_simulation
 from flowrt_sim.traffic.motion import Motion
-from flowrt_sim.traffic.world import World
+from flowrt_sim.traffic.simulation import Simulation
 from flowrt_sim.uri import parse
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
@@ -30,7 +30,7 @@ def recorded(flow: Flow, tmp_path_factory: pytest.TempPathFactory) -> tuple[list
     path = tmp_path_factory.mktemp("recording") / "run.recording"
     running, writer = recorder(flow, [], path)
     world = parse(f"sim://four-way?seed={SEED}&duration_s={SECONDS:g}")
-    motion = Motion(World(world.seed, world.scenario, world.rate))
+    motion = Motion(Simulation(world.seed, world.scenario, world.rate))
     arrivals = rehearse(on_simulation(running, world, motion, boxes="truth", faults=Faults()))
     writer.close()
     return arrivals, path

@@ -15,6 +15,7 @@ from flowrt_scoring.measures import Counts
 from flowrt_scoring.reference import Reference, Witness
 from flowrt_sim.referee.referee import Violation as Truth
 from flowrt_sim.street.route import route
+from flowrt_sim.traffic.arrivals import enter
 from flowrt_sim.uri import SimOptions
 
 LEGS = {"cam_n": "north", "cam_e": "east"}
@@ -30,7 +31,7 @@ def run(*truths: Truth) -> Reference:
         for n, (x, length) in shapes.items()
     ]
     for _ in range(90 * 20):
-        reference.remember(cast(Any, SimpleNamespace(actors=actors)))
+        reference.remember(cast(Any, SimpleNamespace(road_users=actors)))
     return reference
 
 
@@ -130,8 +131,8 @@ def test_counts_are_held_against_lanes_and_turns() -> None:
 def test_a_movement_is_true_when_a_vehicle_has_crossed_both_lines() -> None:
     """Who is between the lines when the run ends has been in a lane, and has not turned yet."""
     witness = Witness(SimOptions(scenario="calm", start=0.0, duration_s=90.0))
-    world = witness.world
-    car = world.add_vehicle("car", route(world.layout, "north", 2, "right"))
+    world = witness.simulation.world
+    car = enter(world, "car", route(world.layout, "north", 2, "right"))
     assert car is not None
     world.vehicles = [car]
     seen = []

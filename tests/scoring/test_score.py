@@ -20,7 +20,7 @@ from flowrt_scoring.simulated import Boxes, Faults, cameras, detecting, on_simul
 from flowrt_sim.command import write_violations
 from flowrt_sim.source import SimCamera
 from flowrt_sim.traffic.motion import Motion
-from flowrt_sim.traffic.world import World
+from flowrt_sim.traffic.simulation import Simulation
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 NUMBERS = {
@@ -63,7 +63,7 @@ def test_visible_boxes_are_those_of_whom_enough_is_seen(flow: Flow) -> None:
     world = world_of(flow, seed=7, duration_s=3)
 
     def given(boxes: Boxes) -> list[Detections]:
-        running = on_simulation(flow, world, Motion(World(world.seed)), boxes=boxes, faults=Faults())
+        running = on_simulation(flow, world, Motion(Simulation(world.seed)), boxes=boxes, faults=Faults())
         seen: list[Message] = []
         running = tapped(running, detecting(flow), lambda _, message: seen.append(message))
         rehearse(running, until_s=world.duration_s)

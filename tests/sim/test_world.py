@@ -15,14 +15,16 @@ from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.street.layout import LEGS, Layout
 from flowrt_sim.street.route import route
 from flowrt_sim.street.signals import CROSSWALK_GROUPS, RED, VEHICLE_GROUPS
-from flowrt_sim.traffic.pedestrians import spawn_walker, step_walkers
+from flowrt_sim.traffic.arrivals import enter
+from flowrt_sim.traffic.pedestrians import spawn_pedestrian, step_pedestrians
 from flowrt_sim.traffic.road_users import Vehicle
-from flowrt_sim.traffic.world import STEP_S, World
+from flowrt_sim.traffic.simulation import Simulation
+from flowrt_sim.traffic.world import STEP_S, World, look_up
 from tests.sim.worlds import Run, footprint, run
 
 SEED = 5
 SELDOM = ("jaywalking", "near_miss", "near_miss_turning")
-"""Acts that seldom end in a violation: they are watched for longer."""
+"""Incidents that seldom end in a violation: they are watched for longer."""
 
 
 @cache
@@ -32,30 +34,32 @@ def of(scenario: str, seconds: float = 200.0) -> Run:
 
 
 def positions(world: World) -> list[tuple[int, float, float, float]]:
-    return [(a.number, a.x, a.y, a.heading) for a in world.actors]
+    return [(a.number, a.x, a.y, a.heading) for a in world.road_users]
 
 
 def test_same_seed_same_world_and_other_seed_another() -> None:
-    worlds = [World(seed, "mixed") for seed in (3, 3, 4)]
-    for world in worlds:
-        world.run_until(60.0)
+    simulations = [Simulation(seed, "mixed") for seed in (3, 3, 4)]
+    for simulation in simulations:
+        simulation.run_until(60.0)
+    worlds = [simulation.world for simulation in simulations]
     assert len(worlds[0].vehicles) > 10
     assert positions(worlds[0]) == positions(worlds[1])
     assert positions(worlds[0]) != positions(worlds[2])
 
 
 def test_time_advances_by_exact_steps() -> None:
-    world = World(1)
-    world.run_until(10.0)
-    assert world.steps == 200
-    assert world.time_s == pytest.approx(200 * STEP_S)
+    simulation = Simulation(1)
+    simulation.run_until(10.0)
+    assert simulation.world.steps == 200
+    assert simulation.world.time_s == pytest.approx(200 * STEP_S)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_two_vehicles_and_nobody_on_foot_touch(seed: int) -> None:
-    world = World(seed, "mixed")
+    simulation = Simulation(seed, "mixed")
+    world = simulation.world
     while world.time_s < 240:
-        world.step()
+        simulation.step()
         if world.steps % 8:
             continue
         for i, a in enumerate(world.vehicles):
@@ -63,7 +67,7 @@ def test_no_two_vehicles_and_nobody_on_foot_touch(seed: int) -> None:
                 if (a.x - b.x) ** 2 + (a.y - b.y) ** 2 < ((a.length + b.length) / 2) ** 2:
                     area, _ = cv2.intersectConvexConvex(footprint(a), footprint(b))
                     assert area < 0.05, (world.time_s, a.number, b.number)
-            for w in world.walkers:
+            for w in world.pedestrians:
                 if abs(a.x - w.x) < 7 and abs(a.y - w.y) < 7:
                     inside = cv2.pointPolygonTest(footprint(a, -0.05), (w.x, w.y), False)
                     assert inside <= 0, (world.time_s, a.number, w.number)
@@ -104,7 +108,7 @@ def test_a_scenario_commits_its_violation(scenario: str, rule: str, least: int) 
 
 
 @pytest.mark.parametrize(
-    ("scenario", "act", "rules"),
+    ("scenario", "incident", "rules"),
     [
         ("right_on_red", "right_on_red", ("red_light", "failure_to_yield", "stopped_on_crosswalk")),
         ("past_line_at_red", "past_line_at_red", ("red_light", "amber_acceleration", "speeding")),
@@ -115,9 +119,9 @@ def test_a_scenario_commits_its_violation(scenario: str, rule: str, least: int) 
         ("short_stop", "short_stop", ("wrong_way", "red_light", "speeding")),
     ],
 )
-def test_an_innocent_look_alike_is_no_violation(scenario: str, act: str, rules: tuple[str, ...]) -> None:
+def test_an_innocent_look_alike_is_no_violation(scenario: str, incident: str, rules: tuple[str, ...]) -> None:
     found = of(scenario)
-    assert found.acts[act] >= 2
+    assert found.incidents[incident] >= 2
     assert not [v for v in found.referee.violations if v.rule in rules]
 
 
@@ -145,15 +149,16 @@ def test_right_turns_on_red_really_happen() -> None:
 
 def test_truth_does_not_ask_what_drivers_were_told() -> None:
     """A driver told to run the red light who meets green commits nothing; one not told who crosses at red does."""
-    world = World(SEED, "calm")
+    simulation = Simulation(SEED, "calm")
+    world = simulation.world
     referee = Referee(world)
     red = next(leg for leg in VEHICLE_GROUPS if world.plan.state(VEHICLE_GROUPS[leg], 0.1)[0] == RED)
-    vehicle = world.add_vehicle("car", route(world.layout, red, 1, "through"))
+    vehicle = enter(world, "car", route(world.layout, red, 1, "through"))
     assert vehicle is not None
     vehicle.s, vehicle.speed = vehicle.route.stop_s - 0.3, 10.0
     referee.watch()
     for _ in range(4):
-        world.step()
+        simulation.step()
         referee.watch()
     assert [v.rule for v in referee.violations] == ["red_light"]
     assert referee.violations[0].leg == red
@@ -173,9 +178,9 @@ def encroachments(steps: int, *driving: tuple[Vehicle, float]) -> list[float]:
 
 
 def test_post_encroachment_time_is_the_gap_between_leaving_and_entering() -> None:
-    world = World(1, "calm")
-    first = world.add_vehicle("motorcycle", route(Layout(), "north", 1, "through"))
-    second = world.add_vehicle("motorcycle", route(Layout(), "west", 1, "through"))
+    world = Simulation(1, "calm").world
+    first = enter(world, "motorcycle", route(Layout(), "north", 1, "through"))
+    second = enter(world, "motorcycle", route(Layout(), "west", 1, "through"))
     assert first is not None
     assert second is not None
     speed = 10.0
@@ -189,9 +194,9 @@ def test_post_encroachment_time_is_the_gap_between_leaving_and_entering() -> Non
 
 @pytest.mark.parametrize(("speed", "counts"), [(2.8, False), (3.2, True)])
 def test_a_vehicle_at_walking_pace_has_no_post_encroachment_time(speed: float, counts: bool) -> None:
-    world = World(1, "calm")
-    car = world.add_vehicle("car", route(Layout(), "north", 1, "through"))
-    rider = world.add_vehicle("bicycle", route(Layout(), "west", 1, "through"))
+    world = Simulation(1, "calm").world
+    car = enter(world, "car", route(Layout(), "north", 1, "through"))
+    rider = enter(world, "bicycle", route(Layout(), "west", 1, "through"))
     assert car is not None
     assert rider is not None
     car.s, rider.s = car.route.stop_s, rider.route.stop_s - 3.0
@@ -200,22 +205,22 @@ def test_a_vehicle_at_walking_pace_has_no_post_encroachment_time(speed: float, c
 
 def test_a_pair_has_the_shortest_of_its_encroachments_whatever_the_limit() -> None:
     """A turning car first reaches ground that someone left over a second ago, and at once where they have just been."""
-    world, layout = World(1, "calm"), Layout()
-    car = world.add_vehicle("car", route(layout, "north", 2, "right"))
+    world, layout = Simulation(1, "calm").world, Layout()
+    car = enter(world, "car", route(layout, "north", 2, "right"))
     assert car is not None
-    walker = spawn_walker(world, "west", "step_out", inbound=False)
-    walker.crossing, walker.speed, walker.heading = True, 1.9, -np.pi / 2
+    pedestrian = spawn_pedestrian(world, "west", "step_out", inbound=False)
+    pedestrian.crossing, pedestrian.speed, pedestrian.heading = True, 1.9, -np.pi / 2
     told: dict[float, list[Conflict]] = {1.0: [], 5.0: []}
     for limit_s, found in told.items():
         conflicts, car.speed = Conflicts(1.5, limit_s), 3.9
         for step in range(90):
             car.s = car.route.exit_s - 10.0 + car.speed * STEP_S * step
             car.place()
-            walker.x, walker.y = layout.world("west", [(12.0, -8.3 + walker.speed * STEP_S * step)])[0]
-            found += [c for c in conflicts.watch(step * STEP_S, [car], [walker]) if np.isfinite(c.pet_s)]
+            pedestrian.x, pedestrian.y = layout.world("west", [(12.0, -8.3 + pedestrian.speed * STEP_S * step)])[0]
+            found += [c for c in conflicts.watch(step * STEP_S, [car], [pedestrian]) if np.isfinite(c.pet_s)]
     assert [c.pet_s for c in told[5.0]] == [c.pet_s for c in told[1.0]]
     assert [c.pet_s <= 1.0 for c in told[1.0]] == [True]
-    assert (told[1.0][0].actor, told[1.0][0].other) == (car.number, walker.number)
+    assert (told[1.0][0].actor, told[1.0][0].other) == (car.number, pedestrian.number)
 
 
 def test_a_near_miss_is_told_once_whatever_shows_it() -> None:
@@ -225,12 +230,12 @@ def test_a_near_miss_is_told_once_whatever_shows_it() -> None:
 
 
 def test_who_let_a_vehicle_pass_walks_on_a_moment_after_it() -> None:
-    world = World(1, "calm")
-    walker = spawn_walker(world, "west", "step_out", inbound=False)
-    walker.act, walker.crossing, walker.next = "", True, walker.gate + 1
-    walker.x, walker.y = walker.points[walker.gate]
-    world.walkers = [walker]
-    car = world.add_vehicle("car", route(world.layout, "north", 2, "right"))
+    world = Simulation(1, "calm").world
+    pedestrian = spawn_pedestrian(world, "west", "step_out", inbound=False)
+    pedestrian.mode, pedestrian.crossing, pedestrian.next = "", True, pedestrian.gate + 1
+    pedestrian.x, pedestrian.y = pedestrian.points[pedestrian.gate]
+    world.pedestrians = [pedestrian]
+    car = enter(world, "car", route(world.layout, "north", 2, "right"))
     assert car is not None
     car.s, car.speed = car.route.exit_s - 4.0, 3.5
     world.vehicles = [car]
@@ -239,45 +244,47 @@ def test_who_let_a_vehicle_pass_walks_on_a_moment_after_it() -> None:
         car.s += car.speed * STEP_S
         car.place()
         world.time_s += STEP_S
-        step_walkers(world, STEP_S)
-        if walker.speed == 0.0:
+        step_pedestrians(world, STEP_S)
+        if pedestrian.speed == 0.0:
             waited_s.append(world.time_s)
-    gone_s = (walker.out - world.layout.crosswalk_m[0] + car.length + 4.0) / car.speed
-    assert walker.speed > 1.0
+    gone_s = (pedestrian.out - world.layout.crosswalk_m[0] + car.length + 4.0) / car.speed
+    assert pedestrian.speed > 1.0
     assert waited_s[-1] == pytest.approx(gone_s + 1.2, abs=0.5)
 
 
 @pytest.mark.parametrize("gap_m", [0.2, 0.4])
 def test_driver_and_person_who_wait_for_each_other_both_get_on(gap_m: float) -> None:
     """Somebody has come, `gap_m` before it, within a step of a turner's front that stands on the exit crosswalk."""
-    world = World(1, "calm")
-    walker = spawn_walker(world, "west", inbound=False)
-    walker.crossing, walker.next = True, walker.gate + 1
-    car = world.add_vehicle("car", route(world.layout, "north", 2, "right"))
+    simulation = Simulation(1, "calm")
+    world = simulation.world
+    pedestrian = spawn_pedestrian(world, "west", inbound=False)
+    pedestrian.crossing, pedestrian.next = True, pedestrian.gate + 1
+    car = enter(world, "car", route(world.layout, "north", 2, "right"))
     assert car is not None
     car.s, car.speed = car.route.exit_s + 1.5, 0.0
     car.place()
     front_x, front_y = car.front()
-    goal = walker.points[walker.next]
-    walker.x, walker.y = front_x - gap_m, front_y + (1.3 if goal[1] < front_y else -1.3)
-    walker.points[walker.next] = (walker.x, goal[1])
-    world.walkers, world.vehicles = [walker], [car]
-    while walker.crossing and world.time_s < 40.0:
-        world.step()
-        if walker.held_s > 0:
-            assert cv2.pointPolygonTest(footprint(car, -0.1), (walker.x, walker.y), False) < 0
-    assert not walker.crossing
-    world.run_until(world.time_s + 20.0)
+    goal = pedestrian.points[pedestrian.next]
+    pedestrian.x, pedestrian.y = front_x - gap_m, front_y + (1.3 if goal[1] < front_y else -1.3)
+    pedestrian.points[pedestrian.next] = (pedestrian.x, goal[1])
+    world.pedestrians, world.vehicles = [pedestrian], [car]
+    while pedestrian.crossing and world.time_s < 40.0:
+        simulation.step()
+        if pedestrian.held_s > 0:
+            assert cv2.pointPolygonTest(footprint(car, -0.1), (pedestrian.x, pedestrian.y), False) < 0
+    assert not pedestrian.crossing
+    simulation.run_until(world.time_s + 20.0)
     assert car.in_exit > 20.0
 
 
 def test_who_stands_beyond_the_line_lets_the_box_clear_at_green() -> None:
-    world = World(1, "calm")
+    simulation = Simulation(1, "calm")
+    world = simulation.world
     while world.plan.state(VEHICLE_GROUPS["west"], world.time_s)[0] != RED:
-        world.step()
+        simulation.step()
     world.vehicles.clear()
     over, turner = (
-        world.add_vehicle("van", route(world.layout, *way)) for way in (("west", 1, "through"), ("south", 1, "left"))
+        enter(world, "van", route(world.layout, *way)) for way in (("west", 1, "through"), ("south", 1, "left"))
     )
     assert over is not None
     assert turner is not None
@@ -288,32 +295,32 @@ def test_who_stands_beyond_the_line_lets_the_box_clear_at_green() -> None:
     for vehicle in world.vehicles:
         vehicle.place()
     world.steps = round(world.plan.next_change_s(VEHICLE_GROUPS["west"], world.time_s) / STEP_S) + 30
-    world.director.step = lambda: None  # type: ignore[method-assign]  # nothing else is to happen
+    simulation.director.step = lambda: None  # type: ignore[method-assign]  # nothing else is to happen
     for _ in range(32):  # the turner is slow to start
-        world.step()
+        simulation.step()
         turner.s, turner.speed = turner.route.wait_s, 0.0
         turner.place()
-    world.run_until(world.time_s + 30.0)
+    simulation.run_until(world.time_s + 30.0)
     for vehicle in (over, turner):
         assert vehicle not in world.vehicles or vehicle.in_exit > 5.0, (vehicle.kind, vehicle.x, vehicle.y)
 
 
 @pytest.mark.parametrize(("waits_m", "late"), [(0.2, True), (0.6, False)])
 def test_who_waits_at_the_kerb_through_walk_enters_when_he_goes_on(waits_m: float, late: bool) -> None:
-    world = World(1, "calm")
-    walker = spawn_walker(world, "west", inbound=True)
-    world.walkers = [walker]
+    world = Simulation(1, "calm").world
+    pedestrian = spawn_pedestrian(world, "west", inbound=True)
+    world.pedestrians = [pedestrian]
     referee, layout = Referee(world), world.layout
-    walker.out = sum(layout.crosswalk_m) / 2
+    pedestrian.out = sum(layout.crosswalk_m) / 2
     group = CROSSWALK_GROUPS["west"]
     while world.plan.state(group, world.time_s)[0] == RED:
         world.time_s += STEP_S
-    walker.side = layout.in_edge_m - waits_m
+    pedestrian.side = layout.in_edge_m - waits_m
     while world.plan.state(group, world.time_s)[0] != RED:
         referee.watch()
         world.time_s += STEP_S
-    while walker.side > layout.out_edge_m:
-        walker.side -= 1.3 * STEP_S
+    while pedestrian.side > layout.out_edge_m:
+        pedestrian.side -= 1.3 * STEP_S
         referee.watch()
         world.time_s += STEP_S
     assert [v.detail for v in referee.violations] == (["against don't walk"] if late else [])
@@ -321,28 +328,31 @@ def test_who_waits_at_the_kerb_through_walk_enters_when_he_goes_on(waits_m: floa
 
 def test_wrong_way_drivers_need_room_behind_the_queue() -> None:
     for queued, begins in ((1, True), (2, False)):
-        world = World(1, "calm")
+        simulation = Simulation(1, "calm")
+        world = simulation.world
         world.vehicles.clear()
         for leg in LEGS:
             for place in range(queued):
-                waiting = world.add_vehicle("car", route(world.layout, leg, 1, "through"))
+                waiting = enter(world, "car", route(world.layout, leg, 1, "through"))
                 assert waiting is not None
                 waiting.s, waiting.speed = waiting.route.stop_s - 1.0 - 7.0 * place, 0.0
-        world.traffic.refresh()
-        assert world.director._wrong_way() == begins
+        world.lookups = look_up(world)
+        assert simulation.director._wrong_way() == begins
 
 
 def test_definitions_change_the_verdict() -> None:
-    strict = World(SEED, "red_light")
+    simulation = Simulation(SEED, "red_light")
+    strict = simulation.world
     lenient = Referee(strict, dataclasses.replace(Referee(strict).rules, red_grace_s=5.0), near_misses=False)
     while strict.time_s < 120:
-        strict.step()
+        simulation.step()
         lenient.watch()
     assert not [v for v in lenient.violations if v.rule == "red_light"]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_scenario_can_be_started(name: str) -> None:
-    world = World(2, name)
-    world.run_until(2.0)
+    simulation = Simulation(2, name)
+    world = simulation.world
+    simulation.run_until(2.0)
     assert world.time_s == pytest.approx(2.0)

@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from flowrt_sim.referee.referee import Referee, Violation
 from flowrt_sim.traffic.road_users import Vehicle
+from flowrt_sim.traffic.simulation import Simulation
 from flowrt_sim.traffic.world import World
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its world and referee, and how often each act was begun."""
+    """A finished run: its world and referee, and how often each incident was begun."""
 
     world: World
     referee: Referee
-    acts: Counter[str]
+    incidents: Counter[str]
 
     def of(self, rule: str) -> list[Violation]:
         """The violations of one rule."""
@@ -28,19 +29,20 @@ class Run:
 
 def run(scenario: str, seed: int, seconds: float, rate: float = 1.0) -> Run:
     """Run a scenario from an empty road."""
-    world = World(seed, scenario, rate)
-    referee, acts = Referee(world), Counter[str]()
-    done = world.director._done
+    simulation = Simulation(seed, scenario, rate)
+    world = simulation.world
+    referee, incidents = Referee(world), Counter[str]()
+    done = simulation.director._done
 
-    def counted(act: str) -> None:
-        acts[act] += 1
-        done(act)
+    def counted(incident: str) -> None:
+        incidents[incident] += 1
+        done(incident)
 
-    world.director._done = counted  # type: ignore[method-assign]  # to count what the director began
+    simulation.director._done = counted  # type: ignore[method-assign]  # to count what the director began
     while world.time_s < seconds:
-        world.step()
+        simulation.step()
         referee.watch()
-    return Run(world, referee, acts)
+    return Run(world, referee, incidents)
 
 
 def footprint(v: Vehicle, shrink_m: float = 0.05) -> npt.NDArray[np.float32]:

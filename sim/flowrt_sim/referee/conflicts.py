@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.traffic.road_users import Vehicle, Walker
+from flowrt_sim.traffic.road_users import Pedestrian, Vehicle
 
 HALF_M = 75.0
 """Nobody is looked at further out, along either axis, than a few metres less than this."""
@@ -81,17 +81,17 @@ class Conflicts:
         self._numbers: set[int] = set()
         self._told: dict[tuple[int, int], None] = {}
 
-    def watch(self, time_s: float, vehicles: Sequence[Vehicle], walkers: Sequence[Walker]) -> list[Conflict]:
+    def watch(self, time_s: float, vehicles: Sequence[Vehicle], pedestrians: Sequence[Pedestrian]) -> list[Conflict]:
         """Measure one moment."""
         self._numbers = {v.number for v in vehicles}
         near = [v for v in vehicles if max(abs(v.x), abs(v.y)) < HALF_M - 8]
-        people = [w for w in walkers if w.crossing and max(abs(w.x), abs(w.y)) < HALF_M - 8]
+        people = [p for p in pedestrians if p.crossing and max(abs(p.x), abs(p.y)) < HALF_M - 8]
         found = self._encroach(time_s, near, people)
         found.extend(self._predict(time_s, near, people))
         return found
 
-    def _encroach(self, time_s: float, vehicles: list[Vehicle], people: list[Walker]) -> list[Conflict]:
-        actors: list[Vehicle | Walker] = [*vehicles, *people]
+    def _encroach(self, time_s: float, vehicles: list[Vehicle], people: list[Pedestrian]) -> list[Conflict]:
+        actors: list[Vehicle | Pedestrian] = [*vehicles, *people]
         now = _moment(time_s, actors)
         past = self._past
         if past and len(actors):
@@ -104,7 +104,7 @@ class Conflicts:
         done = [key for key, found in self._encroached.items() if time_s - found.time_s > OVER_S]
         return [self._encroached.pop(key) for key in done]
 
-    def _pet(self, time_s: float, actor: Vehicle | Walker, first: int, pet_s: float) -> None:
+    def _pet(self, time_s: float, actor: Vehicle | Pedestrian, first: int, pet_s: float) -> None:
         key = (min(actor.number, first), max(actor.number, first))
         known = self._encroached.get(key)
         if pet_s >= known.pet_s if known is not None else not self._is_new(*key):
@@ -121,7 +121,7 @@ class Conflicts:
             self._told = dict.fromkeys(list(self._told)[2000:])
         return True
 
-    def _predict(self, time_s: float, vehicles: list[Vehicle], people: list[Walker]) -> list[Conflict]:
+    def _predict(self, time_s: float, vehicles: list[Vehicle], people: list[Pedestrian]) -> list[Conflict]:
         discs, owner = _discs(vehicles, people)
         if len(discs) > 1:
             self._collide(time_s, discs, owner, len(vehicles))
@@ -175,7 +175,7 @@ class Conflicts:
                 pair.nearest_m = min(pair.nearest_m, float(gap.min()))
 
 
-def _moment(time_s: float, actors: Sequence[Vehicle | Walker]) -> _Moment:
+def _moment(time_s: float, actors: Sequence[Vehicle | Pedestrian]) -> _Moment:
     rows = [(a.x, a.y, np.cos(a.heading), np.sin(a.heading), a.shape.length_m, a.shape.width_m) for a in actors]
     moving = [a.speed >= (LEAST_CLOSING_MS if isinstance(a, Vehicle) else LEAST_WALKING_MS) for a in actors]
     numbers = np.array([a.number for a in actors], np.int64)
@@ -245,7 +245,7 @@ def _apart_m(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDAr
     return np.asarray(np.maximum.reduce(found), np.float64)
 
 
-def _discs(vehicles: list[Vehicle], people: list[Walker]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def _discs(vehicles: list[Vehicle], people: list[Pedestrian]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Discs (N, 6) of x, y, radius, vx, vy, number, and the index of the actor that owns each."""
     rows: list[tuple[float, ...]] = []
     owner: list[int] = []
@@ -258,8 +258,8 @@ def _discs(vehicles: list[Vehicle], people: list[Walker]) -> tuple[npt.NDArray[n
             offset = reach * (2 * k / (count - 1) - 1) if count > 1 else 0.0
             rows.append((v.x + offset * c, v.y + offset * s, radius, v.speed * c, v.speed * s, v.number))
             owner.append(index)
-    for index, w in enumerate(people):
-        c, s = float(np.cos(w.heading)), float(np.sin(w.heading))
-        rows.append((w.x, w.y, 0.25, w.speed * c, w.speed * s, w.number))
+    for index, p in enumerate(people):
+        c, s = float(np.cos(p.heading)), float(np.sin(p.heading))
+        rows.append((p.x, p.y, 0.25, p.speed * c, p.speed * s, p.number))
         owner.append(len(vehicles) + index)
     return np.array(rows).reshape(-1, 6), np.array(owner, dtype=np.int64)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from math import atan2, cos, pi, sin
+from math import atan2, pi
 
 from flowrt_sim.referee.conflicts import Conflict, Conflicts
-from flowrt_sim.street.layout import OUTWARD
+from flowrt_sim.street.layout import BANNED_TURNS, OUTWARD, nearest_leg
 from flowrt_sim.street.signals import AMBER, CROSSWALK_GROUPS, RED, VEHICLE_GROUPS
-from flowrt_sim.traffic.road_users import Vehicle, Walker
-from flowrt_sim.traffic.world import BANNED_TURNS, STEP_S, World
+from flowrt_sim.traffic.road_users import Pedestrian, Vehicle
+from flowrt_sim.traffic.world import STEP_S, World
 
 RULES = (
     "red_light", "wrong_way", "speeding", "illegal_turn", "stopped", "stopped_on_crosswalk", "amber_acceleration",
@@ -110,7 +110,7 @@ class Referee:
         self.counts: Counter[tuple[str, str, str, str]] = Counter()
         self.near_misses = Conflicts(self.rules.ttc_s, self.rules.pet_s) if near_misses else None
         self._vehicles: dict[int, _Memory] = {}
-        self._walkers: dict[int, tuple[float, bool]] = {}
+        self._pedestrians: dict[int, tuple[float, bool]] = {}
         self._open: dict[tuple[int, str], int] = {}
         self._amber_since: dict[str, float] = {}
 
@@ -128,18 +128,18 @@ class Referee:
             self._turn(v, memory)
             self._yield(v, memory)
             self._places(v, memory)
-        for w in world.walkers:
-            self._jaywalking(w)
+        for p in world.pedestrians:
+            self._jaywalking(p)
         if self.near_misses is not None and world.steps % 2 == 0:
-            for conflict in self.near_misses.watch(world.time_s, world.vehicles, world.walkers):
+            for conflict in self.near_misses.watch(world.time_s, world.vehicles, world.pedestrians):
                 self._near_miss(conflict)
         if world.steps % 1200 == 0:
             self._forget()
 
     def _forget(self) -> None:
-        alive = {a.number for a in self.world.actors}
+        alive = {a.number for a in self.world.road_users}
         self._vehicles = {n: m for n, m in self._vehicles.items() if n in alive}
-        self._walkers = {n: m for n, m in self._walkers.items() if n in alive}
+        self._pedestrians = {n: m for n, m in self._pedestrians.items() if n in alive}
         self._open = {key: i for key, i in self._open.items() if key[0] in alive}
 
     def _say(self, rule: str, v: Vehicle, leg: str, lane: str, start_s: float, value: float, *, time_s: float | None = None,
@@ -242,21 +242,21 @@ class Referee:
                 zone = "conflict_in" if inbound else "conflict_out"
                 self._say("failure_to_yield", v, leg, zone, self.world.time_s, v.speed * 3.6, other=found.number)
 
-    def _someone(self, leg: str, inbound: bool) -> Walker | None:
+    def _someone(self, leg: str, inbound: bool) -> Pedestrian | None:
         layout, reach = self.world.layout, self.rules.yield_reach_m
         low, high = (0.0, layout.in_edge_m) if inbound else (layout.out_edge_m, 0.0)
         near, far = layout.crosswalk_m
-        for w in self.world.walkers:
-            if w.leg != leg or not near - 0.5 < w.out < far + 0.5 or not low - reach < w.side < high + reach:
+        for p in self.world.pedestrians:
+            if p.leg != leg or not near - 0.5 < p.out < far + 0.5 or not low - reach < p.side < high + reach:
                 continue
-            towards = w.side_speed if w.side < low else -w.side_speed
-            if low <= w.side <= high or towards > self.rules.yield_approach_ms:
-                return w
+            towards = p.side_speed if p.side < low else -p.side_speed
+            if low <= p.side <= high or towards > self.rules.yield_approach_ms:
+                return p
         return None
 
     def _places(self, v: Vehicle, memory: _Memory) -> None:
         """Rules that need only the place: wrong way, speeding, stopping where it is forbidden."""
-        leg, out, side = leg_place(v.x, v.y)
+        leg, out, side = nearest_leg(v.x, v.y)
         layout, now = self.world.layout, self.world.time_s
         in_lane = layout.stop_line_m < out < self.rules.lane_reach_m and layout.out_edge_m < side < layout.in_edge_m
         lane = f"{'in' if side > 0 else 'out'}_{int(abs(side) / layout.lane_width_m) + 1}"
@@ -324,27 +324,27 @@ class Referee:
         start_s = self.world.time_s - (len(speeds) - 1) * STEP_S
         self._say("speeding", v, leg, _lane_of(v, leg), start_s, median)
 
-    def _jaywalking(self, w: Walker) -> None:
+    def _jaywalking(self, p: Pedestrian) -> None:
         """On the carriageway outside a crosswalk, or on one having entered it against don't walk.
 
         Within `kerb_m` of the kerb nobody has entered yet: who waits there through walk, and goes on after it, entered late.
         """
         layout, kerb_m, now = self.world.layout, self.rules.kerb_m, self.world.time_s
-        if not w.leg:
+        if not p.leg:
             return
-        on_road = layout.out_edge_m + kerb_m < w.side < layout.in_edge_m - kerb_m and w.out > layout.crosswalk_m[0] - 4
+        on_road = layout.out_edge_m + kerb_m < p.side < layout.in_edge_m - kerb_m and p.out > layout.crosswalk_m[0] - 4
         if not on_road:
-            self._walkers.pop(w.number, None)
+            self._pedestrians.pop(p.number, None)
             return
         margin = self.rules.crosswalk_margin_m
-        on_crosswalk = layout.crosswalk_m[0] - margin < w.out < layout.crosswalk_m[1] + margin
-        if w.number not in self._walkers:
-            red = self.world.plan.state(CROSSWALK_GROUPS[w.leg], now)[0] == RED
-            self._walkers[w.number] = (now, not on_crosswalk or red)
-        since, wrong = self._walkers[w.number]
+        on_crosswalk = layout.crosswalk_m[0] - margin < p.out < layout.crosswalk_m[1] + margin
+        if p.number not in self._pedestrians:
+            red = self.world.plan.state(CROSSWALK_GROUPS[p.leg], now)[0] == RED
+            self._pedestrians[p.number] = (now, not on_crosswalk or red)
+        since, wrong = self._pedestrians[p.number]
         if not wrong:
             return
-        key = (w.number, "jaywalking" + w.leg)
+        key = (p.number, "jaywalking" + p.leg)
         if key in self._open:
             self._extend(*key)
         elif now - since >= self.rules.jaywalking_s:
@@ -352,13 +352,13 @@ class Referee:
             zone, detail = (
                 ("crosswalk", "against don't walk") if on_crosswalk else ("carriageway", "outside a crosswalk")
             )
-            place = (w.x, w.y)
+            place = (p.x, p.y)
             self.violations.append(
                 Violation(
                     "jaywalking",
-                    w.number,
+                    p.number,
                     "pedestrian",
-                    w.leg,
+                    p.leg,
                     zone,
                     now,
                     since,
@@ -375,7 +375,7 @@ class Referee:
         """A pair that came within the time to collision, or the post-encroachment time."""
         if found.pet_s > self.rules.pet_s and found.ttc_s > self.rules.ttc_s:
             return
-        leg = leg_place(*found.ground_m)[0]
+        leg = nearest_leg(*found.ground_m)[0]
         kinds = {v.number: v.kind for v in self.world.vehicles}
         by_pet = found.pet_s <= self.rules.pet_s
         self.violations.append(
@@ -397,21 +397,9 @@ class Referee:
         )
 
 
-def leg_place(x: float, y: float) -> tuple[str, float, float]:
-    """The leg in whose direction a world point lies, and the point as (out, side) of it."""
-    if abs(y) >= abs(x):
-        return ("north", y, -x) if y > 0 else ("south", -y, x)
-    return ("east", x, y) if x > 0 else ("west", -x, -y)
-
-
 def _turn_name(kind: str) -> str:
     return "through" if kind == "wrong_way" else kind.removeprefix("bay_")
 
 
 def _lane_of(v: Vehicle, where: str) -> str:
     return f"in_{v.route.lane}" if where == v.route.leg and v.to_line > -20 else f"out_{v.route.exit_lane}"
-
-
-def unit(heading: float) -> tuple[float, float]:
-    """The unit vector of a heading."""
-    return cos(heading), sin(heading)

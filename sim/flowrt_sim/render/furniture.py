@@ -30,7 +30,7 @@ METAL_GREY = (120.0, 122.0, 122.0)
 
 @dataclass(frozen=True)
 class Head:
-    """A signal head for the drivers (or walkers) of `leg`: its top and the direction that it faces."""
+    """A signal head for the drivers (or pedestrians) of `leg`: its top and the direction that it faces."""
 
     leg: str
     x_m: float

@@ -20,11 +20,30 @@ OUTWARD = {"north": (0.0, 1.0), "east": (1.0, 0.0), "south": (0.0, -1.0), "west"
 CLOCKWISE = {"north": "east", "east": "south", "south": "west", "west": "north"}
 OPPOSITE = {"north": "south", "east": "west", "south": "north", "west": "east"}
 TURNS = ("left", "through", "right", "u_turn")
+BANNED_TURNS = (
+    ("north", "north"), ("east", "east"), ("south", "south"), ("west", "west"), ("east", "south"), ("west", "north"),
+)  # fmt: skip
+"""Entry and exit legs of the turns that are banned: all U-turns, and left turns from east and west."""
 
 
 def exit_leg(leg: str, turn: str) -> str:
     """The leg by which a vehicle from `leg` leaves after `turn` (driving in from the north, left leads east)."""
     return {"left": CLOCKWISE[leg], "through": OPPOSITE[leg], "right": CLOCKWISE[OPPOSITE[leg]], "u_turn": leg}[turn]
+
+
+def to_leg(leg: str, x: float, y: float) -> tuple[float, float]:
+    """A world point as (out, side) of a leg."""
+    ux, uy = OUTWARD[leg]
+    return x * ux + y * uy, y * ux - x * uy
+
+
+def nearest_leg(x: float, y: float) -> tuple[str, float, float]:
+    """The leg in whose direction a world point lies, and the point as (out, side) of it."""
+    if abs(y) >= abs(x):
+        leg = "north" if y > 0 else "south"
+    else:
+        leg = "east" if x > 0 else "west"
+    return leg, *to_leg(leg, x, y)
 
 
 @dataclass(frozen=True)

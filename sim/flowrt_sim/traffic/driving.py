@@ -7,102 +7,17 @@ are refreshed once per step in `Traffic`.
 from __future__ import annotations
 
 from math import cos, inf, pi, sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from flowrt_sim.street.layout import LEGS
 from flowrt_sim.street.route import SPACING_M
-from flowrt_sim.street.signals import AMBER, GREEN, RED, VEHICLE_GROUPS
+from flowrt_sim.street.signals import AMBER, GREEN, RED
 from flowrt_sim.traffic.priority import EASY_BRAKE, cross_runner, gap_is_free, in_bay, red_turn_is_free, room_behind
-from flowrt_sim.traffic.road_users import Vehicle, Walker
-
-if TYPE_CHECKING:
-    from flowrt_sim.traffic.world import World
+from flowrt_sim.traffic.road_users import Vehicle
+from flowrt_sim.traffic.world import World
 
 HARDEST = 8.5
-BOX_M = 19.0
 LOOK_M = 26.0
-
-
-class Traffic:
-    """Who is where: lanes in order, what moves in the box, who is on which crosswalk. Careless drivers don't see `overlooked`."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.inbound: dict[tuple[str, int], list[Vehicle]] = {}
-        self.outbound: dict[tuple[str, int], list[Vehicle]] = {}
-        self.by_leg: dict[str, list[Vehicle]] = {}
-        self.discs: npt.NDArray[np.float64] = np.zeros((0, 5))
-        self.owners: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-        self.overlooked: list[int] = []
-        self.busy: dict[tuple[str, bool], bool] = {}
-        self.on_road: dict[str, list[Walker]] = {}
-        self.lights: dict[str, tuple[str, float]] = {}
-
-    def refresh(self) -> None:
-        """Look at the world again."""
-        world = self.world
-        self.inbound, self.outbound = {}, {}
-        self.by_leg = {leg: [] for leg in LEGS}
-        discs: list[tuple[float, float, float, float, float]] = []
-        owners: list[int] = []
-        for v in world.vehicles:
-            way = v.route
-            if v.s - v.length < way.cross_in_s[1] + 2.0:
-                self.inbound.setdefault((way.leg, way.lane), []).append(v)
-            if v.s >= way.exit_s:
-                self.outbound.setdefault((way.exit, way.exit_lane), []).append(v)
-            self.by_leg[way.leg].append(v)
-            if abs(v.x) < BOX_M + 6 and abs(v.y) < BOX_M + 6:
-                _add_discs(v, discs, owners)
-        for queue in self.inbound.values():
-            queue.sort(key=lambda v: v.to_line)
-        for queue in self.outbound.values():
-            queue.sort(key=lambda v: -v.in_exit)
-        self.overlooked = [w.number for w in world.walkers if w.act == "step_out"]
-        for w in world.walkers:
-            if w.crossing and w.act not in ("dash", "jaywalk_mid"):
-                discs.append((w.x, w.y, 0.3, w.speed, w.heading))
-                owners.append(w.number)
-        self.discs = np.array(discs).reshape(-1, 5)
-        self.owners = np.array(owners, dtype=np.int64)
-        self.lights = {leg: world.plan.state(group, world.time_s) for leg, group in VEHICLE_GROUPS.items()}
-        self._walkers()
-
-    def _walkers(self) -> None:
-        layout = self.world.layout
-        self.busy = {}
-        self.on_road = {leg: [] for leg in LEGS}
-        near, far = layout.crosswalk_m
-        for w in self.world.walkers:
-            if not w.leg or not (layout.out_edge_m - 1.6 < w.side < layout.in_edge_m + 1.6):
-                continue
-            if not w.crossing and w.speed < 0.3:
-                continue
-            if w.act == "jaywalk_mid" or w.act == "dash":
-                self.on_road[w.leg].append(w)
-                continue
-            if not near - 0.8 < w.out < far + 0.8:
-                continue
-            for inbound in (True, False):
-                low, high = (0.0, layout.in_edge_m) if inbound else (layout.out_edge_m, 0.0)
-                below = 3.2 if w.side_speed > 0.1 else 1.9
-                above = 3.2 if w.side_speed < -0.1 else 1.9
-                if low - below < w.side < high + above:
-                    self.busy[w.leg, inbound] = True
-
-
-def _add_discs(v: Vehicle, discs: list[tuple[float, float, float, float, float]], owners: list[int]) -> None:
-    radius = v.width / 2
-    count = max(int(v.length / (1.5 * radius)), 1)
-    c, s = np.cos(v.heading), np.sin(v.heading)
-    reach = v.length / 2 - radius * 0.8
-    for i in range(count):
-        offset = reach * (2 * i / (count - 1) - 1) if count > 1 else 0.0
-        discs.append((v.x + offset * c, v.y + offset * s, radius, v.speed, v.heading))
-        owners.append(v.number)
 
 
 def follow(v: Vehicle, gap: float, leader_speed: float, hard: bool = True) -> float:
@@ -110,10 +25,10 @@ def follow(v: Vehicle, gap: float, leader_speed: float, hard: bool = True) -> fl
     style = v.style
     gap = max(gap, 0.05)
     closing = v.speed - leader_speed
-    wish = style.gap_m + max(
+    desired_gap = style.gap_m + max(
         v.speed * style.headway_s + v.speed * closing / (2 * sqrt(style.acceleration * style.braking)), 0.0
     )
-    wanted = style.acceleration * (1 - (v.speed / max(v.speed_wish, 0.1)) ** 4 - (wish / gap) ** 2)
+    wanted = style.acceleration * (1 - (v.speed / max(v.desired_speed, 0.1)) ** 4 - (desired_gap / gap) ** 2)
     if closing > 0:
         needed = closing * closing / (2 * max(gap - 1.0, 0.1))
         if needed > style.braking * 1.6:
@@ -136,12 +51,12 @@ def halt(v: Vehicle, distance: float, late: bool = False) -> float:
 def drive(world: World, v: Vehicle) -> float:
     """The acceleration that a driver chooses now."""
     way, style = v.route, v.style
-    wish = v.speed_wish
+    desired = v.desired_speed
     if v.amber_speed >= 0 and v.to_line > 0 and v.mode != "amber_acceleration":
-        wish = min(wish, max(v.amber_speed, 1.5))
-    limit = _turn_limit(v, wish)
+        desired = min(desired, max(v.amber_speed, 1.5))
+    limit = _turn_limit(v, desired)
     free = style.acceleration * (1 - (v.speed / max(limit, 0.3)) ** 4)
-    if v.mode == "amber_acceleration" and v.to_line > -8 and v.speed < wish:
+    if v.mode == "amber_acceleration" and v.to_line > -8 and v.speed < desired:
         free = 3.6
     best = max(free, -2.6 if v.speed < limit + 4 else -3.5)
     best = min(best, _leaders(world, v), _crossers(world, v))
@@ -153,21 +68,21 @@ def drive(world: World, v: Vehicle) -> float:
     return max(best, -HARDEST)
 
 
-def _turn_limit(v: Vehicle, wish: float) -> float:
+def _turn_limit(v: Vehicle, desired: float) -> float:
     start, end = v.route.turn_s
     if end <= 0 or v.s - v.length * 0.5 > end:
-        return wish
+        return desired
     speed = v.route.turn_speed_ms
     ahead = start - v.s
-    return min(wish, speed if ahead <= 0 else sqrt(speed * speed + 2 * 1.9 * ahead))
+    return min(desired, speed if ahead <= 0 else sqrt(speed * speed + 2 * 1.9 * ahead))
 
 
 def _leaders(world: World, v: Vehicle) -> float:
     """The vehicle ahead in the inbound lane or in the exit lane."""
-    best, traffic, way = inf, world.traffic, v.route
+    best, lookups, way = inf, world.lookups, v.route
     if v.to_line > -8:
         ahead = None
-        for other in traffic.inbound.get((way.leg, way.lane), ()):
+        for other in lookups.inbound.get((way.leg, way.lane), ()):
             if other is v:
                 break
             if other.route.kind != "wrong_way" or other.s > other.route.stop_s - 30 or other.s < 40:
@@ -176,14 +91,14 @@ def _leaders(world: World, v: Vehicle) -> float:
             best = follow(v, v.to_line - ahead.to_line - ahead.length, ahead.speed)
     if v.in_exit > -8:
         near = inf
-        for other in traffic.outbound.get((way.exit, way.exit_lane), ()):
+        for other in lookups.outbound.get((way.exit, way.exit_lane), ()):
             gap = other.in_exit - other.length - v.in_exit
             if other is v or other.in_exit <= v.in_exit or in_bay(other) != in_bay(v):
                 continue
             if gap < near:
                 near = gap
                 best = min(best, follow(v, gap, other.speed))
-    for leg, lane, out, until in world.blocked:
+    for leg, lane, out, until in world.blockages:
         if way.exit == leg and way.exit_lane == lane and world.time_s < until:
             gap = out - world.layout.crosswalk_m[0] - v.in_exit
             if gap > 0 and v.in_exit > -8:
@@ -195,31 +110,31 @@ def _crossers(world: World, v: Vehicle) -> float:
     """People on the carriageway away from the crosswalks."""
     best, layout = inf, world.layout
     for leg in (v.route.leg, v.route.exit):
-        for w in world.traffic.on_road[leg]:
+        for p in world.lookups.on_road[leg]:
             inbound = leg == v.route.leg and v.to_line > -5
             if leg == v.route.leg and leg != v.route.exit and not inbound:
                 continue
             lane = v.route.lane if inbound else v.route.exit_lane
             side = layout.lane_side_m(lane, inbound)
-            soon = w.side + w.side_speed * (1.2 if w.act == "dash" else 2.2)
-            low, high = min(w.side, soon), max(w.side, soon)
+            soon = p.side + p.side_speed * (1.2 if p.mode == "dash" else 2.2)
+            low, high = min(p.side, soon), max(p.side, soon)
             if high < side - 1.7 or low > side + 1.7:
                 continue
             at = (
-                v.route.stop_s + layout.stop_line_m - w.out
+                v.route.stop_s + layout.stop_line_m - p.out
                 if inbound
-                else v.route.exit_s + w.out - layout.crosswalk_m[0]
+                else v.route.exit_s + p.out - layout.crosswalk_m[0]
             )
             gap = at - v.s - 0.9
-            if gap > -0.5 and not (w.act == "dash" and v.careless):
+            if gap > -0.5 and not (p.mode == "dash" and v.careless):
                 best = min(best, follow(v, gap, 0.0))
     return best
 
 
 def _junction(world: World, v: Vehicle) -> float:
     """Signals, room behind the crosswalk, people on crosswalks, traffic with priority."""
-    traffic, way = world.traffic, v.route
-    state, since = traffic.lights[way.leg]
+    lookups, way = world.lookups, v.route
+    state, since = lookups.lights[way.leg]
     best, line = inf, v.to_line
     if line > 0:
         if state != AMBER:
@@ -239,7 +154,7 @@ def _junction(world: World, v: Vehicle) -> float:
     for inbound, (start, _end) in ((True, way.cross_in_s), (False, way.cross_out_s)):
         if v.s < start and start - v.s < 32 and not v.careless:
             leg = way.leg if inbound else way.exit
-            if traffic.busy.get((leg, inbound)):
+            if lookups.busy.get((leg, inbound)):
                 rest = start - 0.7 - v.s if not inbound or line < 0.4 else line - 0.5
                 if rest > 0 and v.speed * v.speed / (2 * max(rest, 0.1)) < 6.5:
                     best = min(best, halt(v, rest))
@@ -252,7 +167,7 @@ def _junction(world: World, v: Vehicle) -> float:
 
 def _must_stop(world: World, v: Vehicle, state: str) -> bool:
     """Whether the driver has to stop at the line now."""
-    way, line, traffic = v.route, v.to_line, world.traffic
+    way, line, lookups = v.route, v.to_line, world.lookups
     if v.mode == "run_red" and v.speed < 6.0 and line > 1.0:
         v.mode = ""
     if v.mode == "run_red" or v.mode == "creep":
@@ -265,7 +180,7 @@ def _must_stop(world: World, v: Vehicle, state: str) -> bool:
     if closed and v.speed * v.speed < 2 * 4.0 * line:
         return True
     if state == GREEN:
-        since = world.time_s - traffic.lights[way.leg][1]
+        since = world.time_s - lookups.lights[way.leg][1]
         return not room_behind(world, v) or (since < 20.0 and line < 30 and cross_runner(world, v, since))
     if v.red_turn:
         return False
@@ -285,19 +200,19 @@ def _must_stop(world: World, v: Vehicle, state: str) -> bool:
 
 def _in_the_way(world: World, v: Vehicle) -> float:
     """Anything standing or moving on the own path within sight, inside the box (discs against path points)."""
-    traffic, way = world.traffic, v.route
+    lookups, way = world.lookups, v.route
     sight = max(LOOK_M, 8 + 0.12 * v.speed * v.speed)
-    if len(traffic.discs) == 0 or v.to_line > sight - 8 or v.in_exit > 12:
+    if len(lookups.discs) == 0 or v.to_line > sight - 8 or v.in_exit > 12:
         return inf
     first = int(v.s / SPACING_M)
     look = int(min(sight, 8 + 2.2 * v.speed) / SPACING_M)
     path = way.points_m[first : first + look : 2]
     if len(path) == 0:
         return inf
-    heeded = traffic.owners != v.number
+    heeded = lookups.owners != v.number
     if v.careless:
-        heeded &= ~np.isin(traffic.owners, traffic.overlooked)
-    discs = traffic.discs[heeded]
+        heeded &= ~np.isin(lookups.owners, lookups.overlooked)
+    discs = lookups.discs[heeded]
     if len(discs) == 0:
         return inf
     dx = path[:, 0, None] - discs[None, :, 0]
@@ -328,7 +243,7 @@ def _holds(world: World, v: Vehicle) -> float:
         if hold - v.s < 0.7 and v.speed < 0.3:
             v.hold_until_s = world.time_s + v.hold_s
     elif world.time_s >= v.hold_until_s:
-        behind = world.traffic.outbound.get((v.route.exit, v.route.exit_lane), ())
+        behind = world.lookups.outbound.get((v.route.exit, v.route.exit_lane), ())
         if not any(
             o is not v and not in_bay(o) and -4 - o.speed * 2.7 < o.in_exit - v.in_exit < v.length + 5 for o in behind
         ):

@@ -1,13 +1,12 @@
-"""The director: makes drivers and walkers do what rules look for, and the innocent things that only look like it.
+"""The director: makes drivers and pedestrians do what rules look for, and the innocent things that only look like it.
 
-Each act comes due at random times with a set mean interval and then waits for a situation in which it can happen without
-a crash. A scenario chooses the acts and their intervals. The truth never reads anything from here.
+Each incident comes due at random times with a set mean interval and then waits for a situation in which it can happen without
+a crash. A scenario chooses the incidents and their intervals. The truth never reads anything from here.
 """
 
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +14,10 @@ from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.street.layout import LEGS
 from flowrt_sim.street.route import ENTRY_M, route
 from flowrt_sim.street.signals import AMBER, CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
-from flowrt_sim.traffic.pedestrians import spawn_walker
+from flowrt_sim.traffic.arrivals import enter
+from flowrt_sim.traffic.pedestrians import spawn_pedestrian
 from flowrt_sim.traffic.road_users import Vehicle
-
-if TYPE_CHECKING:
-    from flowrt_sim.traffic.world import World
+from flowrt_sim.traffic.world import Blockage, World
 
 CAR_M = 4.6
 """Vehicles enter with their rear at the edge of the world, so their front is a vehicle's length nearer to the line."""
@@ -27,12 +25,12 @@ AT_AMBER = ("red_light", "past_line_at_red", "amber_acceleration", "stopped_on_c
 
 
 class Director:
-    """Decides in every step which pending acts can begin. Raises KeyError for an unknown scenario."""
+    """Decides in every step which pending incidents can begin. Raises KeyError for an unknown scenario."""
 
-    def __init__(self, world: World, rng: np.random.Generator) -> None:
+    def __init__(self, world: World, scenario: str, rng: np.random.Generator) -> None:
         self.world, self.rng = world, rng
-        self.every_s = SCENARIOS[world.scenario]
-        self.due_s = {act: float(rng.exponential(every)) for act, every in self.every_s.items()}
+        self.every_s = SCENARIOS[scenario]
+        self.due_s = {incident: float(rng.exponential(every)) for incident, every in self.every_s.items()}
         self._amber = dict.fromkeys(LEGS, False)
         self._prepared_s: dict[tuple[str, str], float] = {}
         self._careless: list[tuple[Vehicle, float]] = []
@@ -48,19 +46,19 @@ class Director:
             self._amber[leg] = amber
         if world.steps % 5:
             return
-        for act, due in self.due_s.items():
+        for incident, due in self.due_s.items():
             if now < due:
                 continue
-            if act in AT_AMBER:
-                self._prepare(act)
-            elif getattr(self, "_" + act)():
-                self._done(act)
+            if incident in AT_AMBER:
+                self._prepare(incident)
+            elif getattr(self, "_" + incident)():
+                self._done(incident)
 
-    def _done(self, act: str) -> None:
-        self.due_s[act] = self.world.time_s + float(self.rng.exponential(self.every_s[act]))
+    def _done(self, incident: str) -> None:
+        self.due_s[incident] = self.world.time_s + float(self.rng.exponential(self.every_s[incident]))
 
-    def _due(self, act: str) -> bool:
-        return self.world.time_s >= self.due_s.get(act, float("inf"))
+    def _due(self, incident: str) -> bool:
+        return self.world.time_s >= self.due_s.get(incident, float("inf"))
 
     def _still(self, v: Vehicle, until_s: float) -> bool:
         if v.s < until_s:
@@ -74,9 +72,9 @@ class Director:
 
     def _at_amber(self, leg: str) -> None:
         """Give the first driver of each lane who would stop something else to do."""
-        traffic, amber = self.world.traffic, self.world.plan.amber_s
+        lookups, amber = self.world.lookups, self.world.plan.amber_s
         for lane in (1, 2):
-            queue = [v for v in traffic.inbound.get((leg, lane), ()) if v.to_line > 0]
+            queue = [v for v in lookups.inbound.get((leg, lane), ()) if v.to_line > 0]
             if queue and self._accelerate(queue[0], amber):
                 continue
             for v in queue:
@@ -85,8 +83,8 @@ class Director:
                 self._tempt(v, amber)
                 break
 
-    def _prepare(self, act: str) -> None:
-        """Let a driver enter who meets the next amber at the right place for an act; see `_tempt`."""
+    def _prepare(self, incident: str) -> None:
+        """Let a driver enter who meets the next amber at the right place for an incident; see `_tempt`."""
         world, amber = self.world, self.world.plan.amber_s
         after_s, at_m = {
             "red_light": (amber + 1.25, 0.0),
@@ -94,25 +92,25 @@ class Director:
             "amber_acceleration": (0.0, 19.0),
             "stopped_on_crosswalk": (0.0, 22.5),
             "hard_stop": (0.0, 24.0),
-        }[act]
+        }[incident]
         for leg in self._pick():
             state, _ = world.plan.state(VEHICLE_GROUPS[leg], world.time_s)
             onset = world.plan.next_change_s(VEHICLE_GROUPS[leg], world.time_s) - world.time_s
-            if state != GREEN or self._prepared_s.get((act, leg), -99.0) > world.time_s - 20:
+            if state != GREEN or self._prepared_s.get((incident, leg), -99.0) > world.time_s - 20:
                 continue
-            wish = (ENTRY_M - world.layout.stop_line_m - CAR_M - at_m) / max(onset + after_s, 0.1)
+            speed = (ENTRY_M - world.layout.stop_line_m - CAR_M - at_m) / max(onset + after_s, 0.1)
             lane = int(self.rng.integers(1, 3))
-            if not 11.2 < wish < 13.2 or not self._empty(leg, lane, onset + after_s):
+            if not 11.2 < speed < 13.2 or not self._empty(leg, lane, onset + after_s):
                 continue
-            if world.add_vehicle(
-                str(self.rng.choice(["car", "car", "van"])), route(world.layout, leg, lane, "through"), wish
+            if enter(
+                world, str(self.rng.choice(["car", "car", "van"])), route(world.layout, leg, lane, "through"), speed
             ):
-                self._prepared_s[act, leg] = world.time_s
+                self._prepared_s[incident, leg] = world.time_s
                 return
 
     def _empty(self, leg: str, lane: int, arrival_s: float) -> bool:
         """Whether everybody ahead in a lane will have passed the line well before a newcomer arrives."""
-        for v in self.world.traffic.inbound.get((leg, lane), ()):
+        for v in self.world.lookups.inbound.get((leg, lane), ()):
             if v.in_exit < 0 and (v.speed < 7 or v.route.kind != "through" or v.to_line / v.speed + 2.4 > arrival_s):
                 return False
         return self.world.closed_until_s.get((leg, lane), -1.0) < self.world.time_s
@@ -153,7 +151,7 @@ class Director:
             return False
         if line / (speed * 1.15) > amber - 0.3:
             return False
-        v.mode, v.speed_wish = "amber_acceleration", speed * 1.38
+        v.mode, v.desired_speed = "amber_acceleration", speed * 1.38
         self._done("amber_acceleration")
         return True
 
@@ -179,13 +177,13 @@ class Director:
             if state != RED or left < 9 or world.time_s - since < 5:
                 continue
             for lane in (1, 2):
-                queue = [v for v in world.traffic.inbound.get((leg, lane), ()) if v.to_line > 0]
+                queue = [v for v in world.lookups.inbound.get((leg, lane), ()) if v.to_line > 0]
                 if not queue:
                     continue
                 v = queue[0]
                 if v.speed > 0.1 or v.to_line > 3 or v.route.kind != "through" or v.mode or v.kind == "bicycle":
                     continue
-                far = self.rng.random() < 0.35 and not world.traffic.busy.get((leg, True))
+                far = self.rng.random() < 0.35 and not world.lookups.busy.get((leg, True))
                 v.mode = "creep"
                 v.stop_at_s = v.route.stop_s + (3.7 if far else float(self.rng.uniform(1.1, 1.5)))
                 v.stopped_since_s = -1.0
@@ -196,17 +194,17 @@ class Director:
         """Overtake in the opposing lane of an approach on which nobody comes, with room to come back behind the queue."""
         world = self.world
         for leg in self._pick():
-            queue = world.traffic.inbound.get((leg, 1), [])
+            queue = world.lookups.inbound.get((leg, 1), [])
             if any(v.to_line + v.length > 10 for v in queue):
                 continue
-            if any(v.in_exit < 62 or v.speed < 8 for v in world.traffic.outbound.get((leg, 1), ())):
+            if any(v.in_exit < 62 or v.speed < 8 for v in world.lookups.outbound.get((leg, 1), ())):
                 continue
             bound = [v for v in world.vehicles if v.route.exit == leg and v.route.exit_lane == 1 and v.in_exit < 0]
             coming = any(v.speed**2 > 5.0 * v.to_line or v.mode for v in bound)
-            if coming or any(w.leg == leg and w.act for w in world.walkers):
+            if coming or any(p.leg == leg and p.mode for p in world.pedestrians):
                 continue
             kind = str(self.rng.choice(["car", "motorcycle", "van"]))
-            if world.add_vehicle(kind, route(world.layout, leg, 1, "wrong_way"), float(self.rng.uniform(9.5, 12.0))):
+            if enter(world, kind, route(world.layout, leg, 1, "wrong_way"), float(self.rng.uniform(9.5, 12.0))):
                 world.closed_until_s[leg, 1] = world.time_s + 13.0
                 return True
         return False
@@ -216,8 +214,8 @@ class Director:
         world = self.world
         for leg in self._pick():
             for lane in (1, 2):
-                wish = float(self.rng.uniform(18.5, 23.0))
-                arrival = 116.0 / wish
+                speed = float(self.rng.uniform(18.5, 23.0))
+                arrival = 116.0 / speed
                 state = world.plan.state(VEHICLE_GROUPS[leg], world.time_s + arrival)
                 if state[0] != GREEN or world.time_s + arrival - state[1] < 4.0:
                     continue
@@ -227,16 +225,16 @@ class Director:
                     continue
                 kind = str(self.rng.choice(["car", "car", "motorcycle", "van"]))
                 way = route(world.layout, leg, lane, "through")
-                if world.add_vehicle(kind, way, wish):
+                if enter(world, kind, way, speed):
                     return True
         return False
 
     def _spawn_turn(self, leg: str, lane: int, way: str, kinds: list[str]) -> Vehicle | None:
         world = self.world
-        queue = world.traffic.inbound.get((leg, lane), ())
+        queue = world.lookups.inbound.get((leg, lane), ())
         if len(queue) > 5:
             return None
-        return world.add_vehicle(str(self.rng.choice(kinds)), route(world.layout, leg, lane, way))
+        return enter(world, str(self.rng.choice(kinds)), route(world.layout, leg, lane, way))
 
     def _illegal_turn(self) -> bool:
         for leg in self._pick():
@@ -265,25 +263,25 @@ class Director:
 
     def _quiet_legs(self) -> list[str]:
         """The legs at which nobody on foot is acting, in a random order."""
-        acting = {w.leg for w in self.world.walkers if w.act}
+        acting = {p.leg for p in self.world.pedestrians if p.mode}
         return [leg for leg in self._pick() if leg not in acting]
 
     def _jaywalking(self) -> bool:
         """Cross at the crosswalk against don't walk, in a gap."""
         for leg in self._quiet_legs():
             if self.world.plan.state(CROSSWALK_GROUPS[leg], self.world.time_s)[0] == RED:
-                walker = spawn_walker(self.world, leg, "jaywalk")
-                walker.hurry, walker.patience_s = 1.25, 45.0
-                self.world.walkers.append(walker)
+                pedestrian = spawn_pedestrian(self.world, leg, "jaywalk")
+                pedestrian.hurry, pedestrian.patience_s = 1.25, 45.0
+                self.world.pedestrians.append(pedestrian)
                 return True
         return False
 
     def _jaywalking_midblock(self) -> bool:
         for leg in self._quiet_legs():
             if not self.world.is_closed(leg, 1):
-                walker = spawn_walker(self.world, leg, "jaywalk_mid", float(self.rng.uniform(24, 42)))
-                walker.hurry, walker.patience_s = 1.25, 60.0
-                self.world.walkers.append(walker)
+                pedestrian = spawn_pedestrian(self.world, leg, "jaywalk_mid", float(self.rng.uniform(24, 42)))
+                pedestrian.hurry, pedestrian.patience_s = 1.25, 60.0
+                self.world.pedestrians.append(pedestrian)
                 return True
         return False
 
@@ -291,27 +289,27 @@ class Director:
         """Someone runs over the road just in front of a vehicle of the kerb lane."""
         for leg in self._quiet_legs():
             if not self.world.is_closed(leg, 1):
-                walker = spawn_walker(self.world, leg, "dash", float(self.rng.uniform(26, 40)), True)
-                walker.pace, walker.hurry, walker.patience_s = 1.4, 2.1, 90.0
-                self.world.walkers.append(walker)
+                pedestrian = spawn_pedestrian(self.world, leg, "dash", float(self.rng.uniform(26, 40)), True)
+                pedestrian.pace, pedestrian.hurry, pedestrian.patience_s = 1.4, 2.1, 90.0
+                self.world.pedestrians.append(pedestrian)
                 return True
         return False
 
     def _near_miss_turning(self) -> bool:
         """Someone steps off at walk, and a driver who turns right passes just behind them."""
         for leg in self._quiet_legs():
-            walker = spawn_walker(self.world, leg, "step_out", inbound=False)
-            walker.hurry, walker.patience_s = 1.2, 90.0
-            self.world.walkers.append(walker)
+            pedestrian = spawn_pedestrian(self.world, leg, "step_out", inbound=False)
+            pedestrian.hurry, pedestrian.patience_s = 1.2, 90.0
+            self.world.pedestrians.append(pedestrian)
             return True
         return False
 
     def _waiting_pedestrian(self) -> bool:
         """Someone stands at the kerb for a while and goes back."""
         leg = LEGS[int(self.rng.integers(4))]
-        walker = spawn_walker(self.world, leg, "linger")
-        walker.patience_s = float(self.rng.uniform(8, 20))
-        self.world.walkers.append(walker)
+        pedestrian = spawn_pedestrian(self.world, leg, "linger")
+        pedestrian.patience_s = float(self.rng.uniform(8, 20))
+        self.world.pedestrians.append(pedestrian)
         return True
 
     def _failure_to_yield(self) -> bool:
@@ -325,13 +323,13 @@ class Director:
             speed = max(v.speed, 3.2)
             arrive, leave = ahead / speed, (ahead + v.length + 3.5) / speed
             lane, half = layout.lane_side_m(way.exit_lane, False), v.width / 2 + 1.3
-            walkers = [w for w in self.world.walkers if w.leg == way.exit and w.crossing and 9.5 < w.out < 15]
+            pedestrians = [p for p in self.world.pedestrians if p.leg == way.exit and p.crossing and 9.5 < p.out < 15]
             clear = all(
-                (w.side + w.side_speed * arrive - lane) * (w.side + w.side_speed * leave - lane) > 0
-                and min(abs(w.side + w.side_speed * t - lane) for t in (arrive, leave)) > half
-                for w in walkers
+                (p.side + p.side_speed * arrive - lane) * (p.side + p.side_speed * leave - lane) > 0
+                and min(abs(p.side + p.side_speed * t - lane) for t in (arrive, leave)) > half
+                for p in pedestrians
             )
-            on_half = any(layout.out_edge_m + 0.3 < w.side + w.side_speed * arrive < -0.3 for w in walkers)
+            on_half = any(layout.out_edge_m + 0.3 < p.side + p.side_speed * arrive < -0.3 for p in pedestrians)
             if clear and on_half:
                 v.careless = True
                 self._careless.append((v, way.cross_out_s[1] + v.length))
@@ -342,10 +340,9 @@ class Director:
         """Traffic stands behind a blockage further down an exit."""
         leg = LEGS[int(self.rng.integers(4))]
         lane = int(self.rng.integers(1, 3))
-        self.world.blocked = [b for b in self.world.blocked if b[3] > self.world.time_s]
-        self.world.blocked.append(
-            (leg, lane, float(self.rng.uniform(45, 60)), self.world.time_s + float(self.rng.uniform(20, 35)))
-        )
+        self.world.blockages = [b for b in self.world.blockages if b.until_s > self.world.time_s]
+        out_m, lasts_s = float(self.rng.uniform(45, 60)), float(self.rng.uniform(20, 35))
+        self.world.blockages.append(Blockage(leg, lane, out_m, self.world.time_s + lasts_s))
         return True
 
     def _right_on_red(self) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowrt_sim.traffic.road_users import Vehicle, Walker
+from flowrt_sim.traffic.road_users import Pedestrian, Vehicle
+from flowrt_sim.traffic.simulation import Simulation
 from flowrt_sim.traffic.world import STEP_S, World
 
 KEEP_S = 5.0
@@ -30,23 +31,23 @@ class State:
     braking: bool
 
 
-Present = list[tuple[Vehicle | Walker, State]]
+Present = list[tuple[Vehicle | Pedestrian, State]]
 """Everybody at one time, with their state; of the actor itself only what never changes may be read."""
 
 
 class Motion:
     """Steps a world as it is asked; `each_step(world)` is called after every step."""
 
-    def __init__(self, world: World, each_step: Callable[[World], None] | None = None) -> None:
-        self.world = world
+    def __init__(self, simulation: Simulation, each_step: Callable[[World], None] | None = None) -> None:
+        self._simulation, self.world = simulation, simulation.world
         self._each_step = each_step
-        self._times = [world.time_s]
-        self._steps: list[Present] = [_present(world)]
+        self._times = [self.world.time_s]
+        self._steps: list[Present] = [_present(self.world)]
 
     def run_until(self, time_s: float) -> None:
         """Step the world to the first step at or after a time."""
         while self.world.time_s < time_s - 1e-9:
-            self.world.step()
+            self._simulation.step()
             if self._each_step is not None:
                 self._each_step(self.world)
             if self.world.time_s >= time_s - KEEP_S - 2 * STEP_S:
@@ -73,7 +74,7 @@ def _present(world: World) -> Present:
     found: Present = [
         (v, State(v.x, v.y, v.heading, v.speed, 0.0, v.acceleration < -0.7 or v.speed < 0.3)) for v in world.vehicles
     ]
-    found += [(w, State(w.x, w.y, w.heading, w.speed, w.stride, False)) for w in world.walkers]
+    found += [(p, State(p.x, p.y, p.heading, p.speed, p.stride, False)) for p in world.pedestrians]
     return found
 
 

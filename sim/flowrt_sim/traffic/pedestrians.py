@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from math import atan2, copysign, cos, hypot, sin, sqrt
-from typing import TYPE_CHECKING
 
-from flowrt_sim.street.layout import CLOCKWISE, LEGS, OPPOSITE
+from flowrt_sim.street.layout import CLOCKWISE, LEGS, OPPOSITE, to_leg
 from flowrt_sim.street.signals import CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
-from flowrt_sim.traffic.road_users import Vehicle, Walker, sidewalk, walker_colours
-
-if TYPE_CHECKING:
-    from flowrt_sim.traffic.world import World
+from flowrt_sim.traffic.road_users import Pedestrian, Vehicle, pedestrian_look, sidewalk
+from flowrt_sim.traffic.world import World
 
 KERB_M = 1.1
 """How far from the kerb's edge people wait."""
@@ -19,17 +16,17 @@ REACTION_S = 1.2
 PATIENCE_S = 6.0
 """Who was held up that long by vehicles walks round one that stands: its driver may be waiting for the same person."""
 STEP_OFF_S = 5.0
-"""People start only in the first seconds of walk, so that everybody is over before the traffic."""
+"""People start only in the first seconds of walk, so that everybody is over before the lookups."""
 
 
-def spawn_walker(
-    world: World, leg: str | None = None, act: str = "", out_m: float | None = None, inbound: bool | None = None
-) -> Walker:
+def spawn_pedestrian(
+    world: World, leg: str | None = None, mode: str = "", out_m: float | None = None, inbound: bool | None = None
+) -> Pedestrian:
     """A new person who crosses a leg at its crosswalk, or elsewhere at `out_m`, starting on the given side."""
     rng, layout = world.rng, world.layout
     leg = leg or LEGS[int(rng.integers(4))]
     inbound = bool(rng.random() < 0.5) if inbound is None else inbound
-    shape, colours = walker_colours(rng)
+    shape, colours = pedestrian_look(rng)
     pace = float(rng.uniform(1.15, 1.6))
     shift = float(rng.uniform(-0.7, 0.9))
     near, far = layout.crosswalk_m
@@ -48,11 +45,11 @@ def spawn_walker(
     goal = sidewalk(layout, leg, not inbound, cross + 1.5, away + 5, shift)
     kerbs = [kerb_in, kerb_out] if inbound else [kerb_out, kerb_in]
     points = [*approach, *kerbs, *goal]
-    if act:
+    if mode:
         points, approach = points[len(approach) - 1 :], approach[-1:]
-    walker = Walker(world.number(), shape, colours, points, pace, leg, len(approach), act=act)
-    walker.out, walker.side = world.distance_in(leg, walker.x, walker.y)
-    return walker
+    pedestrian = Pedestrian(world.new_number(), shape, colours, points, pace, leg, len(approach), mode=mode)
+    pedestrian.out, pedestrian.side = to_leg(leg, pedestrian.x, pedestrian.y)
+    return pedestrian
 
 
 def _point(world: World, leg: str, out: float, side: float) -> tuple[float, float]:
@@ -60,93 +57,87 @@ def _point(world: World, leg: str, out: float, side: float) -> tuple[float, floa
     return float(found[0]), float(found[1])
 
 
-def step_walkers(world: World, step_s: float) -> None:
+def step_pedestrians(world: World, step_s: float) -> None:
     """Move everybody on foot by one step; those at their goal leave."""
-    world.walkers = [w for w in world.walkers if _step(world, w, step_s)]
+    world.pedestrians = [p for p in world.pedestrians if _step(world, p, step_s)]
 
 
-def _step(world: World, w: Walker, step_s: float) -> bool:
-    at_gate = w.next == w.gate + 1 and not w.crossing
+def _step(world: World, p: Pedestrian, step_s: float) -> bool:
+    at_gate = p.next == p.gate + 1 and not p.crossing
     if at_gate:
-        if not _may_cross(world, w):
-            w.speed, w.side_speed = 0.0, 0.0
-            if w.waiting_since_s < 0:
-                w.waiting_since_s = world.time_s
-            if w.patience_s and world.time_s - w.waiting_since_s > w.patience_s:
-                _turn_back(w)
+        if not _may_cross(world, p):
+            p.speed, p.side_speed = 0.0, 0.0
+            if p.waiting_since_s < 0:
+                p.waiting_since_s = world.time_s
+            if p.patience_s and world.time_s - p.waiting_since_s > p.patience_s:
+                _turn_back(p)
             return True
-        w.crossing = True
-    target = w.points[w.next]
-    pace = w.pace * (w.hurry if w.crossing else 1.0)
-    if w.crossing:
-        target = _around(world, w, target)
-        held_by = _held_by(world, w, target)
+        p.crossing = True
+    target = p.points[p.next]
+    pace = p.pace * (p.hurry if p.crossing else 1.0)
+    if p.crossing:
+        target = _around(world, p, target)
+        held_by = _held_by(world, p, target)
         if held_by is not None:
-            w.held_s += step_s
-            if w.held_s > PATIENCE_S and held_by.speed < 0.1:
-                target = _round(w, held_by, target)
-                held_by = _held_by(world, w, target, room_m=0.3)
+            p.held_s += step_s
+            if p.held_s > PATIENCE_S and held_by.speed < 0.1:
+                target = _round(p, held_by, target)
+                held_by = _held_by(world, p, target, room_m=0.3)
         if held_by is not None:
-            w.let_pass_s = world.time_s
-        if world.time_s - w.let_pass_s < REACTION_S:
+            p.let_pass_s = world.time_s
+        if world.time_s - p.let_pass_s < REACTION_S:
             pace = 0.0
-    dx, dy = target[0] - w.x, target[1] - w.y
+    dx, dy = target[0] - p.x, target[1] - p.y
     left = hypot(dx, dy)
     move = min(pace * step_s, left)
     if left > 1e-6 and move > 0:
-        w.heading = atan2(dy, dx)
-        w.x += dx / left * move
-        w.y += dy / left * move
-    w.speed = pace
-    w.stride += 5.2 * move / max(0.75 * w.shape.height_m / 1.7, 0.3)
-    old_side = w.side
-    w.out, w.side = _leg_place(w)
-    w.side_speed = (w.side - old_side) / step_s
-    if hypot(w.points[w.next][0] - w.x, w.points[w.next][1] - w.y) < 0.15 + (0.9 if w.crossing else 0.0):
-        w.crossing, w.held_s = False, 0.0
-        w.next += 1
-    return w.next < len(w.points)
+        p.heading = atan2(dy, dx)
+        p.x += dx / left * move
+        p.y += dy / left * move
+    p.speed = pace
+    p.stride += 5.2 * move / max(0.75 * p.shape.height_m / 1.7, 0.3)
+    old_side = p.side
+    p.out, p.side = to_leg(p.leg, p.x, p.y)
+    p.side_speed = (p.side - old_side) / step_s
+    if hypot(p.points[p.next][0] - p.x, p.points[p.next][1] - p.y) < 0.15 + (0.9 if p.crossing else 0.0):
+        p.crossing, p.held_s = False, 0.0
+        p.next += 1
+    return p.next < len(p.points)
 
 
-def _leg_place(w: Walker) -> tuple[float, float]:
-    """(out, side) of the leg that the walker crosses."""
-    turns = {"north": (w.y, -w.x), "east": (w.x, w.y), "south": (-w.y, w.x), "west": (-w.x, -w.y)}
-    return turns[w.leg]
-
-
-def _turn_back(w: Walker) -> None:
+def _turn_back(p: Pedestrian) -> None:
     """Give up crossing: walk back along the way that one came."""
-    back = w.points[: w.gate][::-1] or [w.points[0]]
+    back = p.points[: p.gate][::-1] or [p.points[0]]
     far = back[-1]
-    w.points = [(w.x, w.y), *back, (far[0] + 0.01, far[1])]
-    w.gate, w.next, w.waiting_since_s, w.patience_s = -9, 1, -1.0, 0.0
+    p.points = [(p.x, p.y), *back, (far[0] + 0.01, far[1])]
+    p.gate, p.next, p.waiting_since_s, p.patience_s = -9, 1, -1.0, 0.0
 
 
-def _around(world: World, w: Walker, target: tuple[float, float]) -> tuple[float, float]:
+def _around(world: World, p: Pedestrian, target: tuple[float, float]) -> tuple[float, float]:
     """On a crosswalk, pass in front of or behind a vehicle that stands on it."""
-    if w.act in ("jaywalk_mid", "dash"):
+    if p.mode in ("jaywalk_mid", "dash"):
         return target
-    out = world.distance_in(w.leg, *target)[0]
-    for v in world.traffic.by_leg.get(w.leg, ()):
+    out = to_leg(p.leg, *target)[0]
+    for v in world.lookups.by_leg.get(p.leg, ()):
         front = world.layout.stop_line_m + v.to_line
         lane_side = world.layout.lane_side_m(v.route.lane, True)
-        if v.speed > 1.5 or abs(w.side - lane_side) > 4.5:
+        if v.speed > 1.5 or abs(p.side - lane_side) > 4.5:
             continue
         if 10.9 < front < 15.0:
             out = min(out, front - 0.75)
         elif front <= 10.9 and 10.0 < front + v.length < 13.6:
             out = max(out, front + v.length + 0.7)
-    if abs(out - world.distance_in(w.leg, *target)[0]) < 1e-6 and abs(w.out - out) < 0.4:
+    if abs(out - to_leg(p.leg, *target)[0]) < 1e-6 and abs(p.out - out) < 0.4:
         return target
-    ahead = w.side + (-1.6 if world.distance_in(w.leg, *target)[1] < w.side else 1.6)
-    if abs(ahead) > abs(world.distance_in(w.leg, *target)[1]):
+    ahead = p.side + (-1.6 if to_leg(p.leg, *target)[1] < p.side else 1.6)
+    if abs(ahead) > abs(to_leg(p.leg, *target)[1]):
         return target
-    return _point(world, w.leg, out, ahead)
+    return _point(world, p.leg, out, ahead)
 
 
-def _round(w: Walker, v: Vehicle, target: tuple[float, float]) -> tuple[float, float]:
+def _round(p: Pedestrian, v: Vehicle, target: tuple[float, float]) -> tuple[float, float]:
     """The next corner on the way to `target` round a vehicle: past its front or its rear, whichever is nearer."""
-    along, across = _seen_from(v, w.x, w.y)
+    along, across = _seen_from(v, p.x, p.y)
     end = copysign(v.length / 2 + 0.65, along)
     beyond = abs(along) > v.length / 2 + 0.4
     side = copysign(v.width / 2 + 0.65, _seen_from(v, *target)[1] if beyond else across)
@@ -164,59 +155,59 @@ def _seen_from(v: Vehicle, x: float, y: float) -> tuple[float, float]:
     )
 
 
-def _held_by(world: World, w: Walker, target: tuple[float, float], room_m: float = 0.5) -> Vehicle | None:
+def _held_by(world: World, p: Pedestrian, target: tuple[float, float], room_m: float = 0.5) -> Vehicle | None:
     """The vehicle that is, or in a moment will be, where the next step leads."""
-    if w.act == "dash":
+    if p.mode == "dash":
         return None
-    dx, dy = target[0] - w.x, target[1] - w.y
+    dx, dy = target[0] - p.x, target[1] - p.y
     left = max(hypot(dx, dy), 1e-6)
     for ahead in (0.7, 1.4):
-        x, y = w.x + dx / left * ahead, w.y + dy / left * ahead
+        x, y = p.x + dx / left * ahead, p.y + dy / left * ahead
         for v in world.vehicles:
-            if abs(v.x - x) > 9 or abs(v.y - y) > 9 or (v.careless and w.act == "step_out"):
+            if abs(v.x - x) > 9 or abs(v.y - y) > 9 or (v.careless and p.mode == "step_out"):
                 continue
             soon = room_m + 1.1 * v.speed
             along, across = _seen_from(v, x, y)
             if -v.length / 2 - room_m < along < v.length / 2 + soon and abs(across) < v.width / 2 + 0.9 * room_m:
-                here, beside = _seen_from(v, w.x, w.y)
+                here, beside = _seen_from(v, p.x, p.y)
                 if v.speed > 0.5 and here > v.length / 2 and abs(beside) < v.width / 2 + 0.3:
                     continue
                 return v
     return None
 
 
-def _may_cross(world: World, w: Walker) -> bool:
-    if w.act == "linger":
+def _may_cross(world: World, p: Pedestrian) -> bool:
+    if p.mode == "linger":
         return False
-    state, since = world.plan.state(CROSSWALK_GROUPS[w.leg], world.time_s)
-    if w.act in ("dash", "step_out"):
-        driver = _dash(world, w) if w.act == "dash" else _step_out(world, w) if state == GREEN else None
+    state, since = world.plan.state(CROSSWALK_GROUPS[p.leg], world.time_s)
+    if p.mode in ("dash", "step_out"):
+        driver = _dash(world, p) if p.mode == "dash" else _step_out(world, p) if state == GREEN else None
         if driver is not None:
             driver.careless = True
         return driver is not None
-    if w.act in ("jaywalk", "jaywalk_mid"):
-        if w.act == "jaywalk":
-            left = world.plan.next_change_s(CROSSWALK_GROUPS[w.leg], world.time_s) - world.time_s
-            if state != RED or left < 14.0 / (w.pace * w.hurry) + 1.0 or world.time_s - since < 1.0:
+    if p.mode in ("jaywalk", "jaywalk_mid"):
+        if p.mode == "jaywalk":
+            left = world.plan.next_change_s(CROSSWALK_GROUPS[p.leg], world.time_s) - world.time_s
+            if state != RED or left < 14.0 / (p.pace * p.hurry) + 1.0 or world.time_s - since < 1.0:
                 return False
-        return _gap(world, w)
-    if state != GREEN or world.time_s - since > STEP_OFF_S or world.time_s - since < 0.4 + 0.1 * (w.number % 9):
+        return _gap(world, p)
+    if state != GREEN or world.time_s - since > STEP_OFF_S or world.time_s - since < 0.4 + 0.1 * (p.number % 9):
         return False
-    if any(_is_fast(w, v) for v in world.vehicles):
-        w.let_pass_s = world.time_s
-    return world.time_s - w.let_pass_s >= REACTION_S
+    if any(_is_fast(p, v) for v in world.vehicles):
+        p.let_pass_s = world.time_s
+    return world.time_s - p.let_pass_s >= REACTION_S
 
 
-def _is_fast(w: Walker, v: Vehicle) -> bool:
+def _is_fast(p: Pedestrian, v: Vehicle) -> bool:
     """Whether a vehicle is on the crosswalk, or will not stop before it."""
     for inbound, leg, (start, end) in (
         (True, v.route.leg, v.route.cross_in_s),
         (False, v.route.exit, v.route.cross_out_s),
     ):
-        if leg != w.leg or v.s - v.length > end + 0.5:
+        if leg != p.leg or v.s - v.length > end + 0.5:
             continue
         ahead = start - v.s
-        if ahead < 0 and v.speed > 0.5 and inbound == (w.side > 0):
+        if ahead < 0 and v.speed > 0.5 and inbound == (p.side > 0):
             return True
         if (
             0 <= ahead < 3.5 * v.speed
@@ -227,38 +218,40 @@ def _is_fast(w: Walker, v: Vehicle) -> bool:
     return False
 
 
-def _near_times(world: World, w: Walker, v: Vehicle) -> list[tuple[bool, float, float]]:
-    """(inbound, metres to the walker's line, lane middle) of a vehicle on the walker's leg; negative metres are past it."""
+def _near_times(world: World, p: Pedestrian, v: Vehicle) -> list[tuple[bool, float, float]]:
+    """(inbound, metres to the pedestrian's line, lane middle) of a vehicle on the pedestrian's leg; negative metres are past it."""
     layout, found = world.layout, []
-    if v.route.leg == w.leg:
+    if v.route.leg == p.leg:
         out = layout.stop_line_m + v.to_line
-        found.append((True, out - w.out, layout.lane_side_m(v.route.lane, True)))
-    if v.route.exit == w.leg:
+        found.append((True, out - p.out, layout.lane_side_m(v.route.lane, True)))
+    if v.route.exit == p.leg:
         out = layout.crosswalk_m[0] + v.in_exit
-        found.append((False, w.out - out, layout.lane_side_m(v.route.exit_lane, False)))
+        found.append((False, p.out - out, layout.lane_side_m(v.route.exit_lane, False)))
     return found
 
 
-def _gap(world: World, w: Walker) -> bool:
+def _gap(world: World, p: Pedestrian) -> bool:
     """Whether the whole road can be crossed before, between and behind the vehicles that are coming."""
-    return all(_clear_of(world, w, v, 2.4) for v in world.vehicles)
+    return all(_clear_of(world, p, v, 2.4) for v in world.vehicles)
 
 
-def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float, faster: float = 2.0, slower: float = 0.5) -> bool:
-    """Whether a walker who starts now and a vehicle miss each other by at least `margin_s`.
+def _clear_of(
+    world: World, p: Pedestrian, v: Vehicle, margin_s: float, faster: float = 2.0, slower: float = 0.5
+) -> bool:
+    """Whether a pedestrian who starts now and a vehicle miss each other by at least `margin_s`.
 
     The vehicle may get faster by so many m/s, or as slow as that share of its speed.
     """
-    pace = w.pace * w.hurry
-    for inbound, ahead, side in _near_times(world, w, v):
+    pace = p.pace * p.hurry
+    for inbound, ahead, side in _near_times(world, p, v):
         half = v.width / 2 + 0.7
-        ends = sorted(((w.side - side - half) / pace, (w.side - side + half) / pace), key=abs)
+        ends = sorted(((p.side - side - half) / pace, (p.side - side + half) / pace), key=abs)
         enter, leave = abs(ends[0]), abs(ends[1])
         if -v.length - 3.0 < ahead < 1.5:
             return False
         if ahead <= 0:
             continue
-        before_line = v.to_line > 0.3 and (not inbound or w.out < world.layout.stop_line_m) and v.mode != "run_red"
+        before_line = v.to_line > 0.3 and (not inbound or p.out < world.layout.stop_line_m) and v.mode != "run_red"
         if before_line and v.speed**2 < 5.0 * v.to_line:
             group = VEHICLE_GROUPS[v.route.leg]
             waits_s = world.plan.next_change_s(group, world.time_s) - world.time_s
@@ -271,35 +264,35 @@ def _clear_of(world: World, w: Walker, v: Vehicle, margin_s: float, faster: floa
     return True
 
 
-def _dash(world: World, w: Walker) -> Vehicle | None:
+def _dash(world: World, p: Pedestrian) -> Vehicle | None:
     """A vehicle of the kerb lane that someone who starts now runs over the road just in front of."""
-    pace, layout = w.pace * w.hurry, world.layout
+    pace, layout = p.pace * p.hurry, world.layout
     chosen = None
     for v in world.vehicles:
-        for inbound, ahead, side in _near_times(world, w, v):
-            leave = (w.side - side + v.width / 2 + 0.35) / pace
+        for inbound, ahead, side in _near_times(world, p, v):
+            leave = (p.side - side + v.width / 2 + 0.35) / pace
             eta = ahead / max(v.speed, 1.0)
             good = inbound and v.route.lane == layout.lanes_in and v.speed > 7.5 and abs(v.acceleration) < 0.6
             if good and 0.3 < eta - leave < 0.55 and v.kind != "bicycle" and v.to_line > 6:
                 chosen = v
-            elif not _clear_of(world, w, v, 1.2, faster=0.7, slower=0.8):
+            elif not _clear_of(world, p, v, 1.2, faster=0.7, slower=0.8):
                 return None
     return chosen
 
 
-def _step_out(world: World, w: Walker) -> Vehicle | None:
+def _step_out(world: World, p: Pedestrian) -> Vehicle | None:
     """A right turner who passes just behind someone who starts now."""
-    layout, pace = world.layout, w.pace * w.hurry
+    layout, pace = world.layout, p.pace * p.hurry
     chosen = None
     for v in world.vehicles:
         way = v.route
-        if way.exit == w.leg and way.kind == "right" and v.kind != "bicycle" and v.to_line < 0 and not v.red_turn:
+        if way.exit == p.leg and way.kind == "right" and v.kind != "bicycle" and v.to_line < 0 and not v.red_turn:
             side = layout.lane_side_m(way.exit_lane, False)
-            leaves_s = (side + v.width / 2 + 0.25 - w.side) / pace
-            if 0.1 < _time_to(v, w.out - layout.crosswalk_m[0] - v.in_exit) - leaves_s < 0.4:
+            leaves_s = (side + v.width / 2 + 0.25 - p.side) / pace
+            if 0.1 < _time_to(v, p.out - layout.crosswalk_m[0] - v.in_exit) - leaves_s < 0.4:
                 chosen = v
                 continue
-        if _is_fast(w, v):
+        if _is_fast(p, v):
             return None
     return chosen
 

@@ -5,14 +5,10 @@ Each function answers one question of a driver about everybody else, from the lo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flowrt_sim.street.layout import LEGS, OPPOSITE
 from flowrt_sim.street.signals import GREEN, VEHICLE_GROUPS
 from flowrt_sim.traffic.road_users import Vehicle
-
-if TYPE_CHECKING:
-    from flowrt_sim.traffic.world import World
+from flowrt_sim.traffic.world import World
 
 EASY_BRAKE = 3.2
 """Deceleration up to which a driver stops at amber."""
@@ -31,7 +27,7 @@ def room_behind(world: World, v: Vehicle) -> bool:
     if v.to_line > 12:
         return True
     need = v.length + 1.5
-    for other in world.traffic.by_leg[way.leg]:
+    for other in world.lookups.by_leg[way.leg]:
         if other is v or other.route.lane != way.lane or other.to_line >= 0 or other.s < v.s:
             continue
         if (
@@ -40,7 +36,7 @@ def room_behind(world: World, v: Vehicle) -> bool:
             and other.s < other.route.cross_out_s[0] + 3
         ):
             return False
-    for other in world.traffic.outbound.get((way.exit, way.exit_lane), ()):
+    for other in world.lookups.outbound.get((way.exit, way.exit_lane), ()):
         if other.speed < 2.0 and not in_bay(other) and other.in_exit - other.length < 3.5 + need:
             return False
     return True
@@ -51,7 +47,7 @@ def cross_runner(world: World, v: Vehicle, since_s: float) -> bool:
     for leg in LEGS:
         if VEHICLE_GROUPS[leg] == VEHICLE_GROUPS[v.route.leg]:
             continue
-        for other in world.traffic.by_leg[leg]:
+        for other in world.lookups.by_leg[leg]:
             if other.mode == "run_red" and other.to_line <= 0 and other.in_exit < other.length:
                 return True
             if since_s < 5.0 and 0 < other.to_line < 45 and other.mode == "run_red":
@@ -71,18 +67,18 @@ def cross_runner(world: World, v: Vehicle, since_s: float) -> bool:
 
 def gap_is_free(world: World, v: Vehicle) -> bool:
     """Whether a left or U-turn may begin: no opposing vehicle within GAP_S and no one on the exit crosswalk."""
-    traffic, way = world.traffic, v.route
-    if traffic.busy.get((way.exit, False)):
+    lookups, way = world.lookups, v.route
+    if lookups.busy.get((way.exit, False)):
         return False
-    if v.to_line > 0 and traffic.lights[way.leg][0] != GREEN:
+    if v.to_line > 0 and lookups.lights[way.leg][0] != GREEN:
         return True
-    for other in traffic.by_leg[OPPOSITE[way.leg]]:
+    for other in lookups.by_leg[OPPOSITE[way.leg]]:
         if other.route.kind in ("left", "u_turn") and way.kind == "left":
             continue
         to_box = other.route.cross_in_s[1] - other.s
         if other.s - other.length > other.route.exit_s - 4.0:
             continue
-        light = traffic.lights[other.route.leg][0]
+        light = lookups.lights[other.route.leg][0]
         if light != GREEN and other.speed < 0.5 and other.mode != "run_red":
             continue
         stopping = other.to_line > 0 and light != GREEN
@@ -92,10 +88,10 @@ def gap_is_free(world: World, v: Vehicle) -> bool:
             continue
         if to_box < 6.0 or to_box / max(other.speed, 2.5) < GAP_S:
             return False
-    exit_queue = traffic.outbound.get((way.exit, way.exit_lane), ())
+    exit_queue = lookups.outbound.get((way.exit, way.exit_lane), ())
     if any(o.speed < 2.0 and not in_bay(o) and o.in_exit - o.length < v.length + 5 for o in exit_queue):
         return False
-    return not lane_inflow(world, v, 3.5 if traffic.lights[way.leg][0] == GREEN else 1.5)
+    return not lane_inflow(world, v, 3.5 if lookups.lights[way.leg][0] == GREEN else 1.5)
 
 
 def lane_inflow(world: World, v: Vehicle, within_s: float) -> bool:
@@ -112,7 +108,7 @@ def lane_inflow(world: World, v: Vehicle, within_s: float) -> bool:
         left = other.route.exit_s - other.s
         if left < -6.0 - other.length:
             continue
-        light = world.traffic.lights[other.route.leg][0]
+        light = world.lookups.lights[other.route.leg][0]
         if (
             other.to_line > 0
             and light != GREEN
@@ -127,20 +123,13 @@ def lane_inflow(world: World, v: Vehicle, within_s: float) -> bool:
 
 def red_turn_is_free(world: World, v: Vehicle) -> bool:
     """Whether a right turn on red may begin after the full stop."""
-    traffic, way = world.traffic, v.route
-    if traffic.busy.get((way.leg, True)) or traffic.busy.get((way.exit, False)):
+    lookups, way = world.lookups, v.route
+    if lookups.busy.get((way.leg, True)) or lookups.busy.get((way.exit, False)):
         return False
-    for w in world.walkers:
-        if (
-            w.leg in (way.leg, way.exit)
-            and not w.crossing
-            and w.law
-            and w.speed > 0.3
-            and abs(w.side) < 13
-            and w.gate >= w.next
-        ):
+    for p in world.pedestrians:
+        if p.leg in (way.leg, way.exit) and not p.crossing and p.speed > 0.3 and abs(p.side) < 13 and p.gate >= p.next:
             return False
-        if w.leg == way.leg and w.crossing:
+        if p.leg == way.leg and p.crossing:
             return False
     if world.plan.next_change_s(VEHICLE_GROUPS[way.leg], world.time_s) - world.time_s < 3.0:
         return False

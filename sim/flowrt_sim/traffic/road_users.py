@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,7 +37,7 @@ STYLES = {
 class Vehicle:
     """A vehicle; `s` is where its front is along its route.
 
-    The flags below `mode` are the driver's intentions, set by the director (`acts.py`); `hold_until_s` ends a stop.
+    The flags below `mode` are the driver's intentions, set by `incidents.Director`; `hold_until_s` ends a stop.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Vehicle:
     colours: tuple[Colour, Colour, Colour]
     route: Route
     style: Style
-    speed_wish: float
+    desired_speed: float
     s: float
     speed: float
     acceleration: float = 0.0
@@ -62,7 +62,6 @@ class Vehicle:
     red_turn: bool = False
     may_turn_on_red: bool = False
     careless: bool = False
-    passed_s: float = -1.0
     length: float = 0.0
     width: float = 0.0
 
@@ -91,7 +90,7 @@ class Vehicle:
 
 
 @dataclass(slots=True, eq=False)
-class Walker:
+class Pedestrian:
     """A person on foot who follows `points`; before `gate` (an index of points) they wait for the crossing to be free.
 
     `leg` is the leg crossed ("" for none), `law` whether they wait for the signal. `hurry` is a factor on the speed while
@@ -106,8 +105,7 @@ class Walker:
     pace: float
     leg: str = ""
     gate: int = -1
-    law: bool = True
-    act: str = ""
+    mode: str = ""
     hurry: float = 1.0
     patience_s: float = 0.0
     next: int = 1
@@ -123,24 +121,23 @@ class Walker:
     out: float = 0.0
     side: float = 0.0
     side_speed: float = 0.0
-    past: tuple[float, float] = field(default=(0.0, 0.0))
 
     def __post_init__(self) -> None:
         self.x, self.y = self.points[0]
 
 
 def new_vehicle(
-    number: int, kind: str, route: Route, rng: np.random.Generator, speed: float, wish: float | None = None
+    number: int, kind: str, route: Route, rng: np.random.Generator, desired_speed: float | None = None
 ) -> Vehicle:
     """A vehicle at the start of a route."""
     shape = body(kind, int(rng.integers(VARIANTS[kind])))
     style = STYLES[kind]
     own = float(rng.uniform(*style.speed_ms))
     colours = colours_of(kind, rng)
-    return Vehicle(number, kind, shape, colours, route, style, wish or own, shape.length_m, speed)
+    return Vehicle(number, kind, shape, colours, route, style, desired_speed or own, shape.length_m, 0.0)
 
 
-def walker_colours(rng: np.random.Generator) -> tuple[Body, tuple[Colour, Colour, Colour]]:
+def pedestrian_look(rng: np.random.Generator) -> tuple[Body, tuple[Colour, Colour, Colour]]:
     """The look of a person on foot."""
     return body("pedestrian", int(rng.integers(VARIANTS["pedestrian"]))), colours_of("pedestrian", rng)
 

@@ -1,166 +1,151 @@
-"""The moving world: vehicles and people in fixed steps of 0.05 s, from a seed, without any clock.
+"""The state of the simulated world, and look-ups over it: data that the modules of `traffic` read and write.
 
-Invariants: a world of the same seed and scenario goes through exactly the same states, whoever steps it. Drivers follow
-the intelligent driver model towards the nearest of: the vehicle ahead, a signal, traffic with priority, people on foot,
-anything that stands on their path. What the law calls a violation happens only through intentions set by `acts.py`;
-what really was one is measured by `truth.py`.
+`simulation` steps it; nothing here decides what a road user does.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 
 from flowrt_sim.street.layout import LEGS, Layout
-from flowrt_sim.street.route import Route, route
-from flowrt_sim.street.signals import SignalPlan
-from flowrt_sim.traffic.driving import Traffic, drive
-from flowrt_sim.traffic.pedestrians import spawn_walker, step_walkers
-from flowrt_sim.traffic.road_users import Vehicle, Walker, new_vehicle
+from flowrt_sim.street.signals import VEHICLE_GROUPS, SignalPlan
+from flowrt_sim.traffic.road_users import Pedestrian, Vehicle
 
 STEP_S = 0.05
-STUCK_S = 75.0
-"""A vehicle that stands in the box for so long is removed."""
-BANNED_TURNS = (
-    ("north", "north"), ("east", "east"), ("south", "south"), ("west", "west"), ("east", "south"), ("west", "north"),
-)  # fmt: skip
-"""Entry and exit legs of turns that are not allowed: all U-turns, and left turns from east and west."""
-
-KINDS = ("car", "van", "truck", "bus", "motorcycle", "bicycle")
-SHARES_INNER = (0.68, 0.12, 0.06, 0.03, 0.11, 0.0)
-SHARES_OUTER = (0.58, 0.12, 0.08, 0.06, 0.08, 0.08)
+BOX_M = 25.0
+"""Vehicles whose middle is nearer than this to the middle of the box, along both axes, are obstacles with a shape."""
 
 
-class World:
-    """A signalised four-way intersection with its traffic.
+class Blockage(NamedTuple):
+    """An obstruction in an exit lane, `out_m` from the middle of the box, behind which traffic queues."""
 
-    `rate` scales the traffic (1.0: about 230 vehicles per hour and lane), `scenario` names what the director makes
-    happen. Read `time_s`, `vehicles`, `walkers`, `plan`; call `step` to go on by STEP_S.
+    leg: str
+    lane: int
+    out_m: float
+    until_s: float
+
+
+@dataclass
+class Lookups:
+    """Road users by place, built once per step by `look_up`.
+
+    `inbound` and `outbound` hold the vehicles of each (leg, lane), the foremost first; `by_leg` the vehicles that came from
+    a leg. `discs` (N, 5) are obstacles in the box, as x, y, radius, speed, heading, and `owners` (N,) whose they are.
+    `overlooked` are the pedestrians that careless drivers do not see. `busy` says which half of which crosswalk, by (leg,
+    inbound), is occupied. `on_road` holds the pedestrians on a carriageway away from its crosswalk, `lights` the state of
+    each leg's signal and since when.
     """
 
-    def __init__(self, seed: int = 7, scenario: str = "mixed", rate: float = 1.0, layout: Layout | None = None) -> None:
-        from flowrt_sim.traffic.incidents import Director  # the director needs the world's type
+    inbound: dict[tuple[str, int], list[Vehicle]] = field(default_factory=dict)
+    outbound: dict[tuple[str, int], list[Vehicle]] = field(default_factory=dict)
+    by_leg: dict[str, list[Vehicle]] = field(default_factory=dict)
+    discs: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 5)))
+    owners: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    overlooked: list[int] = field(default_factory=list)
+    busy: dict[tuple[str, bool], bool] = field(default_factory=dict)
+    on_road: dict[str, list[Pedestrian]] = field(default_factory=dict)
+    lights: dict[str, tuple[str, float]] = field(default_factory=dict)
 
-        self.seed, self.scenario, self.rate = seed, scenario, rate
-        self.layout = layout or Layout()
-        self.rng = np.random.default_rng((seed, 1))
-        self.plan = SignalPlan(offset_s=float(np.random.default_rng((seed, 2)).uniform(0, 61)))
-        self.time_s = 0.0
-        self.steps = 0
-        self.vehicles: list[Vehicle] = []
-        self.walkers: list[Walker] = []
-        self.closed_until_s: dict[tuple[str, int], float] = {}
-        self.blocked: list[tuple[str, int, float, float]] = []
-        self._numbers = 0
-        self._next_s = {(leg, lane): self._headway() * 0.5 for leg in LEGS for lane in (1, 2)}
-        self._next_walker_s = self._walker_wait() * 0.3
-        self.traffic = Traffic(self)
-        self.director = Director(self, np.random.default_rng((seed, 4)))
+
+@dataclass(eq=False)
+class World:
+    """A signalised four-way intersection and its road users at `time_s`.
+
+    `rate` scales the traffic: 1.0 is about 230 vehicles per hour and lane. `closed_until_s` says until when an outbound
+    lane is used in the wrong direction.
+    """
+
+    seed: int
+    rate: float
+    layout: Layout
+    plan: SignalPlan
+    rng: np.random.Generator
+    time_s: float = 0.0
+    steps: int = 0
+    vehicles: list[Vehicle] = field(default_factory=list)
+    pedestrians: list[Pedestrian] = field(default_factory=list)
+    closed_until_s: dict[tuple[str, int], float] = field(default_factory=dict)
+    blockages: list[Blockage] = field(default_factory=list)
+    lookups: Lookups = field(default_factory=Lookups)
+    last_number: int = 0
 
     @property
-    def actors(self) -> list[Vehicle | Walker]:
-        """Everybody: vehicles, then people."""
-        return [*self.vehicles, *self.walkers]
+    def road_users(self) -> list[Vehicle | Pedestrian]:
+        """Vehicles, then pedestrians."""
+        return [*self.vehicles, *self.pedestrians]
 
-    def number(self) -> int:
-        """A new actor number, never used again."""
-        self._numbers += 1
-        return self._numbers
-
-    def step(self) -> None:
-        """Go on by one step."""
-        self.steps += 1
-        self.time_s = self.steps * STEP_S
-        self.director.step()
-        self._spawn()
-        self.traffic.refresh()
-        accelerations = [drive(self, vehicle) for vehicle in self.vehicles]
-        for vehicle, wanted in zip(self.vehicles, accelerations, strict=True):
-            self._move(vehicle, wanted)
-        self.vehicles = [v for v in self.vehicles if v.s - v.length < v.route.length_m - 1 and not self._hopeless(v)]
-        step_walkers(self, STEP_S)
+    def new_number(self) -> int:
+        """A road user's number, never used again."""
+        self.last_number += 1
+        return self.last_number
 
     def is_closed(self, leg: str, lane: int) -> bool:
-        """Whether somebody is driving the wrong way in an outbound lane of a leg."""
+        """Whether a vehicle uses an outbound lane of a leg in the wrong direction."""
         return self.closed_until_s.get((leg, lane), -1.0) > self.time_s
 
-    def run_until(self, time_s: float) -> None:
-        """Step until `time_s` is reached."""
-        while self.time_s < time_s - 1e-9:
-            self.step()
 
-    def _hopeless(self, v: Vehicle) -> bool:
-        """Whether a vehicle has blocked the box for over a cycle; it is taken out, as simulators of traffic usually do."""
-        return v.to_line < -2 and v.in_exit < 0 and 0 < v.stopped_since_s < self.time_s - STUCK_S
+def look_up(world: World) -> Lookups:
+    """The look-ups of the present state."""
+    found = Lookups(by_leg={leg: [] for leg in LEGS})
+    discs: list[tuple[float, float, float, float, float]] = []
+    owners: list[int] = []
+    for v in world.vehicles:
+        way = v.route
+        if v.s - v.length < way.cross_in_s[1] + 2.0:
+            found.inbound.setdefault((way.leg, way.lane), []).append(v)
+        if v.s >= way.exit_s:
+            found.outbound.setdefault((way.exit, way.exit_lane), []).append(v)
+        found.by_leg[way.leg].append(v)
+        if abs(v.x) < BOX_M and abs(v.y) < BOX_M:
+            _add_discs(v, discs, owners)
+    for queue in found.inbound.values():
+        queue.sort(key=lambda v: v.to_line)
+    for queue in found.outbound.values():
+        queue.sort(key=lambda v: -v.in_exit)
+    found.overlooked = [p.number for p in world.pedestrians if p.mode == "step_out"]
+    for p in world.pedestrians:
+        if p.crossing and p.mode not in ("dash", "jaywalk_mid"):
+            discs.append((p.x, p.y, 0.3, p.speed, p.heading))
+            owners.append(p.number)
+    found.discs = np.array(discs).reshape(-1, 5)
+    found.owners = np.array(owners, dtype=np.int64)
+    found.lights = {leg: world.plan.state(group, world.time_s) for leg, group in VEHICLE_GROUPS.items()}
+    _place_pedestrians(world, found)
+    return found
 
-    def _move(self, vehicle: Vehicle, wanted: float) -> None:
-        jerk = 12.0 * STEP_S
-        vehicle.acceleration = max(
-            min(wanted, vehicle.acceleration + jerk), min(vehicle.acceleration - 2.5 * jerk, wanted + 8)
-        )
-        if wanted < -6.5:
-            vehicle.acceleration = wanted
-        speed = max(vehicle.speed + vehicle.acceleration * STEP_S, 0.0)
-        before = vehicle.s
-        vehicle.s += (vehicle.speed + speed) / 2 * STEP_S
-        vehicle.speed = speed
-        if speed < 0.15:
-            if vehicle.stopped_since_s < 0:
-                vehicle.stopped_since_s = self.time_s
-        elif speed > 0.6:
-            vehicle.stopped_since_s = -1.0
-        if before < vehicle.route.stop_s <= vehicle.s:
-            vehicle.passed_s = self.time_s
-            if vehicle.mode == "amber_acceleration":
-                vehicle.mode, vehicle.speed_wish = "", min(vehicle.speed_wish, 13.0)
-        vehicle.place()
 
-    def _headway(self) -> float:
-        return float(2.2 + self.rng.exponential(13.5 / max(self.rate, 0.05)))
+def _place_pedestrians(world: World, found: Lookups) -> None:
+    layout = world.layout
+    found.on_road = {leg: [] for leg in LEGS}
+    near, far = layout.crosswalk_m
+    for p in world.pedestrians:
+        if not p.leg or not (layout.out_edge_m - 1.6 < p.side < layout.in_edge_m + 1.6):
+            continue
+        if not p.crossing and p.speed < 0.3:
+            continue
+        if p.mode == "jaywalk_mid" or p.mode == "dash":
+            found.on_road[p.leg].append(p)
+            continue
+        if not near - 0.8 < p.out < far + 0.8:
+            continue
+        for inbound in (True, False):
+            low, high = (0.0, layout.in_edge_m) if inbound else (layout.out_edge_m, 0.0)
+            below = 3.2 if p.side_speed > 0.1 else 1.9
+            above = 3.2 if p.side_speed < -0.1 else 1.9
+            if low - below < p.side < high + above:
+                found.busy[p.leg, inbound] = True
 
-    def _walker_wait(self) -> float:
-        return float(self.rng.exponential(9.0 / max(self.rate, 0.05)))
 
-    def _spawn(self) -> None:
-        for (leg, lane), due in self._next_s.items():
-            if self.time_s < due:
-                continue
-            kind = str(self.rng.choice(KINDS, p=SHARES_INNER if lane == 1 else SHARES_OUTER))
-            way = self._turn(leg, lane, kind)
-            if self.add_vehicle(kind, route(self.layout, leg, lane, way)) is not None:
-                self._next_s[leg, lane] = self.time_s + self._headway()
-            else:
-                self._next_s[leg, lane] = self.time_s + 1.0
-        if self.time_s >= self._next_walker_s:
-            self.walkers.append(spawn_walker(self))
-            self._next_walker_s = self.time_s + self._walker_wait()
-
-    def _turn(self, leg: str, lane: int, kind: str) -> str:
-        chance = float(self.rng.random())
-        if kind in ("truck", "bus"):
-            return "through"
-        if lane == 1:
-            return "left" if leg in ("north", "south") and chance < 0.14 else "through"
-        return "right" if chance < 0.30 else "through"
-
-    def add_vehicle(self, kind: str, way: Route, wish: float | None = None) -> Vehicle | None:
-        """Let a vehicle enter at the start of a route; None when there is no room."""
-        vehicle = new_vehicle(self._numbers + 1, kind, way, self.rng, 0.0, wish)
-        ahead = [v for v in self.vehicles if v.route.leg == way.leg and v.route.lane == way.lane and v.s < way.stop_s]
-        speed = vehicle.speed_wish
-        if ahead:
-            last = min(ahead, key=lambda v: v.s - v.length)
-            gap = last.s - last.length - vehicle.s
-            if gap < 6.0 + 0.8 * last.speed:
-                return None
-            room = max(gap - 8.0, 0.0)
-            speed = min(speed, float(np.sqrt(last.speed**2 + 2 * 1.6 * room)), gap / 1.4)
-        vehicle.speed = speed
-        vehicle.may_turn_on_red = way.kind == "right" and bool(self.rng.random() < 0.6)
-        self.number()
-        self.vehicles.append(vehicle)
-        return vehicle
-
-    def distance_in(self, leg: str, x: float, y: float) -> tuple[float, float]:
-        """A world point as (out, side) of a leg."""
-        place = self.layout.leg_of(leg, np.array([[x, y]]))[0]
-        return float(place[0]), float(place[1])
+def _add_discs(v: Vehicle, discs: list[tuple[float, float, float, float, float]], owners: list[int]) -> None:
+    radius = v.width / 2
+    count = max(int(v.length / (1.5 * radius)), 1)
+    c, s = np.cos(v.heading), np.sin(v.heading)
+    reach = v.length / 2 - radius * 0.8
+    for i in range(count):
+        offset = reach * (2 * i / (count - 1) - 1) if count > 1 else 0.0
+        discs.append((v.x + offset * c, v.y + offset * s, radius, v.speed, v.heading))
+        owners.append(v.number)
