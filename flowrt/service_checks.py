@@ -58,6 +58,10 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
         return not self.error
 
 
+class _Unexpected(ValueError):
+    """The service answers, but not as it should; the message says what to do."""
+
+
 def targets(services: Mapping[str, Any]) -> list[Target]:
     """Broker, database and dashboards of a flow's `services` block; those without an address are left out."""
     found = []
@@ -113,7 +117,7 @@ def explain(target: Target, error: Exception) -> str:
         return f"the host name {host} is unknown: correct the address of {what}"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {host}:{port} failed: {error.reason or error}: check the CA file and the host name"
-    return f"{host}:{port}: {error}"
+    return str(error) if isinstance(error, _Unexpected) else f"{host}:{port}: {error}"
 
 
 def _address(url: str) -> tuple[str, int, bool]:
@@ -160,7 +164,7 @@ def _mqtt(target: Target, timeout_s: float) -> str:
         client.disconnect()
         client.loop_stop()
     if refusal:
-        raise ValueError(f"the broker refuses the connection ({refusal[0]}): check user and password")
+        raise _Unexpected(f"the broker refuses the connection ({refusal[0]}): check user and password")
     return ""
 
 
@@ -183,22 +187,24 @@ def _http(target: Target, timeout_s: float) -> str:
         body = answer.read(65536)
     finally:
         connection.close()
+    what = _TITLES.get(target.kind, "the service")
     if answer.status in (401, 403):
-        raise ValueError(f"the answer is {answer.status}: check the token")
+        if target.kind == "influxdb" and not target.token:
+            return ""  # it answers: InfluxDB 3 wants a token even for a ping
+        raise _Unexpected(f"{what} refuses the token ({answer.status}): check the token")
     if answer.status >= 400:
-        what = _TITLES.get(target.kind, "the service")
-        raise ValueError(
+        raise _Unexpected(
             f"something else than {what} answers here ({answer.status} to {prefix + path}): correct the address, or end the other program"
         )
     if target.kind == "grafana":
         try:
             facts = json.loads(body)
         except ValueError:
-            raise ValueError(
+            raise _Unexpected(
                 "something else than Grafana answers here: is the port taken by another program?"
             ) from None
         if facts.get("database") != "ok":
-            raise ValueError(f"Grafana's own database is {facts.get('database')}: read Grafana's log")
+            raise _Unexpected(f"Grafana's own database is {facts.get('database')}: read Grafana's log")
         return str(facts.get("version", ""))
     if target.kind == "influxdb":
         return answer.headers.get("X-Influxdb-Version", "")

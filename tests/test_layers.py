@@ -14,7 +14,7 @@ LAYERS = [
     {"node"},
     {"catalog"},
     {"flow"},
-    {"services", "service_checks", "document", "share", "recording"},
+    {"services", "service_checks", "environment", "influx_buckets", "document", "share", "recording"},
     {"contract", "journal", "line_protocol"},
     {"load", "plan", "delivery", "editor_schema", "show", "graph_layout", "graph_png"},
     {"runtime"},
@@ -75,7 +75,19 @@ def test_the_runtime_never_imports_the_node_library_or_the_simulation() -> None:
             assert f"from {package}" not in text, file
 
 
-OPEN_TO_NODES = {"messages", "node", "problem", "scene", "services", "service_checks", "contract", "share", "delivery"}
+OPEN_TO_NODES = {
+    "messages",
+    "node",
+    "problem",
+    "scene",
+    "services",
+    "service_checks",
+    "environment",
+    "influx_buckets",
+    "contract",
+    "share",
+    "delivery",
+}
 """What the node library may import beside `flowrt` itself; never the graph, the loader, or what runs it."""
 
 

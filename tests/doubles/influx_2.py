@@ -86,7 +86,9 @@ class InfluxDB2(Double):
                     return 404, error("not found", f'organization name "{wanted["org"]}" not found')
                 return 200, {"orgs": [{"id": self._org_id, "name": self.org}]}
             case "GET", "/api/v2/buckets":
-                named = [bucket for bucket in self.buckets.values() if wanted.get("name", bucket.name) == bucket.name]
+                rights = self.tokens[request.credentials[1]]
+                readable = [one for one in self.buckets.values() if rights & {("admin", ""), ("read", one.id)}]
+                named = [bucket for bucket in readable if wanted.get("name", bucket.name) == bucket.name]
                 return 200, {"buckets": [self._bucket_json(bucket) for bucket in named]}
             case "POST", "/api/v2/buckets":
                 name = request.json["name"]

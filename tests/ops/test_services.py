@@ -20,7 +20,7 @@ from flowrt_ops.services import native
 from flowrt_ops.services.home import MQTT_USERS, SECRETS, Home
 from flowrt_ops.services.programs import PROGRAMS, Program, find, manager
 from flowrt_ops.services.secrets import IMAGE_USER, initialise
-from flowrt_ops.services.status import Addresses
+from flowrt_ops.services.status.addresses import Addresses
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,7 +99,7 @@ def test_init_chooses_profiles(tmp_path: Path) -> None:
     assert Addresses.of(home, {}).influx == "http://127.0.0.1:8181"
     assert home.secret("influx_read_password") == home.influx3_token, "which takes a token for a password"
     assert initialise(home, gpu=True, influx=3) == initialise(home) == []
-    with pytest.raises(Failure, match=r"was made for gpu,influx3, not for cpu,influx3: remove it"):
+    with pytest.raises(Failure, match=r"was written for gpu,influx3, not for cpu,influx3: remove it"):
         initialise(home, influx=3)
 
 
@@ -112,7 +112,7 @@ def broker(home: Home) -> Iterator[tuple[int, int]]:
     need("mosquitto", "mosquitto_pub", "mosquitto_sub")
     port, tls_port = free_port(), free_port()
     service = native.plan(home, {"mosquitto": port}, tls_port)[0]
-    assert service.hindrance == ""
+    assert service.obstacle == ""
     native.start(home, service)
     yield port, tls_port
     assert native.stop(home, "mosquitto")
@@ -202,7 +202,7 @@ def test_a_service_that_ends_at_once_says_why(tmp_path: Path, home: Home) -> Non
 def test_down_ends_nothing_that_it_did_not_start(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.native.mkdir(parents=True)
-    (home.native / "grafana.pid").write_text(f"{os.getpid()} 1.00\n")  # an id that now belongs to somebody else
+    (home.native / "grafana.pid").write_text(f"{os.getpid()} 1.00 3000\n")  # an id that now belongs to another process
     assert native.running(home, "grafana") is None
     assert not native.stop(home, "grafana")
 
@@ -229,9 +229,9 @@ def test_up_wants_init_first_and_different_ports(tmp_path: Path) -> None:
 def test_an_old_influxdb_and_a_missing_grafana_are_told_with_the_line_to_type(home: Home) -> None:
     need("influxd")
     plans = {service.name: service for service in native.plan(home)}
-    assert "takes no v2 writes" in plans["influxdb"].hindrance
-    if plans["grafana"].hindrance:
-        assert plans["grafana"].hindrance.startswith("not installed: ")
+    assert "takes no v2 writes" in plans["influxdb"].obstacle
+    if plans["grafana"].obstacle:
+        assert plans["grafana"].obstacle.startswith("not installed: ")
 
 
 def fake(folder: Path, name: str, says: str) -> Path:

@@ -19,7 +19,9 @@ from servers import InfluxDB, free_port, influx, mosquitto
 from flowrt import Health, cli
 from flowrt.commands import FAILED
 from flowrt.contract import Contract
-from flowrt_ops.services.status import Addresses, Row, survey
+from flowrt_ops.services.status.addresses import Addresses
+from flowrt_ops.services.status.rows import Row
+from flowrt_ops.services.status.survey import survey
 
 
 def addresses(**given: str) -> Addresses:
@@ -41,7 +43,7 @@ def test_where_nothing_runs_every_line_says_what_to_do() -> None:
     found = rows(addresses())
     assert {row.verdict for row in found.values()} == {"down"}
     assert all(row.wrong and row.todo for row in found.values()), found
-    assert found["flowrt"].todo == "start it: `flowrt run flows/intersection.yaml`"
+    assert found["flowrt"].todo == "start it: `flowrt run flows/intersection.yaml --services`"
 
 
 def test_the_brokers_password_is_checked(tmp_path: Path) -> None:

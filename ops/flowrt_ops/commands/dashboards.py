@@ -136,7 +136,7 @@ def _span(text: str) -> str:
 def _draw(args: argparse.Namespace) -> int:
     from flowrt_ops.drawing.draw import draw_all
     from flowrt_ops.services.home import Home
-    from flowrt_ops.services.status import Addresses
+    from flowrt_ops.services.status.addresses import Addresses
 
     if args.width < NARROWEST:
         raise UsageError(f"--width {args.width}: nothing can be read on less than {NARROWEST} pixels")

@@ -1,9 +1,11 @@
-"""Set up, start, look at and stop the services: broker, database, dashboards.
+"""Prepare, start, check and stop the services: broker, database, dashboards.
 
 flowrt services init        secrets, certificates, folders and .env, once; then `docker compose -f docker/compose.yaml up`
 flowrt services up          start what is installed on this machine, without Docker; --dry-run only prints it
 flowrt services status      every service: address, version, latency, what is wrong, what to do about it
 flowrt services down        stop what `up` started
+
+`flowrt run FLOW --services` takes addresses and secrets from here.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from flowrt_ops.services.native import Service
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     doing = parser.add_subparsers(dest="what", required=True, metavar="init|up|status|down")
-    init = doing.add_parser("init", help="make secrets, certificates, folders and .env; what is there is kept")
+    init = doing.add_parser("init", help="generate secrets, certificates, folders and .env; existing files are kept")
     init.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="a further host name of the broker's certificate"
     )
@@ -36,8 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, port in (("mosquitto", "1883"), ("influxdb", "8086, of version 3 8181"), ("grafana", "3000")):
         up.add_argument(f"--{name}-port", type=int, metavar="PORT", help=f"port of {name} (default: {port})")
     up.add_argument("--tls-port", type=int, default=8883, metavar="PORT", help="port of mosquitto for TLS")
-    status = doing.add_parser("status", help="ask every service how it is")
-    status.add_argument("--format", choices=("table", "json"), default="table", help="how to say it")
+    status = doing.add_parser("status", help="check every service")
+    status.add_argument("--format", choices=("table", "json"), default="table", help="output format")
     status.add_argument("--timeout", type=float, default=5.0, metavar="S", help="how long a service may take to answer")
     down = doing.add_parser("down", help="stop what `up` started")
     for one in (init, up, status, down):
@@ -50,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Run the subcommand."""
     home = Home.of(args.folder)
     if args.what == "init":
         return _init(home, args)
@@ -64,10 +66,10 @@ def run(args: argparse.Namespace) -> int:
 def _init(home: Home, args: argparse.Namespace) -> int:
     from flowrt_ops.services.secrets import initialise
 
-    made = initialise(home, names=args.name, gpu=args.gpu, influx=args.influx)
-    for file in made:
-        print(f"made: {file}")
-    if not made:
+    written = initialise(home, names=args.name, gpu=args.gpu, influx=args.influx)
+    for file in written:
+        print(f"written: {file}")
+    if not written:
         print(f"everything was there already in {home.folder}")
     print(f"Grafana's user is admin, the password is in {home.secrets / 'grafana_admin_password'}")
     return DONE
@@ -75,7 +77,6 @@ def _init(home: Home, args: argparse.Namespace) -> int:
 
 def _up(home: Home, args: argparse.Namespace) -> int:
     from flowrt_ops.services import native
-    from flowrt_ops.services.influx_setup import set_up, set_up_3
 
     asked = {name: getattr(args, f"{name}_port") for name in native.NAMES}
     services = native.plan(home, {name: port for name, port in asked.items() if port}, args.tls_port)
@@ -84,36 +85,62 @@ def _up(home: Home, args: argparse.Namespace) -> int:
         if used.count(port) > 1:
             raise UsageError(f"two services on port {port}: give each one its own")
     if args.dry_run:
-        _tell(services)
+        _print_plan(services)
         return DONE
     if not home.initialised:
         raise Failure(f"there are no secrets in {home.secrets}: run `flowrt services init` first")
-    started = failed = 0
+    running: dict[str, int] = {}
+    complete = True
     for service in services:
         try:
-            if native.running(home, service.name):
-                print(f"{service.name}: runs already on port {service.port}")
-                started += 1
-            elif service.hindrance:
-                print(f"{service.name}: {service.hindrance}")
-            else:
-                number = native.start(home, service)
-                print(f"{service.name}: started on 127.0.0.1:{service.port} (process {number})")
-                started += 1
-                if service.name == "influxdb":
-                    make = set_up if Path(service.command[0]).stem == "influxd" else set_up_3
-                    for what in make(f"http://127.0.0.1:{service.port}", home):
-                        print(f"  made: {what}")
+            running[service.name] = _started(home, service)
         except Failure as error:
             print(str(error))
-            failed += 1
-    return DONE if started and not failed else FAILED
+            complete = False
+    if "influxdb" in running:
+        complete = _set_up_database(home, running["influxdb"]) and complete
+    if running:
+        home.write_environment(running)
+        print(f"flowrt with these services: flowrt run flows/intersection.yaml --services{_folder_argument(args)}")
+    return DONE if complete else FAILED
 
 
-def _tell(services: list[Service]) -> None:
+def _started(home: Home, service: Service) -> int:
+    """Start a service unless it runs; returns its port. Raises Failure."""
+    from flowrt_ops.services import native
+
+    if native.running(home, service.name):
+        port = native.port_of(home, service.name) or service.port
+        print(f"{service.name}: runs already on 127.0.0.1:{port}")
+        return port
+    if service.obstacle:
+        raise Failure(f"{service.name}: {service.obstacle}")
+    number = native.start(home, service)
+    print(f"{service.name}: started on 127.0.0.1:{service.port} (process {number})")
+    return service.port
+
+
+def _set_up_database(home: Home, port: int) -> bool:
+    """Add what the database lacks: organisation, buckets, accounts. Returns whether nothing failed."""
+    from flowrt_ops.services.influx_setup import set_up, set_up_3
+
+    steps = (set_up_3 if home.influx_version == 3 else set_up)(f"http://127.0.0.1:{port}", home)
+    for step in steps:
+        if step.error:
+            print(f"  {step.name}: failed: {step.error}")
+        elif step.changed:
+            print(f"  {step.name}: created")
+    return not any(step.error for step in steps)
+
+
+def _folder_argument(args: argparse.Namespace) -> str:
+    return f" {shlex.quote(str(args.folder))}" if args.folder else ""
+
+
+def _print_plan(services: list[Service]) -> None:
     for service in services:
-        if service.hindrance:
-            print(f"# {service.name}: {service.hindrance}\n")
+        if service.obstacle:
+            print(f"# {service.name}: {service.obstacle}\n")
             continue
         print(f"# {service.name} on 127.0.0.1:{service.port}")
         for name, value in service.environment.items():
@@ -129,6 +156,8 @@ def _down(home: Home) -> int:
 
     for name in reversed(native.NAMES):
         print(f"{name}: {'stopped' if native.stop(home, name) else 'was not started from here'}")
+    if home.initialised:
+        home.write_environment(home.ports)  # compose's, should it be started next
     return DONE
 
 
@@ -136,7 +165,8 @@ def _status(home: Home, args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from flowrt_ops.services.status import Addresses, survey
+    from flowrt_ops.services.status.addresses import Addresses
+    from flowrt_ops.services.status.survey import survey
 
     rows = survey(Addresses.of(home), args.timeout)
     if args.format == "json":

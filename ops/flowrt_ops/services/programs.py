@@ -1,4 +1,4 @@
-"""Finding programs that are installed natively, and saying how to install those that are not."""
+"""Programs that are installed natively: where they are, their versions, and how to install missing ones."""
 
 from __future__ import annotations
 
@@ -78,6 +78,9 @@ PROGRAMS = (
 )
 
 
+INSTALL_INFLUXDB_3 = "InfluxDB 3 Core, as InfluxData's installation page says (`influxdb3` has to be on the PATH)"
+
+
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
     """A program that was found. version: (2, 7, 12), empty where it does not tell."""
 
@@ -90,10 +93,11 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         return ".".join(map(str, self.version))
 
 
-def find(program: Program, system: System = sys.platform) -> Installed | None:
-    """On the PATH, then in the usual places."""
+def find(program: Program, system: System = sys.platform, version: int = 0) -> Installed | None:
+    """On the PATH, then in the usual places. version: of InfluxDB, whose binaries are named after it; 0 takes any."""
     places = os.pathsep.join((os.environ.get("PATH", ""), *program.places.get(system, ())))
-    for binary in program.binaries:
+    binaries = {2: ("influxd",), 3: ("influxdb3",)}.get(version, program.binaries)
+    for binary in binaries:
         path = shutil.which(binary, path=places)
         if path:
             return Installed(path=path, version=_version(path, program.version))
@@ -110,7 +114,7 @@ def _version(path: str, arguments: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def manager(system: System = sys.platform) -> str:
-    """The package manager whose line to show."""
+    """The package manager of a system."""
     if system == "win32":
         return "winget"
     return "brew" if system == "darwin" else "apt"
@@ -126,3 +130,9 @@ def home_of_grafana(installed: Installed) -> Path:
         if (place / "public").is_dir():
             return place
     return Path(installed.path).resolve().parent.parent
+
+
+def bundled_plugins_of_grafana(root: Path) -> Path | None:
+    """Where Grafana's package put the plugins that come with it (InfluxDB's since 13.2); None where they are part of the server."""
+    places = (Path("/var/lib/grafana/plugins-bundled"), root / "data" / "plugins-bundled")
+    return next((place for place in places if os.access(place, os.R_OK | os.X_OK)), None)
