@@ -137,7 +137,9 @@ def error(code: str, message: str) -> dict[str, str]:
 
 
 @contextmanager
-def served(double: Double) -> Iterator[None]:
+def served(double: Double, port: int = 0) -> Iterator[None]:
+    """Serve a double on loopback, on the given port or any."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -167,7 +169,7 @@ def served(double: Double) -> Iterator[None]:
         def log_message(self, *_: object) -> None:
             """Keep the test's output clean."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         double.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()

@@ -234,8 +234,8 @@ def _rights(permissions: list[dict[str, Any]]) -> set[tuple[str, str]]:
 
 
 @contextmanager
-def influx_2(**settings: Any) -> Iterator[InfluxDB2]:
+def influx_2(port: int = 0, **settings: Any) -> Iterator[InfluxDB2]:
     """A running double of InfluxDB 2, fresh: it waits for its set-up."""
     double = InfluxDB2(**settings)
-    with served(double):
+    with served(double, port):
         yield double

@@ -124,8 +124,8 @@ class InfluxDB3(Double):
 
 
 @contextmanager
-def influx_3(token: str, **settings: Any) -> Iterator[InfluxDB3]:
+def influx_3(token: str, port: int = 0, **settings: Any) -> Iterator[InfluxDB3]:
     """A running double of InfluxDB 3 Core with its administrator's token."""
     double = InfluxDB3(token, **settings)
-    with served(double):
+    with served(double, port):
         yield double
