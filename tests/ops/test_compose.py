@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from servers import missing, need
 
 from flowrt_ops.services.home import DATA, Home
 from flowrt_ops.services.influx_setup import BUCKETS, ORG
+from flowrt_ops.services.programs import GRAFANA_NEWEST
 from flowrt_ops.services.secrets import initialise
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +79,8 @@ def test_images_are_pinned() -> None:
         if name.startswith("flowrt"):
             assert "build" in service, name
         else:
-            assert re.search(r":\d+\.\d+(\.\d+)?(-core)?$", service["image"]), name
+            tag = re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", service["image"])  # a variable is for trying other versions
+            assert re.search(r":\d+\.\d+(\.\d+)?(-core)?$", tag), name
     for line in (DOCKER / "Dockerfile").read_text("utf-8").splitlines():
         if line.startswith("FROM ") and "python" in line:
             assert "3.11-slim-bookworm" in line
@@ -202,6 +205,45 @@ def test_the_databases_scripts_make_both_buckets_with_their_retention() -> None:
     third = (DOCKER / "influxdb" / "init-v3.sh").read_text("utf-8")
     assert f"create {first} 7d" in third
     assert f"create {last} 30d" in third
+
+
+def test_influxdb_3_starts_on_a_read_only_file_system_and_answers_30_days() -> None:
+    """The image names a plugin folder whose preparation fails there; by default queries end at 432 files, three days."""
+    command = SERVICES["influxdb3"]["command"]
+    assert "--package-manager=disabled" in command
+    (limit,) = (int(word.partition("=")[2]) for word in command if word.startswith("--query-file-limit="))
+    assert limit >= 30 * 24 * 6
+    assert SERVICES["influxdb3"]["environment"]["INFLUXDB3_TELEMETRY_DISABLE_UPLOAD"] == "true"
+
+
+def test_the_health_of_a_database_waits_for_its_set_up() -> None:
+    """While the image of version 2 sets up, a server on another port answers `influx ping`; version 3 answers only with its token."""
+    second = SERVICES["influxdb"]["healthcheck"]["test"][1]
+    assert "--host http://localhost:8086" in second
+    assert "test -s /tokens/influx_write_token" in second
+    script = (DOCKER / "influxdb" / "init-v2.sh").read_text("utf-8").rstrip().splitlines()
+    assert "/tokens/influx_write_token" in script[-3], "the token is written last"
+    third = SERVICES["influxdb3"]["healthcheck"]["test"][1].replace("$$", "$")
+    read_token = re.search(r"\$\((sed .*) /run/secrets/influx3_admin_token\)", third)
+    assert read_token
+    done = subprocess.run(
+        f"{read_token[1]} -", shell=True, input='{"token": "apiv3_x", "name": "_admin"}', capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "apiv3_x"
+
+
+def test_grafana_installs_no_plugin_at_its_start_and_has_an_upper_bound() -> None:
+    grafana = SERVICES["grafana"]
+    assert grafana["environment"]["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+    (version,) = re.findall(r":-(\d+)\.", grafana["image"])
+    assert 11 <= int(version) <= GRAFANA_NEWEST
+
+
+def test_every_package_of_the_wheel_is_in_the_image() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = re.findall(r"^COPY ([\w/]+) [\w/]+$", (DOCKER / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    for source in [*build["packages"], *build["force-include"]]:
+        assert source.split("/")[0] in copied, source
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored() -> None:

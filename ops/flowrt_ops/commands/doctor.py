@@ -1,4 +1,4 @@
-"""Look at this machine: what is installed, what is missing, and the line that installs it."""
+"""Check this machine: what is installed, what is missing, and the line that installs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from flowrt.commands import DONE
-from flowrt_ops.services.programs import PROGRAMS, find, manager
+from flowrt_ops.services.programs import GRAFANA_NEWEST, PROGRAMS, find, manager
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found."""
+    """Print the result."""
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} processors")
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
     print(f"{free_gb:.1f} GB free here" + (": too little for a journal and a database" if free_gb < 2.0 else ""))
@@ -35,7 +35,7 @@ def _inference() -> list[str]:
         import openvino
 
         devices = openvino.Core().available_devices
-    except Exception as error:  # whatever the driver raises, the doctor goes on
+    except Exception as error:  # drivers raise anything; the other checks go on
         return [f"openvino    can't be used: {error}: reinstall it, `pip install openvino`"]
     return [f"openvino    {openvino.__version__.split('-')[0]}, devices: {', '.join(devices)}"]
 
@@ -50,7 +50,11 @@ def _programs(system: str) -> list[str]:
         elif program.name == "influxdb" and installed.version and installed.version < (1, 8):
             lines.append(f"{program.name:<11} {installed.version_text} is too old: {install}")
         else:
-            lines.append(f"{program.name:<11} {installed.version_text or 'version unknown'} at {installed.path}")
+            newer = program.name == "grafana" and installed.version and installed.version[0] > GRAFANA_NEWEST
+            remark = f": newer than {GRAFANA_NEWEST}, the newest that the dashboards were checked with" if newer else ""
+            lines.append(
+                f"{program.name:<11} {installed.version_text or 'version unknown'} at {installed.path}{remark}"
+            )
     return lines
 
 

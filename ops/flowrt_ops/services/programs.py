@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+GRAFANA_NEWEST = 13
+"""The newest major version that the dashboards and the provisioning were checked against."""
 System = str
 """`linux`, `darwin` or `win32`, as sys.platform has it."""
 
