@@ -125,7 +125,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         riding = ~tracks.of_class(CYCLES) | (tracks.speed_kmh - tracks.speed_sigma_kmh > WALKING_KMH)
         moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & riding & known
         entering &= moving[:, None]
-        if self._unproven:
+        if self._undecided:
             yield from self._went_on(tracks, front, headings)
         if not entering.any():
             return
@@ -150,7 +150,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             surely_kmh = float(tracks.speed_kmh[row] - 2 * np.nan_to_num(tracks.speed_sigma_kmh[row]))
             drove = since_s < tracks.time_s and surely_kmh >= self.faster_than_kmh
             too_far_m = max(float(depth[row, zone]) - self.beyond_m, 0.0) if drove else 0.0
-            self._unproven[key] = _Entry(since_s, front[row] - too_far_m * headings[row], headings[row].copy(), facts)
+            self._undecided[key] = _Entry(since_s, front[row] - too_far_m * headings[row], headings[row].copy(), facts)
 
     def _crossed_s(self, rows: NDArray[np.int64], depth: Array, time_s: float) -> Array:
         """(N, Z): when the front of each, now so deep (N, Z) in metres on each area, came onto it: between two pictures, where that
@@ -167,11 +167,11 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
     def _went_on(self, tracks: Tracks, front: Array, headings: Array) -> Iterator[Finding]:
         """Those who drove on over the area after they had entered it."""
         rows = row_by_id(tracks)
-        for key, entry in list(self._unproven.items()):
+        for key, entry in list(self._undecided.items()):
             camera, track, name = key
             row = rows.get(track) if camera == tracks.camera_id and name in self._names else None
             if row is not None and entry.drove_on(front[row], headings[row]):
-                del self._unproven[key]
+                del self._undecided[key]
                 yield Finding(
                     row=row,
                     since_s=entry.time_s,
@@ -181,7 +181,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
                     description=f"drove onto {name} although somebody was crossing",
                 )
             elif tracks.time_s - entry.time_s > WITHIN_S:
-                del self._unproven[key]
+                del self._undecided[key]
 
     def _in_the_way(self, places: Array, velocities: Array) -> Mask:
         """(P, Z): which pedestrians are on which area, and stay on it for a moment, or are about to step onto it."""

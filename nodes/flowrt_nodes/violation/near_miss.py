@@ -52,6 +52,7 @@ class NearMiss(Rule):
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
     violation_type: ClassVar[str] = "near_miss"
+    memory: ClassVar[tuple[str, ...]] = (*Rule.memory, "_grounds")
     example: ClassVar[str] = """\
 near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5, pet_s: 1.0}
 """
@@ -67,13 +68,6 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
     def open(self, context: Context) -> None:
         super().open(context)
         self._grounds: defaultdict[str, Ground] = defaultdict(Ground)
-
-    def export_state(self) -> Any:
-        return super().export_state() | {"grounds": self._grounds}
-
-    def import_state(self, state: Any) -> None:
-        super().import_state(state)
-        self._grounds = state.get("grounds", self._grounds)
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         if not view.metric:
@@ -111,12 +105,12 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         ttc_s = times_to_collision(bodies, first, second)
         for k in np.flatnonzero((ttc_s <= self.ttc_s) & (ttc_s > 0)).tolist():
             pair = (tracks.camera_id, int(ids[first[k]]), int(ids[second[k]]))
-            self._unproven.setdefault(pair, Approach(time_s)).predicted(time_s, float(ttc_s[k]))
+            self._undecided.setdefault(pair, Approach(time_s)).predicted(time_s, float(ttc_s[k]))
 
     def _passed(self, tracks: Tracks, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
         """Follow the pairs under watch, and report those that have passed."""
         time_s = tracks.time_s
-        for pair, approach in list(self._unproven.items()):
+        for pair, approach in list(self._undecided.items()):
             camera, one, other = pair
             if camera != tracks.camera_id:
                 continue
@@ -126,7 +120,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
                 approach.nearest_m = min(approach.nearest_m, gap_m)
             if time_s - approach.last_s < OVER_AFTER_S:
                 continue
-            del self._unproven[pair]
+            del self._undecided[pair]
             if approach.last_s - approach.first_s < LEAST_S - 1e-6 or a is None:
                 continue
             if not -WITHIN_M <= approach.nearest_m <= self.passing_m:
@@ -148,7 +142,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             partner = other_id if vehicle == row else int(tracks.track_id[row])
             pair = (tracks.camera_id, int(tracks.track_id[vehicle]), partner)
             facts = {"pet_s": round(pet_s, 2)}
-            if (approach := self._unproven.get(pair)) is not None:
+            if (approach := self._undecided.get(pair)) is not None:
                 facts["ttc_s"] = round(approach.ttc_s, 2)
             yield self._finding(vehicle, partner, tracks.time_s, facts, f"PET {pet_s:.1f} s")
 
