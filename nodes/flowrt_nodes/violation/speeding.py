@@ -1,4 +1,4 @@
-"""violation.speeding: faster than the limit over a section of road."""
+"""violation.speeding: the median speed over a section of road is above the limit plus a tolerance."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from flowrt_nodes.violation._common.history import Sample
 from flowrt_nodes.violation._common.rule import Finding, Rule
 
 FEWEST = 4
-"""A median of fewer speeds says little."""
+"""Readings that a median needs."""
 UNSEEN_S = 1.0
-"""Nor does a section of which so much was not seen: who comes back may be taken for another, and seem to have driven on."""
+"""Longest gap in a section: a vehicle that comes back after more may be another one, and seem to have driven on."""
 GRAVE_KMH: tuple[tuple[float, Severity], ...] = ((40.0, "critical"), (20.0, "high"), (10.0, "medium"))
 
 
@@ -26,12 +26,12 @@ class Speeding(Rule):
 
     Needs: a `speed` node upstream, capture times, and a limit (`limit_kmh` of the lane, or of this node). The tolerance is for
     the law's margin; the uncertainty of the measurement comes on top: `sigmas` times the standard deviation of a speed over the
-    root of their number. The section's length over its time must be above limit and tolerance as well: measured speeds of who
-    brakes lag behind. Who brakes has driven the section that fast all the same.
+    root of their number. The section's length over its time must be above limit and tolerance as well, since measured speeds lag
+    behind braking.
 
     No violation: single high readings, as of a jumping box, where the section was not driven so fast on average; sections shorter
-    than `section_m`, with fewer than four readings, with a second of which nothing was seen, or with a speed known worse than
-    `max_sigma_kmh` after it had been known, as of who comes out from behind something.
+    than `section_m`, with fewer than four readings, with a gap of more than a second, or with a speed less certain than
+    `max_sigma_kmh` after it had been known, as that of a vehicle coming out from behind another.
     """
 
     lanes: Annotated[list[ZoneName], setting("Zones with a limit; all lanes when empty.")] = []
@@ -40,10 +40,10 @@ class Speeding(Rule):
     section_m: Annotated[float, setting("Length of the section.", gt=0, le=500)] = 20.0
     sigmas: Annotated[
         float,
-        setting("Of the median, which must lie above by so many: 0 finds most, 2 is sure of each.", ge=0, le=5),
+        setting("How many standard deviations the median must lie above: 0 finds most, 2 leaves no doubt.", ge=0, le=5),
     ] = 0.25
     max_sigma_kmh: Annotated[
-        float, setting("Nobody is accused by speeds less certain than this (standard deviation).", gt=0, le=50)
+        float, setting("Speeds less certain than this (standard deviation) are no evidence.", gt=0, le=50)
     ] = 6.0
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -71,11 +71,10 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         self._least_kmh = float(self._limits_kmh.min(initial=np.inf)) + self.tolerance_kmh
         # A section driven so fast on average has a fast reading in it, and lasts about this long at most.
         self._within_s = 3.6 * self.section_m / self._least_kmh
-        self.table({"entered_s": (np.float64, (), np.nan), "fast_s": (np.float64, (), np.nan)})
+        self._memory = self.table({"entered_s": (np.float64, (), np.nan), "fast_s": (np.float64, (), np.nan)})
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
-        table = self._table
-        assert table is not None
+        table = self._memory
         if not len(tracks) or not len(self._lanes):
             return
         inside = self._lanes.inside(tracks)
@@ -109,9 +108,9 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         median = float(np.median(_speeds_kmh(section)))
         length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))
         mean = 3.6 * length_m / max(section[-1].time_s - section[0].time_s, 1e-3)
-        doubt = float(tracks.speed_sigma_kmh[row]) / len(section) ** 0.5
+        sigma_kmh = float(tracks.speed_sigma_kmh[row]) / len(section) ** 0.5
         allowed = limit_kmh + self.tolerance_kmh
-        if median <= allowed + self.sigmas * doubt or mean <= allowed:
+        if median <= allowed + self.sigmas * sigma_kmh or mean <= allowed:
             return None
         over = median - limit_kmh
         severity: Severity = next((grave for least, grave in GRAVE_KMH if over >= least), "low")
@@ -132,9 +131,9 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         )
 
     def _section(self, samples: list[Sample]) -> list[Sample]:
-        """The readings of the last `section_m`; none where the track is not that long yet, or was lost or unsure on it.
+        """The readings of the last `section_m`; none where the track is not that long yet, or its speed was uncertain on it.
 
-        Who comes out from behind something is seen in part at first, and seems to stand elsewhere.
+        A vehicle that comes out from behind another is seen in part at first, and seems to be elsewhere.
         """
         if not samples:
             return []
@@ -153,10 +152,10 @@ def _unknown(sample: Sample) -> bool:
 
 
 def _speeds_kmh(section: list[Sample]) -> list[float]:
-    """The readings; the first pictures of a track have none, there it is the way to the next picture over its time."""
+    """The readings; the first pictures of a track have none, and get the distance to the next picture over its time."""
     found = []
     for sample, after in pairwise(section):
-        way_m = float(np.hypot(after.x_m - sample.x_m, after.y_m - sample.y_m))
-        slope_kmh = 3.6 * way_m / max(after.time_s - sample.time_s, 1e-3)
+        step_m = float(np.hypot(after.x_m - sample.x_m, after.y_m - sample.y_m))
+        slope_kmh = 3.6 * step_m / max(after.time_s - sample.time_s, 1e-3)
         found.append(slope_kmh if _unknown(sample) else sample.speed_kmh)
     return [*found, section[-1].speed_kmh]

@@ -1,4 +1,4 @@
-"""violation.stopped: standing where stopping is not allowed."""
+"""violation.stopped: a vehicle stands for longer than allowed where stopping is forbidden, and in no queue."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ from flowrt_nodes.violation._common.rule import Finding, SignalRule
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, away_m, standstill_since
 
 HIDDEN_S, YOUNG_S = 5.0, 3.0
-"""A vehicle that was hidden for this long at most is found again by where it stands, by its new track within this time."""
+"""A vehicle hidden for this long at most is found again by its place, while its new track is not older than that."""
 
 
 class Stopped(SignalRule):
-    """A vehicle stands in a zone for longer than `hold_s`; queueing is no stop.
+    """A vehicle stands in a zone for longer than `hold_s`, and not in a queue.
 
     Needs: zones; metres from a `speed` node upstream or from box heights. For zones with a signal group, also the phase.
-    Who was hidden for a few seconds and stands where he stood has stood there meanwhile.
+    A vehicle that was hidden for up to five seconds and stands where it stood has stood there meanwhile.
 
-    No violation: in a zone with a signal group, time before a signal that is not green, or unknown, and the
-    `clearing_s` after it became green; standing in a queue (gaps up to `queue_gap_m`) whose head
-    stands outside of the zones (spill-back);
-    two-wheelers, where `ignore` names them; people on foot.
+    No violation: in a zone with a signal group, time at a signal that is not green, or unknown, and the `clearing_s` after it became
+    green; standing in a queue (gaps up to `queue_gap_m`) whose head stands outside of the zones (spill-back); classes that `ignore`
+    names; pedestrians.
     """
 
     zones: Annotated[list[ZoneName], setting("Zones; all of kind no_stopping when empty.")] = []
@@ -58,7 +57,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
         self._names = self.zones or [zone.name for zone in scene.zones_of("no_stopping")]
         self._polygons = view.polygons(self._names)
         self._groups = [scene.zones[name].signal for name in self._names]
-        self.table(
+        self._memory = self.table(
             {
                 **STANDSTILL_COLUMNS,
                 "counted_s": (np.float64, (), 0.0),
@@ -68,8 +67,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
         )
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
-        table = self._table
-        assert table is not None
+        table = self._memory
         if not len(tracks):
             return
         rows, _ = table.rows(tracks)
@@ -109,9 +107,8 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
             )
 
     def _find_again(self, tracks: Tracks, view: CameraView, rows: NDArray[np.int64], standing: Mask) -> None:
-        """Who stands where a vehicle stood that was lost a moment ago is that vehicle: traffic hides those who park."""
-        table, time_s = self._table, tracks.time_s
-        assert table is not None
+        """A new track that stands where a vehicle was lost a moment ago is that vehicle: traffic hides parked ones."""
+        table, time_s = self._memory, tracks.time_s
         fresh = standing & (table["counted_s"][rows] == 0) & (tracks.age_s < YOUNG_S)
         if not fresh.any():
             return
@@ -119,7 +116,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
         for _, row, seen_s in table.last_seen(tracks.camera_id):
             if row in rows or table["counted_s"][row] == 0 or time_s - seen_s > HIDDEN_S + YOUNG_S:
                 continue
-            there = fresh & (away_m(tracks, view, table["rest_at"][row]) <= self.radius_m)
+            there = fresh & (away_m(tracks, view, table["stopped_at"][row]) <= self.radius_m)
             there &= (first_s >= seen_s) & (first_s - seen_s <= HIDDEN_S)
             if there.any():
                 same = rows[int(np.argmax(there))]
@@ -137,24 +134,24 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
         return excused
 
     def _in_queue(self, tracks: Tracks, view: CameraView, standing: Mask, inside: Mask) -> Mask:
-        """(N,): who stands in a queue whose head stands outside of the zones."""
+        """(N,): which stand in a queue whose head stands outside of the zones."""
         queued = np.zeros(len(tracks), bool)
         if not self.queue_gap_m or not view.metric or standing.sum() < 2:
             return queued
         places, headings = view.ground_m(tracks), heading_vectors(tracks)
         length, width = sizes_m(tracks)[:, 0], sizes_m(tracks)[:, 1]
-        who = np.flatnonzero(standing)
-        offset: Array = places[who][None, :, :] - places[who][:, None, :]
-        ahead = np.einsum("ijk,ik->ij", offset, headings[who])
-        beside = np.abs(offset[..., 0] * headings[who][:, None, 1] - offset[..., 1] * headings[who][:, None, 0])
-        gap = ahead - (length[who][:, None] + length[who][None, :]) / 2
-        behind = (ahead > 0) & (gap < self.queue_gap_m) & (beside < width[who][:, None] * 0.7)
-        in_zone = np.asarray(inside[who].any(axis=1))
+        some = np.flatnonzero(standing)
+        offset: Array = places[some][None, :, :] - places[some][:, None, :]
+        ahead = np.einsum("ijk,ik->ij", offset, headings[some])
+        beside = np.abs(offset[..., 0] * headings[some][:, None, 1] - offset[..., 1] * headings[some][:, None, 0])
+        gap = ahead - (length[some][:, None] + length[some][None, :]) / 2
+        behind = (ahead > 0) & (gap < self.queue_gap_m) & (beside < width[some][:, None] * 0.7)
+        in_zone = np.asarray(inside[some].any(axis=1))
         waiting: Mask = ~in_zone
-        for _ in range(len(who)):  # from the head of each queue backwards
+        for _ in range(len(some)):  # from the head of each queue backwards
             grown = waiting | (behind & waiting[None, :]).any(axis=1)
             if (grown == waiting).all():
                 break
             waiting = grown
-        queued[who] = waiting & in_zone
+        queued[some] = waiting & in_zone
         return queued

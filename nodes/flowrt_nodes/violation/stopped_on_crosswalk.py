@@ -1,4 +1,4 @@
-"""violation.stopped_on_crosswalk: waiting at red on the crosswalk."""
+"""violation.stopped_on_crosswalk: a vehicle stands on the crosswalk while its approach is red."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from flowrt_nodes.violation._common.rule import Finding, SignalRule
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 
 REAR_M = 0.3
-"""How much further back than it is a rear may seem whose length is not known: a camera that faces traffic sees fronts."""
+"""A rear must reach this much further onto it while the vehicle's length is not known: a camera that faces traffic sees fronts."""
 
 
 class StoppedOnCrosswalk(SignalRule, kw_only=True):
-    """A vehicle is at rest on the crosswalk of its approach while the approach is red.
+    """A vehicle stands on the crosswalk of its approach while the approach is red.
 
     Needs: the phase of the approach's stop line, the crosswalk's zone, and a homography (the front reaches further than
-    the middle). The approach of a crosswalk is the nearest stop line; the vehicle must have come over it. It began when the
-    vehicle came to rest, or at red onset if that was later. Once per vehicle and red phase.
+    the middle). The approach of a crosswalk is the nearest stop line; the vehicle must have come over it. It begins when the
+    vehicle stops, or at red onset if that is later. Once per vehicle and red phase.
 
-    No violation: a phase that is unknown or stale; traffic that leaves the intersection and is held up on the crosswalk by a
-    queue or by people on it (it heads the other way); rolling over it; a front less than `reach_m` above its edge,
-    or a rear less than a little more where the length of the vehicle is not known.
+    No violation: a phase that is unknown or stale; traffic that leaves the intersection and is held up on the crosswalk (it heads the
+    other way); rolling over it; reaching less than `reach_m` onto it, and with a rear 0.3 m more while the vehicle's length is not
+    known.
     """
 
     signal: Feed
@@ -38,8 +38,8 @@ class StoppedOnCrosswalk(SignalRule, kw_only=True):
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     hold_s: Annotated[float, setting("Standing this long at red is a violation.", ge=0, le=600)] = 2.0
     reach_m: Annotated[float, setting("How far the vehicle must reach onto the crosswalk.", ge=0, le=5)] = 1.0
-    slower_than_kmh: Annotated[float, setting("Slower than this is at rest.", gt=0, le=20)] = 5.0
-    radius_m: Annotated[float, setting("A vehicle at rest stays within this radius.", gt=0, le=10)] = 0.8
+    slower_than_kmh: Annotated[float, setting("Slower than this is standing.", gt=0, le=20)] = 5.0
+    radius_m: Annotated[float, setting("A standing vehicle stays within this radius.", gt=0, le=10)] = 0.8
 
     violation_type: ClassVar[str] = "stopped_on_crosswalk"
     example: ClassVar[str] = """\
@@ -59,23 +59,21 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
         flat = view.polygons(self._names)
         middles = np.array([np.mean(line.points, axis=0) for line in self._approaches.lines]).reshape(-1, 2)
         self._line_of = [int(i) for i in flat.depth(middles).argmax(axis=0)] if len(middles) else []
-        self.table(STANDSTILL_COLUMNS)
+        self._memory = self.table(STANDSTILL_COLUMNS)
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
-        table = self._table
-        assert table is not None
         if not len(tracks) or not len(self._line_of):
             return
-        rows, _ = table.rows(tracks)
-        since_s = standstill_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
-        resting = ~np.isnan(since_s) & tracks.of_class(VEHICLES)
-        if not resting.any():
+        rows, _ = self._memory.rows(tracks)
+        since_s = standstill_since(self._memory, rows, tracks, view, self.slower_than_kmh, self.radius_m)
+        standing = ~np.isnan(since_s) & tracks.of_class(VEHICLES)
+        if not standing.any():
             return
         for zone, line in enumerate(self._line_of):
             phase = self.phase(self._approaches.signals[line], tracks.time_s)
             if phase is None or phase.state not in RED:
                 continue
-            on_it = self._on(tracks, view, zone, line, resting)
+            on_it = self._on(tracks, view, zone, line, standing)
             for row in np.flatnonzero(on_it).tolist():
                 began_s = max(float(since_s[row]), phase.since_s)
                 if tracks.time_s - began_s < self.hold_s - 1e-6:
@@ -89,11 +87,11 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
                     description=f"stands on {self._names[zone]} at red",
                 )
 
-    def _on(self, tracks: Tracks, view: CameraView, zone: int, line: int, resting: Mask) -> Mask:
-        """(N,): who rests, is of this approach, and reaches onto the crosswalk with front, middle or rear."""
+    def _on(self, tracks: Tracks, view: CameraView, zone: int, line: int, standing: Mask) -> Mask:
+        """(N,): which stand, are of this approach, and reach onto the crosswalk with front, middle or rear."""
         normal = self._approaches.normals[line]
         past, along = self._approaches.place(tracks)
-        came = resting & (past[:, line] > 0) & (along[:, line] > -0.3) & (along[:, line] < 1.3)
+        came = standing & (past[:, line] > 0) & (along[:, line] > -0.3) & (along[:, line] < 1.3)
         if not view.metric:
             return np.asarray(came & self._polygons.contains(tracks.ground_px)[:, zone])
         headings = heading_vectors(tracks)
@@ -102,10 +100,10 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
         if not np.count_nonzero(came):
             return came
         middle, length = view.ground_m(tracks), sizes_m(tracks)[:, :1]
-        unsure_m = np.where(length_known(tracks), 0.0, REAR_M)[:, None]
+        extra_m = np.where(length_known(tracks), 0.0, REAR_M)[:, None]
         on_it = np.zeros(len(tracks), bool)
         for share in (0.5, 0.25, 0.0, -0.25, -0.5):
-            reach_m = self.reach_m + (unsure_m if share < 0 else 0.0)
+            reach_m = self.reach_m + (extra_m if share < 0 else 0.0)
             point = middle + (share * length - reach_m * np.sign(share)) * normal
             on_it |= self._polygons.contains(point)[:, zone]
         return np.asarray(came & on_it)

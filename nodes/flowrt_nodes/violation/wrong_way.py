@@ -1,4 +1,4 @@
-"""violation.wrong_way: driving against a lane's direction."""
+"""violation.wrong_way: a vehicle drives against a lane's direction for a time and a distance."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ class WrongWay(Rule):
 
     Needs: lanes with a `heading`. Metres come from a `speed` node upstream, else from box heights.
 
-    No violation: reversing a short way, as when parking (shorter than `distance_m`), or a track that far away went from one
-    vehicle of a queue to the next ones behind it; somebody who also stands in a lane that leads his way, where lanes overlap;
-    standing still; people on foot; the box of the intersection, which has no lanes; somebody whose place `speed` does not
-    know well.
+    No violation: reversing for less than `distance_m`, as when parking, or a track that far away went from one vehicle of a queue to
+    those behind it; a vehicle that is also in a lane that leads its way, where lanes overlap; standing; pedestrians; the inside of
+    the intersection, which has no lanes; a place that `speed` does not know well.
     """
 
     lanes: Annotated[list[ZoneName], setting("Lanes; all with a heading when empty.")] = []
@@ -51,7 +50,7 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
     def prepare(self, view: CameraView) -> None:
         self._lanes = Lanes.of(view, self.lanes, with_heading=True)
         self._cosine = float(np.cos(np.radians(self.angle_deg)))
-        self.table(
+        self._memory = self.table(
             {
                 "begin_s": (np.float64, (), np.nan),
                 "last_s": (np.float64, (), -np.inf),
@@ -61,33 +60,32 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
         )
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
-        table = self._table
-        assert table is not None
+        table = self._memory
         if not len(tracks) or not len(self._lanes):
             return
         inside = self._lanes.inside(tracks)
-        along, pace = self._lanes.along_m_s(tracks), view.speed_m_s(tracks)
-        opposing = inside & (along < (pace * self._cosine)[:, None])
+        along, speed = self._lanes.along_m_s(tracks), view.speed_m_s(tracks)
+        opposing = inside & (along < (speed * self._cosine)[:, None])
         if not np.count_nonzero(opposing):
             return
         lawful = (inside & (along > 0)).any(axis=1)
-        # A speed less sure than this is mostly a box that grew or shrank, as when somebody comes out from behind a truck.
-        sure = view.reliable(tracks) & (pace > self.slower_m_s + np.fmax(tracks.speed_sigma_kmh, 0.0) / 3.6)
-        wrong = opposing.any(axis=1) & np.logical_not(lawful) & sure & tracks.of_class(VEHICLES)
+        # A less certain speed is mostly a box that grew or shrank, as that of a vehicle coming out from behind a truck.
+        moves = view.reliable(tracks) & (speed > self.slower_m_s + np.fmax(tracks.speed_sigma_kmh, 0.0) / 3.6)
+        wrong = opposing.any(axis=1) & np.logical_not(lawful) & moves & tracks.of_class(VEHICLES)
         if not np.count_nonzero(wrong):
             return
         rows, _ = table.rows(tracks)
         last_s, begin_s = table["last_s"][rows], table["begin_s"][rows]
         goes_on = tracks.time_s - last_s <= max(GAP_S, self.end_after_s)
         begin_s = np.where(goes_on & ~np.isnan(begin_s), begin_s, tracks.time_s)
-        step_m = pace * np.where(goes_on, tracks.time_s - last_s, 0.0)
+        step_m = speed * np.where(goes_on, tracks.time_s - last_s, 0.0)
         way_m = np.where(goes_on, table["way_m"][rows] + step_m, 0.0)
         offenders = rows[wrong]
         table["begin_s"][offenders], table["last_s"][offenders] = begin_s[wrong], tracks.time_s
         table["way_m"][offenders] = way_m[wrong]
         for row in np.flatnonzero(wrong & (way_m >= self.distance_m)).tolist():
             lane = self._lanes.names[int(np.argmax(opposing[row]))]
-            cosine = along[row, int(np.argmax(opposing[row]))] / pace[row]
+            cosine = along[row, int(np.argmax(opposing[row]))] / speed[row]
             angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
             yield Finding(
                 row=row,

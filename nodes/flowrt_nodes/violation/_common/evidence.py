@@ -9,7 +9,7 @@ import numpy as np
 from flowrt import Tracks
 
 MOST_FILES = 2000
-"""Of one folder; the oldest go first."""
+"""Of one folder; the oldest are removed first."""
 
 
 def save_snapshot(folder: Path, name: str, tracks: Tracks, row: int) -> str:

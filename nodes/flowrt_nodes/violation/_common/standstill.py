@@ -1,8 +1,6 @@
-"""Who stands still, from positions alone: more robust against a jumping speed than a threshold on it."""
+"""Standstill from positions: a box that jumps disturbs it less than it does a threshold on the speed."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +12,8 @@ from flowrt_nodes._lib.geometry import Array
 from flowrt_nodes._lib.track_table import Column, TrackTable
 
 STANDSTILL_COLUMNS: dict[str, Column] = {
-    "rest_at": (np.float64, (2,), np.nan),
-    "rest_since_s": (np.float64, (), np.nan),
+    "stopped_at": (np.float64, (2,), np.nan),
+    "stopped_since_s": (np.float64, (), np.nan),
 }
 
 
@@ -27,28 +25,26 @@ def standstill_since(
     slower_than_kmh: float,
     radius_m: float,
 ) -> Array:
-    """(N,): since when each object has been at rest; NaN while it moves.
+    """(N,): since when each object has stood; NaN while it moves.
 
-    At rest: within `radius_m` of where it was, and not surely faster than `slower_than_kmh`.
+    It stands while it stays within `radius_m` of one place, and is not faster than `slower_than_kmh` by more than the speed's
+    uncertainty.
     """
     places = _places(tracks, view)
-    away = away_m(tracks, view, table["rest_at"].take(rows, axis=0))
-    surely: Any = tracks.speed_kmh - np.nan_to_num(tracks.speed_sigma_kmh)
-    moved = ~(away <= radius_m) | (surely > slower_than_kmh)
-    gone = np.flatnonzero(moved)
-    there = rows.take(gone)
-    table["rest_at"][there], table["rest_since_s"][there] = places.take(gone, axis=0), tracks.time_s
-    since_s = table["rest_since_s"].take(rows)
-    since_s[gone] = np.nan
+    away = away_m(tracks, view, table["stopped_at"].take(rows, axis=0))
+    moves = ~(away <= radius_m) | (tracks.speed_kmh - np.nan_to_num(tracks.speed_sigma_kmh) > slower_than_kmh)
+    table["stopped_at"][rows[moves]], table["stopped_since_s"][rows[moves]] = places[moves], tracks.time_s
+    since_s = table["stopped_since_s"].take(rows)
+    since_s[moves] = np.nan
     return since_s
 
 
-def away_m(tracks: Tracks, view: CameraView, rest_at: Array) -> Array:
-    """(N,): how far each object is from a place as `rest_at` remembers it, (N, 2) or (2,).
+def away_m(tracks: Tracks, view: CameraView, stopped_at: Array) -> Array:
+    """(N,): how far each object is from a place as the column `stopped_at` remembers it, (N, 2) or (2,).
 
     Without a homography, metres come from the box's height and the usual height of the class.
     """
-    off = _places(tracks, view) - rest_at
+    off = _places(tracks, view) - stopped_at
     away = np.hypot(off[:, 0], off[:, 1])
     if not view.metric:
         away = away * sizes_m(tracks)[:, 2] / np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
