@@ -1,4 +1,4 @@
-"""violation.failure_to_yield: driving into the conflict area while somebody on foot is on it."""
+"""violation.failure_to_yield: a vehicle enters the conflict area while a pedestrian is on it, or about to step onto it."""
 
 from __future__ import annotations
 
@@ -8,62 +8,64 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt import PEDESTRIANS, VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._lib.camera_view import CameraView, heading_vectors, homography_complaints
 from flowrt_nodes._lib.events import ms
 from flowrt_nodes._lib.footprint import CYCLES
 from flowrt_nodes._lib.geometry import Array, Mask
 from flowrt_nodes._lib.signals import RED
 from flowrt_nodes.violation._common.history import row_by_id
-from flowrt_nodes.violation._common.pedestrians import on_foot
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
-WALKING_KMH = 5.4
-"""A bicycle that is not surely faster may be somebody on foot who looks like a rider."""
+CYCLIST_KMH = 5.4
+"""A bicycle that is not surely faster may be a pedestrian that looks like a rider."""
 ONWARDS_M, WITHIN_S = 1.5, 2.0
-"""Who entered must be so much further within this time."""
-PAUSE_S, JUST_S = 0.5, 1.0
-"""Over a longer pause between two pictures nobody tells when a front came onto an area; and longer ago is not when he entered, who
-has stood at its border since."""
+"""A vehicle that entered drives on if it is so much further within this time."""
+GAP_S, RECENT_S = 0.5, 1.0
+"""Between pictures further apart the moment of entry is not interpolated; and a front that reached the area longer ago stood at its
+border meanwhile."""
+CLEARED_S = 1.0
+"""After so much Don't Walk no pedestrian that started in time is on the area."""
+MOVING_M_S = 0.5
+"""A slower pedestrian is not about to step anywhere."""
 
 
 class _Entry(NamedTuple):
-    """Somebody drove onto an area while a pedestrian was in the way. front_m: (2,), where his front entered; ahead: (2,), his heading."""
+    """A vehicle drove onto an area with a pedestrian in its way. front_m, heading: (2,), of the vehicle when it entered."""
 
     time_s: float
     front_m: Array
-    ahead: Array
+    heading: Array
     facts: dict[str, Any]
 
-    def drove_on(self, front_m: Array, ahead: Array) -> bool:
-        """Whether he whose front and heading (2,) are these now has driven on, by the way he heads now, since most turn: a box that
-        trembles at the border does not."""
-        return bool((front_m - self.front_m) @ ahead >= ONWARDS_M and ahead @ self.ahead > 0)
+    def drove_on(self, front_m: Array, heading: Array) -> bool:
+        """Whether the vehicle has driven on, along its present heading, since most turn: a box that trembles at the border has not."""
+        return bool((front_m - self.front_m) @ heading >= ONWARDS_M and heading @ self.heading > 0)
 
 
 class FailureToYield(SignalRule):
     """A vehicle's front enters the conflict area while a pedestrian is on it, or about to step onto it.
 
     Needs: zones of kind `conflict` (the half of a crosswalk that one stream of traffic crosses; else the crosswalks), and a
-    `speed` node upstream. About to step on: the walk goes on onto the area within `about_to_s`. Reported once the vehicle has
-    driven on, with the moment at which it entered.
+    `speed` node upstream. About to step on: the pedestrian's present velocity leads onto the area within `about_to_s`. Reported once
+    the vehicle has driven on, with the moment at which it entered.
 
-    No violation: a pedestrian who steps on when the vehicle is on the area already; one who stands at the kerb; one who leaves
-    the area within `leaving_s`; one who walks against Don't Walk, where the area (or the crosswalk around it) has a signal
-    group that is known to be red since before the vehicle came; one of whom `speed` does not know where he is; vehicles slower
-    than `faster_than_kmh`, which creep and wait, or that stop at the area's border; bicycles that are not surely faster than somebody
-    on foot, who may look like a rider; whoever drives against the area's `heading`, where it has one: a long vehicle that is half
-    hidden in the box behind it seems to swing onto it.
+    No violation: a pedestrian that steps on when the vehicle is on the area already; one that stands at the kerb; one that leaves
+    the area within `leaving_s`; one that walks against Don't Walk, where the area (or the crosswalk around it) has a signal
+    group that has been red since before the vehicle came; one whose position `speed` does not know; vehicles slower
+    than `faster_than_kmh`, which creep and wait, or that stop at the area's border; bicycles that are not surely faster than a
+    pedestrian; vehicles that head against the area's `heading`, where it has one: a long vehicle half hidden in the box behind it seems
+    to swing onto it.
     """
 
     zones: Annotated[list[ZoneName], setting("Conflict areas; all of kind conflict, else crosswalk, when empty.")] = []
     about_to_s: Annotated[
-        float, setting("Looking this far ahead along a pedestrian's walk; 0 for not.", ge=0, le=5)
+        float, setting("How far ahead a pedestrian's walk is predicted; 0 for not at all.", ge=0, le=5)
     ] = 0.8
-    leaving_s: Annotated[float, setting("Who is off the area this soon is no reason to wait.", ge=0, le=5)] = 0.1
+    leaving_s: Annotated[float, setting("A pedestrian off the area this soon is no reason to wait.", ge=0, le=5)] = 0.1
     faster_than_kmh: Annotated[float, setting("Slower vehicles are waiting.", ge=0, le=30)] = 5.0
     beyond_m: Annotated[
-        float, setting("How far the front must get onto the area: who stops at its border has yielded.", ge=0, le=3)
+        float, setting("How far the front must get onto the area: stopping at its border is yielding.", ge=0, le=3)
     ] = 0.6
     severity: Annotated[Severity, setting("How grave.")] = "high"
 
@@ -97,7 +99,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
             view.heading_m(zone) if view.metric and zone.heading is not None else np.full(2, np.nan) for zone in areas
         ]
         zones = (len(self._names),)
-        self.table(
+        self._memory = self.table(
             {
                 "was_on": (bool, zones, True),
                 "depth": (np.float64, zones, np.nan),
@@ -107,8 +109,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         )
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
-        table = self._table
-        assert table is not None
+        table = self._memory
         if not len(tracks) or not self._names:
             return
         rows, _ = table.rows(tracks)
@@ -119,53 +120,52 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         on = (depth > self.beyond_m) | self._polygons.contains(places)
         crossed_s = self._crossed_s(rows, depth, tracks.time_s)
         entering = on & ~table["was_on"][rows]
-        # Who comes out of hiding has entered once his speed is known.
+        # A vehicle that was hidden has entered once its speed is known.
         known = view.reliable(tracks) & np.isfinite(tracks.speed_kmh)
         table["was_on"][rows] = on & (table["was_on"][rows] | known[:, None])
-        riding = ~tracks.of_class(CYCLES) | (tracks.speed_kmh - tracks.speed_sigma_kmh > WALKING_KMH)
+        riding = ~tracks.of_class(CYCLES) | (tracks.speed_kmh - tracks.speed_sigma_kmh > CYCLIST_KMH)
         moving = tracks.of_class(VEHICLES) & (tracks.speed_kmh >= self.faster_than_kmh) & riding & known
         entering &= moving[:, None]
         if self._undecided:
-            yield from self._went_on(tracks, front, headings)
+            yield from self._drove_on(tracks, front, headings)
         if not entering.any():
             return
-        walkers = np.flatnonzero(on_foot(tracks) & view.reliable(tracks))
-        walks = np.nan_to_num(np.asarray(tracks.velocity_m_s[walkers], np.float64))
+        pedestrians = np.flatnonzero(tracks.of_class(PEDESTRIANS) & view.reliable(tracks))
+        velocity = np.nan_to_num(np.asarray(tracks.velocity_m_s[pedestrians], np.float64))
         for row, zone in np.argwhere(entering).tolist():
             if headings[row] @ self._lawful[zone] < 0:
                 continue
             since_s = float(crossed_s[row, zone])
-            then = places[walkers] - (tracks.time_s - since_s) * walks
-            people = walkers[self._in_the_way(then, walks)[:, zone]]
-            if not len(people) or self._against_signal(zone, since_s):
+            then = places[pedestrians] - (tracks.time_s - since_s) * velocity
+            blocked_by = pedestrians[self._in_the_way(then, velocity)[:, zone]]
+            if not len(blocked_by) or self._against_signal(zone, since_s):
                 continue
-            near = people[int(np.argmin(np.hypot(*(places[people] - front[row]).T)))]
+            near = blocked_by[int(np.argmin(np.hypot(*(places[blocked_by] - front[row]).T)))]
             facts = {
                 "pedestrian_id": int(tracks.track_id[near]),
                 "distance_m": round(float(np.hypot(*(places[near] - front[row]))), 1),
-                "pedestrians": len(people),
+                "pedestrians": len(blocked_by),
             }
             key = tracks.camera_id, int(tracks.track_id[row]), self._names[zone]
-            # Who was seen to drive over the border is further on by now than where he entered: metres, between two pictures.
+            # A vehicle seen to cross the border is metres further on by now.
             surely_kmh = float(tracks.speed_kmh[row] - 2 * np.nan_to_num(tracks.speed_sigma_kmh[row]))
             drove = since_s < tracks.time_s and surely_kmh >= self.faster_than_kmh
-            too_far_m = max(float(depth[row, zone]) - self.beyond_m, 0.0) if drove else 0.0
-            self._undecided[key] = _Entry(since_s, front[row] - too_far_m * headings[row], headings[row].copy(), facts)
+            beyond_m = max(float(depth[row, zone]) - self.beyond_m, 0.0) if drove else 0.0
+            self._undecided[key] = _Entry(since_s, front[row] - beyond_m * headings[row], headings[row].copy(), facts)
 
     def _crossed_s(self, rows: NDArray[np.int64], depth: Array, time_s: float) -> Array:
-        """(N, Z): when the front of each, now so deep (N, Z) in metres on each area, came onto it: between two pictures, where that
-        was just now, else at this one."""
-        table = self._table
-        assert table is not None
-        before, pause_s = table["depth"][rows], (time_s - table["seen_s"][rows])[:, None]
-        crossing = (before < 0) & (depth >= 0) & (pause_s <= PAUSE_S)
+        """(N, Z): when each front, now at these depths (N, Z) in metres on each area, came onto it: interpolated where that was just
+        now, else at this picture."""
+        table = self._memory
+        before, gap_s = table["depth"][rows], (time_s - table["seen_s"][rows])[:, None]
+        crossing = (before < 0) & (depth >= 0) & (gap_s <= GAP_S)
         share = depth / np.maximum(depth - before, 1e-6)
-        crossed_s = np.where(crossing, time_s - share * pause_s, table["crossed_s"][rows])
+        crossed_s = np.where(crossing, time_s - share * gap_s, table["crossed_s"][rows])
         table["depth"][rows], table["seen_s"][rows], table["crossed_s"][rows] = depth, time_s, crossed_s
-        return np.where(time_s - crossed_s <= JUST_S, crossed_s, time_s)
+        return np.where(time_s - crossed_s <= RECENT_S, crossed_s, time_s)
 
-    def _went_on(self, tracks: Tracks, front: Array, headings: Array) -> Iterator[Finding]:
-        """Those who drove on over the area after they had entered it."""
+    def _drove_on(self, tracks: Tracks, front: Array, headings: Array) -> Iterator[Finding]:
+        """The vehicles that drove on over the area after they had entered it."""
         rows = row_by_id(tracks)
         for key, entry in list(self._undecided.items()):
             camera, track, name = key
@@ -178,7 +178,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
                     key=f"{name}@{ms(entry.time_s)}",
                     roi_id=name,
                     facts=entry.facts,
-                    description=f"drove onto {name} although somebody was crossing",
+                    description=f"drove onto {name} although a pedestrian was crossing",
                 )
             elif tracks.time_s - entry.time_s > WITHIN_S:
                 del self._undecided[key]
@@ -188,10 +188,10 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         on = self._polygons.contains(places)
         stays = self._polygons.contains(places + self.leaving_s * velocities)
         soon = self._polygons.contains(places + self.about_to_s * velocities)
-        walks = (np.hypot(velocities[:, 0], velocities[:, 1]) > 0.5)[:, None]
+        walks = (np.hypot(velocities[:, 0], velocities[:, 1]) > MOVING_M_S)[:, None]
         return np.asarray((on & stays) | (soon & walks & ~on)) if self.about_to_s else np.asarray(on & stays)
 
     def _against_signal(self, zone: int, time_s: float) -> bool:
-        """Whether pedestrians have had Don't Walk for so long that nobody lawful is on the area any more."""
+        """Whether every pedestrian on the area walks against Don't Walk."""
         phase = self.phase(self._groups[zone], time_s)
-        return phase is not None and phase.state in RED and time_s - phase.since_s > 1.0
+        return phase is not None and phase.state in RED and time_s - phase.since_s > CLEARED_S

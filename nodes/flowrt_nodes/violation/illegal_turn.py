@@ -1,4 +1,4 @@
-"""violation.illegal_turn: a way through the intersection that is banned."""
+"""violation.illegal_turn: a vehicle completes an entry-exit pair that is banned."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.geometry import LineSet, Mask
 from flowrt_nodes.violation._common.rule import Finding, Rule
 
-UNSEEN_S = 0.45
-"""After a longer pause a track must go on about where it was heading, else it is somebody else now."""
-STRAY_M, STRAY = 4.0, 0.5
-"""How far it may be from there: metres, and a share of the way expected."""
+GAP_S = 0.45
+"""After a longer gap a track must continue about where it was heading, else it is another vehicle now."""
+ROOM_M, ROOM_SHARE = 4.0, 0.5
+"""How far it may be from there: metres, and a share of the distance expected."""
 BACK_COSINE, BACK_M_S = -0.5, 1.5
-"""Nor does it drive back, turned by more than 120 degrees; slower ones have no sure heading."""
+"""Nor has it turned by more than 120 degrees meanwhile; slower vehicles have no certain heading."""
 SETTLED_S = 0.3
-"""Somebody is in a zone when he was in it for this long."""
+"""A vehicle is in a zone once it has been in it for this long."""
 
 
 class Ban(
@@ -45,15 +45,15 @@ class Ban(
 class IllegalTurn(Rule, kw_only=True):
     """A vehicle completes an entry-exit pair that is banned, for its class and at that time of day.
 
-    Needs: lines or zones for entry and exit that one camera sees. It is complete when the exit is reached, and it began then.
+    Needs: lines or zones for entry and exit that one camera sees. The turn is complete, and begins as a violation, when the exit is reached.
 
     No violation: pairs that are not listed; a track that was lost, left the picture, or jumped elsewhere between entry and exit; a
-    turn that is begun and broken off; more than `within_s` between entry and exit.
+    turn that is broken off; more than `within_s` between entry and exit.
     """
 
     banned: Annotated[list[Ban], setting("Pairs that are not allowed.", min_length=1)]
     within_s: Annotated[float, setting("Longest time from entry to exit.", gt=0, le=600)] = 120.0
-    timezone: Annotated[str, setting("Of `hours`.", examples=["Europe/Berlin"])] = "UTC"
+    timezone: Annotated[str, setting("Time zone of `hours`.", examples=["Europe/Berlin"])] = "UTC"
 
     violation_type: ClassVar[str] = "illegal_turn"
     example: ClassVar[str] = """\
@@ -88,7 +88,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         self._watch = LineWatch(LineSet([view.scene.lines[name].points for name in self._lines], reach=0.1))
         self._zone_time = ZoneInfo(self.timezone)
         count = (len(self._places),)
-        self.table(
+        self._memory = self.table(
             {
                 **self._watch.columns(),
                 "passed_s": (np.float64, count, np.nan),
@@ -103,15 +103,14 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         )
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
-        table = self._table
-        assert table is not None
+        table = self._memory
         if not len(tracks):
             return
         rows, _ = table.rows(tracks)
-        # Who comes in from the border may be another one than the one that left there: what was passed before is void.
+        # A vehicle that comes in from the border may be another than the one that left there: what that one passed is void.
         cut = cut_off(tracks)
-        back = rows[(table["cut"][rows] & ~cut) | self._strayed(tracks, view, rows)]
-        table["passed_s"][back], table["done"][back] = np.nan, False
+        changed = rows[(table["cut"][rows] & ~cut) | self._jumped(tracks, view, rows)]
+        table["passed_s"][changed], table["done"][changed] = np.nan, False
         table["cut"][rows] = cut
         points = view.position_px(tracks)
         reached: list[tuple[int, int, float]] = []
@@ -130,34 +129,32 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
                 yield from self._judge(tracks, row, int(rows[row]), place, time_s)
             table["passed_s"][rows[row], place] = time_s
 
-    def _strayed(self, tracks: Tracks, view: CameraView, rows: NDArray[np.int64]) -> Mask:
-        """(N,): who turned up, after a pause, where the one of the same number can't be, or driving where he came from."""
-        table = self._table
-        assert table is not None
-        place, pause_s = view.ground_m(tracks), tracks.time_s - table["seen_s"][rows]
+    def _jumped(self, tracks: Tracks, view: CameraView, rows: NDArray[np.int64]) -> Mask:
+        """(N,): which tracks are, after a gap, where the same vehicle can't be, or drive back where it came from."""
+        table = self._memory
+        place, gap_s = view.ground_m(tracks), tracks.time_s - table["seen_s"][rows]
         before, now = table["velocity_m_s"][rows], view.velocity_m_s(tracks)
-        way = before * pause_s[:, None]
+        way = before * gap_s[:, None]
         off = place - table["at_m"][rows] - way
-        room = STRAY_M + STRAY * np.hypot(way[:, 0], way[:, 1])
+        room = ROOM_M + ROOM_SHARE * np.hypot(way[:, 0], way[:, 1])
         slower, faster = np.sort((np.hypot(before[:, 0], before[:, 1]), np.hypot(now[:, 0], now[:, 1])), axis=0)
         turned = (slower > BACK_M_S) & ((before * now).sum(axis=1) < BACK_COSINE * slower * faster)
-        sure = view.reliable(tracks)
-        table["at_m"][rows[sure]], table["velocity_m_s"][rows[sure]] = place[sure], now[sure]
-        table["seen_s"][rows[sure]] = tracks.time_s
-        return np.asarray(sure & (pause_s > UNSEEN_S) & (turned | (np.hypot(off[:, 0], off[:, 1]) > room)))
+        known = view.reliable(tracks)
+        table["at_m"][rows[known]], table["velocity_m_s"][rows[known]] = place[known], now[known]
+        table["seen_s"][rows[known]] = tracks.time_s
+        return np.asarray(known & (gap_s > GAP_S) & (turned | (np.hypot(off[:, 0], off[:, 1]) > room)))
 
     def _judge(self, tracks: Tracks, row: int, memory: int, place: int, time_s: float) -> Iterator[Finding]:
-        assert self._table is not None
         label = tracks.labels[tracks.class_id[row]]
         for i, ban in enumerate(self.banned):
-            if self._places[ban.exit] != place or self._table["done"][memory, i]:
+            if self._places[ban.exit] != place or self._memory["done"][memory, i]:
                 continue
-            entered_s = float(self._table["passed_s"][memory, self._places[ban.entry]])
+            entered_s = float(self._memory["passed_s"][memory, self._places[ban.entry]])
             if not 0 < time_s - entered_s <= self.within_s or (ban.classes and label not in ban.classes):
                 continue
             if not self._in_force(ban, time_s):
                 continue
-            self._table["done"][memory, i] = True
+            self._memory["done"][memory, i] = True
             yield Finding(
                 row=row,
                 since_s=time_s,

@@ -1,4 +1,4 @@
-"""violation.jaywalking: on the road outside a crosswalk, or on the crosswalk against Don't Walk."""
+"""violation.jaywalking: a pedestrian is on the road outside every crosswalk, or on one against Don't Walk."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt import PEDESTRIANS, CheckView, Complaint, Severity, Tracks, ZoneName, setting
 from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.geometry import Array
 from flowrt_nodes._lib.lanes import Lanes
 from flowrt_nodes._lib.signals import RED
 from flowrt_nodes._lib.track_table import TrackTable
-from flowrt_nodes.violation._common.pedestrians import ROADS, PedestrianAreas, on_foot
+from flowrt_nodes.violation._common.pedestrians import ROADS, PedestrianAreas
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 AWAY_S = 3.0
-"""Who was not seen outside for this long begins anew."""
+"""After this long not seen outside, the distance walked there is counted from 0 again."""
 
 
 class Jaywalking(SignalRule):
@@ -26,10 +26,10 @@ class Jaywalking(SignalRule):
 
     Needs: zones of the road and of crosswalks; for the second part a `signal` feed and the signal group of the crosswalk.
 
-    No violation: standing at the kerb (within `kerb_m` of the road's border); walking beside a crosswalk, within `beside_m`
-    of it; finishing a crossing that was begun before Don't Walk (plus `grace_s`); somebody first seen in the middle of a
-    crosswalk; any time on a crosswalk whose phase is unknown or stale; whoever is faster than people run (`slower_than_kmh`), or has
-    not walked `walked_m` across the road: riders, seen from the front or from far away, look like people, but keep to their lane.
+    No violation: standing at the kerb (within `kerb_m` of the road's border); walking within `beside_m` of a crosswalk; finishing a
+    crossing that began before Don't Walk (plus `grace_s`); a pedestrian first seen in the middle of a crosswalk; a crosswalk whose
+    phase is unknown or stale; a track faster than pedestrians run (`slower_than_kmh`), or that has not walked `walked_m` across the
+    road: riders seen from the front or from far away look like pedestrians, but keep to their lane.
     """
 
     roads: Annotated[
@@ -43,10 +43,10 @@ class Jaywalking(SignalRule):
     walked_m: Annotated[
         float,
         setting(
-            "Least way walked on the road outside crosswalks, across the lane where it has a heading.", ge=0, le=20
+            "Least distance walked on the road outside crosswalks, across the lane where it has a heading.", ge=0, le=20
         ),
     ] = 1.0
-    slower_than_kmh: Annotated[float, setting("Nobody on foot is faster.", gt=0, le=50)] = 16.0
+    slower_than_kmh: Annotated[float, setting("A faster track is no pedestrian.", gt=0, le=50)] = 16.0
     severity: Annotated[Severity, setting("How grave.")] = "medium"
 
     violation_type: ClassVar[str] = "jaywalking"
@@ -61,41 +61,43 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
             yield Complaint(("scene",), f"scene '{self.scene}' has no road", hint)
 
     def prepare(self, view: CameraView) -> None:
-        self._ways = PedestrianAreas(view, self.roads, self.crosswalks)
+        self._areas = PedestrianAreas(view, self.roads, self.crosswalks)
         self._lanes = Lanes.of(view, [], with_heading=True) if view.metric else None
-        self.table(self._ways.columns() | {"from_m": (np.float64, (2,), np.nan), "out_s": (np.float64, (), -np.inf)})
+        self._memory = self.table(
+            self._areas.columns() | {"from_m": (np.float64, (2,), np.nan), "out_s": (np.float64, (), -np.inf)}
+        )
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
-        walkers = np.flatnonzero(on_foot(tracks))
-        if not len(walkers):
+        pedestrians = np.flatnonzero(tracks.of_class(PEDESTRIANS))
+        if not len(pedestrians):
             return
-        table = self._table
-        assert table is not None
-        some = tracks[walkers]
+        table, some = self._memory, tracks[pedestrians]
         rows, _ = table.rows(some)
-        places, scale = self._ways.places(some)
-        depth = self._ways.crosswalk_depth_m(places, scale)
-        stepped_s = self._ways.stepped_onto(table, rows, depth, some, self.kerb_m)
+        places, scale = self._areas.places(some)
+        depth = self._areas.crosswalk_depth_m(places, scale)
+        stepped_s = self._areas.stepped_onto(table, rows, depth, some, self.kerb_m)
         away = np.flatnonzero(~(depth > -self.beside_m).any(axis=1))
-        outside = away[self._ways.on_road(places[away], scale[away], self.kerb_m)] if len(away) else away
+        outside = away[self._areas.on_road(places[away], scale[away], self.kerb_m)] if len(away) else away
         if len(outside):
-            way = self._way(table, rows[outside], places[outside], tracks.time_s) / scale[outside, None]
-            walked = self._across(some[outside], way)
+            way = self._walked(table, rows[outside], places[outside], tracks.time_s) / scale[outside, None]
+            walked_m = self._across_m(some[outside], way)
             slow = ~(some.speed_kmh[outside] > self.slower_than_kmh)
-            for i in outside[(walked >= self.walked_m) & slow].tolist():
-                yield Finding(row=int(walkers[i]), roi_id="carriageway", description="on the road outside a crosswalk")
-        yield from self._against_signal(walkers, stepped_s, tracks.time_s)
+            for i in outside[(walked_m >= self.walked_m) & slow].tolist():
+                yield Finding(
+                    row=int(pedestrians[i]), roi_id="carriageway", description="on the road outside a crosswalk"
+                )
+        yield from self._against_signal(pedestrians, stepped_s, tracks.time_s)
 
     @staticmethod
-    def _way(table: TrackTable, rows: NDArray[np.int64], places: Array, time_s: float) -> Array:
-        """(N, 2): the way of each from where they were first seen outside, in units of the places."""
-        begins = time_s - table["out_s"][rows] > AWAY_S
-        begun = np.where(begins[:, None] | np.isnan(table["from_m"][rows]), places, table["from_m"][rows])
-        table["from_m"][rows], table["out_s"][rows] = begun, time_s
-        return places - begun
+    def _walked(table: TrackTable, rows: NDArray[np.int64], places: Array, time_s: float) -> Array:
+        """(N, 2): from where each was first seen outside to where it is now, in units of the places."""
+        restarts = time_s - table["out_s"][rows] > AWAY_S
+        start = np.where(restarts[:, None] | np.isnan(table["from_m"][rows]), places, table["from_m"][rows])
+        table["from_m"][rows], table["out_s"][rows] = start, time_s
+        return places - start
 
-    def _across(self, some: Tracks, way: Array) -> Array:
-        """(N,): how far that is across the lane, for those who are in a lane with a heading, else in all."""
+    def _across_m(self, some: Tracks, way: Array) -> Array:
+        """(N,): how far that is: across the lane in a lane with a heading, else in total."""
         length = np.asarray(np.hypot(way[:, 0], way[:, 1]))
         if self._lanes is None or not len(self._lanes):
             return length
@@ -104,8 +106,8 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         across = np.abs(way[:, 0] * along[:, 1] - way[:, 1] * along[:, 0])
         return np.where(inside.any(axis=1), across, length)
 
-    def _against_signal(self, walkers: np.ndarray, stepped_s: np.ndarray, time_s: float) -> Iterator[Finding]:
-        for column, crosswalk in enumerate(self._ways.crosswalks):
+    def _against_signal(self, pedestrians: np.ndarray, stepped_s: Array, time_s: float) -> Iterator[Finding]:
+        for column, crosswalk in enumerate(self._areas.crosswalks):
             on_it = np.flatnonzero(stepped_s[:, column] > 0)
             if not len(on_it):
                 continue
@@ -115,7 +117,7 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
             for i in on_it.tolist():
                 if stepped_s[i, column] > phase.since_s + self.grace_s:
                     yield Finding(
-                        row=int(walkers[i]),
+                        row=int(pedestrians[i]),
                         roi_id=crosswalk.name,
                         facts=phase.facts() | {"stepped_on_s": round(float(stepped_s[i, column]), 3)},
                         description=f"on {crosswalk.name} against Don't Walk",

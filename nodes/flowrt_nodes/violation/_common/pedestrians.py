@@ -1,4 +1,4 @@
-"""People on foot: whether they are on the road, on a crosswalk, and against which signal they stepped onto it."""
+"""Where pedestrians may walk: whether each is on the road, or on a crosswalk and since when."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import PEDESTRIANS, Tracks
+from flowrt import Tracks
 from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask, PolygonSet
 from flowrt_nodes._lib.track_table import Column, TrackTable
 
 OFF_S = 1.0
-"""Who is seen beside a crosswalk this long after he was on it has left it."""
+"""A pedestrian beside a crosswalk for this long has left it."""
+MIDDLE_M = 1.0
+"""A pedestrian first seen this far inside a crosswalk may have stepped onto it at any time."""
 ROADS = ("carriageway", "lane", "box", "intersection", "conflict")
 
 
 class PedestrianAreas:
     """The roads and crosswalks of a scene, in metres, or in pixels where there is no homography.
 
-    Without one, the height of a person's box serves as scale.
+    Without one, the height of a pedestrian's box is the scale.
     """
 
     def __init__(self, view: CameraView, roads: Sequence[str], crosswalks: Sequence[str]) -> None:
@@ -37,7 +39,7 @@ class PedestrianAreas:
         return self.view.ground_polygons(names) if self.view.metric else self.view.polygons(names)
 
     def columns(self) -> dict[str, Column]:
-        """What it remembers of each track: when it stepped onto each crosswalk, and when it was last seen on it."""
+        """What is remembered of each track: when it stepped onto each crosswalk, and when it was last seen on it."""
         count = (len(self.crosswalks),)
         return {
             "stepped_s": (np.float64, count, np.nan),
@@ -46,14 +48,14 @@ class PedestrianAreas:
         }
 
     def places(self, tracks: Tracks) -> tuple[Array, Array]:
-        """(N, 2) where each object stands, and (N,) how many units of that plane a metre is there."""
+        """(N, 2) positions, and (N,) how many units of that plane a metre is there."""
         if self.view.metric:
             return self.view.ground_m(tracks), np.ones(len(tracks))
         height = np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
         return np.asarray(tracks.ground_px, np.float64), height / sizes_m(tracks)[:, 2]
 
     def on_road(self, places: Array, scale: Array, margin_m: float) -> Mask:
-        """(N,): who is on the union of the roads, at least `margin_m` away from its border."""
+        """(N,): which are on the union of the roads, at least `margin_m` away from its border."""
         reach = (margin_m * scale)[:, None]
         steps = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)] if margin_m else [(0, 0)]
         around = np.concatenate([places + reach * np.array(step) for step in steps])
@@ -68,8 +70,8 @@ class PedestrianAreas:
     ) -> Array:
         """(N, C): since when each is on each crosswalk; NaN outside; -inf for those first seen in the middle of it.
 
-        Who is hidden on it has not left it, nor has who comes to its border; and who stands there has not stepped onto it yet:
-        boxes tremble. kerb_m: as near to the crosswalk's border as this is neither on it yet nor off it again.
+        A pedestrian hidden on it, or at its border, has not left it; one that stands has not stepped onto it, since boxes tremble.
+        kerb_m: as near to the crosswalk's border as this is neither on it yet nor off it again.
         """
         time_s = tracks.time_s
         on = depth_m > kerb_m
@@ -80,13 +82,8 @@ class PedestrianAreas:
         stepped = np.where(~on & ~(time_s - last < OFF_S), np.nan, stepped)  # off it again
         stands = (tracks.speed_kmh < tracks.speed_sigma_kmh)[:, None]
         fresh = np.where(stands, np.nan, time_s)
-        fresh = np.where((first[:, None] | stands) & (depth_m > 1.0), -np.inf, fresh)
+        fresh = np.where((first[:, None] | stands) & (depth_m > MIDDLE_M), -np.inf, fresh)
         stepped = np.where(on & np.isnan(stepped), fresh, stepped)
         table["stepped_s"][rows] = stepped
         table["on_s"][rows] = np.where(on | (near & (time_s - last < OFF_S)), time_s, last)
         return np.where(on, stepped, np.nan)
-
-
-def on_foot(tracks: Tracks) -> Mask:
-    """(N,): who is a pedestrian."""
-    return tracks.of_class(PEDESTRIANS)
