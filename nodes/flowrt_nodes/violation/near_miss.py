@@ -1,4 +1,4 @@
-"""violation.near_miss: two road users nearly collided."""
+"""violation.near_miss: two road users nearly collided, by time to collision or post-encroachment time."""
 
 from __future__ import annotations
 
@@ -10,35 +10,52 @@ import numpy as np
 
 from flowrt import CheckView, Complaint, Context, Severity, Tracks, setting
 from flowrt_nodes._lib.camera_view import CameraView, homography_complaints
-from flowrt_nodes.violation._common.encounters import Approach, Bodies, Ground, gaps_m, near_pairs, times_to_collision
 from flowrt_nodes.violation._common.history import row_by_id
+from flowrt_nodes.violation._common.post_encroachment import PostEncroachments
 from flowrt_nodes.violation._common.rule import Finding, Rule
+from flowrt_nodes.violation._common.time_to_collision import Bodies, gaps_m, near_pairs, times_to_collision
 
 LEAST_S = 0.2
-"""A collision must be predicted over this time: one picture may err."""
-DRIVEN_S = 0.35
-"""A two-wheeler counts once it has surely driven for this long: when somebody walks past in front of one that stands, its box
-goes along for a picture or two."""
-SINCE_S = 0.6
-"""And for as long after: its speed is not equally sure in every picture."""
+"""A collision must be predicted for this long: one picture may be wrong."""
+DRIVEN_S, SINCE_S = 0.35, 0.6
+"""A two-wheeler counts once it has surely driven for this long, and for as long after: the box of a standing one moves along for a
+picture or two with a pedestrian that walks past."""
 WITHIN_M = 1.0
-"""Whose body lies within another's by so much is elsewhere: somebody half hidden, a few metres off."""
+"""Bodies that overlap by more are not where they seem: one is half hidden, a few metres off."""
 OVER_AFTER_S = 1.0
 """An encounter is over when no collision was predicted for this long."""
+STILL_M_S, WALKING_M_S = 0.4, 0.5
+"""A slower vehicle, or pedestrian, stands."""
+
+
+class Conflict:
+    """A pair predicted to collide: from when to when, the shortest TTC and when, and how near the two really came."""
+
+    __slots__ = ("at_s", "first_s", "last_s", "nearest_m", "ttc_s")
+
+    def __init__(self, time_s: float) -> None:
+        self.first_s = self.last_s = self.at_s = time_s
+        self.ttc_s = self.nearest_m = np.inf
+
+    def predicted(self, time_s: float, ttc_s: float) -> None:
+        """Another picture predicts a collision."""
+        self.last_s = time_s
+        if ttc_s < self.ttc_s:
+            self.ttc_s, self.at_s = ttc_s, time_s
 
 
 class NearMiss(Rule):
     """Two road users nearly met: TTC at most `ttc_s` and then passing within `passing_m`, or PET at most `pet_s`.
 
     TTC is the time to touching at present velocities, PET the time between one leaving a piece of ground and the other
-    reaching it on a path that crosses at more than 30 degrees: the shortest of the encounter. Whoever brakes or swerves in
-    good time has a short TTC as well, so the pair must really have come near; it is known, and reported, when they have passed.
+    reaching it on a path that crosses at more than 30 degrees: the shortest of the encounter. A driver that brakes or swerves in
+    good time has a short TTC as well, so the pair must really have come near; it is reported when they have passed.
     Needs a `speed` node upstream. Reported with the vehicle, once per pair; a PET at once, and updates tell where it became
     shorter. With it comes the shortest TTC that was predicted before, where there was one.
 
-    No violation: closing slower than `closing_m_s` (queues, parking), and a vehicle slower than that (it rolls behind somebody, or
-    lets him pass); people on foot among themselves, or standing; two of whom one seems to be a metre within the other: one of
-    them, half hidden, is elsewhere; paths that follow each other; with `between: vehicle_pedestrian`, vehicles among themselves.
+    No violation: closing slower than `closing_m_s` (queues, parking), and a vehicle slower than that; pedestrians among themselves, or
+    standing; two bodies that seem to overlap by a metre: one of them, half hidden, is elsewhere; paths that follow each other; with
+    `between: vehicle_pedestrian`, vehicles among themselves.
     """
 
     between: Annotated[
@@ -46,13 +63,13 @@ class NearMiss(Rule):
     ] = "vehicle_pedestrian"
     ttc_s: Annotated[float, setting("Time to collision at most; 0 to leave it out.", ge=0, le=10)] = 1.5
     pet_s: Annotated[float, setting("Post-encroachment time at most; 0 to leave it out.", ge=0, le=10)] = 1.0
-    passing_m: Annotated[float, setting("How near they must come, with a short TTC.", ge=0, le=10)] = 1.5
+    passing_m: Annotated[float, setting("How near the two must come, with a short TTC.", ge=0, le=10)] = 1.5
     closing_m_s: Annotated[float, setting("Least closing speed, and least speed of the vehicle.", ge=0, le=30)] = 3.0
     severity: Annotated[Severity, setting("How grave.")] = "high"
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
     violation_type: ClassVar[str] = "near_miss"
-    memory: ClassVar[tuple[str, ...]] = (*Rule.memory, "_grounds")
+    memory: ClassVar[tuple[str, ...]] = (*Rule.memory, "_encroachments")
     example: ClassVar[str] = """\
 near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5, pet_s: 1.0}
 """
@@ -60,14 +77,14 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
     def check(self, view: CheckView) -> Iterable[Complaint]:
         yield from homography_complaints(view.scene(self.scene))
         if self.ttc_s == 0 and self.pet_s == 0:
-            yield Complaint(("ttc_s",), "with neither TTC nor PET nothing is ever found", "set one of them above 0")
+            yield Complaint(("ttc_s",), "without TTC and PET nothing is ever found", "set one of them above 0")
 
     def prepare(self, view: CameraView) -> None:
-        self.table({"driving_s": (np.float64, (), np.nan), "drove_s": (np.float64, (), -np.inf)})
+        self._memory = self.table({"driving_s": (np.float64, (), np.nan), "drove_s": (np.float64, (), -np.inf)})
 
     def open(self, context: Context) -> None:
         super().open(context)
-        self._grounds: defaultdict[str, Ground] = defaultdict(Ground)
+        self._encroachments: defaultdict[str, PostEncroachments] = defaultdict(PostEncroachments)
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         if not view.metric:
@@ -82,20 +99,19 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
             yield from self._encroached(tracks, bodies, rows)
 
     def _driven(self, tracks: Tracks, bodies: Bodies) -> None:
-        """Leaves those `driving` that are fast enough, and of two-wheelers those that were surely driving for a moment just now."""
-        assert self._table is not None
-        rows, _ = self._table.rows(tracks)
-        since_s = np.where(bodies.driving, np.fmin(self._table["driving_s"][rows], tracks.time_s), np.nan)
-        self._table["driving_s"][rows] = since_s
-        drove_s = np.where(tracks.time_s - since_s >= DRIVEN_S - 1e-6, tracks.time_s, self._table["drove_s"][rows])
-        self._table["drove_s"][rows] = drove_s
+        """Narrow `driving` to vehicles that are fast enough, and two-wheelers that were surely driving for a moment just now."""
+        rows, _ = self._memory.rows(tracks)
+        since_s = np.where(bodies.driving, np.fmin(self._memory["driving_s"][rows], tracks.time_s), np.nan)
+        self._memory["driving_s"][rows] = since_s
+        drove_s = np.where(tracks.time_s - since_s >= DRIVEN_S - 1e-6, tracks.time_s, self._memory["drove_s"][rows])
+        self._memory["drove_s"][rows] = drove_s
         bodies.driving = np.where(bodies.riding, tracks.time_s - drove_s <= SINCE_S + 1e-6, bodies.driving)
-        bodies.driving &= bodies.pace > self.closing_m_s
+        bodies.driving &= bodies.speed > self.closing_m_s
 
     def _predict(self, tracks: Tracks, bodies: Bodies) -> None:
         first, second = near_pairs(bodies, self.between == "all", self.ttc_s)
-        keep = (second > first) | bodies.pedestrian[second] | (bodies.pace[second] <= 0.4)
-        keep &= ~bodies.pedestrian[second] | ((bodies.pace[second] > 0.5) & bodies.driving[first])
+        keep = (second > first) | bodies.pedestrian[second] | (bodies.speed[second] <= STILL_M_S)
+        keep &= ~bodies.pedestrian[second] | ((bodies.speed[second] > WALKING_M_S) & bodies.driving[first])
         closing = bodies.velocity[first] - bodies.velocity[second]
         keep &= np.hypot(closing[:, 0], closing[:, 1]) > self.closing_m_s
         first, second = first[keep], second[keep]
@@ -105,45 +121,45 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
         ttc_s = times_to_collision(bodies, first, second)
         for k in np.flatnonzero((ttc_s <= self.ttc_s) & (ttc_s > 0)).tolist():
             pair = (tracks.camera_id, int(ids[first[k]]), int(ids[second[k]]))
-            self._undecided.setdefault(pair, Approach(time_s)).predicted(time_s, float(ttc_s[k]))
+            self._undecided.setdefault(pair, Conflict(time_s)).predicted(time_s, float(ttc_s[k]))
 
     def _passed(self, tracks: Tracks, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
-        """Follow the pairs under watch, and report those that have passed."""
+        """The pairs that were predicted to collide and have now passed near each other."""
         time_s = tracks.time_s
-        for pair, approach in list(self._undecided.items()):
+        for pair, conflict in list(self._undecided.items()):
             camera, one, other = pair
             if camera != tracks.camera_id:
                 continue
             a, b = rows.get(one), rows.get(other)
             if a is not None and b is not None and not (bodies.unknown[a] or bodies.unknown[b]):
                 gap_m = float(gaps_m(bodies, np.array([a]), np.array([b]))[0])
-                approach.nearest_m = min(approach.nearest_m, gap_m)
-            if time_s - approach.last_s < OVER_AFTER_S:
+                conflict.nearest_m = min(conflict.nearest_m, gap_m)
+            if time_s - conflict.last_s < OVER_AFTER_S:
                 continue
             del self._undecided[pair]
-            if approach.last_s - approach.first_s < LEAST_S - 1e-6 or a is None:
+            if conflict.last_s - conflict.first_s < LEAST_S - 1e-6 or a is None:
                 continue
-            if not -WITHIN_M <= approach.nearest_m <= self.passing_m:
+            if not -WITHIN_M <= conflict.nearest_m <= self.passing_m:
                 continue
-            facts = {"ttc_s": round(approach.ttc_s, 2), "nearest_m": round(max(approach.nearest_m, 0.0), 2)}
-            yield self._finding(a, other, approach.at_s, facts, f"TTC {approach.ttc_s:.1f} s")
+            facts = {"ttc_s": round(conflict.ttc_s, 2), "nearest_m": round(max(conflict.nearest_m, 0.0), 2)}
+            yield self._finding(a, other, conflict.at_s, facts, f"TTC {conflict.ttc_s:.1f} s")
 
     def _encroached(self, tracks: Tracks, bodies: Bodies, rows: dict[int, int]) -> Iterator[Finding]:
-        for row, other_id, pet_s in self._grounds[tracks.camera_id].come_onto(
+        for row, other_id, pet_s in self._encroachments[tracks.camera_id].update(
             bodies, self.pet_s, self.between == "all"
         ):
             other = rows.get(other_id)
             vehicle = row if bodies.vehicle[row] else other
             if vehicle is None:
                 continue
-            walker = bodies.pedestrian[row] or (other is not None and bodies.pedestrian[other])
-            if not walker and self.between != "all":
+            on_foot = bodies.pedestrian[row] or (other is not None and bodies.pedestrian[other])
+            if not on_foot and self.between != "all":
                 continue
             partner = other_id if vehicle == row else int(tracks.track_id[row])
             pair = (tracks.camera_id, int(tracks.track_id[vehicle]), partner)
             facts = {"pet_s": round(pet_s, 2)}
-            if (approach := self._undecided.get(pair)) is not None:
-                facts["ttc_s"] = round(approach.ttc_s, 2)
+            if (conflict := self._undecided.get(pair)) is not None:
+                facts["ttc_s"] = round(conflict.ttc_s, 2)
             yield self._finding(vehicle, partner, tracks.time_s, facts, f"PET {pet_s:.1f} s")
 
     @staticmethod
