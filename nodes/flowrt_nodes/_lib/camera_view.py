@@ -1,4 +1,4 @@
-"""A scene as one camera's pictures show it: scaled to their size, with everything that several nodes derive from it."""
+"""A scene as one camera's pictures show it: scaled to their size, with the positions and velocities that nodes derive from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flowrt_nodes._lib.per_frame import per_frame
 CheckPath = tuple[str | int, ...]
 
 UNRELIABLE_KMH = 8.0
-"""Of whom the speed is known worse than this (standard deviation), the place is a guess too."""
+"""With a speed less certain than this (standard deviation), the position is a guess too."""
 
 
 class CameraView:
@@ -45,7 +45,7 @@ class CameraView:
 
     @per_frame
     def position_px(self, tracks: Tracks) -> Array:
-        """(N, 2): where each object stands: the middle of its footprint where `speed` found it, else its bottom centre."""
+        """(N, 2): position in the picture: the middle of the footprint where `speed` found it, else the bottom centre."""
         bottom = tracks.ground_px
         if self.viewpoint is None:
             return np.asarray(bottom, np.float64)
@@ -84,20 +84,20 @@ class CameraView:
 
     @per_frame
     def speed_m_s(self, tracks: Tracks) -> Array:
-        """(N,): how fast each moves, as `velocity_m_s` says."""
+        """(N,): the length of `velocity_m_s`."""
         velocity = self.velocity_m_s(tracks)
         return np.hypot(velocity[:, 0], velocity[:, 1])
 
     @per_frame
     def reliable(self, tracks: Tracks) -> Mask:
-        """(N,): of whom `speed` upstream knows where he is and how he moves; without such a node everybody."""
+        """(N,): whose position and velocity `speed` upstream is certain about; all of them without such a node."""
         if not np.isfinite(tracks.ground_m).any():
             return np.ones(len(tracks), bool)
         return np.asarray(tracks.speed_sigma_kmh < UNRELIABLE_KMH)
 
     @per_frame
     def restarted(self, tracks: Tracks) -> Mask:
-        """(N,): whose speed `speed` upstream does not know yet, or no longer: what was seen of them before is void."""
+        """(N,): whose speed `speed` upstream does not know yet, or no longer: whatever was seen of them before is void."""
         return np.asarray(np.isnan(tracks.speed_kmh) & np.isfinite(tracks.ground_m).any())
 
     def metres(self, points_px: Iterable[tuple[float, float]]) -> Array:
@@ -127,7 +127,7 @@ class CameraView:
         return np.asarray((b - a) / max(float(np.hypot(*(b - a))), 1e-12), np.float64)
 
     def in_zones(self, tracks: Tracks, names: list[str], polygons: PolygonSet) -> Mask:
-        """(N, Z): who stands in the named zones; as `roi` upstream says where it looked at them, else by `polygons`."""
+        """(N, Z): which are in which named zone: by `roi` upstream where it has these zones, else by `polygons`."""
         columns = _columns(tracks.zones, tuple(names))
         if columns is not None:
             return tracks.in_zone.take(columns, axis=1)
@@ -150,7 +150,7 @@ class CameraView:
 
 @lru_cache(maxsize=256)
 def _columns(zones: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.int64] | None:
-    """Where the named zones stand among those that were looked at; None where one of them, or nothing, was."""
+    """Columns of the named zones; None without names, or where one of them is missing."""
     if not names or not set(names) <= set(zones):
         return None
     return np.array([zones.index(name) for name in names])
@@ -174,7 +174,7 @@ class CameraViews:
 
 @per_frame
 def cut_off(tracks: Tracks) -> Mask:
-    """(N,): whose box touches the picture's left, right or lower border: a part of it is not seen."""
+    """(N,): whose box touches the picture's left, right or lower border, so that a part of it is hidden."""
     box, (width, height) = tracks.boxes_px, tracks.picture_px
     return np.asarray((box[:, 0] <= 1.5) | (box[:, 2] >= width - 1.5) | (box[:, 3] >= height - 1.5))
 
@@ -187,7 +187,7 @@ def heading_vectors(tracks: Tracks) -> Array:
 
 
 def homography_complaints(scene: Scene | None) -> Iterable[Complaint]:
-    """What to say of a scene without a usable homography, to nodes that need metres."""
+    """What is wrong with a scene without a usable homography, for nodes that need metres."""
     if scene is None:
         return
     if scene.homography is None:

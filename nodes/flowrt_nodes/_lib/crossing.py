@@ -1,4 +1,4 @@
-"""Line crossings of tracks, without the flicker of somebody who stands on the line."""
+"""Line crossings of tracks, without the flicker of an object that stands on the line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LineWatch:
         self._begun = False
 
     def columns(self) -> dict[str, Column]:
-        """What it remembers of each track, for the node's `TrackTable`."""
+        """What is remembered of each track, for the node's `TrackTable`."""
         count = len(self.lines)
         return {
             "point": (np.float64, (2,), np.nan),
@@ -49,14 +49,14 @@ class LineWatch:
     def update(
         self, table: TrackTable, rows: NDArray[np.int64], points: Array, tracks: Tracks, known: Mask | None = None
     ) -> list[Crossing]:
-        """points: (N, 2), of these tracks, in the picture. Beyond a line is who is further away than a part of his box's height.
+        """points: (N, 2), of these tracks, in the picture. A track is beyond a line when it is further away than a part of its height.
 
-        known: (N,), whose point can be relied on, everybody's by default; the others are where they were until it can again.
+        known: (N,), whose point is reliable, all of them by default; the others stay where they were until theirs is again.
         """
         time_s = tracks.time_s
         if not len(self.lines) or not len(rows):
             return []
-        if not self._begun:  # where everybody was is known of other lines, if of any
+        if not self._begun:  # remembered places relate to other lines, if to any
             self._begun = True
             table["side"][:], table["along"][:] = self.lines.place(table["point"])
         side0 = table["side"].take(rows, axis=0)

@@ -1,4 +1,4 @@
-"""Parts of events: deterministic ids, who, and where."""
+"""Parts of events: deterministic ids, the road user, and its location."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def road_user(tracks: Tracks, row: int) -> RoadUser:
 
 
 def location(tracks: Tracks, row: int, lane_id: str | None = None) -> Location:
-    """Where that object's ground point is."""
+    """The ground point of that object."""
     x0, _, x1, y1 = tracks.boxes_px[row].tolist()
     return Location(
         x_px=round((x0 + x1) / 2, 1),

@@ -37,8 +37,8 @@ TWO_WHEELERS = frozenset({"motorcycle", "bicycle"})
 CYCLES = frozenset({"bicycle"})
 HEAVY_VEHICLES = frozenset({"truck", "bus"})
 VARIED, KNOWN = 0.08, 0.025
-"""Lengths of one class vary by the first share of the usual one (standard deviation); a length is known that is wrong by less than
-the second."""
+"""Lengths of one class vary by the first share of the usual one (standard deviation); a length counts as known when its standard
+deviation is less than the second."""
 UNKNOWN_M = (1.0, 1.0, 1.5)
 UNDER = 0.09
 """How high the lower edge of a vehicle's body lies, as a share of its height."""
@@ -74,7 +74,7 @@ def usual_lengths_m(tracks: Tracks) -> Array:
 
 @per_frame
 def length_known(tracks: Tracks) -> Mask:
-    """(N,): whose length is known, and not more or less that of its class."""
+    """(N,): whose length is known, and not just taken from the class."""
     return np.asarray(tracks.length_sigma_m < KNOWN * usual_lengths_m(tracks))
 
 

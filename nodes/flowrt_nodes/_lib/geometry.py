@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 
 
 class PolygonSet:
-    """Simple polygons with their edges laid out once."""
+    """Simple polygons, their edges prepared."""
 
     def __init__(self, polygons: Sequence[ArrayLike]) -> None:
         """polygons: Z arrays (K, 2) with K at least 3; the last point joins the first."""
@@ -98,7 +98,7 @@ class LineSet:
         return both[:, : self._count], both[:, self._count :]
 
     def crossings(self, before: ArrayLike, after: ArrayLike) -> tuple[NDArray[np.int8], Array]:
-        """Who crossed what between two pictures: (N, L) 1 forward, -1 backward, 0 not; and (N, L) when, as a share of the way.
+        """Which points crossed which lines between two pictures: (N, L) 1 forward, -1 backward, 0 not; and (N, L) when, as a share of the way.
 
         before, after: (N, 2). Rows with NaN cross nothing. A point that lands on the line crosses when it leaves it.
         """

@@ -1,4 +1,4 @@
-"""Lanes of a scene: who drives in which, and along which lawful direction."""
+"""Lanes of a scene: which objects are in which, and how fast they move in its lawful direction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowrt_nodes._lib.per_frame import per_frame
 
 
 class Lanes:
-    """The named lanes, or every zone of kind `lane`, laid out for one view. They never change."""
+    """The named lanes, or every zone of kind `lane`, for one view. They never change."""
 
     def __init__(self, view: CameraView, names: Sequence[str], *, with_heading: bool = False) -> None:
         self.view = view
@@ -29,21 +29,21 @@ class Lanes:
     @staticmethod
     def of(view: CameraView, names: Sequence[str], *, with_heading: bool = False) -> Lanes:
         """The lanes that all nodes with this view and these names share."""
-        laid: dict[Any, Lanes] = view.__dict__.setdefault("lanes", {})
+        shared: dict[Any, Lanes] = view.__dict__.setdefault("lanes", {})
         key = (*names, with_heading)
-        return laid.get(key) or laid.setdefault(key, Lanes(view, names, with_heading=with_heading))
+        return shared.get(key) or shared.setdefault(key, Lanes(view, names, with_heading=with_heading))
 
     def __len__(self) -> int:
         return len(self.zones)
 
     @per_frame
     def inside(self, tracks: Tracks) -> Mask:
-        """(N, Z): who stands in which lane."""
+        """(N, Z): which are in which lane."""
         return self.view.in_zones(tracks, self.names, self._polygons)
 
     @per_frame
     def somewhere(self, tracks: Tracks) -> Mask:
-        """(N,): who stands in any of the lanes."""
+        """(N,): which are in any of the lanes."""
         return np.asarray(self.inside(tracks).any(axis=1))
 
     @per_frame

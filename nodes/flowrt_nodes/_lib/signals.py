@@ -1,7 +1,7 @@
 """Signal phases, looked up by the capture time of a picture.
 
-States are SAE J2735 MovementPhaseState names. Invariant: a state is given out only with its age, and a group that nobody
-reported, or that reported `unavailable` or `dark`, has no phase: rules that need one stay silent.
+States are SAE J2735 MovementPhaseState names. Invariant: a state is given only with its age, and a group that was never reported,
+or that reported `unavailable` or `dark`, has no phase: rules that need one report nothing.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class SignalPhase(NamedTuple):
 
 
 class _Span:
-    """A state and the reports that spoke of it."""
+    """A state and the reports that named it."""
 
     __slots__ = ("last_s", "since_s", "state")
 
@@ -97,20 +97,20 @@ class SignalTimeline:
         """Take in a report. Reports may come late, but those of one group come in order."""
         for group, state in signal.states.items():
             spans = self._spans.setdefault(group, [])
-            told_s = signal.since_s.get(group)
+            reported_since_s = signal.since_s.get(group)
             last = spans[-1] if spans else None
-            if last is not None and last.state == state and self._goes_on(last, signal.time_s, told_s):
+            if last is not None and last.state == state and self._goes_on(last, signal.time_s, reported_since_s):
                 last.last_s = max(last.last_s, signal.time_s)
                 continue
-            since_s = signal.time_s if told_s is None else min(told_s, signal.time_s)
+            since_s = signal.time_s if reported_since_s is None else min(reported_since_s, signal.time_s)
             spans.append(_Span(state, since_s, signal.time_s))
             while len(spans) > 200 or spans[0].last_s < signal.time_s - self._keep_s:
                 spans.pop(0)
 
-    def _goes_on(self, span: _Span, time_s: float, told_s: float | None) -> bool:
-        if told_s is None:
+    def _goes_on(self, span: _Span, time_s: float, reported_since_s: float | None) -> bool:
+        if reported_since_s is None:
             return time_s - span.last_s <= self._silence_s
-        return abs(told_s - span.since_s) < 0.5 or span.last_s >= told_s
+        return abs(reported_since_s - span.since_s) < 0.5 or span.last_s >= reported_since_s
 
     def at(self, group: str, time_s: float, max_age_s: float) -> SignalPhase | None:
         """The phase at a capture time; None where it is unknown or its last report is older than `max_age_s`."""

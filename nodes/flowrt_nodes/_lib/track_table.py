@@ -47,7 +47,7 @@ class TrackTable:
         return sorted({camera for camera, _ in self._row})
 
     def rows(self, tracks: Tracks) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """(N,) the row of each track, and (N,) whether it is new; forgets who has been away too long."""
+        """(N,) the row of each track, and (N,) whether it is new; forgets tracks that have been away too long."""
         time_s, camera = tracks.time_s, tracks.camera_id
         if time_s >= self._next_clean_s:
             self._clean(time_s)

@@ -1,7 +1,7 @@
-"""Stop lines and the way vehicles approach them: how far each vehicle's front is before or past each line.
+"""Stop lines and their approaches: how far each vehicle's front is before or past each line.
 
-Distances are metres where the scene has a homography. Without one, the box's height over the usual height of the class serves
-as scale, and the bottom of the box as front: right where traffic comes towards the camera, late where it drives away.
+Distances are metres where the scene has a homography. Without one, the box's height over the usual height of the class is the
+scale, and the bottom of the box the front: right where traffic comes towards the camera, late where it drives away.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
 from flowrt_nodes._lib.per_frame import per_frame
 
-SIDE_ROOM = 0.12
-"""Fronts this share of the line's length beside its ends still cross it."""
+BESIDE = 0.12
+"""A front up to this share of the line's length beside its ends still crosses it."""
 
 
 class Approaches:
@@ -39,16 +39,16 @@ class Approaches:
                 ahead.append(b - a)
         else:
             ends, ahead = plane, directions
-        # Each line is laid so that its right-hand side is past it; its normal is the direction of travel.
-        laid, self.normals = [], np.zeros((len(ends), 2))
+        # Each line is directed so that its right-hand side is past it; its normal is the direction of travel.
+        directed, self.normals = [], np.zeros((len(ends), 2))
         for i, (line, step) in enumerate(zip(ends, ahead, strict=True)):
             along = line[1] - line[0]
             right = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-9)
             if float(right @ step) < 0:
                 line, right = line[::-1], -right
-            laid.append(line)
+            directed.append(line)
             self.normals[i] = right
-        self._set = LineSet(laid)
+        self._set = LineSet(directed)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -65,9 +65,7 @@ class Approaches:
             return past * (sizes_m(tracks)[:, 2] / height)[:, None], along
         past, along = self._set.place(self.view.ground_m(tracks))
         half = 0.5 * sizes_m(tracks)[:, :1]
-        if not np.isfinite(
-            tracks.ground_m
-        ).any():  # without a `speed` node, the bottom centre is the nearer end already
+        if not np.isfinite(tracks.ground_m).any():  # without `speed`, the bottom centre is the nearer end already
             half = np.where(self._towards_camera(), 0.0, 2 * half)
         return past + half, along
 
@@ -76,7 +74,7 @@ class Approaches:
 
     def beside(self, along: Array) -> Mask:
         """(N, L): whether a place along a line counts as on it."""
-        return np.asarray((along > -SIDE_ROOM) & (along < 1 + SIDE_ROOM))
+        return np.asarray((along > -BESIDE) & (along < 1 + BESIDE))
 
 
 def stop_lines(scene: Scene, names: Sequence[str]) -> list[Line]:
@@ -87,7 +85,7 @@ def stop_lines(scene: Scene, names: Sequence[str]) -> list[Line]:
 
 
 def _direction_px(view: CameraView, line: Line) -> Array:
-    """(2,): in which direction of the picture traffic crosses the line: as the nearest lane leads, else forward."""
+    """(2,): the direction of the picture in which traffic crosses the line: that of the nearest lane, else forward."""
     ends = np.asarray(line.points, float)
     middle = ends.mean(axis=0)
     along = ends[1] - ends[0]
@@ -101,7 +99,7 @@ def _direction_px(view: CameraView, line: Line) -> Array:
 
 
 def approach_complaints(view: CheckView, scene: str, names: Sequence[str], signal: str) -> Iterable[Complaint]:
-    """What to say of stop lines that can't work."""
+    """What is wrong with stop lines that can't work."""
     known = view.scene(scene)
     if known is None:
         return

@@ -1,4 +1,4 @@
-"""The recent pictures' tracks, kept by reference: evidence for events, and speeds over a section."""
+"""The tracks of recent pictures, kept by reference: evidence for events, and speeds over a section."""
 
 from __future__ import annotations
 
@@ -26,18 +26,14 @@ class Sample(NamedTuple):
 
 @per_frame
 def row_by_id(tracks: Tracks) -> dict[int, int]:
-    """In which row each track stands."""
+    """The row of each track id."""
     return {track: row for row, track in enumerate(tracks.track_id.tolist())}
 
 
-def without_picture(tracks: Tracks) -> Tracks:
-    """The same tracks, not holding on to the picture: one copy for all who remember them."""
-    return tracks if tracks.frame is None else _copy(tracks)
-
-
 @per_frame
-def _copy(tracks: Tracks) -> Tracks:
-    return tracks.replace(frame=None)
+def without_picture(tracks: Tracks) -> Tracks:
+    """The same tracks without a reference to the picture; one copy for all that remember them."""
+    return tracks if tracks.frame is None else tracks.replace(frame=None)
 
 
 class History:
