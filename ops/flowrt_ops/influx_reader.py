@@ -60,7 +60,8 @@ class Reader:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
                 result = json.load(answer)["results"][0]
         except urllib.error.HTTPError as error:
-            raise Refused(_reason(error, database)) from error
+            with error:
+                raise Refused(_reason(error, database)) from error
         except (OSError, ValueError, KeyError, IndexError) as error:
             reason = getattr(error, "reason", error)
             raise Refused(

@@ -8,6 +8,9 @@ import http.client
 import json
 import re
 import urllib.parse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from doubles.influx import Double
 from doubles.influx_2 import influx_2
 from doubles.influx_3 import influx_3
 from harness import data_file
+from servers import influx, victoria
 
 IDS_2 = {
     "org": ["ORG_ID"],
@@ -127,3 +131,41 @@ def test_the_double_of_influxdb_3_answers_as_recorded() -> None:
 @pytest.mark.parametrize("name", ["2.9.1", "3.9.6-core"])
 def test_what_is_left_out_is_in_the_recording(name: str) -> None:
     assert {exchange["what"] for exchange in recorded(name)} >= QUERIES_OF_DATA
+
+
+# -- real servers that stand in for InfluxDB 2 ----------------------------------------------------------------------------
+
+NO_TOKENS = {
+    "write before set-up", "write, wrong token", "write, no token", "write, token that may only read",
+    "query before it has a password", "query, wrong password", "query, unknown user",
+}  # fmt: skip
+DIFFERENT = {
+    influx: NO_TOKENS
+    | {"write, no such organisation", "write, no organisation", "write, precision unknown"}  # it knows none of them
+    | {"write, gzip broken", "write, type of a field changes", "write, one of two changes the type"}  # 400 there
+    | {"write, older than the retention", "write, one of two older than the retention"},  # its databases keep for ever
+    victoria: NO_TOKENS
+    | {"write, no such organisation", "write, no organisation", "write, precision unknown", "write, no such bucket"}
+    | {"write, gzip broken", "write, unreadable line", "write, one of two lines unreadable", "write, NaN"}
+    | {"write, an integer beyond 64 bits", "write, a time out of range", "query, syntax"}
+    | {"write, type of a field changes", "write, one of two changes the type"}
+    | {"write, older than the retention", "write, one of two older than the retention"},
+}
+"""What they answer with another status than InfluxDB 2: no test of refusals may rely on them."""
+
+
+@pytest.mark.parametrize("server", [influx, victoria], ids=["influx 1.6", "victoria-metrics"])
+def test_the_real_servers_in_the_place_of_influxdb_2_differ_only_where_it_is_known(
+    server: Callable[[Path], AbstractContextManager[Any]], tmp_path: Path
+) -> None:
+    exchanges = recorded("2.9.1")
+    with server(tmp_path) as running:
+        double = Double(lambda: at_s(exchanges))
+        double.url = running.url
+        different = set()
+        for exchange in exchanges:
+            if exchange["what"] in ENDLESS or not exchange["request"]["path"].startswith(("/api/v2/write", "/query")):
+                continue
+            if send(double, exchange["request"])[0] != exchange["answer"]["status"]:
+                different.add(exchange["what"])
+    assert different == DIFFERENT[server]

@@ -206,9 +206,10 @@ def _create_database(url: str, token: str, name: str) -> bool:
     try:
         urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(300).decode("utf-8", "replace")
         if error.code == 409:
             return False
-        said = error.read(300).decode("utf-8", "replace")
         if error.code == 422 and "limit" in said:
             raise _Failed(
                 f"{url} keeps at most {DATABASES_MOST} databases (InfluxDB 3 Core): delete one that is not needed, "
@@ -225,7 +226,8 @@ def _status(url: str, authorization: str, body: bytes) -> int:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
 
 
 def _advice(url: str, status: int, said: str) -> str:
