@@ -14,7 +14,7 @@ import numpy as np
 
 from flowrt import Violation as Report
 from flowrt_scoring.reference import Reference
-from flowrt_sim.referee.referee import Violation
+from flowrt_sim.referee.definitions import Violation
 
 TIME_S = 1.5
 NEAR_M = 2.5

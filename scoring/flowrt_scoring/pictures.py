@@ -18,7 +18,7 @@ import numpy.typing as npt
 from flowrt_scoring.matching import Reported
 from flowrt_scoring.score import Score
 from flowrt_scoring.simulated import CLOCK_HZ
-from flowrt_sim.referee.referee import Violation
+from flowrt_sim.referee.definitions import Violation
 from flowrt_sim.source import SimCamera, SimFrame
 from flowrt_sim.street.signals import CROSSWALK_GROUPS, LAMPS, VEHICLE_GROUPS
 from flowrt_sim.uri import SimOptions

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.referee.referee import Referee, Violation
+from flowrt_sim.referee.definitions import Violation
+from flowrt_sim.referee.referee import Referee
 from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.traffic.road_users import Vehicle
 from flowrt_sim.traffic.simulation import Simulation

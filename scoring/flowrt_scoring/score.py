@@ -17,7 +17,7 @@ from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts, SpeedErrors
 from flowrt_scoring.reference import Reference, Witness
 from flowrt_scoring.simulated import Boxes, Faults, cameras, on_simulation, speed_nodes
-from flowrt_sim.referee.referee import RULES, Violation
+from flowrt_sim.referee.definitions import RULES, Violation
 from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.uri import SimOptions
 

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +17,8 @@ import yaml
 from flowrt_sim import CAMERAS, CLASSES
 from flowrt_sim.camera.scene import scene
 from flowrt_sim.camera.view import Truth
-from flowrt_sim.referee.referee import Referee, Violation
+from flowrt_sim.referee.definitions import Violation
+from flowrt_sim.referee.referee import Referee
 from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.source import SimCamera
 from flowrt_sim.street.layout import BANNED_TURNS, Layout
@@ -141,7 +142,7 @@ def write_violations(options: SimOptions, out: Path, *, tell: Tell = lambda shar
     with (out / "truth.ndjson").open("w", encoding="utf-8") as lines:
         _line(lines, {"type": "header", "seed": options.seed, "scenario": options.scenario, "weather": options.weather,
                       "rate": options.rate, "fps": options.fps, "start_s": options.start, "duration_s": options.duration_s,
-                      "classes": CLASSES, "definitions": referee.rules.__dict__, "banned_turns": BANNED_TURNS})  # fmt: skip
+                      "classes": CLASSES, "definitions": asdict(referee.definitions), "banned_turns": BANNED_TURNS})  # fmt: skip
         for time_s in [options.start, *world.plan.changes(options.start, end)]:
             phases = {group: state for group, (state, _) in world.plan.phases(time_s + 1e-6).items()}
             _line(lines, {"type": "phases", "time_s": round(time_s - options.start, 3), "groups": phases})

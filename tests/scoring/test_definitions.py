@@ -1,16 +1,56 @@
-"""A rule is judged fairly only by the definition that it works with: the numbers of both are the same."""
+"""One definition: each number that both the referee and a shipped rule have is the same; a rule's margins are settings of their own."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+import numpy as np
 import pytest
 from harness import PROJECT
 
 from flowrt.flow import Flow
 from flowrt.load import load
-from flowrt_sim.referee.conflicts import LEAST_CLOSING_MS
-from flowrt_sim.referee.referee import Definitions
+from flowrt_nodes.violation import red_light
+from flowrt_nodes.violation._common import post_encroachment
+from flowrt_sim.referee.definitions import Definitions
+from flowrt_sim.street.layout import Layout
 
 REFEREE = Definitions()
+SETTINGS: dict[str, tuple[str, str]] = {
+    "red_grace_s": ("red_light", "grace_s"),
+    "full_stop_s": ("red_light", "full_stop_s"),
+    "rest_below_kmh": ("on_crosswalk", "slower_than_kmh"),
+    "wrong_way_angle_deg": ("wrong_way", "angle_deg"),
+    "wrong_way_s": ("wrong_way", "hold_s"),
+    "wrong_way_m": ("wrong_way", "distance_m"),
+    "speeding_tolerance_kmh": ("speeding", "tolerance_kmh"),
+    "speeding_section_m": ("speeding", "section_m"),
+    "stopped_below_kmh": ("stopped", "slower_than_kmh"),
+    "stopped_s": ("stopped", "hold_s"),
+    "crosswalk_s": ("on_crosswalk", "hold_s"),
+    "crosswalk_overlap_m": ("on_crosswalk", "reach_m"),
+    "amber_least_kmh": ("on_amber", "from_kmh"),
+    "amber_within_m": ("on_amber", "within_m"),
+    "jaywalking_s": ("jaywalking", "hold_s"),
+    "kerb_m": ("jaywalking", "kerb_m"),
+    "crosswalk_margin_m": ("jaywalking", "beside_m"),
+    "yield_about_to_s": ("yielding", "about_to_s"),
+    "yield_least_kmh": ("yielding", "faster_than_kmh"),
+    "ttc_s": ("near_misses", "ttc_s"),
+    "passing_m": ("near_misses", "passing_m"),
+    "pet_s": ("near_misses", "pet_s"),
+    "least_closing_ms": ("near_misses", "closing_m_s"),
+}
+"""A number of the referee to the node (behind the camera's letter) and the setting that mean the same."""
+CONSTANTS: dict[str, float] = {
+    "full_stop_within_m": red_light.STOP_NEAR_M,
+    "crossing_deg": float(np.degrees(np.arccos(post_encroachment.CROSSING_COSINE))),
+}
+"""Numbers of the referee that a rule has as a constant."""
+REFEREE_ONLY = {
+    "amber_factor",  # the rule's `gain` is the same less 1, see below
+    "speeding_s",  # the referee's speeds are exact; the rule asks for `sigmas` times the uncertainty of the median instead
+}
 
 
 @pytest.fixture(scope="module")
@@ -18,26 +58,29 @@ def flow() -> Flow:
     return load(PROJECT / "flows" / "four-cameras.yaml")
 
 
-@pytest.mark.parametrize(
-    ("node", "setting", "defined"),
-    [
-        ("red_light", "grace_s", REFEREE.red_grace_s),
-        ("wrong_way", "angle_deg", REFEREE.wrong_way_angle_deg),
-        ("speeding", "tolerance_kmh", REFEREE.speeding_tolerance_kmh),
-        ("stopped", "hold_s", REFEREE.stopped_s),
-        ("stopped", "slower_than_kmh", REFEREE.stopped_below_kmh),
-        ("on_crosswalk", "hold_s", REFEREE.crosswalk_s),
-        ("on_crosswalk", "reach_m", REFEREE.crosswalk_overlap_m),
-        ("on_amber", "gain", REFEREE.amber_factor - 1),
-        ("on_amber", "from_kmh", REFEREE.amber_least_kmh),
-        ("on_amber", "within_m", REFEREE.amber_within_m),
-        ("jaywalking", "kerb_m", REFEREE.kerb_m),
-        ("jaywalking", "beside_m", REFEREE.crosswalk_margin_m),
-        ("near_misses", "ttc_s", REFEREE.ttc_s),
-        ("near_misses", "pet_s", REFEREE.pet_s),
-        ("near_misses", "closing_m_s", LEAST_CLOSING_MS),
-    ],
-)
-def test_the_shipped_rules_use_the_referees_numbers(flow: Flow, node: str, setting: str, defined: float) -> None:
+def test_every_number_of_the_referee_has_its_counterpart() -> None:
+    assert SETTINGS.keys() | CONSTANTS.keys() | REFEREE_ONLY == asdict(REFEREE).keys()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_shipped_rules_use_the_referees_numbers(flow: Flow, name: str) -> None:
+    node, setting = SETTINGS[name]
     for camera in "nesw":
-        assert getattr(flow.nodes[f"{camera}_{node}"].settings, setting) == pytest.approx(defined)
+        settings = flow.nodes[f"{camera}_{node}"].settings
+        assert getattr(settings, setting) == pytest.approx(getattr(REFEREE, name))
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_the_rules_constants_are_the_referees_numbers(name: str) -> None:
+    assert CONSTANTS[name] == pytest.approx(getattr(REFEREE, name))
+
+
+def test_amber_acceleration_is_a_factor_here_and_a_gain_there(flow: Flow) -> None:
+    for camera in "nesw":
+        assert flow.nodes[f"{camera}_on_amber"].settings.gain == pytest.approx(REFEREE.amber_factor - 1)
+
+
+def test_the_scene_has_the_referees_limit(flow: Flow) -> None:
+    for scene in flow.scenes.values():
+        limits = {zone.limit_kmh for zone in scene.zones.values() if zone.kind == "lane"}
+        assert limits == {Layout().limit_kmh}

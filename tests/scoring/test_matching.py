@@ -13,7 +13,7 @@ from flowrt import LaneInterval, Location, RoadUser, Violation
 from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts
 from flowrt_scoring.reference import Reference, Witness
-from flowrt_sim.referee.referee import Violation as Truth
+from flowrt_sim.referee.definitions import Violation as Truth
 from flowrt_sim.street.route import route
 from flowrt_sim.traffic.arrivals import enter
 from flowrt_sim.uri import SimOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 
 import cv2
@@ -10,7 +9,8 @@ import numpy as np
 import pytest
 
 from flowrt_sim.referee.conflicts import Conflict, Conflicts
-from flowrt_sim.referee.referee import RULES, Referee
+from flowrt_sim.referee.definitions import RULES, Definitions
+from flowrt_sim.referee.referee import Referee
 from flowrt_sim.scenarios import SCENARIOS
 from flowrt_sim.street.layout import LEGS, Layout
 from flowrt_sim.street.route import route
@@ -167,7 +167,7 @@ def test_truth_does_not_ask_what_drivers_were_told() -> None:
 
 def encroachments(steps: int, *driving: tuple[Vehicle, float]) -> list[float]:
     """The post-encroachment times of vehicles that go on along their routes at these speeds."""
-    conflicts, found = Conflicts(1.5), []
+    conflicts, found = Conflicts(Definitions(pet_s=5.0)), []
     for step in range(steps):
         for vehicle, speed in driving:
             vehicle.speed = speed
@@ -212,7 +212,7 @@ def test_a_pair_has_the_shortest_of_its_encroachments_whatever_the_limit() -> No
     pedestrian.crossing, pedestrian.speed, pedestrian.heading = True, 1.9, -np.pi / 2
     told: dict[float, list[Conflict]] = {1.0: [], 5.0: []}
     for limit_s, found in told.items():
-        conflicts, car.speed = Conflicts(1.5, limit_s), 3.9
+        conflicts, car.speed = Conflicts(Definitions(pet_s=limit_s)), 3.9
         for step in range(90):
             car.s = car.route.exit_s - 10.0 + car.speed * STEP_S * step
             car.place()
@@ -343,7 +343,7 @@ def test_wrong_way_drivers_need_room_behind_the_queue() -> None:
 def test_definitions_change_the_verdict() -> None:
     simulation = Simulation(SEED, "red_light")
     strict = simulation.world
-    lenient = Referee(strict, dataclasses.replace(Referee(strict).rules, red_grace_s=5.0), near_misses=False)
+    lenient = Referee(strict, Definitions(red_grace_s=5.0), near_misses=False)
     while strict.time_s < 120:
         simulation.step()
         lenient.watch()

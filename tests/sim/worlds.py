@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_sim.referee.referee import Referee, Violation
+from flowrt_sim.referee.definitions import Violation
+from flowrt_sim.referee.referee import Referee
 from flowrt_sim.traffic.road_users import Vehicle
 from flowrt_sim.traffic.simulation import Simulation
 from flowrt_sim.traffic.world import World

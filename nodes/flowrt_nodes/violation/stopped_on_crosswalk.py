@@ -38,7 +38,8 @@ class StoppedOnCrosswalk(SignalRule, kw_only=True):
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     hold_s: Annotated[float, setting("Standing this long at red is a violation.", ge=0, le=600)] = 2.0
     reach_m: Annotated[float, setting("How far the vehicle must reach onto the crosswalk.", ge=0, le=5)] = 1.0
-    slower_than_kmh: Annotated[float, setting("Slower than this is standing.", gt=0, le=20)] = 5.0
+    slower_than_kmh: Annotated[float, setting("Slower than this is standing.", gt=0, le=20)] = 1.5
+    margin_kmh: Annotated[float, setting("A measured speed may be this much higher: boxes jump.", ge=0, le=20)] = 3.5
     radius_m: Annotated[float, setting("A standing vehicle stays within this radius.", gt=0, le=10)] = 0.8
 
     violation_type: ClassVar[str] = "stopped_on_crosswalk"
@@ -65,7 +66,9 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
         if not len(tracks) or not len(self._line_of):
             return
         rows, _ = self._memory.rows(tracks)
-        since_s = standstill_since(self._memory, rows, tracks, view, self.slower_than_kmh, self.radius_m)
+        since_s = standstill_since(
+            self._memory, rows, tracks, view, self.slower_than_kmh + self.margin_kmh, self.radius_m
+        )
         standing = ~np.isnan(since_s) & tracks.of_class(VEHICLES)
         if not standing.any():
             return

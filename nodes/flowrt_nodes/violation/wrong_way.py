@@ -18,16 +18,19 @@ class WrongWay(Rule):
 
     Needs: lanes with a `heading`. Metres come from a `speed` node upstream, else from box heights.
 
-    No violation: reversing for less than `distance_m`, as when parking, or a track that far away went from one vehicle of a queue to
+    No violation: reversing for less than `distance_m` and `margin_m`, as when parking, or a track that far away went from one vehicle of a queue to
     those behind it; a vehicle that is also in a lane that leads its way, where lanes overlap; standing; pedestrians; the inside of
     the intersection, which has no lanes; a place that `speed` does not know well.
     """
 
     lanes: Annotated[list[ZoneName], setting("Lanes; all with a heading when empty.")] = []
     angle_deg: Annotated[float, setting("Least angle between movement and lane.", ge=90, le=180)] = 120.0
-    distance_m: Annotated[float, setting("Least way driven against the direction.", ge=0, le=100)] = 18.0
+    distance_m: Annotated[float, setting("Least way driven against the direction.", ge=0, le=100)] = 5.0
+    margin_m: Annotated[float, setting("Way beyond that before it is sure: boxes and tracks jump.", ge=0, le=100)] = (
+        13.0
+    )
     slower_m_s: Annotated[float, setting("Slower movement has no direction.", ge=0, le=10)] = 1.5
-    hold_s: Annotated[float, setting("Least time driven against the direction.", ge=0, le=60)] = 0.8
+    hold_s: Annotated[float, setting("Least time driven against the direction.", ge=0, le=60)] = 1.0
     severity: Annotated[Severity, setting("How grave.")] = "critical"
 
     violation_type: ClassVar[str] = "wrong_way"
@@ -83,7 +86,7 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
         offenders = rows[wrong]
         table["begin_s"][offenders], table["last_s"][offenders] = begin_s[wrong], tracks.time_s
         table["way_m"][offenders] = way_m[wrong]
-        for row in np.flatnonzero(wrong & (way_m >= self.distance_m)).tolist():
+        for row in np.flatnonzero(wrong & (way_m >= self.distance_m + self.margin_m)).tolist():
             lane = self._lanes.names[int(np.argmax(opposing[row]))]
             cosine = along[row, int(np.argmax(opposing[row]))] / speed[row]
             angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from flowrt_sim import CAMERAS
 from flowrt_sim.render.furniture import LAMP_DROP_M, LAMP_RADIUS_M, heads
 from flowrt_sim.render.pinhole import Camera
-from flowrt_sim.street.layout import LEGS, OPPOSITE, Layout, exit_leg
+from flowrt_sim.street.layout import LANE_END_M, Layout, exit_leg
 from flowrt_sim.street.signals import CROSSWALK_GROUPS, VEHICLE_GROUPS
 
 Array = npt.NDArray[np.float64]
@@ -20,8 +20,6 @@ Array = npt.NDArray[np.float64]
 POLE_M = (-26.0, -9.2, 10.0)
 """(out, side, height) of a camera on the leg opposite the one that it watches, seen from the watched leg's frame."""
 TURN_DEG, PITCH_DEG, FOV_DEG = 14.0, -15.0, 70.0
-LANE_END_M = 72.0
-"""How far out the lane zones reach."""
 
 
 def pole_camera(name: str, layout: Layout | None = None, size_px: tuple[int, int] = (1280, 720)) -> Camera:
@@ -69,9 +67,9 @@ def scene(layout: Layout, name: str, size_px: tuple[int, int] = (1280, 720)) -> 
         ("sidewalk_out", "sidewalk", _sidewalk(layout, name, False), {"direction": name}),
     ]
     for zone, kind, corners, more in plain:
-        found = _zone(camera, corners)
-        if len(found) >= 3:
-            zones[zone] = {"zone": found, "kind": kind, **more}
+        outline = _zone(camera, corners)
+        if len(outline) >= 3:
+            zones[zone] = {"zone": outline, "kind": kind, **more}
     lines: dict[str, Any] = {
         "stop_line": {
             "line": _line(camera, layout.stop_line(name)), "kind": "stop_line", "signal": signal, "approach": name,
@@ -115,8 +113,7 @@ def _line(camera: Camera, ends_m: Array) -> list[list[float]]:
     inside = (points >= -0.01).all(axis=1) & (points[:, 0] <= width) & (points[:, 1] <= height)
     if inside.all() or not inside.any():
         return _round(ends)
-    kept = points[inside]
-    return _round(kept[[0, -1]])
+    return _round(points[inside][[0, -1]])
 
 
 def _exit_line(layout: Layout, name: str, leaving: str) -> Array:
@@ -193,6 +190,3 @@ def lamps(layout: Layout, name: str, size_px: tuple[int, int] = (1280, 720)) -> 
 def scenes(layout: Layout, names: Sequence[str] = CAMERAS, size_px: tuple[int, int] = (1280, 720)) -> dict[str, Any]:
     """Scene entries of several cameras, by name."""
     return {name: scene(layout, name, size_px) for name in names}
-
-
-__all__ = ["LEGS", "OPPOSITE", "lamps", "pole_camera", "scene", "scenes"]

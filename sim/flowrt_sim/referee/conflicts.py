@@ -1,7 +1,7 @@
 """Surrogate safety measures between road users: time to collision and post-encroachment time.
 
 TTC: the time until two footprints would touch if both kept their present velocities. PET: the time between one road user
-leaving a spot and another, from a direction at least 30 degrees different, reaching it. Both as in FHWA's Surrogate Safety
+leaving a spot and another, from a clearly different direction, reaching it. Both as in FHWA's Surrogate Safety
 Assessment Model; footprints are rows of discs for TTC and rectangles for PET.
 """
 
@@ -15,26 +15,22 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from flowrt_sim.referee.definitions import Definitions
 from flowrt_sim.traffic.road_users import Pedestrian, Vehicle
 
-HALF_M = 75.0
-"""Nobody is looked at further out, along either axis, than a few metres less than this."""
-KEEP_S = 5.0
-LEAST_CLOSING_MS = 3.0
-"""Who closes slower has no TTC, and a vehicle that is slower no PET: it rolls behind somebody, or lets him pass."""
+REACH_M = 67.0
+"""Road users further out, along either axis, are not looked at."""
 LEAST_WALKING_MS = 0.3
-LEAST_ANGLE_RAD = float(np.radians(30))
 OVER_S = 1.0
 """The PET of a pair is known when there was no shorter one for this long."""
 KEEP_MORE_S = 0.3
 """A PET ends and begins between two moments."""
-TOUCH_M = 1.5
-"""A predicted collision counts only if the two really came this near."""
+REMEMBERED_PAIRS = 4000
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """A pair of road users: `actor` is a vehicle, `other` anybody; least TTC and PET in s (infinite if none)."""
+    """A pair of road users: `actor` is a vehicle, `other` any road user; least TTC and PET in s (infinite if none)."""
 
     actor: int
     other: int
@@ -54,11 +50,10 @@ class _Pair:
     nearest_m: float
     seen: int
     ground_m: tuple[float, float]
-    told: bool = False
 
 
 class _Moment(NamedTuple):
-    """Who was where: rows of (x, y, cos, sin of the heading, length, width), and who was fast enough to have a PET."""
+    """Road users at one time: rows of (x, y, cos, sin of the heading, length, width), and which are fast enough for a PET."""
 
     time_s: float
     numbers: npt.NDArray[np.int64]
@@ -67,39 +62,39 @@ class _Moment(NamedTuple):
 
 
 class Conflicts:
-    """Keeps the running measures; `watch` returns the conflicts that are complete at this time, each pair's once.
+    """Measures pairs of road users; `watch` returns the conflicts that are complete at this time, each pair once.
 
-    A pair's PET is the shortest of their encounter: of the pieces of ground that two share, the first need not be the one at
+    A pair's PET is the shortest of its encounter: of the pieces of ground that both cross, the first need not be the one at
     which they come nearest.
     """
 
-    def __init__(self, ttc_s: float, pet_s: float = KEEP_S) -> None:
-        self.ttc_s, self.pet_s = ttc_s, pet_s
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
         self._past: deque[_Moment] = deque()
         self._encroached: dict[tuple[int, int], Conflict] = {}
         self._pairs: dict[tuple[int, int], _Pair] = {}
         self._numbers: set[int] = set()
-        self._told: dict[tuple[int, int], None] = {}
+        self._reported: dict[tuple[int, int], None] = {}
 
     def watch(self, time_s: float, vehicles: Sequence[Vehicle], pedestrians: Sequence[Pedestrian]) -> list[Conflict]:
         """Measure one moment."""
         self._numbers = {v.number for v in vehicles}
-        near = [v for v in vehicles if max(abs(v.x), abs(v.y)) < HALF_M - 8]
-        people = [p for p in pedestrians if p.crossing and max(abs(p.x), abs(p.y)) < HALF_M - 8]
+        near = [v for v in vehicles if max(abs(v.x), abs(v.y)) < REACH_M]
+        people = [p for p in pedestrians if p.crossing and max(abs(p.x), abs(p.y)) < REACH_M]
         found = self._encroach(time_s, near, people)
         found.extend(self._predict(time_s, near, people))
         return found
 
     def _encroach(self, time_s: float, vehicles: list[Vehicle], people: list[Pedestrian]) -> list[Conflict]:
         actors: list[Vehicle | Pedestrian] = [*vehicles, *people]
-        now = _moment(time_s, actors)
+        now = _moment(time_s, actors, self._definitions.least_closing_ms)
         past = self._past
         if past and len(actors):
-            for first, row, pet_s in _post_encroachments([*past, now]):
-                if pet_s <= self.pet_s and not {first, actors[row].number}.isdisjoint(self._numbers):
+            for first, row, pet_s in _post_encroachments([*past, now], self._definitions.crossing_deg):
+                if pet_s <= self._definitions.pet_s and not {first, actors[row].number}.isdisjoint(self._numbers):
                     self._pet(time_s, actors[row], first, pet_s)
         past.append(now)
-        while past[0].time_s < time_s - self.pet_s - KEEP_MORE_S:
+        while past[0].time_s < time_s - self._definitions.pet_s - KEEP_MORE_S:
             past.popleft()
         done = [key for key, found in self._encroached.items() if time_s - found.time_s > OVER_S]
         return [self._encroached.pop(key) for key in done]
@@ -114,11 +109,11 @@ class Conflicts:
 
     def _is_new(self, first: int, second: int) -> bool:
         key = (min(first, second), max(first, second))
-        if key in self._told:
+        if key in self._reported:
             return False
-        self._told[key] = None
-        if len(self._told) > 4000:
-            self._told = dict.fromkeys(list(self._told)[2000:])
+        self._reported[key] = None
+        if len(self._reported) > REMEMBERED_PAIRS:
+            self._reported = dict.fromkeys(list(self._reported)[REMEMBERED_PAIRS // 2 :])
         return True
 
     def _predict(self, time_s: float, vehicles: list[Vehicle], people: list[Pedestrian]) -> list[Conflict]:
@@ -129,7 +124,7 @@ class Conflicts:
         found = []
         for key in done:
             pair = self._pairs.pop(key)
-            if pair.seen >= 3 and pair.nearest_m <= TOUCH_M and self._is_new(*key):
+            if pair.seen >= 3 and pair.nearest_m <= self._definitions.passing_m and self._is_new(*key):
                 found.append(Conflict(key[0], key[1], pair.ttc_s, np.inf, pair.start_s, pair.at_s, pair.ground_m))
         self._approach(discs, owner)
         return found
@@ -147,9 +142,9 @@ class Conflicts:
         b = dx * wx + dy * wy
         c = dx * dx + dy * dy - (r[i] + r[j]) ** 2
         root = b * b - a * c
-        hit = (b < 0) & (root > 0) & (a > LEAST_CLOSING_MS**2) & (c > 0)
+        hit = (b < 0) & (root > 0) & (a > self._definitions.least_closing_ms**2) & (c > 0)
         ttc = np.where(hit, c / np.maximum(-b + np.sqrt(np.maximum(root, 0)), 1e-9), np.inf)
-        for k in np.flatnonzero(ttc <= self.ttc_s):
+        for k in np.flatnonzero(ttc <= self._definitions.ttc_s):
             key = (int(number[i[k]]), int(number[j[k]]))
             pair = self._pairs.get(key)
             if pair is None:
@@ -163,7 +158,7 @@ class Conflicts:
                 pair.ttc_s, pair.at_s, pair.ground_m = float(ttc[k]), time_s, (float(x[i[k]]), float(y[i[k]]))
 
     def _approach(self, discs: npt.NDArray[np.float64], owner: npt.NDArray[np.int64]) -> None:
-        """How near the pairs under watch really come."""
+        """The distances to which the pairs under watch come."""
         for (first, second), pair in self._pairs.items():
             a, b = discs[discs[:, 5] == first], discs[discs[:, 5] == second]
             if len(a) and len(b):
@@ -175,17 +170,17 @@ class Conflicts:
                 pair.nearest_m = min(pair.nearest_m, float(gap.min()))
 
 
-def _moment(time_s: float, actors: Sequence[Vehicle | Pedestrian]) -> _Moment:
+def _moment(time_s: float, actors: Sequence[Vehicle | Pedestrian], driving_ms: float) -> _Moment:
     rows = [(a.x, a.y, np.cos(a.heading), np.sin(a.heading), a.shape.length_m, a.shape.width_m) for a in actors]
-    moving = [a.speed >= (LEAST_CLOSING_MS if isinstance(a, Vehicle) else LEAST_WALKING_MS) for a in actors]
+    moving = [a.speed >= (driving_ms if isinstance(a, Vehicle) else LEAST_WALKING_MS) for a in actors]
     numbers = np.array([a.number for a in actors], np.int64)
     return _Moment(time_s, numbers, np.array(rows, np.float64).reshape(-1, 6), np.array(moving, bool))
 
 
-def _post_encroachments(moments: Sequence[_Moment]) -> list[tuple[int, int, float]]:
-    """(number of who was there first, row at the last moment of who comes now, PET) of all who come onto ground that was left.
+def _post_encroachments(moments: Sequence[_Moment], crossing_deg: float) -> list[tuple[int, int, float]]:
+    """(number of the first on a piece of ground, row at the last moment of the second, PET) of all pairs that meet so now.
 
-    Both moments, of leaving and of coming, are interpolated: from whether and how far two rectangles overlap.
+    The moments of leaving and of coming are interpolated from how far the two rectangles overlap.
     """
     now, before = moments[-1], moments[-2]
     numbers = np.unique(np.concatenate([moment.numbers for moment in moments]))
@@ -197,7 +192,7 @@ def _post_encroachments(moments: Sequence[_Moment]) -> list[tuple[int, int, floa
     reach_m = (np.nanmax(places[..., 4], axis=0)[:, None] + now.bodies[:, 4]) / 2 + 2.0
     away_m = places[:, :, None, :2] - now.bodies[:, :2]
     near = (np.abs(away_m) < reach_m[..., None]).all(axis=3).any(axis=0) & now.moving
-    near[np.searchsorted(numbers, now.numbers), np.arange(len(now.numbers))] = False  # nobody meets himself
+    near[np.searchsorted(numbers, now.numbers), np.arange(len(now.numbers))] = False
     firsts, rows = np.nonzero(near)
     apart = _apart_m(places[:, firsts], now.bodies[rows])
     on_it = apart <= 0
@@ -207,7 +202,7 @@ def _post_encroachments(moments: Sequence[_Moment]) -> list[tuple[int, int, floa
         m, first, row = last[k], firsts[k], rows[k]
         there, comes = places[m, first], now.bodies[row]
         cosine = float(there[2:4] @ comes[2:4])
-        if not moving[m, first] or not -np.cos(0.1) < cosine < np.cos(LEAST_ANGLE_RAD):
+        if not moving[m, first] or not -np.cos(0.1) < cosine < np.cos(np.radians(crossing_deg)):
             continue
         left_s, came_s = moments[m].time_s, now.time_s
         if np.isfinite(apart[m + 1, k]):

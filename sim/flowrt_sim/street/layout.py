@@ -24,6 +24,8 @@ BANNED_TURNS = (
     ("north", "north"), ("east", "east"), ("south", "south"), ("west", "west"), ("east", "south"), ("west", "north"),
 )  # fmt: skip
 """Entry and exit legs of the turns that are banned: all U-turns, and left turns from east and west."""
+LANE_END_M = 72.0
+"""How far from the middle of the box lanes are watched: the end of the scene's lane zones, and of what the referee measures in lanes."""
 
 
 def exit_leg(leg: str, turn: str) -> str:
@@ -106,7 +108,7 @@ class Layout:
         return self.rectangle(leg, self.crosswalk_m, (self.out_edge_m, self.in_edge_m))
 
     def conflict(self, leg: str, inbound: bool) -> Array:
-        """The inbound or outbound half of a leg's crosswalk: where a vehicle meets people on foot."""
+        """The inbound or outbound half of a leg's crosswalk: where a vehicle meets pedestrians."""
         return self.rectangle(leg, self.crosswalk_m, (0.0, self.in_edge_m if inbound else self.out_edge_m))
 
     def stop_line(self, leg: str) -> Array:
