@@ -81,17 +81,17 @@ def sample(
     place.sensor.jpeg = int(rng.integers(45, 96)) if rng.random() < 0.5 else 0
     place.sensor.blur_px = float(rng.uniform(0.3, 1.1))
     picture = place.sensor.expose(picture, seed)
-    kept, unseen = [], []
+    visible, unseen = [], []
     for item in seen:
         x1, y1, x2, y2 = item.box_px
         full = (item.full_px[2] - item.full_px[0]) * (item.full_px[3] - item.full_px[1])
         seen_share = item.visible * min(1.0, (x2 - x1) * (y2 - y1) / max(full, 1e-6))
         if seen_share >= 1 - HIDDEN and y2 - y1 >= SMALLEST_PX * size[1] / 720:
-            kept.append(item)
+            visible.append(item)
             unseen.append(1 - seen_share)
-    boxes = np.array([s.box_px for s in kept], np.float32).reshape(-1, 4)
-    ids = np.array([CLASSES.index(s.kind) for s in kept], np.int64)
-    return Sample(picture, boxes, ids, np.array(unseen, np.float32), _footprints(place.camera, figures, kept))
+    boxes = np.array([s.box_px for s in visible], np.float32).reshape(-1, 4)
+    ids = np.array([CLASSES.index(s.kind) for s in visible], np.int64)
+    return Sample(picture, boxes, ids, np.array(unseen, np.float32), _footprints(place.camera, figures, visible))
 
 
 def _footprints(camera: Camera, figures: list[Figure], seen: list[Seen]) -> npt.NDArray[np.float32]:

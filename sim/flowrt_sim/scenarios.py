@@ -17,9 +17,9 @@ SELDOM = (
 EVERY_S = 140.0
 """Mean interval of each violation in mixed traffic, over all four legs."""
 OFTEN_S = 45.0
-"""The same for the `SELDOM` acts, which need a rare situation, so that about as many really happen."""
+"""The same for the `SELDOM` incidents, which need a rare situation, so that about as many really happen."""
 ALONE_S = 14.0
-"""Mean interval of an act in a scenario of its own."""
+"""Mean interval of an incident in a scenario of its own."""
 
 SCENARIOS: dict[str, dict[str, float]] = {
     "mixed": {
@@ -31,4 +31,4 @@ SCENARIOS: dict[str, dict[str, float]] = {
     "innocent": dict.fromkeys(LOOKALIKES, 25.0),
     **{name: {name: ALONE_S} for name in (*VIOLATIONS, *LOOKALIKES)},
 }
-"""Scenario names, each with its acts and their mean interval in seconds."""
+"""Scenario names, each with its incidents and their mean interval in seconds."""

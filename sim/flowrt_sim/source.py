@@ -1,7 +1,7 @@
-"""Simulated cameras and the signal feed as plain iterators, for whoever takes `sim://` addresses.
+"""Simulated cameras and the signal feed of `sim://` addresses, as plain iterators.
 
-Every camera runs its own copy of the world unless it is given a shared one; as worlds are deterministic by seed, scenario and rate, all cameras and the
-signal feed of equal options show the same events at the same times.
+Each camera runs its own world unless it is given a shared one. Worlds are deterministic by seed, scenario and rate, so all
+cameras and the signal feed of equal options show the same events at the same times.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class SimFrame:
 class SimCamera:
     """A simulated camera. Frames are made when they are asked for, never ahead."""
 
-    def __init__(self, options: SimOptions, motion: Motion | None = None, store: Path | None = None) -> None:
-        """motion: the world of these options, where several cameras film it; else the camera has its own. store: a folder in which
-        the painted scenery is kept for the next time."""
+    def __init__(self, options: SimOptions, motion: Motion | None = None, cache: Path | None = None) -> None:
+        """motion: the world of these options, shared with other cameras; the default is a world of the camera's own. cache: a folder
+        for the painted scenery, see `render.cache`."""
         self.options = options
         self.size_px = options.size
         self.fps = options.fps
@@ -55,7 +55,7 @@ class SimCamera:
             options.blur,
             options.jpeg,
             options.shake,
-            store,
+            cache,
         )
 
     @property
@@ -97,9 +97,9 @@ class SimCamera:
         return scene(self.world.layout, self.options.camera, self.size_px)
 
 
-def open_camera(options: SimOptions | str, store: Path | None = None) -> SimCamera:
-    """The camera of parsed options or of an address, its scenery kept in `store`. Raises ValueError for a bad address."""
-    return SimCamera(parse(options) if isinstance(options, str) else options, store=store)
+def open_camera(options: SimOptions | str, cache: Path | None = None) -> SimCamera:
+    """The camera of parsed options or of an address, with its scenery cached in the folder `cache`. Raises ValueError for a bad address."""
+    return SimCamera(parse(options) if isinstance(options, str) else options, cache=cache)
 
 
 def signal_plan(options: SimOptions | str) -> SignalPlan:

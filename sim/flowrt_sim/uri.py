@@ -110,5 +110,5 @@ def _one_of(name: str, value: str, known: Iterable[str]) -> None:
 
 
 def _nearest(value: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(value, list(known), n=1, cutoff=0.4)
-    return f", did you mean {found[0]!r}?" if found else ""
+    near = difflib.get_close_matches(value, list(known), n=1, cutoff=0.4)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""Scenery kept on disk: the same bytes, found again only by what it was made from, and no harm where it can't be kept."""
+"""Scenery cached on disk: the same bytes, by what it was made from, and no harm where the folder can't be written."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from flowrt_sim.camera import view
-from flowrt_sim.render import cache as store
-from flowrt_sim.render.cache import kept
+from flowrt_sim.render import cache
+from flowrt_sim.render.cache import cached
 from flowrt_sim.source import open_camera
 from tests.sim.test_source import SMALL
 
 
-def painted(value: int = 1) -> store.Picture:
+def painted(value: int = 1) -> cache.Picture:
     return np.full((2, 3, 3), value, np.uint8)
 
 
-def not_again() -> store.Picture:
+def not_again() -> cache.Picture:
     raise AssertionError("it was painted again")
 
 
@@ -40,7 +40,7 @@ def test_other_scenery_is_painted(tmp_path: Path, other: str, monkeypatch: pytes
     options = {"seed": "7", "camera": "north", "weather": "day", "size": "640x360", "start": "0"}
     painted_for: list[tuple[int, int]] = []
 
-    def black(self: view.View) -> store.Picture:
+    def black(self: view.View) -> cache.Picture:
         painted_for.append(self.size_px)
         return np.zeros((self.size_px[1], self.size_px[0], 3), np.uint8)
 
@@ -53,31 +53,31 @@ def test_other_scenery_is_painted(tmp_path: Path, other: str, monkeypatch: pytes
 
 
 def test_what_another_version_painted_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert np.array_equal(kept(tmp_path, "a", painted), painted())
-    assert np.array_equal(kept(tmp_path, "a", not_again), painted())
-    monkeypatch.setattr(store, "_painter", lambda: "another version")
-    assert np.array_equal(kept(tmp_path, "a", lambda: painted(2)), painted(2))
+    assert np.array_equal(cached(tmp_path, "a", painted), painted())
+    assert np.array_equal(cached(tmp_path, "a", not_again), painted())
+    monkeypatch.setattr(cache, "_code_version", lambda: "another version")
+    assert np.array_equal(cached(tmp_path, "a", lambda: painted(2)), painted(2))
 
 
 def test_a_broken_file_is_painted_over(tmp_path: Path) -> None:
-    kept(tmp_path, "a", painted)
+    cached(tmp_path, "a", painted)
     (file,) = tmp_path.iterdir()
     for broken in (b"", b"\x93NUMPY", file.read_bytes()[:-1], b"something else"):
         file.write_bytes(broken)
-        assert np.array_equal(kept(tmp_path, "a", lambda: painted(2)), painted(2))
-        assert np.array_equal(kept(tmp_path, "a", not_again), painted(2))
+        assert np.array_equal(cached(tmp_path, "a", lambda: painted(2)), painted(2))
+        assert np.array_equal(cached(tmp_path, "a", not_again), painted(2))
 
 
 def test_a_folder_that_can_not_be_written_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    assert np.array_equal(kept(tmp_path / "file" / "below", "a", painted), painted())
+    assert np.array_equal(cached(tmp_path / "file" / "below", "a", painted), painted())
 
 
-def test_those_last_used_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "KEPT", 2)
+def test_those_last_used_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MOST_FILES", 2)
     for number, made_from in enumerate("abc"):
-        kept(tmp_path, made_from, painted)
+        cached(tmp_path, made_from, painted)
         for file in tmp_path.iterdir():
             os.utime(file, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns - (10 - number) * 10**9))
     assert len(list(tmp_path.iterdir())) == 2
-    kept(tmp_path, "c", not_again)
+    cached(tmp_path, "c", not_again)

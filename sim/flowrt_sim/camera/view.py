@@ -15,7 +15,7 @@ from flowrt_sim import CLASSES
 from flowrt_sim.camera.scene import pole_camera
 from flowrt_sim.camera.sensor import Sensor
 from flowrt_sim.render.backdrop import draw_street_lamps, render_backdrop
-from flowrt_sim.render.cache import kept
+from flowrt_sim.render.cache import cached
 from flowrt_sim.render.furniture import draw_lamps, furniture
 from flowrt_sim.render.ground import Look, paint_ground
 from flowrt_sim.render.light import Light, make_light
@@ -26,16 +26,16 @@ SMALLEST_PX = 8.0
 NO_FURNITURE_M = 14.0
 """No pole stands so near to a camera; the camera would be mounted on it."""
 INSIDE = 0.35
-"""Actors of whose box less than this share lies in the picture are left out."""
+"""A road user with less than this share of its box in the picture is left out."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is really in a frame, as columns over the actors in the picture, hidden or not, and the signal phases.
+    """What is really in a frame, as columns over the road users in the picture, hidden or not, and the signal phases.
 
-    `boxes_px` (N, 4) x1 y1 x2 y2, of the whole actor as far as the picture reaches; `ground_m` (N, 2) middle of the footprint;
-    `front_m` (N, 2) middle of the front edge; `footprints_px` (N, 4) x y of that middle and the way to that front, in the picture;
-    `heading_rad`, `speed_kmh` (N,); `visible` (N,) the share that nothing hides; `phases` group to (state, since when in s).
+    `boxes_px` (N, 4) x1 y1 x2 y2, of the whole road user, cut at the edge of the picture; `ground_m` (N, 2) middle of the footprint;
+    `front_m` (N, 2) middle of the front edge; `footprints_px` (N, 4) x y of that middle and the vector to that front, in the picture;
+    `heading_rad`, `speed_kmh` (N,); `visible` (N,) the share that is not hidden; `phases` maps a group to (state, since when in s).
     """
 
     time_s: float
@@ -53,9 +53,9 @@ class Truth:
 
 @dataclass
 class View:
-    """One camera's view of a world, which other cameras may film as well. Times must not go back (by more than KEEP_S).
+    """One camera's view of a world, which other cameras may film too. Times must not go back by more than `motion.KEEP_S`.
 
-    store: a folder in which the painted scenery is kept for the next time.
+    cache: a folder for the painted scenery, see `render.cache`.
     """
 
     motion: Motion
@@ -65,7 +65,7 @@ class View:
     blur_px: float = 0.6
     jpeg: int = 0
     shake_px: float = 0.0
-    store: Path | None = None
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         self.world = self.motion.world
@@ -103,7 +103,7 @@ class View:
         if self._backdrop is None or self._sensor is None:
             self._still = still_life(self._furniture, self.camera, self.light)
             made_from = (self.world.layout, self.world.seed, self.camera_name, self.size_px, self.light)
-            self._backdrop = kept(self.store, made_from, self._paint)
+            self._backdrop = cached(self.cache, made_from, self._paint)
             self._sensor = Sensor(self.size_px, self.light, self._camera_seed, self.blur_px, self.jpeg, self.shake_px)
         return self._backdrop, self._sensor
 
@@ -116,7 +116,7 @@ class View:
         return backdrop
 
     def _truth(self, time_s: float, seen: list[Seen], present: Present, shake: tuple[float, float]) -> Truth:
-        kept, boxes = [], []
+        in_picture, boxes = [], []
         width, height = self.size_px
         dx, dy = shake
         for item in seen:
@@ -124,26 +124,26 @@ class View:
             cut = (max(x1 + dx, 0.0), max(y1 + dy, 0.0), min(x2 + dx, float(width)), min(y2 + dy, float(height)))
             inside = max(cut[2] - cut[0], 0) * max(cut[3] - cut[1], 0) / max((x2 - x1) * (y2 - y1), 1e-6)
             if inside >= INSIDE and cut[3] - cut[1] >= SMALLEST_PX * height / 720:
-                kept.append(item)
+                in_picture.append(item)
                 boxes.append(cut)
-        everybody = {actor.number: (actor, state) for actor, state in present}
-        now = [everybody[item.actor][1] for item in kept]
-        half = np.array([everybody[item.actor][0].shape.length_m / 2 for item in kept])
+        present_by_number = {actor.number: (actor, state) for actor, state in present}
+        now = [present_by_number[item.actor][1] for item in in_picture]
+        half = np.array([present_by_number[item.actor][0].shape.length_m / 2 for item in in_picture])
         heading = np.array([s.heading_rad for s in now])
         ground = np.array([(s.x_m, s.y_m) for s in now]).reshape(-1, 2)
-        front = ground + half[:, None] * np.column_stack([np.cos(heading), np.sin(heading)]) if len(kept) else ground
+        front = ground + half[:, None] * np.column_stack([np.cos(heading), np.sin(heading)]) if in_picture else ground
         middle_px = self.camera.ground_px(ground)
         return Truth(
             time_s,
-            np.array([item.actor for item in kept], np.int64),
-            np.array([CLASSES.index(item.kind) for item in kept], np.int64),
+            np.array([item.actor for item in in_picture], np.int64),
+            np.array([CLASSES.index(item.kind) for item in in_picture], np.int64),
             np.array(boxes).reshape(-1, 4),
             ground,
             front,
             np.hstack((middle_px, self.camera.ground_px(front) - middle_px)),
             heading,
             np.array([s.speed_ms * 3.6 for s in now]),
-            np.array([item.visible for item in kept]),
+            np.array([item.visible for item in in_picture]),
             self.world.plan.phases(time_s),
         )
 

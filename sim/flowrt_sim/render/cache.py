@@ -1,7 +1,7 @@
-"""Scenery kept on disk, since painting it takes most of the time to a camera's first picture.
+"""A cache of painted scenery on disk: painting takes most of the time to a camera's first picture.
 
-A picture is found again by what it was made from: the settings it depends on, and the code and libraries that painted it. So a kept
-one has the very bytes that would be painted anew. What can't be read or written is painted, and no more is said of it.
+The key is what a picture is made from: the settings it depends on, and the code and libraries that paint it, so a cached picture
+has the bytes that painting would give. A file that can't be read is painted again; one that can't be written is not cached.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import numpy.typing as npt
 
 Picture = npt.NDArray[np.uint8]
 
-KEPT = 16
-"""How many pictures a folder keeps, those last used; one of 1280x720 has 2.8 MB."""
+MOST_FILES = 16
+"""A folder holds this many pictures, the last used; one of 1280x720 has 2.8 MB."""
 
 
-def kept(folder: Path | None, made_from: object, paint: Callable[[], Picture]) -> Picture:
-    """What `paint` makes, from the folder where it is in there; the folder None keeps nothing.
+def cached(folder: Path | None, made_from: object, paint: Callable[[], Picture]) -> Picture:
+    """The picture that `paint` gives, from the folder if it is there; without a folder nothing is cached.
 
-    made_from: everything that the picture depends on; its `repr` has to tell it all.
+    made_from: everything that the picture depends on, as told by its `repr`.
     """
     if folder is None:
         return paint()
-    name = hashlib.sha256(f"{made_from!r} {_painter()}".encode()).hexdigest()[:32]
+    name = hashlib.sha256(f"{made_from!r} {_code_version()}".encode()).hexdigest()[:32]
     file = folder / f"{name}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):  # there is none, or none that can be used
+    with contextlib.suppress(OSError, ValueError, EOFError):  # missing, or not readable: paint
         picture: Picture = np.load(file)
         os.utime(file)
         return picture
@@ -44,14 +44,14 @@ def kept(folder: Path | None, made_from: object, paint: Callable[[], Picture]) -
         with fresh.open("wb") as opened:
             np.save(opened, picture)
         fresh.replace(file)
-        for old in sorted(folder.glob("*.npy"), key=lambda each: each.stat().st_mtime)[:-KEPT]:
+        for old in sorted(folder.glob("*.npy"), key=lambda each: each.stat().st_mtime)[:-MOST_FILES]:
             old.unlink()
     return picture
 
 
 @functools.cache
-def _painter() -> str:
-    """What tells one version of the code and libraries that paint from another."""
+def _code_version() -> str:
+    """The version of the code and libraries that paint."""
     code = hashlib.sha256()
     for file in sorted(Path(__file__).parents[1].rglob("*.py")):
         code.update(file.read_bytes())

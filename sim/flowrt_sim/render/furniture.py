@@ -53,14 +53,14 @@ def _facing(layout: Layout, leg: str) -> float:
 
 def heads(layout: Layout) -> list[Head]:
     """Every vehicle signal head; for each leg first the far-side one on the arm, then the near-side one."""
-    found = []
+    poles = []
     for leg in LEGS:
         facing = _facing(layout, leg)
         far = layout.world(OPPOSITE[leg], [(layout.stop_line_m + 0.5, layout.out_edge_m * 0.5)])[0]
-        found.append(Head(leg, float(far[0]), float(far[1]), ARM_HEIGHT_M - 0.1, facing))
+        poles.append(Head(leg, float(far[0]), float(far[1]), ARM_HEIGHT_M - 0.1, facing))
         near = layout.world(leg, [(layout.stop_line_m - 0.8, layout.in_edge_m + 0.9)])[0]
-        found.append(Head(leg, float(near[0]), float(near[1]), 3.6, facing))
-    return found
+        poles.append(Head(leg, float(near[0]), float(near[1]), 3.6, facing))
+    return poles
 
 
 def furniture(layout: Layout) -> list[Figure]:

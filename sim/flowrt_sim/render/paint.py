@@ -1,4 +1,4 @@
-"""Draws figures (vehicles, people, poles) into a picture in painter's order and measures what is seen of each.
+"""Draws figures (vehicles, pedestrians, poles) into a picture in painter's order and measures what is seen of each.
 
 Invariants: pixel (0, 0) reaches from 0 to 1, so its middle is at 0.5, as in the camera's projection; figures are drawn far to near; a figure's box is the extent of its projected vertices, which is exactly what
 is filled; `visible` is counted in an id picture of half size, so it agrees with the drawing order.
@@ -132,7 +132,7 @@ def _surely_outside(figure: Figure, camera: Camera) -> bool:
 
 def still_life(figures: Sequence[Figure], camera: Camera, light: Light) -> list[Cast]:
     """Projected and shaded figures that never move, to be passed to `paint_figures` again and again."""
-    casts = [found for found in (cast(figure, camera) for figure in figures) if found is not None]
+    casts = [each for each in (cast(figure, camera) for figure in figures) if each is not None]
     for item in casts:
         item.polygons = _polygons(camera, item, light)
     return casts
@@ -152,7 +152,7 @@ def paint_figures(
 
     `still` are figures prepared by `still_life`, whose shadows are already in the picture.
     """
-    moving = [found for found in (cast(figure, camera) for figure in figures) if found is not None]
+    moving = [each for each in (cast(figure, camera) for figure in figures) if each is not None]
     paint_shadows(picture, camera, moving, light)
     if light.lamps_on:
         for item in moving:

@@ -18,7 +18,7 @@ RED = "stop-and-remain"
 VEHICLE_GROUPS = {"north": "phase_2", "south": "phase_2", "east": "phase_4", "west": "phase_4"}
 """The group that a leg's drivers obey."""
 CROSSWALK_GROUPS = {"north": "ped_4", "south": "ped_4", "east": "ped_2", "west": "ped_2"}
-"""The group that people on a leg's crosswalk obey; they walk while the traffic parallel to them has green."""
+"""The group that pedestrians on a leg's crosswalk obey; they walk while the traffic parallel to them has green."""
 GROUPS = ("phase_2", "phase_4", "ped_2", "ped_4")
 LAMPS = {GREEN: "green", AMBER: "amber", RED: "red"}
 
@@ -36,7 +36,9 @@ class SignalPlan:
 
     def __post_init__(self) -> None:
         if self.walk_s + self.walk_clearance_s > self.green_s:
-            raise ValueError("walk_s + walk_clearance_s: expected at most green_s, so that nobody is left on the road")
+            raise ValueError(
+                "walk_s + walk_clearance_s: expected at most green_s, so that no pedestrian is left on the road"
+            )
 
     @property
     def cycle_s(self) -> float:

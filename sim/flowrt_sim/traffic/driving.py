@@ -1,7 +1,7 @@
-"""How drivers decide: car following, signals, priority, people on foot, and whatever else stands in the way.
+"""How drivers decide: car following, signals, priority, pedestrians, and obstacles on the path.
 
-The acceleration is the least of the intelligent driver model's answers to each of these. Look-ups shared by all drivers
-are refreshed once per step in `Traffic`.
+The acceleration is the least of the intelligent driver model's answers to each of these (Treiber, Hennecke and Helbing
+2000), from the look-ups of the present step.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from flowrt_sim.traffic.priority import EASY_BRAKE, cross_runner, gap_is_free, i
 from flowrt_sim.traffic.road_users import Vehicle
 from flowrt_sim.traffic.world import World
 
-HARDEST = 8.5
-LOOK_M = 26.0
+HARDEST_BRAKING = 8.5
+SIGHT_M = 26.0
+"""Obstacles on the path are heeded at least this far ahead."""
 
 
 def follow(v: Vehicle, gap: float, leader_speed: float, hard: bool = True) -> float:
@@ -33,19 +34,19 @@ def follow(v: Vehicle, gap: float, leader_speed: float, hard: bool = True) -> fl
         needed = closing * closing / (2 * max(gap - 1.0, 0.1))
         if needed > style.braking * 1.6:
             wanted = min(wanted, -needed * 1.15)
-    return max(wanted, -HARDEST if hard else -4.5)
+    return max(wanted, -HARDEST_BRAKING if hard else -4.5)
 
 
 def halt(v: Vehicle, distance: float, late: bool = False) -> float:
-    """Acceleration to come to rest with the front at `distance` metres, with the style's own braking, or `late` and hard."""
+    """Acceleration to come to rest with the front at `distance` metres: with the style's braking, or `late` and hard."""
     if distance <= 0.25:
-        return -HARDEST if v.speed > 0.3 else -2.0
+        return -HARDEST_BRAKING if v.speed > 0.3 else -2.0
     needed = v.speed * v.speed / (2 * distance)
     if late and v.speed > 3.0 and needed < 4.8:
         return inf
     if needed < 0.6 * v.style.braking:
         return inf if needed < 0.4 * v.style.braking or (v.speed < 0.8 and distance > 1.5) else -needed * 0.9
-    return max(-needed * 1.03, -HARDEST)
+    return max(-needed * 1.03, -HARDEST_BRAKING)
 
 
 def drive(world: World, v: Vehicle) -> float:
@@ -65,7 +66,7 @@ def drive(world: World, v: Vehicle) -> float:
     if v.to_line < 52:
         best = min(best, _in_the_way(world, v))
     best = min(best, _holds(world, v))
-    return max(best, -HARDEST)
+    return max(best, -HARDEST_BRAKING)
 
 
 def _turn_limit(v: Vehicle, desired: float) -> float:
@@ -107,7 +108,7 @@ def _leaders(world: World, v: Vehicle) -> float:
 
 
 def _crossers(world: World, v: Vehicle) -> float:
-    """People on the carriageway away from the crosswalks."""
+    """Pedestrians on the carriageway away from the crosswalks."""
     best, layout = inf, world.layout
     for leg in (v.route.leg, v.route.exit):
         for p in world.lookups.on_road[leg]:
@@ -132,7 +133,7 @@ def _crossers(world: World, v: Vehicle) -> float:
 
 
 def _junction(world: World, v: Vehicle) -> float:
-    """Signals, room behind the crosswalk, people on crosswalks, traffic with priority."""
+    """Signals, room behind the crosswalk, pedestrians on crosswalks, traffic with priority."""
     lookups, way = world.lookups, v.route
     state, since = lookups.lights[way.leg]
     best, line = inf, v.to_line
@@ -199,9 +200,9 @@ def _must_stop(world: World, v: Vehicle, state: str) -> bool:
 
 
 def _in_the_way(world: World, v: Vehicle) -> float:
-    """Anything standing or moving on the own path within sight, inside the box (discs against path points)."""
+    """Obstacles on the path within sight, inside the box: their discs against points of the path."""
     lookups, way = world.lookups, v.route
-    sight = max(LOOK_M, 8 + 0.12 * v.speed * v.speed)
+    sight = max(SIGHT_M, 8 + 0.12 * v.speed * v.speed)
     if len(lookups.discs) == 0 or v.to_line > sight - 8 or v.in_exit > 12:
         return inf
     first = int(v.s / SPACING_M)
@@ -219,11 +220,8 @@ def _in_the_way(world: World, v: Vehicle) -> float:
     dy = path[:, 1, None] - discs[None, :, 1]
     hit = dx * dx + dy * dy < (discs[:, 2] + v.width / 2 + 0.25) ** 2
     rows = hit.argmax(axis=0)
-    found = hit[rows, np.arange(len(discs))]
-    if not found.any():
-        return inf
     best = inf
-    for index in np.flatnonzero(found):
+    for index in np.flatnonzero(hit[rows, np.arange(len(discs))]):
         _, _, _, speed, heading = discs[index]
         turn = abs((heading - v.heading + pi) % (2 * pi) - pi)
         along = max(cos(turn), 0.0) * speed
@@ -235,7 +233,7 @@ def _in_the_way(world: World, v: Vehicle) -> float:
 
 
 def _holds(world: World, v: Vehicle) -> float:
-    """A planned stop in the bay, and leaving it when the lane is free."""
+    """A planned stop in the bay, which ends when the lane is free."""
     hold = v.route.hold_s
     if hold <= 0 or v.hold_s <= 0 or v.s > hold + 3:
         return inf

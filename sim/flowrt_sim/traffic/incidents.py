@@ -1,11 +1,14 @@
-"""The director: makes drivers and pedestrians do what rules look for, and the innocent things that only look like it.
+"""Incidents: what makes drivers and pedestrians commit the violations that rules look for, and lawful look-alikes.
 
-Each incident comes due at random times with a set mean interval and then waits for a situation in which it can happen without
-a crash. A scenario chooses the incidents and their intervals. The truth never reads anything from here.
+Each incident comes due at random times with a mean interval and then waits for a situation in which it can happen without
+a crash. A scenario chooses the incidents and their intervals. The referee never reads anything from here.
+
+A new incident is a name in `scenarios` and a method of the director that begins it, entered in `_begin`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
@@ -16,16 +19,17 @@ from flowrt_sim.street.route import ENTRY_M, route
 from flowrt_sim.street.signals import AMBER, CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
 from flowrt_sim.traffic.arrivals import enter
 from flowrt_sim.traffic.pedestrians import spawn_pedestrian
-from flowrt_sim.traffic.road_users import Vehicle
+from flowrt_sim.traffic.road_users import Pedestrian, Vehicle
 from flowrt_sim.traffic.world import Blockage, World
 
 CAR_M = 4.6
-"""Vehicles enter with their rear at the edge of the world, so their front is a vehicle's length nearer to the line."""
+"""A vehicle enters with its rear at the edge of the world, so its front is a vehicle's length nearer to the line."""
 AT_AMBER = ("red_light", "past_line_at_red", "amber_acceleration", "stopped_on_crosswalk", "hard_stop")
+"""Incidents that begin at the onset of amber, with a vehicle that enters for them or that happens to come."""
 
 
 class Director:
-    """Decides in every step which pending incidents can begin. Raises KeyError for an unknown scenario."""
+    """Decides in each step which of the due incidents begin. Raises KeyError for an unknown scenario."""
 
     def __init__(self, world: World, scenario: str, rng: np.random.Generator) -> None:
         self.world, self.rng = world, rng
@@ -34,11 +38,27 @@ class Director:
         self._amber = dict.fromkeys(LEGS, False)
         self._prepared_s: dict[tuple[str, str], float] = {}
         self._careless: list[tuple[Vehicle, float]] = []
+        self._begin: dict[str, Callable[[], bool]] = {
+            "red_light_creep": self._red_light_creep,
+            "wrong_way": self._wrong_way,
+            "speeding": self._speeding,
+            "illegal_turn": self._illegal_turn,
+            "stopped": self._stopped,
+            "jaywalking": self._jaywalking,
+            "jaywalking_midblock": self._jaywalking_midblock,
+            "failure_to_yield": self._failure_to_yield,
+            "near_miss": self._near_miss,
+            "near_miss_turning": self._near_miss_turning,
+            "right_on_red": self._right_on_red,
+            "spill_back": self._spill_back,
+            "waiting_pedestrian": self._waiting_pedestrian,
+            "short_stop": self._short_stop,
+        }
 
     def step(self) -> None:
         """Begin what is due and possible."""
         world, now = self.world, self.world.time_s
-        self._careless = [(v, until) for v, until in self._careless if self._still(v, until)]
+        self._careless = [(v, until) for v, until in self._careless if self._is_careless(v, until)]
         for leg in LEGS:
             amber = world.plan.state(VEHICLE_GROUPS[leg], now)[0] == AMBER
             if amber and not self._amber[leg]:
@@ -51,7 +71,7 @@ class Director:
                 continue
             if incident in AT_AMBER:
                 self._prepare(incident)
-            elif getattr(self, "_" + incident)():
+            elif self._begin[incident]():
                 self._done(incident)
 
     def _done(self, incident: str) -> None:
@@ -60,7 +80,9 @@ class Director:
     def _due(self, incident: str) -> bool:
         return self.world.time_s >= self.due_s.get(incident, float("inf"))
 
-    def _still(self, v: Vehicle, until_s: float) -> bool:
+    @staticmethod
+    def _is_careless(v: Vehicle, until_s: float) -> bool:
+        """Whether a careless driver has not come so far along its route yet."""
         if v.s < until_s:
             return True
         v.careless = False
@@ -71,7 +93,7 @@ class Director:
         return [LEGS[int(i)] for i in self.rng.permutation(4)]
 
     def _at_amber(self, leg: str) -> None:
-        """Give the first driver of each lane who would stop something else to do."""
+        """Let the first driver of each lane that would stop begin an incident instead."""
         lookups, amber = self.world.lookups, self.world.plan.amber_s
         for lane in (1, 2):
             queue = [v for v in lookups.inbound.get((leg, lane), ()) if v.to_line > 0]
@@ -84,7 +106,7 @@ class Director:
                 break
 
     def _prepare(self, incident: str) -> None:
-        """Let a driver enter who meets the next amber at the right place for an incident; see `_tempt`."""
+        """Let a vehicle enter that meets the next amber at the right place for an incident; see `_tempt`."""
         world, amber = self.world, self.world.plan.amber_s
         after_s, at_m = {
             "red_light": (amber + 1.25, 0.0),
@@ -109,7 +131,7 @@ class Director:
                 return
 
     def _empty(self, leg: str, lane: int, arrival_s: float) -> bool:
-        """Whether everybody ahead in a lane will have passed the line well before a newcomer arrives."""
+        """Whether all vehicles ahead in a lane will have passed the line well before a new one arrives."""
         for v in self.world.lookups.inbound.get((leg, lane), ()):
             if v.in_exit < 0 and (v.speed < 7 or v.route.kind != "through" or v.to_line / v.speed + 2.4 > arrival_s):
                 return False
@@ -139,7 +161,7 @@ class Director:
             self._done("hard_stop")
 
     def _accelerate(self, v: Vehicle, amber: float) -> bool:
-        """Speed up instead of letting go, and pass the line before red."""
+        """Speed up, and pass the line before red."""
         line, speed = v.to_line, v.speed
         free = (
             v.kind in ("car", "motorcycle", "van")
@@ -191,7 +213,7 @@ class Director:
         return False
 
     def _wrong_way(self) -> bool:
-        """Overtake in the opposing lane of an approach on which nobody comes, with room to come back behind the queue."""
+        """Overtake in the opposing lane of an approach while no vehicle comes, with room to come back behind the queue."""
         world = self.world
         for leg in self._pick():
             queue = world.lookups.inbound.get((leg, 1), [])
@@ -262,58 +284,52 @@ class Director:
         return self._bay(float(self.rng.uniform(1.5, 3.0)))
 
     def _quiet_legs(self) -> list[str]:
-        """The legs at which nobody on foot is acting, in a random order."""
+        """The legs without a pedestrian of an incident, in a random order."""
         acting = {p.leg for p in self.world.pedestrians if p.mode}
         return [leg for leg in self._pick() if leg not in acting]
 
     def _jaywalking(self) -> bool:
-        """Cross at the crosswalk against don't walk, in a gap."""
+        """Cross at the crosswalk against Don't Walk, in a gap."""
         for leg in self._quiet_legs():
             if self.world.plan.state(CROSSWALK_GROUPS[leg], self.world.time_s)[0] == RED:
-                pedestrian = spawn_pedestrian(self.world, leg, "jaywalk")
-                pedestrian.hurry, pedestrian.patience_s = 1.25, 45.0
-                self.world.pedestrians.append(pedestrian)
-                return True
+                return self._send(spawn_pedestrian(self.world, leg, "jaywalk"), hurry=1.25, patience_s=45.0)
         return False
 
     def _jaywalking_midblock(self) -> bool:
+        """Cross the road away from the crosswalk, in a gap."""
         for leg in self._quiet_legs():
             if not self.world.is_closed(leg, 1):
-                pedestrian = spawn_pedestrian(self.world, leg, "jaywalk_mid", float(self.rng.uniform(24, 42)))
-                pedestrian.hurry, pedestrian.patience_s = 1.25, 60.0
-                self.world.pedestrians.append(pedestrian)
-                return True
+                out_m = float(self.rng.uniform(24, 42))
+                return self._send(spawn_pedestrian(self.world, leg, "jaywalk_mid", out_m), hurry=1.25, patience_s=60.0)
         return False
 
     def _near_miss(self) -> bool:
-        """Someone runs over the road just in front of a vehicle of the kerb lane."""
+        """A pedestrian runs over the road just in front of a vehicle of the kerb lane."""
         for leg in self._quiet_legs():
             if not self.world.is_closed(leg, 1):
                 pedestrian = spawn_pedestrian(self.world, leg, "dash", float(self.rng.uniform(26, 40)), True)
-                pedestrian.pace, pedestrian.hurry, pedestrian.patience_s = 1.4, 2.1, 90.0
-                self.world.pedestrians.append(pedestrian)
-                return True
+                pedestrian.pace = 1.4
+                return self._send(pedestrian, hurry=2.1, patience_s=90.0)
         return False
 
     def _near_miss_turning(self) -> bool:
-        """Someone steps off at walk, and a driver who turns right passes just behind them."""
+        """A pedestrian steps off at Walk, and a vehicle that turns right passes just behind."""
         for leg in self._quiet_legs():
-            pedestrian = spawn_pedestrian(self.world, leg, "step_out", inbound=False)
-            pedestrian.hurry, pedestrian.patience_s = 1.2, 90.0
-            self.world.pedestrians.append(pedestrian)
-            return True
+            return self._send(spawn_pedestrian(self.world, leg, "step_out", inbound=False), hurry=1.2, patience_s=90.0)
         return False
 
     def _waiting_pedestrian(self) -> bool:
-        """Someone stands at the kerb for a while and goes back."""
-        leg = LEGS[int(self.rng.integers(4))]
-        pedestrian = spawn_pedestrian(self.world, leg, "linger")
-        pedestrian.patience_s = float(self.rng.uniform(8, 20))
+        """A pedestrian stands at the kerb for a while and goes back."""
+        pedestrian = spawn_pedestrian(self.world, LEGS[int(self.rng.integers(4))], "linger")
+        return self._send(pedestrian, hurry=1.0, patience_s=float(self.rng.uniform(8, 20)))
+
+    def _send(self, pedestrian: Pedestrian, hurry: float, patience_s: float) -> bool:
+        pedestrian.hurry, pedestrian.patience_s = hurry, patience_s
         self.world.pedestrians.append(pedestrian)
         return True
 
     def _failure_to_yield(self) -> bool:
-        """A right turner drives on although someone is on the crosswalk, passing clear of them."""
+        """A right turner drives on although a pedestrian is on the crosswalk, passing clear of it."""
         layout = self.world.layout
         for v in self.world.vehicles:
             way = v.route
@@ -346,7 +362,7 @@ class Director:
         return True
 
     def _right_on_red(self) -> bool:
-        """A right turner who will use the chance to turn after a full stop."""
+        """A right turner that turns after a full stop."""
         for leg in self._pick():
             v = self._spawn_turn(leg, 2, "right", ["car", "van", "motorcycle"])
             if v is not None:

@@ -1,7 +1,7 @@
-"""A world in motion: where everybody is at any time, for as many cameras as look at it.
+"""A world in motion: the road users at any time, for any number of cameras that film it.
 
-Invariants: the world is stepped once, up to the latest time that anybody asked for; times in between are interpolated between the
-two steps around them. Times may go back by KEEP_S, so that cameras of different frame rates can share one world.
+Invariants: the world is stepped once, up to the latest time asked for; in between, states are interpolated between two steps.
+Times may go back by KEEP_S, so that cameras of different frame rates can share one world.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEEP_S = 5.0
 
 @dataclass(frozen=True)
 class State:
-    """Position, heading and speed of one actor at one time."""
+    """Position, heading and speed of one road user at one time."""
 
     x_m: float
     y_m: float
@@ -32,11 +32,11 @@ class State:
 
 
 Present = list[tuple[Vehicle | Pedestrian, State]]
-"""Everybody at one time, with their state; of the actor itself only what never changes may be read."""
+"""The road users at one time, with their state; of the road user itself read only what never changes."""
 
 
 class Motion:
-    """Steps a world as it is asked; `each_step(world)` is called after every step."""
+    """Steps a simulation on demand; `each_step(world)` is called after every step."""
 
     def __init__(self, simulation: Simulation, each_step: Callable[[World], None] | None = None) -> None:
         self._simulation, self.world = simulation, simulation.world
@@ -58,12 +58,12 @@ class Motion:
             del self._times[:old], self._steps[:old]
 
     def at(self, time_s: float) -> Present:
-        """Everybody at a time. Raises ValueError for one that is too long ago."""
+        """The road users at a time. Raises ValueError for a time that is too long ago."""
         self.run_until(time_s)
         index = bisect_left(self._times, time_s - 1e-9)
         if index == 0:
             if time_s < self._times[0] - 1e-9:
-                raise ValueError(f"time {time_s} lies before {self._times[0]}, the first that is remembered")
+                raise ValueError(f"time {time_s} lies before {self._times[0]}, the earliest that is remembered")
             return self._steps[0]
         share = min(max(1.0 - (self._times[index] - time_s) / STEP_S, 0.0), 1.0)
         before = {actor.number: state for actor, state in self._steps[index - 1]}
@@ -71,11 +71,10 @@ class Motion:
 
 
 def _present(world: World) -> Present:
-    found: Present = [
+    vehicles: Present = [
         (v, State(v.x, v.y, v.heading, v.speed, 0.0, v.acceleration < -0.7 or v.speed < 0.3)) for v in world.vehicles
     ]
-    found += [(p, State(p.x, p.y, p.heading, p.speed, p.stride, False)) for p in world.pedestrians]
-    return found
+    return vehicles + [(p, State(p.x, p.y, p.heading, p.speed, p.stride, False)) for p in world.pedestrians]
 
 
 def between(a: State, b: State, share: float) -> State:

@@ -1,4 +1,4 @@
-"""People on foot: where they walk, when they step off the kerb, and how they keep clear of vehicles."""
+"""Pedestrians: where they walk, when they step off the kerb, and how they keep clear of vehicles."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from flowrt_sim.traffic.road_users import Pedestrian, Vehicle, pedestrian_look, 
 from flowrt_sim.traffic.world import World
 
 KERB_M = 1.1
-"""How far from the kerb's edge people wait."""
+"""How far from the edge of the kerb pedestrians wait."""
 REACTION_S = 1.2
-"""Who has stopped for a vehicle walks on that long after it is out of the way."""
+"""A pedestrian that stopped for a vehicle walks on this long after the vehicle is out of the way."""
 PATIENCE_S = 6.0
-"""Who was held up that long by vehicles walks round one that stands: its driver may be waiting for the same person."""
+"""Held up for this long, a pedestrian walks round a standing vehicle: its driver may be waiting for that pedestrian."""
 STEP_OFF_S = 5.0
-"""People start only in the first seconds of walk, so that everybody is over before the lookups."""
+"""Pedestrians start only in the first seconds of Walk, so that all are over before traffic starts."""
 
 
 def spawn_pedestrian(
     world: World, leg: str | None = None, mode: str = "", out_m: float | None = None, inbound: bool | None = None
 ) -> Pedestrian:
-    """A new person who crosses a leg at its crosswalk, or elsewhere at `out_m`, starting on the given side."""
+    """A new pedestrian that crosses a leg at its crosswalk, or elsewhere at `out_m`, starting on the given side."""
     rng, layout = world.rng, world.layout
     leg = leg or LEGS[int(rng.integers(4))]
     inbound = bool(rng.random() < 0.5) if inbound is None else inbound
@@ -53,12 +53,12 @@ def spawn_pedestrian(
 
 
 def _point(world: World, leg: str, out: float, side: float) -> tuple[float, float]:
-    found = world.layout.world(leg, [(out, side)])[0]
-    return float(found[0]), float(found[1])
+    x, y = world.layout.world(leg, [(out, side)])[0]
+    return float(x), float(y)
 
 
 def step_pedestrians(world: World, step_s: float) -> None:
-    """Move everybody on foot by one step; those at their goal leave."""
+    """Move all pedestrians by one step; those at their goal leave."""
     world.pedestrians = [p for p in world.pedestrians if _step(world, p, step_s)]
 
 
@@ -81,7 +81,7 @@ def _step(world: World, p: Pedestrian, step_s: float) -> bool:
         if held_by is not None:
             p.held_s += step_s
             if p.held_s > PATIENCE_S and held_by.speed < 0.1:
-                target = _round(p, held_by, target)
+                target = _round_vehicle(p, held_by, target)
                 held_by = _held_by(world, p, target, room_m=0.3)
         if held_by is not None:
             p.let_pass_s = world.time_s
@@ -106,7 +106,7 @@ def _step(world: World, p: Pedestrian, step_s: float) -> bool:
 
 
 def _turn_back(p: Pedestrian) -> None:
-    """Give up crossing: walk back along the way that one came."""
+    """Give up crossing and walk back the way the pedestrian came."""
     back = p.points[: p.gate][::-1] or [p.points[0]]
     far = back[-1]
     p.points = [(p.x, p.y), *back, (far[0] + 0.01, far[1])]
@@ -135,7 +135,7 @@ def _around(world: World, p: Pedestrian, target: tuple[float, float]) -> tuple[f
     return _point(world, p.leg, out, ahead)
 
 
-def _round(p: Pedestrian, v: Vehicle, target: tuple[float, float]) -> tuple[float, float]:
+def _round_vehicle(p: Pedestrian, v: Vehicle, target: tuple[float, float]) -> tuple[float, float]:
     """The next corner on the way to `target` round a vehicle: past its front or its rear, whichever is nearer."""
     along, across = _seen_from(v, p.x, p.y)
     end = copysign(v.length / 2 + 0.65, along)
@@ -220,14 +220,14 @@ def _is_fast(p: Pedestrian, v: Vehicle) -> bool:
 
 def _near_times(world: World, p: Pedestrian, v: Vehicle) -> list[tuple[bool, float, float]]:
     """(inbound, metres to the pedestrian's line, lane middle) of a vehicle on the pedestrian's leg; negative metres are past it."""
-    layout, found = world.layout, []
+    layout, ways = world.layout, []
     if v.route.leg == p.leg:
         out = layout.stop_line_m + v.to_line
-        found.append((True, out - p.out, layout.lane_side_m(v.route.lane, True)))
+        ways.append((True, out - p.out, layout.lane_side_m(v.route.lane, True)))
     if v.route.exit == p.leg:
         out = layout.crosswalk_m[0] + v.in_exit
-        found.append((False, p.out - out, layout.lane_side_m(v.route.exit_lane, False)))
-    return found
+        ways.append((False, p.out - out, layout.lane_side_m(v.route.exit_lane, False)))
+    return ways
 
 
 def _gap(world: World, p: Pedestrian) -> bool:
@@ -238,7 +238,7 @@ def _gap(world: World, p: Pedestrian) -> bool:
 def _clear_of(
     world: World, p: Pedestrian, v: Vehicle, margin_s: float, faster: float = 2.0, slower: float = 0.5
 ) -> bool:
-    """Whether a pedestrian who starts now and a vehicle miss each other by at least `margin_s`.
+    """Whether a pedestrian that starts now and a vehicle miss each other by at least `margin_s`.
 
     The vehicle may get faster by so many m/s, or as slow as that share of its speed.
     """
@@ -265,7 +265,7 @@ def _clear_of(
 
 
 def _dash(world: World, p: Pedestrian) -> Vehicle | None:
-    """A vehicle of the kerb lane that someone who starts now runs over the road just in front of."""
+    """The vehicle in the kerb lane just in front of which the pedestrian runs over the road if it starts now."""
     pace, layout = p.pace * p.hurry, world.layout
     chosen = None
     for v in world.vehicles:
@@ -281,7 +281,7 @@ def _dash(world: World, p: Pedestrian) -> Vehicle | None:
 
 
 def _step_out(world: World, p: Pedestrian) -> Vehicle | None:
-    """A right turner who passes just behind someone who starts now."""
+    """The right turner that passes just behind the pedestrian if it starts now."""
     layout, pace = world.layout, p.pace * p.hurry
     chosen = None
     for v in world.vehicles:

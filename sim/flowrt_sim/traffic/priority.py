@@ -1,6 +1,6 @@
-"""Who has priority: gaps for left turns, turns on red, room behind the crosswalk, clearing the box.
+"""Priority: gaps for left turns, turns on red, room behind the crosswalk, clearing the box.
 
-Each function answers one question of a driver about everybody else, from the look-ups of `drive.Traffic`.
+Each function answers one question of a driver about the other road users, from the world's look-ups.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def in_bay(v: Vehicle) -> bool:
 
 
 def room_behind(world: World, v: Vehicle) -> bool:
-    """Whether there will be room to clear the own crosswalk, and behind the exit crosswalk."""
+    """Whether there will be room beyond the crosswalk of the approach, and beyond that of the exit."""
     way = v.route
     if v.to_line > 12:
         return True
@@ -43,7 +43,7 @@ def room_behind(world: World, v: Vehicle) -> bool:
 
 
 def cross_runner(world: World, v: Vehicle, since_s: float) -> bool:
-    """Whether someone from the crossing road is still in the box, or runs the red light towards it."""
+    """Whether a vehicle from the crossing road is still in the box, or runs the red light towards it."""
     for leg in LEGS:
         if VEHICLE_GROUPS[leg] == VEHICLE_GROUPS[v.route.leg]:
             continue
@@ -66,7 +66,7 @@ def cross_runner(world: World, v: Vehicle, since_s: float) -> bool:
 
 
 def gap_is_free(world: World, v: Vehicle) -> bool:
-    """Whether a left or U-turn may begin: no opposing vehicle within GAP_S and no one on the exit crosswalk."""
+    """Whether a left or U-turn may begin: no opposing vehicle within GAP_S and no pedestrian on the exit crosswalk."""
     lookups, way = world.lookups, v.route
     if lookups.busy.get((way.exit, False)):
         return False
@@ -95,7 +95,7 @@ def gap_is_free(world: World, v: Vehicle) -> bool:
 
 
 def lane_inflow(world: World, v: Vehicle, within_s: float) -> bool:
-    """Whether someone else reaches the same exit lane soon from another road."""
+    """Whether another vehicle reaches the same exit lane soon from another road."""
     way = v.route
     for other in world.vehicles:
         if (

@@ -1,4 +1,4 @@
-"""What road users are: their driving style, and their state while they are in the world."""
+"""Vehicles and pedestrians: their driving style, and their state while they are in the world."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STYLES = {
 class Vehicle:
     """A vehicle; `s` is where its front is along its route.
 
-    The flags below `mode` are the driver's intentions, set by `incidents.Director`; `hold_until_s` ends a stop.
+    `mode` and the fields below it are the driver's intentions, most of them set by `incidents.Director`; `hold_until_s` ends a stop.
     """
 
     number: int
@@ -91,11 +91,11 @@ class Vehicle:
 
 @dataclass(slots=True, eq=False)
 class Pedestrian:
-    """A person on foot who follows `points`; before `gate` (an index of points) they wait for the crossing to be free.
+    """A pedestrian that follows `points` and waits at `gate` (an index of points) until the crossing is free.
 
-    `leg` is the leg crossed ("" for none), `law` whether they wait for the signal. `hurry` is a factor on the speed while
-    crossing. `patience_s` is how long someone stands at the gate who never crosses, `let_pass_s` when a vehicle last was in the
-    way, `held_s` how long vehicles have held them up on this crossing.
+    `leg` is the leg crossed ("" for none), `mode` the intention set by `incidents.Director` ("" for none). `hurry` is a factor on
+    the speed while crossing. `patience_s` is how long the pedestrian waits at the gate before it goes back (0: for ever),
+    `let_pass_s` when a vehicle was last in the way, `held_s` how long vehicles have held the pedestrian up on this crossing.
     """
 
     number: int
@@ -138,7 +138,7 @@ def new_vehicle(
 
 
 def pedestrian_look(rng: np.random.Generator) -> tuple[Body, tuple[Colour, Colour, Colour]]:
-    """The look of a person on foot."""
+    """Shape and colours of a pedestrian."""
     return body("pedestrian", int(rng.integers(VARIANTS["pedestrian"]))), colours_of("pedestrian", rng)
 
 
