@@ -26,9 +26,7 @@ class WrongWay(Rule):
     lanes: Annotated[list[ZoneName], setting("Lanes; all with a heading when empty.")] = []
     angle_deg: Annotated[float, setting("Least angle between movement and lane.", ge=90, le=180)] = 120.0
     distance_m: Annotated[float, setting("Least way driven against the direction.", ge=0, le=100)] = 5.0
-    margin_m: Annotated[float, setting("Way beyond that before it is sure: boxes and tracks jump.", ge=0, le=100)] = (
-        13.0
-    )
+    margin_m: Annotated[float, setting("Way beyond that before it counts: boxes jump.", ge=0, le=100)] = 13.0
     slower_m_s: Annotated[float, setting("Slower movement has no direction.", ge=0, le=10)] = 1.5
     hold_s: Annotated[float, setting("Least time driven against the direction.", ge=0, le=60)] = 1.0
     severity: Annotated[Severity, setting("How grave.")] = "critical"
