@@ -1,11 +1,11 @@
 """Rendered pictures on disk, and batches of them for training.
 
-Rendering costs more than reading, so each picture is rendered once and kept, at the size of the network's input or, with room
+Rendering costs more than reading, so each picture is rendered once and stored, at the size of the network's input or, with room
 for it, as it was rendered: `training/cache/NAME-COUNT-WIDTHxHEIGHT/` with `pictures.npy` ([n, h, w, 3] uint8 BGR) and
 `labels.npz`. The same seeds give the same cache, whatever the number of processes. A cache is complete when its `labels.npz`
 is there.
 
-    python -m training.data --learn 8000 --choose 280
+    python -m training.data --train 8000 --validation 280
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from flowrt_sim.dataset import sample
 from training.assign import Targets
 from training.augment import Example, Floats, augmented
 from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX
-from training.splits import CHOOSE, LEARN, Split
+from training.splits import TRAIN, VALIDATION, Split
 
 CACHE = Path(__file__).parent / "cache"
 RENDERED_PX = (1280, 720)
 INPUT_PX = (INPUT_WIDTH_PX, INPUT_HEIGHT_PX)
-LEARNT_HIDDEN_SHARE = 0.6
-LEARNT_HEIGHT_PX = 18.0
-"""What is asked for when learning: a little more than when examining, so that the examination's limit is no edge."""
+TRAINED_HIDDEN_SHARE = 0.6
+TRAINED_HEIGHT_PX = 18.0
+"""Objects that count in training: a little more than in evaluation, so that training has no edge at the limit of evaluation."""
 CHUNK = 56
 """Pictures rendered by a process at a time: whole places, which share their painting."""
 START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -45,23 +45,23 @@ START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() 
 
 
 def rendered(split: Split, seed: int, size_px: tuple[int, int] = INPUT_PX) -> Example:
-    """One picture brought to a size, boxes scaled along; what is hardly visible is marked as ignored."""
-    learning = split == LEARN
-    hidden_share = LEARNT_HIDDEN_SHARE if learning else HIDDEN_SHARE
-    height_px = LEARNT_HEIGHT_PX if learning else SMALLEST_HEIGHT_PX
+    """One picture at a size, with its boxes; objects that are hardly visible are marked as ignored."""
+    training = split == TRAIN
+    hidden_share = TRAINED_HIDDEN_SHARE if training else HIDDEN_SHARE
+    height_px = TRAINED_HEIGHT_PX if training else SMALLEST_HEIGHT_PX
     light, weather = split.condition(seed)
-    found = sample(seed, size=RENDERED_PX, light=light, weather=weather)
-    picture = cv2.resize(found.image_bgr, size_px, interpolation=cv2.INTER_LINEAR)
-    boxes = found.boxes_xyxy_px.astype(np.float32).reshape(-1, 4)
+    shown = sample(seed, size=RENDERED_PX, light=light, weather=weather)
+    picture = cv2.resize(shown.image_bgr, size_px, interpolation=cv2.INTER_LINEAR)
+    boxes = shown.boxes_xyxy_px.astype(np.float32).reshape(-1, 4)
     small = boxes[:, 3] - boxes[:, 1] < height_px
     scale = np.array([size_px[0] / RENDERED_PX[0], size_px[1] / RENDERED_PX[1]] * 2, np.float32)
-    ignored = (found.occlusion > hidden_share) | small
+    ignored = (shown.occlusion > hidden_share) | small
     return Example(
         np.asarray(picture, dtype=np.uint8),
         boxes * scale,
-        found.class_ids.astype(np.int64),
+        shown.class_ids.astype(np.int64),
         ignored,
-        found.footprints_px * scale,
+        shown.footprints_px * scale,
     )
 
 
@@ -89,12 +89,12 @@ class Pictures:
         return Example(picture, self._boxes[own], self._classes[own], self._ignored[own], self._footprints[own])
 
     def class_counts(self, classes: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """How many counted objects there are of each class."""
+        """The number of counted objects of each class."""
         return np.bincount(self._classes[~self._ignored], minlength=classes)
 
 
 def cached(split: Split, count: int, size_px: tuple[int, int] = INPUT_PX, processes: int | None = None) -> Pictures:
-    """The first `count` pictures of a split, rendered now by so many processes (one a core) unless they are on disk already."""
+    """The first `count` pictures of a split, rendered now by so many processes (by default one per core) unless they are on disk."""
     folder = CACHE / f"{split.name}-{count}-{size_px[0]}x{size_px[1]}"
     if not (folder / "labels.npz").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -116,7 +116,7 @@ def cached(split: Split, count: int, size_px: tuple[int, int] = INPUT_PX, proces
     return Pictures(folder)
 
 
-class Change(NamedTuple):
+class Augmentation(NamedTuple):
     """How pictures are augmented: see `training.augment.augmented`."""
 
     view_px: tuple[int, int]
@@ -125,34 +125,34 @@ class Change(NamedTuple):
     zoom: tuple[float, float]
 
 
-class _Changed(Dataset[Example]):
+class _Augmented(Dataset[Example]):
     """Pictures of one epoch, each augmented by a generator of its own: the result depends on seed, epoch and picture alone."""
 
-    def __init__(self, pictures: Pictures, seed: int, epoch: int, change: Change | None) -> None:
-        self._pictures, self._seed, self._epoch, self._change = pictures, seed, epoch, change
+    def __init__(self, pictures: Pictures, seed: int, epoch: int, augmentation: Augmentation | None) -> None:
+        self._pictures, self._seed, self._epoch, self._augmentation = pictures, seed, epoch, augmentation
 
     def __getitem__(self, index: int) -> Example:
         example = self._pictures[index]
-        if self._change is None:
+        if self._augmentation is None:
             return example
-        return augmented(example, np.random.default_rng([self._seed, self._epoch, index]), *self._change)
+        return augmented(example, np.random.default_rng([self._seed, self._epoch, index]), *self._augmentation)
 
 
 def batches(
-    pictures: Pictures, size: int, seed: int, epoch: int, change: Change | None = None, processes: int = 1
+    pictures: Pictures, size: int, seed: int, epoch: int, augmentation: Augmentation | None = None, processes: int = 1
 ) -> Iterator[tuple[torch.Tensor, Targets]]:
     """All pictures once, in an order fixed by seed and epoch, as ([b, 3, h, w] uint8, targets), whatever the number of processes.
 
-    When learning (with `change`), a last batch that is not full is left out.
+    With `augmentation` (in training), a last batch that is not full is left out.
     """
     order = np.arange(len(pictures))
-    if change is not None:
+    if augmentation is not None:
         order = np.random.default_rng([seed, epoch]).permutation(order)
     groups = [order[i : i + size].tolist() for i in range(0, len(order), size)]
-    if change is not None:
+    if augmentation is not None:
         groups = [g for g in groups if len(g) == size]
     yield from DataLoader(
-        _Changed(pictures, seed, epoch, change),
+        _Augmented(pictures, seed, epoch, augmentation),
         batch_sampler=groups,
         num_workers=processes,
         multiprocessing_context=START,
@@ -199,12 +199,14 @@ def _render_chunk(split: Split, folder: Path, size_px: tuple[int, int], chunk: r
 def main() -> None:
     """Render the caches."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--learn", type=int, default=8000, help="pictures to learn from")
-    parser.add_argument("--choose", type=int, default=280, help="pictures to choose the best state by")
-    parser.add_argument("--whole", action="store_true", help="keep those to learn from as rendered, 1280x720")
+    parser.add_argument("--train", type=int, default=8000, help="training pictures")
+    parser.add_argument(
+        "--validation", type=int, default=280, help="validation pictures, by which the best state is chosen"
+    )
+    parser.add_argument("--whole", action="store_true", help="store the training pictures as rendered, 1280x720")
     options = parser.parse_args()
-    learnt_px = RENDERED_PX if options.whole else INPUT_PX
-    for split, count, size_px in ((LEARN, options.learn, learnt_px), (CHOOSE, options.choose, INPUT_PX)):
+    train_px = RENDERED_PX if options.whole else INPUT_PX
+    for split, count, size_px in ((TRAIN, options.train, train_px), (VALIDATION, options.validation, INPUT_PX)):
         print(f"{split.name}: {len(cached(split, count, size_px))} pictures of {size_px[0]}x{size_px[1]}")
 
 

@@ -1,9 +1,9 @@
-"""Write a trained state as OpenVINO IR, FP16 and INT8, and measure both on the pictures that the state was chosen by.
+"""Write a trained state as OpenVINO IR, FP16 and INT8, and measure both on the validation pictures.
 
-    PYTHONPATH=sim:scoring python -m training.export --run training/runs/main --out models/flowrt-traffic
+    python -m training.export --run training/runs/main --out models/flowrt-traffic
 
 Batch normalisation and the scaling to 0..1 are folded into the convolutions, so the model takes BGR pictures in 0..255. What a
-reader has to know stands in the model's metadata, section `flowrt`: labels, decoder, strides, colour order, value range, how a
+consumer has to know is in the model's metadata, section `flowrt`: labels, decoder, strides, colour order, value range, how a
 picture is brought to size, and a sensible suppression IoU. The INT8 model is calibrated on training pictures of
 all conditions, and refused when it loses more than `MAX_INT8_LOSS` against FP16.
 """
@@ -33,7 +33,7 @@ from training.model import (
     FootprintHead,
     TrafficDetector,
 )
-from training.splits import CHOOSE, LEARN
+from training.splits import TRAIN, VALIDATION
 
 NAME = "flowrt-traffic"
 CALIBRATION_PICTURES = 304
@@ -55,7 +55,7 @@ def folded(detector: TrafficDetector) -> TrafficDetector:
     """The same network with batch normalisation folded into the convolutions before it."""
     for block in [m for m in detector.modules() if isinstance(m, ConvBlock)]:
         convolution, normalisation = block[0], block[1]
-        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(convolution, nn.Conv2d)  # by construction of ConvBlock; nn.Sequential's type does not say so
         assert isinstance(normalisation, nn.BatchNorm2d)
         block[0], block[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
     return detector
@@ -79,7 +79,7 @@ def converted(state: Path, footprints: Path) -> Any:
 
 def quantised(model: Any, pictures: Pictures) -> Any:
     """The model in INT8, calibrated on these pictures."""
-    import nncf
+    import nncf  # heavy, and needed only here
 
     def blob(index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return np.ascontiguousarray(pictures[int(index)].picture.transpose(2, 0, 1)[None], dtype=np.float32)
@@ -93,18 +93,18 @@ def quantised(model: Any, pictures: Pictures) -> Any:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Both models on disk, and their measurements as `choose.json` in the run's folder."""
+    """Both models on disk, and their measurements as `validation.json` in the run's folder."""
     torch.manual_seed(0)
     out, run = Path(options.out), Path(options.run)
     out.mkdir(parents=True, exist_ok=True)
-    learn, choose = cached(LEARN, CALIBRATION_PICTURES), cached(CHOOSE, options.choose)
+    train_pictures, validation_pictures = cached(TRAIN, CALIBRATION_PICTURES), cached(VALIDATION, options.validation)
     model = converted(run / "best.pt", run / "footprints.pt")
     paths = {"fp16": out / f"{NAME}-fp16.xml", "int8": out / f"{NAME}-int8.xml"}
     openvino.save_model(model, paths["fp16"], compress_to_fp16=True)
-    openvino.save_model(quantised(model, learn), paths["int8"], compress_to_fp16=True)
+    openvino.save_model(quantised(model, train_pictures), paths["int8"], compress_to_fp16=True)
     scores: dict[str, dict[str, Any]] = {}
     for precision, path in paths.items():
-        map50, per_class = model_map50(path, choose)
+        map50, per_class = model_map50(path, validation_pictures)
         megabytes = (path.stat().st_size + path.with_suffix(".bin").stat().st_size) / 1e6
         scores[precision] = {"map50": round(map50, 4), "per_class": per_class, "megabytes": round(megabytes, 2)}
         print(precision, json.dumps(scores[precision]))
@@ -112,7 +112,7 @@ def export(options: argparse.Namespace) -> None:
             raise SystemExit(
                 f"{path}: {megabytes:.2f} MB, more than {MAX_MEGABYTES} MB: choose smaller widths in training/model.py"
             )
-    (run / "choose.json").write_text(json.dumps(scores, indent=1) + "\n")
+    (run / "validation.json").write_text(json.dumps(scores, indent=1) + "\n")
     lost = scores["fp16"]["map50"] - scores["int8"]["map50"]
     if lost > MAX_INT8_LOSS:
         raise SystemExit(
@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--run", default="training/runs/main", help="folder with best.pt and footprints.pt")
     parser.add_argument("--out", default=f"models/{NAME}")
-    parser.add_argument("--choose", type=int, default=280, help="size of the cache to measure on")
+    parser.add_argument("--validation", type=int, default=280, help="size of the cache to measure on")
     export(parser.parse_args())
 
 

@@ -1,11 +1,11 @@
-"""Teach the detector how objects stand on the ground: the footprint head, beside a network that stays as it is.
+"""Train the footprint head, which predicts how objects stand on the ground, on top of a frozen detector.
 
-    PYTHONPATH=sim:scoring python -m training.footprints --run training/runs/main --learn 4000
-    PYTHONPATH=sim:scoring python -m training.footprints --run training/runs/main --learn 4000 --shipped models/flowrt-traffic/flowrt-traffic-fp16.xml
+    python -m training.footprints --run training/runs/main --train 4000
+    python -m training.footprints --run training/runs/main --train 4000 --shipped models/flowrt-traffic/flowrt-traffic-fp16.xml
 
-What the network sees around the cells that answer for an object is computed once for each picture, changed anew in each pass, and
-kept in memory; the head learns from that within minutes. It is taught where the middle of each footprint is and along
-which axis the object stands, and how wrong it will be: a Laplace distribution's negative logarithm (Kendall and Gal 2017, "What
+The features around the cells that predict an object are computed once for each picture and augmentation, and held in memory;
+the head trains on them within minutes. It predicts the middle of each footprint, the axis along which the object stands, and
+the error of both: a Laplace distribution's negative logarithm (Kendall and Gal 2017, "What
 Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision?"). The head ends up in `RUN/footprints.pt`; with
 `--shipped` the network of an exported model is the body, and is written to `RUN/best.pt`.
 """
@@ -30,15 +30,15 @@ from training.augment import Example, augmented
 from training.data import RENDERED_PX, Pictures, cached, collated
 from training.model import FootprintHead, Grid, TrafficDetector, cell_rows
 from training.shipped import detector_of
-from training.splits import CHOOSE, LEARN
+from training.splits import TRAIN, VALIDATION
 
 WHOLE_PX = (1280, 736)
-"""Size at which the choosing pictures are looked at: that of the shipped flows."""
-PART_PX = (960, 544)
+"""Size of the validation pictures: that of the shipped flows."""
+CROP_PX = (960, 544)
 ZOOM = (0.6, 1.1)
 BATCH, PICTURES = 2048, 4
 LEAST_IOU = 0.5
-"""What a cell says of an object whose box it misses is not asked for."""
+"""The footprint of a cell whose box misses the object is not trained."""
 RATE, DECAY = 3e-3, 0.01
 FARTHEST = 3.0
 """A middle or an axis longer than so many sizes belongs to an object of which hardly anything is in the picture."""
@@ -79,7 +79,7 @@ def footprint_loss(found: Tensor, truth: Tensor, extent: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def look(detector: TrafficDetector, examples: list[Example], first: int) -> list[Seen]:
+def cell_features(detector: TrafficDetector, examples: list[Example], first: int) -> list[Seen]:
     """What the detector sees of a batch of pictures, one `Seen` a level. first: the number of the first picture."""
     height, width = examples[0].picture.shape[:2]
     grid = Grid.of(width, height)
@@ -118,8 +118,8 @@ def look(detector: TrafficDetector, examples: list[Example], first: int) -> list
     return seen
 
 
-def looked_at(detector: TrafficDetector, pictures: Pictures, passes: int | None, seed: int) -> list[Seen]:
-    """All pictures, whole, or with `passes` that often a changed part of each."""
+def features(detector: TrafficDetector, pictures: Pictures, passes: int | None, seed: int) -> list[Seen]:
+    """The features of all pictures, or of so many (`passes`) augmented crops of each."""
     levels: list[list[Seen]] = [[], [], []]
     began = time.monotonic()
     for turn in range(passes or 1):
@@ -128,15 +128,15 @@ def looked_at(detector: TrafficDetector, pictures: Pictures, passes: int | None,
             if passes is None:
                 examples = [_whole(pictures[i]) for i in numbers]
             else:
-                examples = [_part(pictures[i], np.random.default_rng([seed, turn, i])) for i in numbers]
-            for kept, seen in zip(levels, look(detector, examples, first), strict=True):
-                kept.append(seen)
+                examples = [_crop(pictures[i], np.random.default_rng([seed, turn, i])) for i in numbers]
+            for level, seen in zip(levels, cell_features(detector, examples, first), strict=True):
+                level.append(seen)
         print(f"pass {turn + 1}: {len(pictures)} pictures, {time.monotonic() - began:.0f} s", flush=True)
     return [Seen(*(torch.cat(column) for column in zip(*level, strict=True))) for level in levels]
 
 
-def teach(head: FootprintHead, seen: list[Seen], epochs: int) -> None:
-    """Each level's part of the head learns from what its level saw."""
+def fit(head: FootprintHead, seen: list[Seen], epochs: int) -> None:
+    """Train each level's part of the head on the features of that level."""
     for number, (part, level) in enumerate(zip(head.heads, seen, strict=True)):
         steps = len(level.truth) // BATCH * epochs
         optimiser = torch.optim.AdamW(part.parameters(), lr=RATE, weight_decay=DECAY)
@@ -147,7 +147,7 @@ def teach(head: FootprintHead, seen: list[Seen], epochs: int) -> None:
                 some = order[start : start + BATCH]
                 loss = footprint_loss(_middle(part, level.around[some]), level.truth[some], level.size[some])
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs do not type backward
                 optimiser.step()
                 schedule.step()
                 total += float(loss.detach())
@@ -197,8 +197,8 @@ def _middle(part: nn.Module, around: Tensor) -> Tensor:
     return around[:, :, 0, 0]
 
 
-def _part(example: Example, rng: np.random.Generator) -> Example:
-    return augmented(example, rng, PART_PX, np.ones(len(CLASSES), np.float32), 0.5, ZOOM)
+def _crop(example: Example, rng: np.random.Generator) -> Example:
+    return augmented(example, rng, CROP_PX, np.ones(len(CLASSES), np.float32), 0.5, ZOOM)
 
 
 def _whole(example: Example) -> Example:
@@ -210,13 +210,13 @@ def _whole(example: Example) -> Example:
 
 
 def main() -> None:
-    """Read the command line, teach, measure."""
+    """Read the command line, train, measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--run", default="training/runs/main", help="folder with best.pt")
     parser.add_argument("--shipped", help="an exported FP16 model, whose network is the body instead of best.pt")
-    parser.add_argument("--learn", type=int, default=4000, help="pictures to learn from, as rendered")
-    parser.add_argument("--choose", type=int, default=280, help="pictures to measure on")
-    parser.add_argument("--passes", type=int, default=3, help="how often each picture is looked at, changed anew")
+    parser.add_argument("--train", type=int, default=4000, help="training pictures, as rendered")
+    parser.add_argument("--validation", type=int, default=280, help="pictures to measure on")
+    parser.add_argument("--passes", type=int, default=3, help="augmented crops of each picture")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
@@ -231,14 +231,14 @@ def main() -> None:
     else:
         detector = TrafficDetector(len(CLASSES))
         detector.load_state_dict(torch.load(run / "best.pt", weights_only=True, map_location="cpu")["average"])
-    detector.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    detector.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack memory_format alone
     head = FootprintHead()
-    teach(
+    fit(
         head,
-        looked_at(detector, cached(LEARN, options.learn, RENDERED_PX), options.passes, options.seed),
+        features(detector, cached(TRAIN, options.train, RENDERED_PX), options.passes, options.seed),
         options.epochs,
     )
-    table = measured(head, looked_at(detector, cached(CHOOSE, options.choose, RENDERED_PX), None, options.seed))
+    table = measured(head, features(detector, cached(VALIDATION, options.validation, RENDERED_PX), None, options.seed))
     torch.save(head.state_dict(), run / "footprints.pt")
     (run / "footprints.json").write_text(json.dumps(table, indent=1) + "\n")
     for name, row in table.items():

@@ -123,16 +123,14 @@ class TrafficDetector(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        for layer in (*self.places, *self.classes):
-            assert isinstance(layer, nn.Conv2d)
-            assert layer.bias is not None
+        for number, layer in enumerate((*self.places, *self.classes)):
+            assert isinstance(layer, nn.Conv2d)  # ModuleList's items are Modules to the type checker
+            assert layer.bias is not None  # the heads' layers have one by default
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
-        for layer in self.places:
-            assert isinstance(layer, nn.Conv2d)
-            assert layer.bias is not None
-            nn.init.constant_(layer.bias[4:5], -math.log(99.0))
-            nn.init.constant_(layer.bias[2:4], 0.7)
+            if number < len(self.places):
+                nn.init.constant_(layer.bias[4:5], -math.log(99.0))
+                nn.init.constant_(layer.bias[2:4], 0.7)
 
     def levels(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[batch, 3, h, w] in 0..255 to what the heads read: [batch, neck width, h/s, w/s], one for each stride."""

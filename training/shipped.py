@@ -1,7 +1,7 @@
-"""The network of an exported FP16 model, so that learning can go on from what is shipped.
+"""The network of an exported FP16 model, so that training can go on from the shipped one.
 
 Constants keep the names of the network's layers in the IR. Batch normalisation was folded into the convolutions, and the scaling
-to 0..1 into the first one: they come back as a normalisation that only adds the bias.
+to 0..1 into the first one: they become a normalisation that only adds the bias.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIRST_LAYER = "stem.0.0"
 
 
 def detector_of(model: Path) -> TrafficDetector:
-    """The detector of an IR that `training.export` wrote, ready for inference. Raises ValueError where it is none."""
+    """The detector of an IR that `training.export` wrote, ready for inference. Raises ValueError for any other model."""
     nodes = {node.get_friendly_name(): node for node in openvino.Core().read_model(model).get_ops()}
     detector = TrafficDetector(len(CLASSES))
     layers = {name: layer for name, layer in detector.named_modules() if isinstance(layer, nn.Conv2d)}
@@ -42,10 +42,10 @@ def _fill(detector: TrafficDetector, name: str, layer: nn.Conv2d, weight: Tensor
         layer.bias.copy_(bias)
         return
     block = detector.get_submodule(name.rpartition(".")[0])
-    assert isinstance(block, ConvBlock)
+    assert isinstance(block, ConvBlock)  # a convolution without a bias stands in one
     normalisation = block[1]
-    assert isinstance(normalisation, nn.BatchNorm2d)
-    assert normalisation.running_var is not None
+    assert isinstance(normalisation, nn.BatchNorm2d)  # so ConvBlock is built
+    assert normalisation.running_var is not None  # it tracks statistics by default
     normalisation.running_var.fill_(1 - normalisation.eps)
     normalisation.bias.copy_(bias)
 

@@ -1,7 +1,7 @@
-"""Which pictures are for learning and which for choosing. Those of the final examination are in `flowrt_scoring.detector.evaluation`.
+"""The training and validation pictures. The test pictures are in `flowrt_scoring.detector.evaluation`.
 
-The seeds of the three are far apart, and two combinations of light and weather are kept for the examination alone, so half of
-it shows weather that the network has never seen at that time of day.
+The seeds of the three are far apart, and two combinations of light and weather are reserved for the test pictures, half of
+which show weather that the network has never seen at that time of day.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flowrt_sim.dataset import SHARING
 
 @dataclass(frozen=True)
 class Split:
-    """A range of seeds; light and weather go round among those of training, one place at a time."""
+    """A range of seeds; light and weather go through those of training in turn, one place at a time."""
 
     name: str
     first_seed: int
@@ -24,5 +24,5 @@ class Split:
         return TRAINED_CONDITIONS[seed // SHARING % len(TRAINED_CONDITIONS)]
 
 
-LEARN = Split("learn", 1_000_000)
-CHOOSE = Split("choose", 5_000_000)
+TRAIN = Split("train", 1_000_000)
+VALIDATION = Split("validation", 5_000_000)

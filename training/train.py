@@ -1,10 +1,10 @@
 """Train the detector on rendered pictures, on the CPU or a GPU.
 
-    PYTHONPATH=sim:scoring python -m training.train --learn 8000 --epochs 20 --run training/runs/main
+    python -m training.train --train 8000 --epochs 20 --run training/runs/main
 
-Repeatable: the pictures follow from their seeds, their order and every change of them from `--seed` and the epoch. The
-state that is kept is an exponential moving average of the weights; the best one by mAP50 on the `choose` pictures ends up in
-`RUN/best.pt`. A run that was interrupted goes on from `RUN/last.pt`.
+Repeatable: the pictures follow from their seeds, their order and augmentation from `--seed` and the epoch. The saved
+state is an exponential moving average of the weights; the best one by mAP50 on the validation pictures ends up in
+`RUN/best.pt`. An interrupted run goes on from `RUN/last.pt`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from flowrt_sim import CLASSES
 from training.assign import Targets
-from training.data import INPUT_PX, RENDERED_PX, Change, batches, cached
+from training.data import INPUT_PX, RENDERED_PX, Augmentation, batches, cached
 from training.evaluate import network_map50
 from training.loss import detection_loss
 from training.model import Grid, TrafficDetector
-from training.splits import CHOOSE, LEARN
+from training.splits import TRAIN, VALIDATION
 
 WARM_UP_STEPS = 200
 MAX_GRADIENT = 10.0
@@ -52,13 +52,13 @@ def optimiser_for(model: nn.Module, rate: float, decay: float) -> torch.optim.Ad
 
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, step: int, longest: float) -> None:
-    """Move the averaged weights towards the model's; faster in the beginning, when there is little worth keeping."""
+    """Move the averaged weights towards the model's; faster in the beginning, when the average is of little worth."""
     decay = min(longest, (1 + step) / (20 + step))
-    for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if kept.dtype.is_floating_point:
-            kept.lerp_(new, 1 - decay)
+    for averaged, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if averaged.dtype.is_floating_point:
+            averaged.lerp_(new, 1 - decay)
         else:
-            kept.copy_(new)
+            averaged.copy_(new)
 
 
 def class_weights(counts: Any) -> Tensor:
@@ -74,27 +74,27 @@ def train(options: argparse.Namespace) -> None:
     device = torch.device(options.device)
     run = Path(options.run)
     run.mkdir(parents=True, exist_ok=True)
-    learn = cached(LEARN, options.learn, RENDERED_PX if options.whole else INPUT_PX)
-    choose = cached(CHOOSE, options.choose)
-    rarity = class_weights(learn.class_counts(len(CLASSES)))
+    train_pictures = cached(TRAIN, options.train, RENDERED_PX if options.whole else INPUT_PX)
+    validation_pictures = cached(VALIDATION, options.validation)
+    rarity = class_weights(train_pictures.class_counts(len(CLASSES)))
     weights = rarity.to(device)
 
     model = TrafficDetector(len(CLASSES)).to(device)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack memory_format alone
     average = copy.deepcopy(model).eval()
     optimiser = optimiser_for(model, options.rate, options.decay)
     view_px = (options.view[0], options.view[1])
     with device:
         grid = Grid.of(*view_px)
-    change = Change(view_px, rarity.numpy() ** 2, options.change, (options.zoom[0], options.zoom[1]))
-    steps_an_epoch = len(learn) // options.batch
+    augmentation = Augmentation(view_px, rarity.numpy() ** 2, options.augment, (options.zoom[0], options.zoom[1]))
+    steps_an_epoch = len(train_pictures) // options.batch
     steps = steps_an_epoch * options.epochs
     first_epoch, best = _resumed(run / "last.pt", model, average, optimiser)
 
     for epoch in range(first_epoch, min(options.until, options.epochs)):
         started, sums = time.monotonic(), torch.zeros(3, device=device)
         model.train()
-        fed = batches(learn, options.batch, options.seed, epoch, change, options.processes)
+        fed = batches(train_pictures, options.batch, options.seed, epoch, augmentation, options.processes)
         for number, (pictures, targets) in enumerate(fed):
             step = epoch * steps_an_epoch + number
             for group in optimiser.param_groups:
@@ -106,7 +106,7 @@ def train(options: argparse.Namespace) -> None:
                 asked = Targets(*(t.to(device) for t in targets))
                 loss = detection_loss(raw, asked, grid, weights, options.class_weight)
             optimiser.zero_grad(set_to_none=True)
-            loss.total.backward()  # type: ignore[no-untyped-call]
+            loss.total.backward()  # type: ignore[no-untyped-call]  # torch's stubs do not type backward
             nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
             optimiser.step()
             follow(average, model, step, options.average)
@@ -119,7 +119,7 @@ def train(options: argparse.Namespace) -> None:
         if (epoch + 1) % options.measure_every and epoch + 1 != options.epochs:
             best = _saved(run, model, average, optimiser, epoch, -1.0, best)
             continue
-        map50, per_class = network_map50(average, choose)
+        map50, per_class = network_map50(average, validation_pictures)
         best = _saved(run, model, average, optimiser, epoch, map50, best)
         entry = {
             "epoch": epoch,
@@ -164,31 +164,31 @@ def _saved(
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--learn", type=int, default=8000, help="pictures to learn from")
-    parser.add_argument("--choose", type=int, default=280, help="pictures to choose the best state by")
+    parser.add_argument("--train", type=int, default=8000, help="training pictures")
+    parser.add_argument(
+        "--validation", type=int, default=280, help="validation pictures, by which the best state is chosen"
+    )
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument(
         "--until", type=int, default=1000, help="stop before this epoch, to go on later with other settings"
     )
-    parser.add_argument("--change", type=float, default=1.0, help="share of augmentation, 0 to 1")
+    parser.add_argument("--augment", type=float, default=1.0, help="share of augmentation, 0 to 1")
     parser.add_argument("--class-weight", type=float, default=1.0, help="weight of the class part of the loss")
-    parser.add_argument(
-        "--view", type=int, nargs=2, default=(448, 256), help="width and height of the parts learnt from"
-    )
+    parser.add_argument("--view", type=int, nargs=2, default=(448, 256), help="width and height of the crops")
     parser.add_argument("--average", type=float, default=0.998, help="decay of the averaged weights, a step")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--decay", type=float, default=0.02, help="weight decay")
     parser.add_argument(
-        "--measure-every", type=int, default=1, help="epochs from one mAP50 on the choose pictures to the next"
+        "--measure-every", type=int, default=1, help="epochs from one mAP50 on the validation pictures to the next"
     )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, default=1, help="processes that read and change pictures")
-    parser.add_argument("--whole", action="store_true", help="learn from pictures kept as rendered, 1280x720")
+    parser.add_argument("--processes", type=int, default=1, help="processes that read and augment pictures")
+    parser.add_argument("--whole", action="store_true", help="train on pictures stored as rendered, 1280x720")
     parser.add_argument(
-        "--zoom", type=float, nargs=2, default=(0.65, 1.35), help="least and largest zoom of the kept pictures"
+        "--zoom", type=float, nargs=2, default=(0.65, 1.35), help="least and largest zoom of the stored pictures"
     )
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--run", default="training/runs/main", help="folder for states and log")

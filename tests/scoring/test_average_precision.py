@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from flowrt_scoring.detector.average_precision import (
-    Found,
-    Truth,
+    GroundTruth,
+    Predictions,
     average_precision,
     class_average_precision,
     pairwise_iou,
@@ -17,17 +17,17 @@ SQUARE = [0.0, 0.0, 10.0, 10.0]
 FAR_SQUARE = [100.0, 100.0, 110.0, 110.0]
 
 
-def found(*rows: tuple[list[float], float, int]) -> Found:
+def found(*rows: tuple[list[float], float, int]) -> Predictions:
     """Detections of one picture from (corners, score, class)."""
     boxes = np.array([r[0] for r in rows], np.float64).reshape(-1, 4)
-    return Found(boxes, np.array([r[1] for r in rows], np.float64), np.array([r[2] for r in rows], np.int64))
+    return Predictions(boxes, np.array([r[1] for r in rows], np.float64), np.array([r[2] for r in rows], np.int64))
 
 
-def truth(*rows: tuple[list[float], int], ignored: tuple[int, ...] = ()) -> Truth:
+def truth(*rows: tuple[list[float], int], ignored: tuple[int, ...] = ()) -> GroundTruth:
     """Objects of one picture from (corners, class)."""
     boxes = np.array([r[0] for r in rows], np.float64).reshape(-1, 4)
     flags = np.array([i in ignored for i in range(len(rows))], dtype=bool)
-    return Truth(boxes, np.array([r[1] for r in rows], np.int64), flags)
+    return GroundTruth(boxes, np.array([r[1] for r in rows], np.int64), flags)
 
 
 def test_iou_of_half_overlapping_squares_is_a_third() -> None:
@@ -103,5 +103,5 @@ def test_pictures_do_not_lend_each_other_objects() -> None:
 
 
 def test_different_numbers_of_pictures_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 pictures were looked at, but truth is given for 1"):
+    with pytest.raises(ValueError, match="predictions for 2 pictures, but truth for 1"):
         class_average_precision([found(), found()], [truth()], 0)

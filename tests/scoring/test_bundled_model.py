@@ -6,7 +6,7 @@ import numpy as np
 import openvino
 import pytest
 
-from flowrt_scoring.detector.evaluation import Detector, examination, examine, score_detector, summarise
+from flowrt_scoring.detector.evaluation import Detector, evaluate, picture_plan, score_detector, summarise
 from flowrt_sim import CLASSES
 
 MODELS = Path(__file__).resolve().parents[2] / "models" / "flowrt-traffic"
@@ -50,7 +50,7 @@ def test_scores_are_shares_and_classes_exclude_each_other() -> None:
 
 def test_both_models_find_the_objects_of_pictures_never_trained_on() -> None:
     """The floors are below the card's figures by what twelve pictures can scatter; a broken export falls through them."""
-    results = examine([Detector(FP16), Detector(INT8)], examination(12))
+    results = evaluate([Detector(FP16), Detector(INT8)], picture_plan(12))
     fp16, int8 = (summarise(name, result) for name, result in zip(("fp16", "int8"), results, strict=True))
     assert fp16.objects > 100
     for score in (fp16, int8):

@@ -1,16 +1,16 @@
-"""Reading the detector's output, and which pictures examine it."""
+"""Decoding the detector's output, and the pictures that it is evaluated on."""
 
 import numpy as np
 import pytest
 
-from flowrt_scoring.detector.average_precision import Found, Truth
+from flowrt_scoring.detector.average_precision import GroundTruth, Predictions
 from flowrt_scoring.detector.evaluation import (
-    EXAMINATION_FIRST_SEED,
     HELD_OUT_CONDITIONS,
+    TEST_FIRST_SEED,
     TRAINED_CONDITIONS,
-    Examined,
+    EvaluatedPicture,
     decode,
-    examination,
+    picture_plan,
     summarise,
     suppress,
     table,
@@ -58,21 +58,21 @@ def test_suppression_keeps_the_best_of_a_heap_and_everything_apart() -> None:
     assert kept.tolist() == [1, 2]
 
 
-def test_half_of_the_examination_shows_held_out_weather_at_places_of_their_own() -> None:
-    plan = examination(112)
+def test_half_of_the_test_pictures_show_held_out_weather_at_places_of_their_own() -> None:
+    plan = picture_plan(112)
     held_out = [p for p in plan if p[1:] in HELD_OUT_CONDITIONS]
     assert len(held_out) == 56
     assert {p[1:] for p in plan} == {*TRAINED_CONDITIONS, *HELD_OUT_CONDITIONS}
     assert not set(TRAINED_CONDITIONS) & set(HELD_OUT_CONDITIONS)
-    assert min(seed for seed, _, _ in plan) == EXAMINATION_FIRST_SEED
+    assert min(seed for seed, _, _ in plan) == TEST_FIRST_SEED
     assert len({seed for seed, _, _ in plan}) == 112
     assert len({seed // SHARING for seed, _, _ in plan}) == 56
 
 
 def test_the_summary_is_the_mean_over_the_classes_that_were_there() -> None:
     car, bus = np.array([[0, 0, 20, 20.0]]), np.array([[50, 50, 90, 90.0]])
-    truth = Truth(np.concatenate((car, bus)), np.array([0, 3]), np.zeros(2, bool))
-    picture = Examined(Found(car, np.array([0.9]), np.array([0])), truth, "day", "clear")
+    truth = GroundTruth(np.concatenate((car, bus)), np.array([0, 3]), np.zeros(2, bool))
+    picture = EvaluatedPicture(Predictions(car, np.array([0.9]), np.array([0])), truth, "day", "clear")
     score = summarise("m", [picture])
     assert score.per_class == {"car": 1.0, "bus": 0.0}
     assert score.map50 == pytest.approx(0.5)

@@ -13,7 +13,7 @@ from flowrt_sim.dataset import sample  # noqa: E402
 from training import data  # noqa: E402
 from training.assign import Targets, assign  # noqa: E402
 from training.augment import Example, augmented  # noqa: E402
-from training.footprints import _middle, footprint_loss, look, wanted  # noqa: E402
+from training.footprints import _middle, cell_features, footprint_loss, wanted  # noqa: E402
 from training.loss import detection_loss, paired_giou  # noqa: E402
 from training.model import Deployed, FootprintHead, Grid, RawOutput, TrafficDetector  # noqa: E402
 from training.shipped import detector_of  # noqa: E402
@@ -155,12 +155,12 @@ def test_batches_are_the_same_whatever_the_number_of_processes(tmp_path: Path, m
     """Also rendering: two processes write into one file."""
     monkeypatch.setattr(data, "CACHE", tmp_path)
     monkeypatch.setattr(data, "CHUNK", 4)
-    pictures = data.cached(data.LEARN, 8, size_px=(640, 360), processes=2)
-    sixth = data.rendered(data.LEARN, data.LEARN.first_seed + 5, size_px=(640, 360))
+    pictures = data.cached(data.TRAIN, 8, size_px=(640, 360), processes=2)
+    sixth = data.rendered(data.TRAIN, data.TRAIN.first_seed + 5, size_px=(640, 360))
     assert np.array_equal(pictures[5].picture, sixth.picture)
     assert np.array_equal(pictures[5].boxes_px, sixth.boxes_px)
     assert np.array_equal(pictures[5].footprints_px, sixth.footprints_px)
-    change = data.Change((256, 128), np.ones(CLASSES, np.float32), 1.0, (0.5, 1.05))
+    change = data.Augmentation((256, 128), np.ones(CLASSES, np.float32), 1.0, (0.5, 1.05))
     one, two = (list(data.batches(pictures, 3, 7, 0, change, processes)) for processes in (1, 2))
     assert [tuple(shown.shape) for shown, _ in one] == [(3, 3, 128, 256)] * 2  # of eight pictures two are left out
     for (shown, targets), (again, same) in zip(one, two, strict=True):
@@ -244,7 +244,7 @@ def test_the_head_learns_from_patches_what_it_says_of_whole_pictures() -> None:
         for level, part, patches in zip(levels, head.heads, _patches(levels), strict=True):
             inner = part(level)[0, :, 2:-2, 2:-2].flatten(1).T
             assert torch.allclose(_middle(part, patches), inner, atol=1e-4)
-        for seen in look(network, [example], 0):
+        for seen in cell_features(network, [example], 0):
             assert seen.around.shape[2:] == (5, 5)
             assert len(seen.truth) == len(seen.facts) == len(seen.size)
 

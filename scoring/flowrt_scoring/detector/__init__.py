@@ -1,1 +1,1 @@
-"""How well something does against the truth of the simulation: the detector, and the rules."""
+"""The detector against rendered pictures with known boxes."""

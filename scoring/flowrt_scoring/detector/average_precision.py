@@ -1,8 +1,8 @@
 """Average precision of a detector, the area under its precision-recall curve.
 
 Matching follows the COCO protocol at one IoU: detections are taken by falling score, each takes the best object of its
-class and picture that is still free and overlaps enough; what finds none is a false positive. A detection that fits no
-free object but an ignored one counts neither way. The area is that under the monotone envelope of the curve, at all points
+class and picture that is still free and overlaps enough; a detection that takes none is a false positive, unless it overlaps an ignored
+object: then it is not counted. The area is that under the monotone envelope of the curve, at all points
 (PASCAL VOC 2010 and later). Sources: Everingham et al. 2015, "The PASCAL Visual Object Classes Challenge: A Retrospective";
 Lin et al. 2014, "Microsoft COCO".
 """
@@ -21,8 +21,8 @@ Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the detector says of one picture: corners [n, 4] in pixels, scores [n] and class ids [n]."""
+class Predictions:
+    """What a detector predicts for one picture: corners [n, 4] in pixels, scores [n] and class ids [n]."""
 
     boxes_px: Floats
     scores: Floats
@@ -30,8 +30,8 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What is in one picture: corners [m, 4] in pixels, class ids [m], and which of them need not be found [m]."""
+class GroundTruth:
+    """What is in one picture: corners [m, 4] in pixels, class ids [m], and which of them are ignored [m]."""
 
     boxes_px: Floats
     class_ids: Ints
@@ -66,33 +66,33 @@ def average_precision(hits: npt.ArrayLike, objects: int) -> float:
 
 
 def class_average_precision(
-    found: Sequence[Found], truth: Sequence[Truth], class_id: int, min_iou: float = 0.5
+    predictions: Sequence[Predictions], truth: Sequence[GroundTruth], class_id: int, min_iou: float = 0.5
 ) -> float:
     """Average precision of one class over all pictures; NaN when no picture has a counted object of it.
 
     Raises ValueError when the two sequences are not of the same pictures.
     """
-    if len(found) != len(truth):
-        raise ValueError(f"{len(found)} pictures were looked at, but truth is given for {len(truth)}")
+    if len(predictions) != len(truth):
+        raise ValueError(f"predictions for {len(predictions)} pictures, but truth for {len(truth)}")
     scores: list[Floats] = []
     outcomes: list[Ints] = []
     objects = 0
-    for said, real in zip(found, truth, strict=True):
-        mine = said.class_ids == class_id
+    for predicted, real in zip(predictions, truth, strict=True):
+        of_class = predicted.class_ids == class_id
         own = real.class_ids == class_id
         objects += int(np.sum(own & ~real.ignored))
-        order = np.argsort(-said.scores[mine], kind="stable")
-        scores.append(said.scores[mine][order])
-        outcomes.append(_matched(said.boxes_px[mine][order], real.boxes_px[own], real.ignored[own], min_iou))
+        order = np.argsort(-predicted.scores[of_class], kind="stable")
+        scores.append(predicted.scores[of_class][order])
+        outcomes.append(_matched(predicted.boxes_px[of_class][order], real.boxes_px[own], real.ignored[own], min_iou))
     all_scores = np.concatenate(scores) if scores else np.zeros(0)
     all_outcomes = np.concatenate(outcomes) if outcomes else np.zeros(0, np.int64)
     order = np.argsort(-all_scores, kind="stable")
-    judged = all_outcomes[order]
-    return average_precision(judged[judged >= 0] == 1, objects)
+    counted = all_outcomes[order]
+    return average_precision(counted[counted >= 0] == 1, objects)
 
 
 def _matched(boxes_px: Floats, objects_px: Floats, ignored: Flags, min_iou: float) -> Ints:
-    """For boxes by falling score: 1 a hit, 0 a false positive, -1 not judged."""
+    """For boxes by falling score: 1 a hit, 0 a false positive, -1 not counted."""
     outcome = np.zeros(len(boxes_px), np.int64)
     if not len(objects_px):
         return outcome

@@ -2,7 +2,7 @@
 
 The pictures are those of `flowrt_sim.dataset` from seeds that training never used, half of them in combinations of light and
 weather that training never used either. An object counts when at most HIDDEN_SHARE of it is hidden or outside the picture and it is at
-least SMALLEST_HEIGHT_PX high in the 1280x720 picture; other objects may be found or not.
+least SMALLEST_HEIGHT_PX high in the 1280x720 picture; other objects count neither as missed nor as false.
 
 OpenVINO is imported when a model is loaded, so the package can be used without it.
 """
@@ -18,7 +18,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flowrt_scoring.detector.average_precision import Floats, Found, Truth, class_average_precision, pairwise_iou
+from flowrt_scoring.detector.average_precision import (
+    Floats,
+    GroundTruth,
+    Predictions,
+    class_average_precision,
+    pairwise_iou,
+)
 from flowrt_sim import CLASSES
 from flowrt_sim.dataset import SHARING, sample
 
@@ -28,8 +34,8 @@ SMALLEST_HEIGHT_PX = 25.0
 LOWEST_SCORE = 0.02
 SUPPRESSION_IOU = 0.6
 
-EXAMINATION_FIRST_SEED = 9_000_000
-"""Seeds from here on are for examination only; training uses none of them."""
+TEST_FIRST_SEED = 9_000_000
+"""Seeds from here on are for the test pictures only; training uses none of them."""
 TRAINED_CONDITIONS: tuple[tuple[str, str], ...] = (
     ("day", "clear"),
     ("day", "overcast"),
@@ -41,15 +47,15 @@ TRAINED_CONDITIONS: tuple[tuple[str, str], ...] = (
 )
 """Light and weather of the training pictures."""
 HELD_OUT_CONDITIONS: tuple[tuple[str, str], ...] = (("dusk", "rain"), ("night", "overcast"))
-"""Light and weather that only examinations show."""
+"""Light and weather of test pictures only."""
 
 
 @dataclass(frozen=True)
-class Examined:
-    """One picture's findings, its truth and how it was lit."""
+class EvaluatedPicture:
+    """One picture: what the detector predicts, what is true, light and weather."""
 
-    found: Found
-    truth: Truth
+    predictions: Predictions
+    truth: GroundTruth
     light: str
     weather: str
 
@@ -81,7 +87,7 @@ class Detector:
         self._strides = _strides(model)
         self._compiled: Any = openvino.Core().compile_model(model, device, {"PERFORMANCE_HINT": "LATENCY"})
 
-    def __call__(self, picture_bgr: npt.NDArray[np.uint8]) -> Found:
+    def __call__(self, picture_bgr: npt.NDArray[np.uint8]) -> Predictions:
         """Boxes in pixels of the picture [h, w, 3], after suppression."""
         height, width = picture_bgr.shape[:2]
         small = cv2.resize(picture_bgr, self._size_px, interpolation=cv2.INTER_LINEAR)
@@ -89,8 +95,8 @@ class Detector:
         rows = np.asarray(self._compiled(blob)[0], dtype=np.float64)[0]
         boxes_px, scores, class_ids = decode(rows, self._size_px, self._strides)
         boxes_px *= np.array([width / self._size_px[0], height / self._size_px[1]] * 2)
-        kept = suppress(boxes_px, scores, SUPPRESSION_IOU)
-        return Found(np.clip(boxes_px[kept], 0, [width, height] * 2), scores[kept], class_ids[kept])
+        left = suppress(boxes_px, scores, SUPPRESSION_IOU)
+        return Predictions(np.clip(boxes_px[left], 0, [width, height] * 2), scores[left], class_ids[left])
 
 
 def decode(
@@ -112,10 +118,10 @@ def decode(
     stride = np.concatenate([np.full(len(g), float(s)) for g, s in zip(grids, strides, strict=True)])[:, None]
     class_ids = np.argmax(rows[:, 5:], axis=1)
     scores = rows[:, 4] * rows[np.arange(len(rows)), 5 + class_ids]
-    kept = scores >= lowest_score
-    centre = (rows[kept, :2] + cells[kept]) * stride[kept]
-    half = np.exp(rows[kept, 2:4]) * stride[kept] / 2
-    return np.concatenate((centre - half, centre + half), axis=1), scores[kept], class_ids[kept]
+    likely = scores >= lowest_score
+    centre = (rows[likely, :2] + cells[likely]) * stride[likely]
+    half = np.exp(rows[likely, 2:4]) * stride[likely] / 2
+    return np.concatenate((centre - half, centre + half), axis=1), scores[likely], class_ids[likely]
 
 
 def suppress(boxes_px: Floats, scores: Floats, max_iou: float) -> npt.NDArray[np.int64]:
@@ -130,8 +136,8 @@ def suppress(boxes_px: Floats, scores: Floats, max_iou: float) -> npt.NDArray[np
     return order[~gone]
 
 
-def examination(count: int, first_seed: int = EXAMINATION_FIRST_SEED) -> list[tuple[int, str, str]]:
-    """Seeds with light and weather, two pictures a place: every second place shows a condition that training never did."""
+def picture_plan(count: int, first_seed: int = TEST_FIRST_SEED) -> list[tuple[int, str, str]]:
+    """Seeds with light and weather, two pictures a place: every second place shows a condition that training never shows."""
     plan = []
     for i in range(count):
         place = i // 2
@@ -141,20 +147,20 @@ def examination(count: int, first_seed: int = EXAMINATION_FIRST_SEED) -> list[tu
     return plan
 
 
-def examine(detectors: Sequence[Detector], plan: Iterable[tuple[int, str, str]]) -> list[list[Examined]]:
+def evaluate(detectors: Sequence[Detector], plan: Iterable[tuple[int, str, str]]) -> list[list[EvaluatedPicture]]:
     """Every picture of the plan, rendered once, through every detector: one list for each detector."""
-    results: list[list[Examined]] = [[] for _ in detectors]
+    results: list[list[EvaluatedPicture]] = [[] for _ in detectors]
     for seed, light, weather in plan:
         shown = sample(seed, light=light, weather=weather)
         boxes_px = shown.boxes_xyxy_px.astype(np.float64).reshape(-1, 4)
         small = boxes_px[:, 3] - boxes_px[:, 1] < SMALLEST_HEIGHT_PX
-        truth = Truth(boxes_px, shown.class_ids.astype(np.int64), (shown.occlusion > HIDDEN_SHARE) | small)
+        truth = GroundTruth(boxes_px, shown.class_ids.astype(np.int64), (shown.occlusion > HIDDEN_SHARE) | small)
         for result, detector in zip(results, detectors, strict=True):
-            result.append(Examined(detector(shown.image_bgr), truth, light, weather))
+            result.append(EvaluatedPicture(detector(shown.image_bgr), truth, light, weather))
     return results
 
 
-def summarise(model: str, pictures: Sequence[Examined]) -> DetectorScore:
+def summarise(model: str, pictures: Sequence[EvaluatedPicture]) -> DetectorScore:
     """Scores over all pictures, per class, and per light and weather."""
     conditions = sorted({(p.light, p.weather) for p in pictures})
     per_class = _per_class(pictures)
@@ -172,10 +178,10 @@ def summarise(model: str, pictures: Sequence[Examined]) -> DetectorScore:
 
 
 def score_detector(
-    model_paths: Sequence[Path], pictures: int = 160, first_seed: int = EXAMINATION_FIRST_SEED
+    model_paths: Sequence[Path], pictures: int = 160, first_seed: int = TEST_FIRST_SEED
 ) -> list[DetectorScore]:
     """Score models on the same pictures. Raises FileNotFoundError or RuntimeError when a model can't be loaded."""
-    results = examine([Detector(path) for path in model_paths], examination(pictures, first_seed))
+    results = evaluate([Detector(path) for path in model_paths], picture_plan(pictures, first_seed))
     return [summarise(path.stem, result) for path, result in zip(model_paths, results, strict=True)]
 
 
@@ -192,9 +198,9 @@ def table(scores: Sequence[DetectorScore]) -> str:
     return "\n".join([*lines, f"{scores[0].pictures} pictures, {scores[0].objects} objects, IoU 0.5"])
 
 
-def _per_class(pictures: Sequence[Examined]) -> dict[str, float]:
-    found, truth = [p.found for p in pictures], [p.truth for p in pictures]
-    scores = {name: class_average_precision(found, truth, i) for i, name in enumerate(CLASSES)}
+def _per_class(pictures: Sequence[EvaluatedPicture]) -> dict[str, float]:
+    predictions, truth = [p.predictions for p in pictures], [p.truth for p in pictures]
+    scores = {name: class_average_precision(predictions, truth, i) for i, name in enumerate(CLASSES)}
     return {name: score for name, score in scores.items() if not np.isnan(score)}
 
 
