@@ -1,4 +1,4 @@
-"""`aggregate`: the totals that are kept long, made in the flow, so that they work with every version of the database.
+"""`aggregate`: totals kept for long, computed in the flow, so that they work with every version of the database.
 
 - FpsMinute: mean pictures per second of each camera, per minute (from Performance).
 - VehicleCount: vehicles of each lane, per 5 minutes (from LaneInterval, by the interval's end).

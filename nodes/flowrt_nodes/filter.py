@@ -1,4 +1,4 @@
-"""filter: pass on what an expression says yes to."""
+"""filter: pass on what an expression is true for."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Map(Transform):
     Each field is an expression over `message` (its fields; a record's are below `message.data`), `time` (UTC seconds), `camera`
     and `site`:
     `fields: {kmh: message.object.speed_kmh, fast: message.object.speed_kmh > 80.0}`. A message that lacks what the expressions
-    read gives no record; has(message.x) asks beforehand.
+    read gives no record; `has(message.x)` says whether a field is there.
     """
 
     fields: Annotated[dict[str, str], setting("Field name to CEL expression.", min_length=1)]
@@ -26,7 +26,7 @@ class Map(Transform):
 
     lazy: ClassVar[frozenset[str]] = frozenset({"cel"})
     example: ClassVar[str] = """\
-short: {type: map, from: speeding, topic: fines, fields: {who: message.object.track_id, kmh: message.evidence.median_kmh}}
+short: {type: map, from: speeding, topic: fines, fields: {track: message.object.track_id, kmh: message.evidence.median_kmh}}
 """
 
     def check(self, view: CheckView) -> Iterable[Complaint]:

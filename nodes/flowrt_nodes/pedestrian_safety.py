@@ -2,12 +2,12 @@
 
 | from | becomes |
 |---|---|
-| entry of somebody on foot into a crosswalk (`roi`) | `crosswalk_entry`, risk low |
+| entry of a pedestrian into a crosswalk (`roi`) | `crosswalk_entry`, risk low |
 | `violation.jaywalking` | `unsafe_crossing`, risk medium |
 | `violation.failure_to_yield` | `unsafe_crossing`, risk high |
-| `violation.near_miss` with somebody on foot | `near_miss`, risk high; critical from TTC 0.8 s or PET 1 s down |
+| `violation.near_miss` with a pedestrian | `near_miss`, risk high; critical from TTC 0.8 s or PET 1 s down |
 
-Tracks tell who is on foot. Each violation is told once, when it begins; the event's id follows from the violation's.
+Tracks say which ids are pedestrians. Each violation is reported once, when it begins; the event's id follows from its id.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ pedestrians:
             self._on_foot[tracks.camera_id, track] = tracks.time_s
         if len(self._on_foot) > 500:
             oldest_s = tracks.time_s - _FORGET_S
-            self._on_foot = {who: seen_s for who, seen_s in self._on_foot.items() if seen_s >= oldest_s}
+            self._on_foot = {key: seen_s for key, seen_s in self._on_foot.items() if seen_s >= oldest_s}
 
     def _of_violation(self, violation: Violation) -> Iterator[PedestrianEvent]:
         facts, offender = violation.evidence, violation.object.track_id
@@ -67,10 +67,10 @@ pedestrians:
             yield self._event(violation, "unsafe_crossing", int(facts["pedestrian_id"]), "high", vehicle_id=offender)
         elif violation.violation_type == "near_miss" and "other_id" in facts:
             pair = offender, int(facts["other_id"])
-            walkers = [track for track in pair if (violation.camera_id, track) in self._on_foot]
-            if walkers:
-                vehicle = next((track for track in pair if track not in walkers), None)
-                yield self._event(violation, "near_miss", walkers[0], self._risk(facts), vehicle_id=vehicle)
+            on_foot = [track for track in pair if (violation.camera_id, track) in self._on_foot]
+            if on_foot:
+                vehicle = next((track for track in pair if track not in on_foot), None)
+                yield self._event(violation, "near_miss", on_foot[0], self._risk(facts), vehicle_id=vehicle)
 
     def _risk(self, facts: dict[str, Any]) -> Severity:
         near = (

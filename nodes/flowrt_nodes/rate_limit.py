@@ -1,4 +1,4 @@
-"""rate_limit: let at most so many messages through."""
+"""rate_limit: pass on at most so many messages in a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""roi: who is in which zone, and who crossed which line."""
+"""roi: which tracks are in which zone, and which crossed which line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Roi(Transform):
     anchor: Annotated[
         Literal["ground", "centre", "overlap"],
         setting(
-            "What must be inside: where the object stands (the middle of its footprint behind a `speed` node, else its "
+            "What must be inside: the object's ground point (the middle of its footprint behind a `speed` node, else its "
             "box's bottom centre), its box's centre, or a part of its box."
         ),
     ] = "ground"
@@ -51,9 +51,10 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         self._views = CameraViews(context.scene)
         self._table: TrackTable | None = None
         self._names: list[str] = []
-        self._undecided = True
-        # Between these times nobody goes unseen for too long: who is remembered and has not left was seen later, whoever comes will be.
-        self._nobody_left: dict[str, tuple[float, float]] = {}
+        self._changing = True  # some membership may be about to change
+        self._inherited: Any = None
+        self._no_exits: dict[str, tuple[float, float]] = {}
+        """By camera: from when to when no remembered track can go unseen for `lost_s`."""
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         if changed & {"scene", "zones", "lines", "lost_s"}:
@@ -63,9 +64,8 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         view, fresh = self._views.fit(tracks)
         if fresh:
             self._prepare(view)
-        table = self._table
-        assert table is not None
-        yield from self._leavers(tracks.camera_id, tracks.time_s - self.lost_s)
+        table = self._memory
+        yield from self._exits(tracks.camera_id, tracks.time_s - self.lost_s)
         rows, _ = table.rows(tracks)
         points = view.position_px(tracks)
         raw = self._inside(tracks, points)
@@ -77,7 +77,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         yield result
         last = (tracks.boxes_px, tracks.ground_m, tracks.confidence[:, None], tracks.speed_kmh[:, None])
         table["last"][rows] = np.concatenate(last, axis=1)
-        table["label"][rows] = _words(tracks.labels).take(tracks.class_id)
+        table["label"][rows] = _label_array(tracks.labels).take(tracks.class_id)
         if flipped is not None:
             yield from self._changes(tracks, rows, inside, flipped)
         if self.dwell_s:
@@ -85,10 +85,10 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         yield from self._crossers(tracks, rows, points)
 
     def finish(self) -> Iterable[ZoneEvent]:
-        """Whoever is still inside leaves where it was last seen."""
+        """Tracks still inside exit where they were last seen."""
         if self._table is not None and self._names:
             for camera in self._table.cameras():
-                yield from self._leavers(camera, np.inf)
+                yield from self._exits(camera, np.inf)
 
     def export_state(self) -> Any:
         return None if self._table is None else {"names": self._names, "table": self._table.export()}
@@ -100,35 +100,34 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         """Lay out the geometry for this picture size. Memory about zones that stay is kept."""
         scene = view.scene
         before, names = self._names, self.zones or list(scene.zones)
-        inherited = self.__dict__.pop("_inherited", None)
         old = self._table.export() if self._table is not None else None
-        if inherited is not None:
-            before, old = inherited["names"], inherited["table"]
+        if self._inherited is not None:
+            before, old, self._inherited = self._inherited["names"], self._inherited["table"], None
         self._names, self._zone_names, self._polygons = names, tuple(names), view.polygons(names)
-        self._undecided = True
+        self._changing = True
         self._line_names = self.lines or list(scene.lines)
         self._scene = scene
         self._watch = LineWatch(LineSet([scene.lines[name].points for name in self._line_names]))
         count = (len(names),)
-        self._table = TrackTable(
+        self._table = self._memory = TrackTable(
             max(self.lost_s * 2, 5.0),
             inside=(bool, count, False),
             since_s=(np.float64, count, np.nan),
             changing_s=(np.float64, count, np.nan),
-            told=(bool, count, False),
+            dwelled=(bool, count, False),
             last=(np.float32, (8,), np.nan),
             label=(object, (), ""),
             **self._watch.columns(),
         )
-        self._nobody_left = {}
+        self._no_exits = {}
         if old is not None:
-            for column in ("inside", "since_s", "changing_s", "told"):
-                moved = np.array(self._table[column][: len(old["keys"])])
+            for column in ("inside", "since_s", "changing_s", "dwelled"):
+                moved = np.array(self._memory[column][: len(old["keys"])])
                 for z, name in enumerate(names):
                     if name in before and len(moved) == len(old["keys"]):
                         moved[:, z] = old["columns"][column][:, before.index(name)]
                 old["columns"][column] = moved
-            self._table.take_over(old)
+            self._memory.take_over(old)
 
     def _inside(self, tracks: Tracks, points: Array) -> Mask:
         boxes = tracks.boxes_px
@@ -139,18 +138,18 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         return np.asarray(self._polygons.share(boxes) >= self.min_overlap)
 
     def _debounce(self, table: TrackTable, rows: Any, raw: Mask, time_s: float) -> tuple[Mask, Array, Mask | None]:
-        """(N, Z) each: who is inside, since when, and whose membership changed with this picture; None where nobody's did."""
+        """(N, Z) each: what is inside, since when, and what changed with this picture; None where nothing did."""
         inside, since_s = table["inside"].take(rows, axis=0), table["since_s"].take(rows, axis=0)
         differs = raw != inside
         if not np.count_nonzero(differs):
-            if self._undecided:
+            if self._changing:
                 table["changing_s"][rows] = np.nan
-                self._undecided = not np.isnan(table["changing_s"]).all()
+                self._changing = not np.isnan(table["changing_s"]).all()
             return inside, np.where(inside, since_s, np.nan), None
         changing_s = table["changing_s"].take(rows, axis=0)
         changing_s = np.where(differs, np.where(np.isnan(changing_s), time_s, changing_s), np.nan)
         flipped = differs & (time_s - changing_s >= self.debounce_s - 1e-6)
-        self._undecided = True
+        self._changing = True
         if not np.count_nonzero(flipped):
             table["changing_s"][rows] = changing_s
             return inside, np.where(inside, since_s, np.nan), None
@@ -159,7 +158,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         since_s = np.where(flipped, changing_s, since_s)
         table["inside"][rows], table["since_s"][rows] = inside, since_s
         table["changing_s"][rows] = np.where(flipped, np.nan, changing_s)
-        table["told"][rows] &= ~flipped
+        table["dwelled"][rows] &= ~flipped
         return inside, np.where(inside, since_s, np.nan), flipped
 
     def _filled(self, tracks: Tracks, inside: Mask, since_s: Array) -> Tracks:
@@ -173,68 +172,64 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         )
 
     def _changes(self, tracks: Tracks, rows: Any, inside: Mask, flipped: Mask) -> Iterator[ZoneEvent]:
-        assert self._table is not None
         for i, z in np.argwhere(flipped).tolist():
             entered = bool(inside[i, z])
             yield self._event(
                 "entry" if entered else "exit",
                 zone=z,
-                time_s=float(self._table["since_s"][rows[i], z]),
+                time_s=float(self._memory["since_s"][rows[i], z]),
                 camera=tracks.camera_id,
-                who=road_user(tracks, i),
+                user=road_user(tracks, i),
                 where=location(tracks, i),
                 dwell_s=0.0 if entered else float(self._left_s[i, z]),
                 count=int(inside[:, z].sum()),
             )
 
     def _dwellers(self, tracks: Tracks, rows: Any, inside: Mask) -> Iterator[ZoneEvent]:
-        assert self._table is not None
-        since_s, told = self._table["since_s"][rows], self._table["told"][rows]
-        due = inside & ~told & (tracks.time_s - since_s >= self.dwell_s - 1e-6)
+        since_s, dwelled = self._memory["since_s"][rows], self._memory["dwelled"][rows]
+        due = inside & ~dwelled & (tracks.time_s - since_s >= self.dwell_s - 1e-6)
         if not due.any():
             return
-        self._table["told"][rows] = told | due
+        self._memory["dwelled"][rows] = dwelled | due
         for i, z in np.argwhere(due).tolist():
             yield self._event(
                 "dwell",
                 zone=z,
                 time_s=tracks.time_s,
                 camera=tracks.camera_id,
-                who=road_user(tracks, i),
+                user=road_user(tracks, i),
                 where=location(tracks, i),
                 dwell_s=float(tracks.time_s - since_s[i, z]),
                 count=int(inside[:, z].sum()),
             )
 
     def _crossers(self, tracks: Tracks, rows: Any, points: Array) -> Iterator[ZoneEvent]:
-        assert self._table is not None
-        for found in self._watch.update(self._table, rows, points, tracks):
-            name = self._line_names[found.line]
-            user = road_user(tracks, found.row)
-            direction = "forward" if found.forward else "backward"
-            parts = ("crossing", name, user.track_id, ms(found.time_s), direction)
+        for crossing in self._watch.update(self._memory, rows, points, tracks):
+            name = self._line_names[crossing.line]
+            user = road_user(tracks, crossing.row)
+            direction = "forward" if crossing.forward else "backward"
+            parts = ("crossing", name, user.track_id, ms(crossing.time_s), direction)
             yield ZoneEvent(
-                time_s=found.time_s,
+                time_s=crossing.time_s,
                 camera_id=tracks.camera_id,
                 id=event_id(self.context.site, tracks.camera_id, *parts),
                 roi_id=name,
                 roi_type="line",
                 event_type="crossing",
                 object=user,
-                location=location(tracks, found.row),
+                location=location(tracks, crossing.row),
                 direction=direction,
             )
 
-    def _leavers(self, camera: str, unseen_since_s: float) -> Iterator[ZoneEvent]:
-        """Exits of those that were not seen since, at the time they were last seen."""
-        begin_s, end_s = self._nobody_left.get(camera, (np.inf, -np.inf))
+    def _exits(self, camera: str, unseen_since_s: float) -> Iterator[ZoneEvent]:
+        """Exits of tracks not seen since, at the time they were last seen."""
+        begin_s, end_s = self._no_exits.get(camera, (np.inf, -np.inf))
         if begin_s <= unseen_since_s <= end_s:
             return
-        table = self._table
-        assert table is not None
+        table = self._memory
         remembered = table.last_seen(camera)
         still_there = (seen_s for _, _, seen_s in remembered if seen_s >= unseen_since_s)
-        self._nobody_left[camera] = unseen_since_s, min([unseen_since_s + self.lost_s, *still_there])
+        self._no_exits[camera] = unseen_since_s, min([unseen_since_s + self.lost_s, *still_there])
         for key, row, seen_s in remembered:
             if seen_s >= unseen_since_s:
                 continue
@@ -243,7 +238,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
                 continue
             edges = table["last"][row].tolist()
             box = tuple(round(edge, 1) for edge in edges[:4])
-            who = RoadUser(
+            user = RoadUser(
                 track_id=key[1],
                 label=str(table["label"][row]),
                 confidence=round(edges[6], 3),
@@ -256,7 +251,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
                 inside[z] = False
                 stay_s = seen_s - float(table["since_s"][row, z])
                 yield self._event(
-                    "exit", zone=z, time_s=seen_s, camera=camera, who=who, where=where, dwell_s=stay_s, count=0
+                    "exit", zone=z, time_s=seen_s, camera=camera, user=user, where=where, dwell_s=stay_s, count=0
                 )
 
     def _event(
@@ -266,7 +261,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         zone: int,
         time_s: float,
         camera: str,
-        who: RoadUser,
+        user: RoadUser,
         where: Location,
         dwell_s: float,
         count: int,
@@ -275,11 +270,11 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         return ZoneEvent(
             time_s=time_s,
             camera_id=camera,
-            id=event_id(self.context.site, camera, kind, declared.name, who.track_id, ms(time_s)),
+            id=event_id(self.context.site, camera, kind, declared.name, user.track_id, ms(time_s)),
             roi_id=declared.name,
             roi_type=declared.kind,
             event_type=kind,
-            object=who,
+            object=user,
             location=where,
             dwell_time=round(max(dwell_s, 0.0), 3),
             direction=declared.direction,
@@ -288,6 +283,6 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
 
 
 @lru_cache(maxsize=64)
-def _words(labels: tuple[str, ...]) -> Any:
-    """The class names of a model as an array, to look up those of many objects at once."""
+def _label_array(labels: tuple[str, ...]) -> Any:
+    """The class names of a model as an array, to look up many at once."""
     return np.array(labels or ("",), object)

@@ -11,7 +11,7 @@ from flowrt_nodes._lib.expression import Expression
 from flowrt_nodes._lib.footprint import sizes_m
 
 UNKNOWN = -1.0
-"""A number that is not known (no homography, no `speed` node): CEL knows no NaN that compares as one would like."""
+"""A number that is not known (no homography, no `speed` node): CEL has no NaN that compares as an author expects."""
 
 FIELDS: dict[str, Callable[[Tracks, int], Any]] = {
     "id": lambda tracks, row: int(tracks.track_id[row]),

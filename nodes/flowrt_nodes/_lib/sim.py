@@ -1,4 +1,4 @@
-"""What cameras and signals of the simulated intersection have in common: their address, and one time, since they begin together."""
+"""The address of the simulated intersection, and the start of its time, common to its cameras and signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_address(uri: str) -> Iterable[Complaint]:
 
 @contextmanager
 def epoch_s(context: Context) -> Iterator[float]:
-    """When the simulation began: now for the first who asks, the same moment for all who ask while somebody still uses it."""
+    """When the simulation began: now for the first node that uses it, and the same moment for all others meanwhile."""
     key = "simulation-epoch"
     began = context.shared.acquire(key, context.clock.now_s)
     try:

@@ -36,7 +36,7 @@ def parse(data: Any, arrived_s: float, groups: Mapping[str, str] | None = None, 
         raise SpatError("it names no signal group: neither `states: {group: state}` nor `intersections`")
     time_s = _own_time_s(data, arrived_s)
     if time_s is None and dated:
-        raise SpatError("it was retained, and has no time of its own: nobody knows how old it is")
+        raise SpatError("it was retained and has no time of its own, so its age is unknown")
     names = groups or {}
     return SignalState(
         time_s=arrived_s if time_s is None else time_s,

@@ -24,7 +24,7 @@ class FixedSignal(Source):
     """Signal phases from a timing plan, for a controller whose clock is known to be right.
 
     The cycle begins at multiples of its length since 1970-01-01T00:00Z, plus `offset_s`. A report is sent at every change and
-    every `every_s` in between, so that whoever listens knows that it is fresh.
+    every `every_s` in between, so that rules know that the phase is fresh.
     """
 
     plan: Annotated[list[Stage], setting("The cycle's stages, in order.", min_length=1)]

@@ -24,14 +24,14 @@ class _Reading(NamedTuple):
 class LampSignal(Transform):
     """Signal phases read from the lenses that the scene's `lamps` name, by their brightness in their own colour.
 
-    A lens burns when it is brighter than the darkest lens of its head by `contrast`, and no other lens comes near it. Two lenses
-    at once that are not red and amber, or none, give `unavailable`, after which rules that need the phase stay silent. A new
+    A lens is lit when it is brighter than the darkest lens of its head by `contrast`, and no other lens comes near it. No lit lens, or
+    two that are not red and amber, give `unavailable`, and rules that need the phase report nothing. A new
     state counts when it was seen for `settle_s`, and dates back to its first picture. Reports go out at every change and every
     `every_s`. Frames are not passed on.
     """
 
     scene: SceneName
-    contrast: Annotated[float, setting("How much brighter a burning lens is, of 255.", gt=0, le=255)] = 35.0
+    contrast: Annotated[float, setting("How much brighter a lit lens is, of 255.", gt=0, le=255)] = 35.0
     settle_s: Annotated[float, setting("How long a new state must be seen.", ge=0, le=5)] = 0.15
     every_s: Annotated[float, setting("Longest time between reports.", ge=0.05, le=60)] = 0.5
 
@@ -95,10 +95,10 @@ signals: {type: signal.lamp, from: north_camera, scene: north}
         span = glow[brightest] - glow[darkest]
         if span < self.contrast:
             return "unavailable"
-        burning = {colour for colour in ranked if glow[colour] - glow[darkest] > 0.6 * span}
-        if burning == {"red", "amber"}:
+        lit = {colour for colour in ranked if glow[colour] - glow[darkest] > 0.6 * span}
+        if lit == {"red", "amber"}:
             return "pre-movement"
-        return COLOURS[brightest] if len(burning) == 1 else "unavailable"
+        return COLOURS[brightest] if len(lit) == 1 else "unavailable"
 
     def _settle(self, group: str, state: str, time_s: float) -> bool:
         """Take a reading in; whether the state changed."""

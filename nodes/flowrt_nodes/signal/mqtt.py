@@ -16,9 +16,9 @@ class MqttSignal(MqttSource):
     """Signal phases as a controller publishes them: plain JSON or SAE J2735 SPaT (see `docs/rules.md`).
 
     The time of a report is the payload's own, else that of its arrival; `latest_s` guards against clocks that are wrong. A report that
-    the broker had retained counts only with a time of its own that is near, since nobody knows how old another is. Drop
+    the broker had retained counts only with a time of its own that is near, since the age of another is unknown. Drop
     policy: when the flow is too slow, the oldest waiting report goes, since the newest matters. What can't be read is counted and
-    left out: rules then see the phase grow stale, and stay silent.
+    left out: the phase then grows stale, and rules report nothing.
     """
 
     groups: Annotated[

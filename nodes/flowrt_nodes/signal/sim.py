@@ -12,7 +12,7 @@ from flowrt_nodes._lib.sim import check_address, epoch_s
 class SimSignal(Source):
     """Signal phases of the simulated intersection, like SPaT messages: at every change, and every `every_s` in between.
 
-    Time runs with that of the cameras of the same flow; seed, scenario and start in `uri` must be the cameras'.
+    Its time is that of the cameras of the same flow; seed, scenario and start in `uri` must be the cameras'.
     """
 
     uri: Annotated[
@@ -42,7 +42,7 @@ class SimSignal(Source):
                 if not clock.virtual:
                     late_s = clock.now_s() - time_s
                     if late_s > self.every_s:
-                        continue  # begun again in the middle: what was is no news
+                        continue  # restarted in the middle: the past is not reported again
                     if late_s < 0 and not clock.sleep(-late_s, stopping):
                         return
                 if stopping.is_set():

@@ -25,13 +25,13 @@ from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes._lib.track_table import TrackTable
+from flowrt_nodes._lib.track_table import Column, TrackTable
 from flowrt_nodes.traffic_flow._lane_interval import LaneCount, Levels, interval_of, movement_of
 
 COUNTING = ("count", "stop_line", "exit", "entry")
 """Kinds of lines at which a lane is counted, the best first."""
 LONGEST_GAP_S = 2.0
-"""A longer pause between pictures was not watched."""
+"""A longer gap between pictures counts as not watched."""
 
 
 class TrafficFlow(Transform):
@@ -41,7 +41,7 @@ class TrafficFlow(Transform):
       touches the lane) in the lane's direction; in a lane without one, when it has stayed in it for `settle_s`. Once per lane.
     - Speeds (a `speed` node upstream) are taken at the count: mean and 85th percentile, with their number.
     - Occupancy is the share of the watched time in which a vehicle stands over the counting line (over the lane, without one).
-    - The queue is the row of vehicles slower than `queue_kmh` that is joined to the line, with gaps up to `queue_gap_m`.
+    - The queue is the line of vehicles slower than `queue_kmh` that is joined to the line, with gaps up to `queue_gap_m`.
     - Turning movements go from the entry lane's approach (the counting line's `approach`, else the lane) to the `approach` of the
       line of kind exit that the same track crosses later; they are reported with the entry lane: as left, through, right or
       u_turn where both approaches are points of the compass, else as `from-to`.
@@ -105,7 +105,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         return ended
 
     def finish(self) -> Iterator[LaneInterval]:
-        """The interval that is under way, with its true length."""
+        """The interval in progress, with its true length."""
         if self._last_s > self._begin_s:
             yield from self._close(self._last_s)
             self._begin_s = self._last_s
@@ -156,7 +156,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         plane = [view.metres(line.points) if view.metric else line.points for line in lines]
         self._plane = LineSet(plane)
         count = (len(self._lanes),)
-        columns = {
+        columns: dict[str, Column] = {
             **self._watch.columns(),
             "lane": (np.int64, (), -1),
             "lane_s": (np.float64, (), -np.inf),
@@ -170,6 +170,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         }
         if self._table is None or self._table.columns() != columns:
             self._table = TrackTable(10.0, **columns)
+        self._memory = self._table
 
     def _counting_line(self, view: CameraView, lane: int) -> int | None:
         """The line at which a lane is counted: the best kind among those that touch it.
@@ -193,14 +194,13 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         return None
 
     def _observe(self, tracks: Tracks, view: CameraView, elapsed_s: float) -> None:
-        table = self._table
-        assert table is not None
+        table = self._memory
         inside = np.zeros((0, len(self._lanes)), bool)
         on_line = np.zeros((0, len(self._lines)), bool)
         if len(tracks):
             rows, _ = table.rows(tracks)
             cut = cut_off(tracks)
-            back = rows[table["cut"].take(rows) & ~cut]  # from the border, perhaps another one than left there
+            back = rows[table["cut"].take(rows) & ~cut]  # from the border, perhaps another than left there
             table["counted"][back], table["entry"][back] = False, -1
             table["cut"][rows] = cut
             points = view.position_px(tracks)
@@ -213,7 +213,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
                 if vehicles[found.row]:
                     self._crossed(tracks, found.row, int(rows[found.row]), found.line, found.forward, found.time_s)
             self._arrive(tracks, rows, somewhere)
-            self._stayers(tracks, rows, inside)
+            self._count_settled(tracks, rows, inside)
             on_line = self._over_lines(tracks, view) & vehicles[:, None]
         self._occupy(tracks, view, inside, on_line, elapsed_s)
 
@@ -221,8 +221,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         return self._counts.setdefault(self._lanes.names[lane], LaneCount())
 
     def _crossed(self, tracks: Tracks, row: int, memory: int, line: int, forward: bool, time_s: float) -> None:
-        table = self._table
-        assert table is not None
+        table = self._memory
         entry = int(table["entry"][memory])
         if line in self._exits and entry >= 0:
             begin = self._lines[self._line_of[entry] or 0].approach if self._line_of[entry] is not None else ""
@@ -239,9 +238,8 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             self._count(tracks, row, memory, lane, time_s)
 
     def _arrive(self, tracks: Tracks, rows: Any, somewhere: Mask) -> None:
-        """Count those who have come into a lane over the line at its beginning."""
-        table = self._table
-        assert table is not None
+        """Count vehicles that have come into a lane over the line at its beginning."""
+        table = self._memory
         for row in np.flatnonzero(somewhere & (table["passed"].take(rows) >= 0)).tolist():
             memory = int(rows[row])
             lane, line = int(table["lane"][memory]), int(table["passed"][memory])
@@ -253,10 +251,9 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
                 self._count(tracks, row, memory, lane, passed_s)
 
     def _count(self, tracks: Tracks, row: int, memory: int, lane: int, time_s: float) -> None:
-        assert self._table is not None
-        self._table["counted"][memory, lane] = True
+        self._memory["counted"][memory, lane] = True
         if self._line_of[lane] not in self._exits:
-            self._table["entry"][memory] = lane
+            self._memory["entry"][memory] = lane
         self._total += 1
         self._lane_count(lane).passed(tracks.labels[tracks.class_id[row]], time_s, float(tracks.speed_kmh[row]))
 
@@ -268,10 +265,9 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         to_right = -(by - ay) * heading[0] + (bx - ax) * heading[1]
         return (to_right > 0) == forward
 
-    def _stayers(self, tracks: Tracks, rows: Any, inside: Mask) -> None:
-        """Count those who settled in lanes without a counting line."""
-        table = self._table
-        assert table is not None
+    def _count_settled(self, tracks: Tracks, rows: Any, inside: Mask) -> None:
+        """Count vehicles that have settled in lanes without a counting line."""
+        table = self._memory
         if None not in self._line_of:
             return
         since_s = table["inside_s"].take(rows, axis=0)
@@ -285,7 +281,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
                 self._count(tracks, row, int(rows[row]), lane, float(since_s[row, lane]))
 
     def _over_lines(self, tracks: Tracks, view: CameraView) -> Mask:
-        """(N, L): whose footprint lies over which counting line."""
+        """(N, L): whose footprint is over which counting line."""
         if not self._lines:
             return np.zeros((len(tracks), 0), bool)
         if view.metric:
@@ -298,8 +294,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         return np.asarray((np.abs(distance) < half) & (along > -0.1) & (along < 1.1))
 
     def _occupy(self, tracks: Tracks, view: CameraView, inside: Mask, on_line: Mask, elapsed_s: float) -> None:
-        table = self._table
-        assert table is not None
+        table = self._memory
         occupied: set[int] = set()
         waiting = np.zeros((0, len(self._lanes)), bool)
         queues: set[int] = set()

@@ -1,4 +1,4 @@
-"""What is counted of one lane during one interval, and what follows from it."""
+"""What is counted of one lane during one interval, and the message made from it."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ _COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "we
 
 
 def movement_of(begin: str, end: str) -> str:
-    """The turn of who comes from one approach and leaves by another; `from-to` where they are no points of the compass.
+    """The turn from one approach to another; `from-to` where they are no points of the compass.
 
-    Who comes from the north drives south, with the east at the left.
+    A vehicle from the north drives south, with the east on its left.
     """
     if begin not in _COMPASS or end not in _COMPASS:
         return f"{begin}-{end}"
