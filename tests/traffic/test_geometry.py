@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from traffic.street import CAMERA, PICTURE_PX, box
 
 from flowrt_nodes._lib.footprint import Viewpoint
-from flowrt_nodes._lib.geometry import LineSet, PolygonSet, angle_between_deg, jacobian, mapped
+from flowrt_nodes._lib.geometry import LineSet, PolygonSet, jacobian, mapped
 
 shapely = pytest.importorskip("shapely")
 
@@ -93,12 +93,6 @@ def test_jacobian_is_the_derivative() -> None:
         step[axis] = 1e-4
         slope = (mapped(matrix, points + step) - mapped(matrix, points - step)) / 2e-4
         assert jacobian(matrix, points)[:, :, axis] == pytest.approx(slope, rel=1e-4)
-
-
-def test_angles() -> None:
-    ahead = np.array([[0.0, 1.0]] * 4)
-    assert angle_between_deg(ahead, np.array([[0, 2.0], [1, 0], [0, -1], [1, -1]])) == pytest.approx([0, 90, 180, 135])
-    assert np.isnan(angle_between_deg(ahead[:1], np.zeros((1, 2)))).all()
 
 
 GROUND_TO_PICTURE = CAMERA[:, [0, 1, 3]]

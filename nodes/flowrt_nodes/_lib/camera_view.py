@@ -40,7 +40,7 @@ class CameraView:
 
     @property
     def metric(self) -> bool:
-        """Whether distances can be told in metres."""
+        """Whether distances are known in metres."""
         return self.viewpoint is not None
 
     @per_frame
@@ -102,7 +102,7 @@ class CameraView:
 
     def metres(self, points_px: Iterable[tuple[float, float]]) -> Array:
         """(K, 2): ground points of picture points. Needs a homography."""
-        assert self.viewpoint is not None
+        assert self.viewpoint is not None  # callers ask for metres where the view is `metric`
         return mapped(self.viewpoint.to_ground, list(points_px))
 
     def polygons(self, names: Iterable[str]) -> PolygonSet:
@@ -115,7 +115,7 @@ class CameraView:
 
     def heading_px(self, zone: Zone) -> Array:
         """(2,): unit vector of a lane's lawful direction in the picture. The zone must have a heading."""
-        assert zone.heading is not None
+        assert zone.heading is not None  # callers choose zones with one
         heading = np.asarray(zone.heading, float)
         return heading / max(float(np.hypot(*heading)), 1e-9)
 
@@ -132,16 +132,6 @@ class CameraView:
         if columns is not None:
             return tracks.in_zone.take(columns, axis=1)
         return polygons.contains(self.position_px(tracks))
-
-    def front_px(self, tracks: Tracks, heading_m: Array) -> Array:
-        """(N, 2): the middle of each object's front on the ground, seen in the picture. Needs a homography.
-
-        heading_m: (N, 2) unit vectors on the ground; where unknown, the bottom centre is given.
-        """
-        assert self.viewpoint is not None
-        front = self.front_m(tracks, heading_m)
-        seen = self.viewpoint.picture(front)
-        return np.where(np.isfinite(seen), seen, tracks.ground_px)
 
     def front_m(self, tracks: Tracks, heading_m: Array) -> Array:
         """(N, 2): the middle of each object's front on the ground: half a length ahead of its middle."""

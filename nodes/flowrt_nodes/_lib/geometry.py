@@ -131,11 +131,3 @@ def jacobian(matrix: Array, points: ArrayLike) -> Array:
     w = np.where(np.abs(w) < 1e-12, np.nan, w)
     rows = matrix[None, :2, :2] - target[:, :, None] * matrix[None, 2:, :2]
     return np.asarray(rows / w[:, None, None], np.float64)
-
-
-def angle_between_deg(a: Array, b: Array) -> Array:
-    """(N,): angle between vectors (N, 2), 0 to 180 degrees; NaN where one of them is 0 or unknown."""
-    cross = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-    dot = a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1]
-    still = (cross == 0) & (dot == 0)
-    return np.where(still, np.nan, np.degrees(np.arctan2(np.abs(cross), dot)))

@@ -72,10 +72,6 @@ class TrackTable:
         """What it was made with."""
         return self._spec
 
-    def row_of(self, key: Key) -> int | None:
-        """The row of one track, None where it is not remembered."""
-        return self._row.get(key)
-
     def last_seen(self, camera: str) -> list[tuple[Key, int, float]]:
         """Tracks of a camera: key, row, and when they were last seen."""
         self._note_seen()
