@@ -51,10 +51,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         self._views = CameraViews(context.scene)
         self._table: TrackTable | None = None
         self._names: list[str] = []
-        self._changing = True  # some membership may be about to change
         self._inherited: Any = None
-        self._no_exits: dict[str, tuple[float, float]] = {}
-        """By camera: from when to when no remembered track can go unseen for `lost_s`."""
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         if changed & {"scene", "zones", "lines", "lost_s"}:
@@ -66,7 +63,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             self._prepare(view)
         table = self._memory
         yield from self._exits(tracks.camera_id, tracks.time_s - self.lost_s)
-        rows, _ = table.rows(tracks)
+        rows = table.rows(tracks)
         points = view.position_px(tracks)
         raw = self._inside(tracks, points)
         inside, since_s, flipped = self._debounce(table, rows, raw, tracks.time_s)
@@ -78,8 +75,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         last = (tracks.boxes_px, tracks.ground_m, tracks.confidence[:, None], tracks.speed_kmh[:, None])
         table["last"][rows] = np.concatenate(last, axis=1)
         table["label"][rows] = _label_array(tracks.labels).take(tracks.class_id)
-        if flipped is not None:
-            yield from self._changes(tracks, rows, inside, flipped)
+        yield from self._changes(tracks, rows, inside, flipped)
         if self.dwell_s:
             yield from self._dwellers(tracks, rows, inside)
         yield from self._crossers(tracks, rows, points)
@@ -104,7 +100,6 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         if self._inherited is not None:
             before, old, self._inherited = self._inherited["names"], self._inherited["table"], None
         self._names, self._zone_names, self._polygons = names, tuple(names), view.polygons(names)
-        self._changing = True
         self._line_names = self.lines or list(scene.lines)
         self._scene = scene
         self._watch = LineWatch(LineSet([scene.lines[name].points for name in self._line_names]))
@@ -119,13 +114,13 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             label=(object, (), ""),
             **self._watch.columns(),
         )
-        self._no_exits = {}
         if old is not None:
+            stays = [(z, before.index(name)) for z, name in enumerate(names) if name in before]
             for column in ("inside", "since_s", "changing_s", "dwelled"):
-                moved = np.array(self._memory[column][: len(old["keys"])])
-                for z, name in enumerate(names):
-                    if name in before and len(moved) == len(old["keys"]):
-                        moved[:, z] = old["columns"][column][:, before.index(name)]
+                dtype, _, start = self._memory.columns()[column]
+                moved = np.full((len(old["keys"]), len(names)), start, dtype)
+                for z, old_z in stays:
+                    moved[:, z] = old["columns"][column][:, old_z]
                 old["columns"][column] = moved
             self._memory.take_over(old)
 
@@ -137,24 +132,15 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             return self._polygons.contains((boxes[:, :2] + boxes[:, 2:]) / 2)
         return np.asarray(self._polygons.share(boxes) >= self.min_overlap)
 
-    def _debounce(self, table: TrackTable, rows: Any, raw: Mask, time_s: float) -> tuple[Mask, Array, Mask | None]:
-        """(N, Z) each: what is inside, since when, and what changed with this picture; None where nothing did."""
+    def _debounce(self, table: TrackTable, rows: Any, raw: Mask, time_s: float) -> tuple[Mask, Array, Mask]:
+        """(N, Z) each: what is inside, since when, and what changed with this picture."""
         inside, since_s = table["inside"].take(rows, axis=0), table["since_s"].take(rows, axis=0)
         differs = raw != inside
-        if not np.count_nonzero(differs):
-            if self._changing:
-                table["changing_s"][rows] = np.nan
-                self._changing = not np.isnan(table["changing_s"]).all()
-            return inside, np.where(inside, since_s, np.nan), None
         changing_s = table["changing_s"].take(rows, axis=0)
-        changing_s = np.where(differs, np.where(np.isnan(changing_s), time_s, changing_s), np.nan)
+        changing_s = np.where(differs, np.fmin(changing_s, time_s), np.nan)
         flipped = differs & (time_s - changing_s >= self.debounce_s - 1e-6)
-        self._changing = True
-        if not np.count_nonzero(flipped):
-            table["changing_s"][rows] = changing_s
-            return inside, np.where(inside, since_s, np.nan), None
+        self._left_s = np.where(flipped & inside, changing_s - since_s, np.nan)
         inside = inside ^ flipped
-        self._left_s = np.where(flipped & ~inside, changing_s - since_s, np.nan)
         since_s = np.where(flipped, changing_s, since_s)
         table["inside"][rows], table["since_s"][rows] = inside, since_s
         table["changing_s"][rows] = np.where(flipped, np.nan, changing_s)
@@ -223,14 +209,8 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
 
     def _exits(self, camera: str, unseen_since_s: float) -> Iterator[ZoneEvent]:
         """Exits of tracks not seen since, at the time they were last seen."""
-        begin_s, end_s = self._no_exits.get(camera, (np.inf, -np.inf))
-        if begin_s <= unseen_since_s <= end_s:
-            return
         table = self._memory
-        remembered = table.last_seen(camera)
-        still_there = (seen_s for _, _, seen_s in remembered if seen_s >= unseen_since_s)
-        self._no_exits[camera] = unseen_since_s, min([unseen_since_s + self.lost_s, *still_there])
-        for key, row, seen_s in remembered:
+        for key, row, seen_s in table.last_seen(camera):
             if seen_s >= unseen_since_s:
                 continue
             inside = table["inside"][row]

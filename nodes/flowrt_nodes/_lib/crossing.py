@@ -69,11 +69,7 @@ class LineWatch:
         table["point"][rows], table["point_s"][rows] = points, seen_s
         table["side"][rows], table["along"][rows] = side, along
         pending = table["pending"].take(rows, axis=0)
-        if not np.count_nonzero((side0 > 0) != (side > 0)) and not np.count_nonzero(pending):
-            return []
         crossed, when = self.lines.crossed(side0, along0, side, along)
-        if not np.count_nonzero(crossed) and not np.count_nonzero(pending):
-            return []
         pending = np.clip(pending + crossed, -1, 1)
         fresh = (before_s[:, None] + when * (time_s - before_s[:, None])) * np.ones(crossed.shape)
         pending_s = np.where(crossed != 0, fresh, table["pending_s"].take(rows, axis=0))

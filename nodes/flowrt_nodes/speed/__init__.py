@@ -118,7 +118,7 @@ speeds: {type: speed, from: tracks, scene: north}
 
     def _with_speeds(self, tracks: Tracks, camera: Viewpoint) -> Tracks:
         table = self._table
-        rows, _ = table.rows(tracks)
+        rows = table.rows(tracks)
         memory = table["memory"].take(rows, axis=0).T.copy()
         step_s = np.nan_to_num(np.maximum(tracks.time_s - memory[AT_S], 0.0))
         pace = np.hypot(memory[2], memory[3])

@@ -198,7 +198,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         inside = np.zeros((0, len(self._lanes)), bool)
         on_line = np.zeros((0, len(self._lines)), bool)
         if len(tracks):
-            rows, _ = table.rows(tracks)
+            rows = table.rows(tracks)
             cut = cut_off(tracks)
             back = rows[table["cut"].take(rows) & ~cut]  # from the border, perhaps another than left there
             table["counted"][back], table["entry"][back] = False, -1
@@ -299,7 +299,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         waiting = np.zeros((0, len(self._lanes)), bool)
         queues: set[int] = set()
         if len(tracks):
-            lane_of = table["lane"].take(table.rows(tracks)[0])
+            lane_of = table["lane"].take(table.rows(tracks))
             standing = [(int(lane_of[row]), int(line)) for row, line in zip(*on_line.nonzero(), strict=True)]
             occupied = {lane for lane, line in standing if lane >= 0 and self._line_of[lane] == line}
             waiting = inside & (tracks.speed_kmh < self.queue_kmh)[:, None]

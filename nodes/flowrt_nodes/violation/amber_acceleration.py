@@ -90,7 +90,7 @@ at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signa
         phases = [self.phase(group, then_s) for group in self._approaches.signals]
         if not len(tracks) or not any(phase is not None and phase.state in AMBER for phase in phases):
             return
-        rows, _ = self._memory.rows(tracks)
+        rows = self._memory.rows(tracks)
         past, along = self._approaches.place(tracks)
         velocity = np.asarray(tracks.velocity_m_s, np.float64)
         past_then = past - WINDOW_S / 2 * (velocity @ self._approaches.normals.T)

@@ -112,7 +112,7 @@ yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal:
         table = self._memory
         if not len(tracks) or not self._names:
             return
-        rows, _ = table.rows(tracks)
+        rows = table.rows(tracks)
         places, headings = view.ground_m(tracks), heading_vectors(tracks)
         unknown = np.isnan(headings)
         front = np.where(unknown, places, view.front_m(tracks, np.where(unknown, 0.0, headings)))

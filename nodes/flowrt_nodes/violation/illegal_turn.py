@@ -106,7 +106,7 @@ no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{
         table = self._memory
         if not len(tracks):
             return
-        rows, _ = table.rows(tracks)
+        rows = table.rows(tracks)
         # A vehicle that comes in from the border may be another than the one that left there: what that one passed is void.
         cut = cut_off(tracks)
         changed = rows[(table["cut"][rows] & ~cut) | self._jumped(tracks, view, rows)]

@@ -72,7 +72,7 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         if not len(pedestrians):
             return
         table, some = self._memory, tracks[pedestrians]
-        rows, _ = table.rows(some)
+        rows = table.rows(some)
         places, scale = self._areas.places(some)
         depth = self._areas.crosswalk_depth_m(places, scale)
         stepped_s = self._areas.stepped_onto(table, rows, depth, some, self.kerb_m)

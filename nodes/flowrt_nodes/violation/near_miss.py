@@ -100,7 +100,7 @@ near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5,
 
     def _driven(self, tracks: Tracks, bodies: Bodies) -> None:
         """Narrow `driving` to vehicles that are fast enough, and two-wheelers that were surely driving for a moment just now."""
-        rows, _ = self._memory.rows(tracks)
+        rows = self._memory.rows(tracks)
         since_s = np.where(bodies.driving, np.fmin(self._memory["driving_s"][rows], tracks.time_s), np.nan)
         self._memory["driving_s"][rows] = since_s
         drove_s = np.where(tracks.time_s - since_s >= DRIVEN_S - 1e-6, tracks.time_s, self._memory["drove_s"][rows])

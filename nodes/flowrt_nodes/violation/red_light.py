@@ -93,7 +93,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         if not len(tracks) or not len(self._approaches):
             return
         memory = self._memory
-        rows, _ = memory.rows(tracks)
+        rows = memory.rows(tracks)
         standing_s = self._crossings.standing_s(memory, rows, tracks, view)
         crossings = self._crossings.update(memory, rows, tracks, view, standing_s)
         past, _ = self._approaches.place(tracks)

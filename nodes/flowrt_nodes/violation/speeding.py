@@ -78,7 +78,7 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         if not len(tracks) or not len(self._lanes):
             return
         inside = self._lanes.inside(tracks)
-        rows, _ = table.rows(tracks)
+        rows = table.rows(tracks)
         entered_s = np.fmin(table["entered_s"].take(rows), tracks.time_s)
         table["entered_s"][rows] = entered_s = np.where(self._lanes.somewhere(tracks), entered_s, np.nan)
         fast_s = np.where(tracks.speed_kmh > self._least_kmh, tracks.time_s, table["fast_s"].take(rows))

@@ -70,7 +70,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
         table = self._memory
         if not len(tracks):
             return
-        rows, _ = table.rows(tracks)
+        rows = table.rows(tracks)
         since_s = standstill_since(table, rows, tracks, view, self.slower_than_kmh, self.radius_m)
         elapsed_s = tracks.time_s - table["seen_s"][rows]
         elapsed_s[np.isnan(elapsed_s)] = 0.0

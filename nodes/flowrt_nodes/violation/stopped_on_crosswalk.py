@@ -65,7 +65,7 @@ on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north,
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         if not len(tracks) or not len(self._line_of):
             return
-        rows, _ = self._memory.rows(tracks)
+        rows = self._memory.rows(tracks)
         since_s = standstill_since(
             self._memory, rows, tracks, view, self.slower_than_kmh + self.margin_kmh, self.radius_m
         )

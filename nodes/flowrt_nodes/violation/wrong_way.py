@@ -75,7 +75,7 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
         wrong = opposing.any(axis=1) & np.logical_not(lawful) & moves & tracks.of_class(VEHICLES)
         if not np.count_nonzero(wrong):
             return
-        rows, _ = table.rows(tracks)
+        rows = table.rows(tracks)
         last_s, begin_s = table["last_s"][rows], table["begin_s"][rows]
         goes_on = tracks.time_s - last_s <= max(GAP_S, self.end_after_s)
         begin_s = np.where(goes_on & ~np.isnan(begin_s), begin_s, tracks.time_s)
