@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from harness import context, opened
+from harness import PROJECT, context, opened
 from traffic.street import START_S, Actor, along, begun, judge, lights, play, street, tracks_of
 
 from flowrt import Frame, Scene, SignalState
+from flowrt.catalog import Catalog
 from flowrt_nodes.violation import CelRule
 from flowrt_nodes.violation._common.rule import Rule
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
@@ -196,6 +197,18 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         assert len(red._table) < 20
         assert len(red._timeline._spans["cars"]) <= 200
         assert len(rule._history._past) < 20
+
+
+@pytest.mark.parametrize(("gap_m", "found"), [(9.0, True), (16.0, False)])
+def test_a_rule_in_a_nodes_folder_needs_nothing_else(gap_m: float, found: bool, tmp_path: Path) -> None:
+    """The example of docs/rules.md: no list, no schema, no base besides its own module."""
+    rule = Catalog(PROJECT / "examples").get("violation.tailgating").cls(scene="north")  # type: ignore[call-arg]
+    assert isinstance(rule, Rule)
+    cars = [Actor(7, "car", along((0, -1.75, 58), (6, -1.75, -5)))]
+    cars.append(Actor(8, "car", along((0, -1.75, 58 + gap_m), (6, -1.75, -5 + gap_m))))
+    said = judge(rule, tmp_path, play(cars, 6))
+    assert [event.object.track_id for event in said if event.phase == "new"] == ([8] if found else [])
+    assert {event.violation_type for event in said} <= {"tailgating"}
 
 
 CROSSES = along((0, -1.75, 30), (5, -1.75, -16))

@@ -1,4 +1,4 @@
-"""violation: the general rule, an expression over a tracked object."""
+"""violation: the general rule, an expression over a tracked object; and what a rule of one's own is made of (`Rule`, `Finding`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from flowrt import CheckView, Complaint, SceneName, SignalState, Tracks, setting
 from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.expression import Expression, complaints
 from flowrt_nodes._lib.objects import SAMPLE, ObjectVariables
-from flowrt_nodes.violation._common.rule import Finding, SignalRule
+from flowrt_nodes.violation._common.rule import Finding, Rule, SignalRule
+
+__all__ = ["CameraView", "CelRule", "Finding", "Rule", "SignalRule"]
 
 EXAMPLE = 'track.speed_kmh > 60 && zone == "school"'
 
@@ -46,7 +48,6 @@ school_zone: {type: violation, from: zones, name: fast_at_school, when: 'track.s
         self._expression = Expression(self.when)
         self._variables = ObjectVariables([self._expression])
         self._reads_signals = "signal" in self._expression.variables
-        self._failed = 0
 
     def on_signal(self, state: SignalState) -> None:
         """Reports of the signal source named by `signal`."""
