@@ -18,10 +18,10 @@ from typing import Any
 from urllib.request import urlopen
 
 from flowrt.clock import SystemClock
+from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.journal import Journal
-from flowrt.load import load
 from flowrt.runtime import Runtime
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -21,9 +21,9 @@ from benchmarks._running import left_out, running, switching, wait_until, worksh
 from benchmarks.nodes.events import performance, zone_event
 from benchmarks.pairs import Row, ratios, row
 from flowrt.contract import Contract, Point
+from flowrt.contract.line_protocol import LineEncoder
 from flowrt.delivery import Delivery
 from flowrt.journal import OutboxTally
-from flowrt.line_protocol import LineEncoder
 from flowrt.runtime import Runtime
 
 MESSAGES = 10_000

@@ -19,7 +19,8 @@ from benchmarks._running import SHIPPED, quantile, running, switching, test_data
 from benchmarks.pairs import Row, row
 from flowrt.commands.run import settle
 from flowrt.runtime import Runtime
-from flowrt.watch import READY_AFTER_S, Reloader, Watcher
+from flowrt.watch import Reloader, Watcher
+from flowrt.watch.watcher import READY_AFTER_S
 
 RELOADS = 200
 FPS = 25.0

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from benchmarks._running import SHIPPED
 from benchmarks.pairs import Row, row
-from flowrt.kept import Kept
-from flowrt.load import load
-from flowrt.messages import Event
-from flowrt.recording import Recording
-from flowrt.replay import recorder, rehearse, replay
+from flowrt import Event
+from flowrt.config import load
+from flowrt.testing.recording import Recording
+from flowrt.testing.replay import recorder, rehearse, replay
+from flowrt.testing.replay_cache import ReplayCache
 
 LENGTH_S = 120.0
 RULES = (
@@ -73,5 +73,5 @@ def _times_real_time(path: Path, overrides: list[str], *, kept: bool) -> float:
     flow = load(SHIPPED, overrides=dict(each.split("=") for each in overrides))
     recording = Recording(path)
     began_s = time.process_time()
-    replay(recording, flow, Event, kept=Kept(recording) if kept else None)
+    replay(recording, flow, Event, kept=ReplayCache(recording) if kept else None)
     return LENGTH_S / (time.process_time() - began_s)

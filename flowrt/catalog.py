@@ -25,9 +25,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from flowrt.entry_points import entry_points
-from flowrt.messages import Message
+from flowrt.message import Message
 from flowrt.node import Inference, Node, Outbox, Source, Transform
+from flowrt.resources import entry_points
 
 GROUP = "flowrt.nodes"
 
@@ -45,13 +45,13 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """Message types by direction.
 
     inputs: accepted by `from`; empty for sources. outputs: what the node makes. passes: what arrives goes out again.
-    feeds: setting name to the message types of `on_<setting>`.
+    side_inputs: setting name to the message types of `on_<setting>`.
     """
 
     inputs: tuple[type[Message], ...] = ()
     outputs: tuple[type[Message], ...] = ()
     passes: bool = False
-    feeds: dict[str, tuple[type[Message], ...]] = {}
+    side_inputs: dict[str, tuple[type[Message], ...]] = {}
 
 
 class NodeType(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,26 +255,28 @@ def _extra(kind: msgspec.inspect.Type) -> dict[str, Any]:
 def ports_of(cls: type[Node]) -> Ports:
     """Read the ports from the annotations. Raises NodeTypeError where they are missing or no message types."""
     if issubclass(cls, Source):
-        return Ports(outputs=_messages(cls, "produce", "return"), feeds=_feeds(cls))
+        return Ports(outputs=_messages(cls, "produce", "return"), side_inputs=_side_inputs(cls))
     if issubclass(cls, Inference):
         return Ports(
-            inputs=_messages(cls, "submit", ""), outputs=_messages(cls, "collect", "return"), feeds=_feeds(cls)
+            inputs=_messages(cls, "submit", ""),
+            outputs=_messages(cls, "collect", "return"),
+            side_inputs=_side_inputs(cls),
         )
     if issubclass(cls, Outbox):
-        return Ports(inputs=_messages(cls, "encode", ""), feeds=_feeds(cls))
+        return Ports(inputs=_messages(cls, "encode", ""), side_inputs=_side_inputs(cls))
     hints = _hints(cls, "process")
     generic = any(isinstance(hint, TypeVar) for hint in _flat(hints.get("return")))
     return Ports(
         inputs=_messages(cls, "process", ""),
         outputs=_messages(cls, "process", "return"),
         passes=generic,
-        feeds=_feeds(cls),
+        side_inputs=_side_inputs(cls),
     )
 
 
-def _feeds(cls: type[Node]) -> dict[str, tuple[type[Message], ...]]:
-    feeds = (name for name, extra in setting_extras(cls).items() if extra.get("kind") == "feed")
-    return {name: _messages(cls, f"on_{name}", "") for name in feeds}
+def _side_inputs(cls: type[Node]) -> dict[str, tuple[type[Message], ...]]:
+    side_inputs = (name for name, extra in setting_extras(cls).items() if extra.get("kind") == "side_input")
+    return {name: _messages(cls, f"on_{name}", "") for name in side_inputs}
 
 
 def _hints(cls: type[Node], method: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from flowrt.commands import BAD_FLOW, BUILT_IN, DONE, FAILED, GROUP, USAGE, Failure, UsageError
-from flowrt.entry_points import entry_points
-from flowrt.problem import FlowError, did_you_mean
+from flowrt.diagnostics import FlowError, did_you_mean
+from flowrt.resources import entry_points
 
 DEBUG = "FLOWRT_DEBUG"
 WITHOUT_COLLECTOR = ("check", "run")
@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _fail(str(error), USAGE)
     except FlowError as error:
-        from flowrt.commands.check import print_problems
+        from flowrt.commands.check import print_diagnostics
 
-        print_problems(error.problems)
+        print_diagnostics(error.diagnostics)
         return BAD_FLOW
     except Failure as error:
         return _fail(str(error), FAILED)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from flowrt.catalog import NodeType
-from flowrt.messages import Message
+from flowrt.message import Message
 from flowrt.node import Node, setting
-from flowrt.scene import Scene
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -47,13 +46,14 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One node of a flow.
 
     settings: an unopened node that holds the settings. types: for each incoming edge, the message types that travel on it.
-    was: the node's former name, for a rename that keeps its state. reads: what is in the files that the node reads as it opens.
+    entries: setting to the section and entry that it names. was: the node's former name, for a rename that keeps its state. reads: what is in the files that the node reads as it opens.
     """
 
     name: str
     type: NodeType
     settings: Node
     edges: tuple[Edge, ...] = ()
+    entries: dict[str, tuple[str, str]] = {}
     was: str = ""
     restart: Restart = Restart()
     reads: dict[Path, str] = {}
@@ -66,6 +66,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """A whole flow. arriving: per edge, the message types that travel on it.
 
+    sections: of each section of the file besides `nodes` and `services`, its entries by name (`sections["scene"]["north"]`).
     files: everything the flow was read from (flow file, includes, `${file:…}`, models, `nodes/`), for the watcher.
     secrets: resolved secret values, to be masked wherever text leaves the program.
     """
@@ -75,7 +76,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     nodes: dict[str, NodeSpec]
     arriving: dict[Edge, tuple[type[Message], ...]]
-    scenes: dict[str, Scene] = {}
+    sections: dict[str, dict[str, Any]] = {}
     services: dict[str, Any] = {}
     files: tuple[Path, ...] = ()
     secrets: frozenset[str] = frozenset()
@@ -118,9 +119,9 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
                     heapq.heappush(ready, target)
         return order
 
-    def scene_of(self, name: str) -> Scene | None:
-        """The scene that a node's `scene` setting names."""
-        return self.scenes.get(getattr(self.nodes[name].settings, "scene", ""))
+    def entries_of(self, name: str) -> dict[str, Any]:
+        """By setting, the section entries that a node's settings name."""
+        return {field: self.sections[section][entry] for field, (section, entry) in self.nodes[name].entries.items()}
 
 
 def graph_of(names: Iterable[str], edges: Iterable[Edge]) -> nx.DiGraph[str]:

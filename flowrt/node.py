@@ -25,36 +25,18 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 from flowrt.clock import Clock
-from flowrt.messages import Message
-from flowrt.problem import Complaint
-from flowrt.scene import Scene
-
-if TYPE_CHECKING:
-    from flowrt.contract import Contract
+from flowrt.contract import Contract
+from flowrt.diagnostics import Diagnostic
+from flowrt.message import Message
+from flowrt.sink import Acknowledger, OutboxRecord
 
 M = TypeVar("M", bound=Message)
 """For nodes that pass on whatever they get: `def process(self, message: M) -> M | None`."""
-
-
-class Retry(Exception):
-    """The outside can't take it now. The record stays in the journal and is sent again after `after_s`.
-
-    refused: the outside is there and refuses whatever this node sends (its password, its bucket) until somebody puts that right.
-    """
-
-    def __init__(self, reason: str, after_s: float | None = None, *, refused: bool = False) -> None:
-        super().__init__(reason)
-        self.after_s = after_s
-        self.refused = refused
-
-
-class Reject(Exception):
-    """The outside will never take this. The record goes to the dead letters with this reason."""
 
 
 def setting(
@@ -82,21 +64,21 @@ def setting(
     return msgspec.Meta(description=description, examples=examples, extra=extra, **given)
 
 
-def _kind(name: str) -> msgspec.Meta:
-    return msgspec.Meta(extra={"kind": name})
+def reference(kind: str) -> msgspec.Meta:
+    """Mark a setting whose value names something else in the file; the loader checks that it exists and editors complete it.
+
+    kind: `node`, `service`, `file`, `side_input`; or the name of a section of the flow file, of a part of its entries, or of names
+    that nodes publish, as the section declares them (`flowrt.config.sections`).
+    """
+    return msgspec.Meta(extra={"kind": kind})
 
 
-# Settings whose value names something else in the file; the loader checks that it exists and editors complete it.
-SceneName = Annotated[str, _kind("scene")]
-ZoneName = Annotated[str, _kind("zone")]
-LineName = Annotated[str, _kind("line")]
-SignalName = Annotated[str, _kind("signal")]
-ServiceName = Annotated[str, _kind("service")]
-FilePath = Annotated[str, _kind("file")]
+ServiceName = Annotated[str, reference("service")]
+FilePath = Annotated[str, reference("file")]
 """A file that must exist; relative to the flow file's folder."""
-NodeName = Annotated[str, _kind("node")]
+NodeName = Annotated[str, reference("node")]
 """The name of a node that this one speaks of, without an edge."""
-Feed = Annotated[str, _kind("feed")]
+SideInput = Annotated[str, reference("side_input")]
 """The name of a node whose messages arrive at `on_<field>(self, message: T) -> None`: a second input with its own type."""
 
 
@@ -150,8 +132,8 @@ class Shared:
 class Context(msgspec.Struct, kw_only=True):
     """What a node is given when it opens.
 
-    scene: the scene that the node's `scene` setting names; exchanged before `reconfigured` when it was edited.
-    services: the flow's `services` block, secrets resolved. contract: the schemas of topics and measurements.
+    entries: by setting, what the node's settings name in sections of the flow file (`entries["scene"]`); exchanged before
+    `reconfigured` when it was edited. services: the flow's `services` block, secrets resolved. contract: the schemas of topics and measurements.
     folder: the flow file's folder. data: where the flow's journal, snapshots and model cache live.
     stopping: set when the node shall come to an end; sources look at it.
     """
@@ -166,7 +148,7 @@ class Context(msgspec.Struct, kw_only=True):
     shared: Shared
     runtime: RuntimeView
     contract: Contract
-    scene: Scene | None = None
+    entries: Mapping[str, Any] = {}
     services: Mapping[str, Any] = {}
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
 
@@ -181,12 +163,12 @@ class CheckView(Protocol):
     folder: Path
     services: Mapping[str, Any]
 
-    def scene(self, name: str) -> Scene | None:
-        """The scene of that name."""
+    def entry(self, section: str, name: str) -> Any:
+        """The entry of that name in a section of the flow file, None where there is none."""
         ...
 
-    def signals(self) -> frozenset[str]:
-        """Signal groups that the flow's signal sources declare."""
+    def published(self, kind: str) -> frozenset[str]:
+        """Names of a kind that nodes of the flow publish; empty where one of them does not say."""
         ...
 
 
@@ -214,12 +196,12 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
         """Given by the runtime before `open`."""
         return self.__dict__["context"]  # type: ignore[no-any-return]
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         """What is wrong with the settings beyond their types. Pure, quick, and without imports of heavy packages."""
         return ()
 
-    def signals(self) -> Iterable[str]:
-        """Signal groups that this node publishes, known before it runs."""
+    def published(self, kind: str) -> Iterable[str]:
+        """Names of a kind, such as signal groups, that this node publishes; known before it runs, empty where they are not."""
         return ()
 
     def files(self, folder: Path) -> Iterable[Path]:
@@ -230,7 +212,7 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
         """Get ready. What is raised here refuses the start or rolls the reload back."""
 
     def reconfigured(self, changed: frozenset[str]) -> None:
-        """Settings (or "scene") were changed in place. What is raised here rolls the reload back."""
+        """Settings, or the entries they name (as "scene"), were changed in place. What is raised here rolls the reload back."""
 
     def finish(self) -> Iterable[Message]:
         """Messages still owed when the flow ends or the node is removed."""
@@ -254,8 +236,8 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
 class Source(Node):
     """Makes messages on a thread of its own.
 
-    live: the outside does not wait. The runtime then puts a channel behind the source that keeps only the newest frame
-    (each drop counted); every other message waits for its turn.
+    live: the outside does not wait. The runtime then puts a channel behind the source that keeps only the newest of what is
+    `replaceable`, such as frames (each drop counted); every other message waits for its turn.
     endless: goes on for ever by itself (timers); a run ends when every other source has ended.
     """
 
@@ -306,80 +288,43 @@ class Inference(Node, Generic[Pending]):
     """`def collect(self, pending: Pending) -> Detections`: wait for the result."""
 
 
-Urgency = Literal["telemetry", "state", "event", "violation"]
-"""What goes first when a journal is full: telemetry first, violations last."""
-
-
-class Letter(msgspec.Struct, kw_only=True, frozen=True, gc=False):
-    """One thing to be delivered, as it lies in the journal.
-
-    address: topic or measurement. body: what is sent. headers: protocol properties (qos, retain, expiry_s, …).
-    number: the journal's sequence number, 0 before it is accepted. attempts: how often delivery was begun before.
-    """
-
-    id: str
-    time_s: float
-    address: str
-    body: bytes
-    urgency: Urgency = "event"
-    headers: dict[str, Any] = {}
-    number: int = 0
-    attempts: int = 0
-
-
-class Receipt(Protocol):
-    """How an outbox says what became of each letter; callable from any thread."""
-
-    def delivered(self, letter: Letter) -> None:
-        """Acknowledged by the outside: the journal may forget it."""
-        ...
-
-    def delivered_all(self, letters: Iterable[Letter]) -> None:
-        """The same for many at once, which costs less."""
-        ...
-
-    def rejected(self, letter: Letter, reason: str) -> None:
-        """The outside will never take it: it becomes a dead letter."""
-        ...
-
-
 class Outbox(Node):
-    """A sink that loses nothing: letters are journalled, then delivered, at least once, in order of acceptance.
+    """A sink that loses nothing: records are journalled, then delivered, at least once, in order of acceptance.
 
     `encode` runs on the lane's thread and must be quick; `deliver` runs on the outbox's own thread, so one dead service
-    never holds up another. `window` is how many letters may be under way.
+    never holds up another. `window` is how many records may be under way.
     """
 
     durability: Annotated[
         Literal["batch", "commit"],
-        setting("`commit` waits until each letter is on disk; `batch` goes on and counts it as accepted once it is."),
+        setting("`commit` waits until each record is on disk; `batch` goes on and counts it as accepted once it is."),
     ] = "batch"
 
     @property
     def window(self) -> int:
-        """Letters under way at most."""
+        """Records under way at most."""
         return 1000
 
     @property
     def replay_per_s(self) -> float | None:
-        """How fast a backlog is delivered beside new letters, which then go first; None: strictly in order of acceptance."""
+        """How fast a backlog is delivered beside new records, which then go first; None: strictly in order of acceptance."""
         return None
 
     @property
     def tick_s(self) -> float:
-        """In how long `deliver` is called again at the latest, without letters, while some are under way and no new ones come."""
+        """In how long `deliver` is called again at the latest, without records, while some are under way and no new ones come."""
         return 0.2
 
     encode: ClassVar[Callable[..., Any]]
-    """`def encode(self, message: Message) -> Iterable[Letter]`"""
+    """`def encode(self, message: Message) -> Iterable[Record]`"""
 
-    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
-        """Send, and say of each letter what became of it, now or later, from any thread.
+    def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
+        """Send, and say of each record what became of it, now or later, from any thread.
 
-        Raise Retry where the outside is away: letters without a receipt are sent again, in order.
+        Raise Retry where the outside is away: records without a acknowledgement are sent again, in order.
         """
         raise NotImplementedError
 
     def ready(self) -> bool:
-        """Whether there is an outside to deliver to; without one, letters stay in the journal."""
+        """Whether there is an outside to deliver to; without one, records stay in the journal."""
         return True

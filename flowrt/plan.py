@@ -4,7 +4,7 @@
 
 - kept: nothing about the node changes.
 - rewired: the same node, fed by other nodes. Nothing restarts.
-- reconfigured: settings or the scene change in place; the node keeps its memory.
+- reconfigured: settings, or the section entries that they name, change in place; the node keeps its memory.
 - replaced: a new node takes the old one's place, because its type, its code or a setting that can't change in place did.
 - added, removed: as they say. A node that names its former self with `was:` is not removed and added but carried over.
 """
@@ -26,7 +26,7 @@ KINDS: tuple[Kind, ...] = ("kept", "rewired", "reconfigured", "replaced", "added
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What happens to one node.
 
-    was: its name in the old flow. changed: settings (or `scene`, `site`) that differ. why: in words. forgets: what memory is lost.
+    was: its name in the old flow. changed: settings (or section entries that they name, or `site`) that differ. why: in words. forgets: what memory is lost.
     queue: what becomes of the messages waiting in front of it.
     """
 
@@ -124,8 +124,8 @@ def _change(old: Flow, new: Flow, origin: dict[str, str], spec: NodeSpec) -> Cha
         for field in spec.settings.__struct_fields__
         if getattr(before.settings, field) != getattr(spec.settings, field)
     )
-    if old.scene_of(was) != new.scene_of(spec.name):
-        changed += ("scene",) if "scene" not in changed else ()
+    entries_before, entries = old.entries_of(was), new.entries_of(spec.name)
+    changed += tuple(field for field in entries if field not in changed and entries_before.get(field) != entries[field])
     if old.site != new.site:
         changed += ("site",)
     if changed:
@@ -166,8 +166,9 @@ def _difference(before: NodeSpec, spec: NodeSpec, field: str, new: Flow) -> str:
     """One change in words."""
     if field == "site":
         return f"site → {new.site}"
-    if field == "scene" and getattr(before.settings, field, "") == getattr(spec.settings, field, ""):
-        return f"the geometry of {getattr(spec.settings, field, 'its scene')}"
+    if field in spec.entries and before.entries.get(field) == spec.entries[field]:
+        section, entry = spec.entries[field]
+        return f"the {getattr(new.sections[section][entry], 'what', section)} of {entry}"
     return f"{field} {_shown(before, field)} → {_shown(spec, field)}"
 
 

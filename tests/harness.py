@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pytest
 
 from flowrt.clock import Clock, VirtualClock
-from flowrt.messages import Message
+from flowrt.message import Message
 from flowrt.node import Context, Inference, Node, Shared, Transform
-from flowrt.scene import Scene
+from flowrt.traffic.scene import Scene
 
 if TYPE_CHECKING:
     from flowrt.contract import Contract

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flowrt.commands import BUILT_IN, GROUP
-from flowrt.load import read
+from flowrt.config import read
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -35,8 +35,8 @@ def test_flows_shown_are_valid(page: str, text: str, tmp_path: Path) -> None:
         pytest.skip("that page has a test of its own, with the files it speaks of")
     shutil.copytree(ROOT / "flows" / "scenes", tmp_path / "scenes")
     (tmp_path / "flow.yaml").write_text(text)
-    _, problems = read(tmp_path / "flow.yaml")
-    assert [str(problem) for problem in problems if problem.severity == "error"] == []
+    _, diagnostics = read(tmp_path / "flow.yaml")
+    assert [str(diagnostic) for diagnostic in diagnostics if diagnostic.severity == "error"] == []
 
 
 @pytest.mark.parametrize(("page", "text"), [b for b in blocks("python") if b[1].startswith("# examples/")])

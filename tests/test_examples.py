@@ -15,13 +15,13 @@ import pytest
 from flowrt import Tracks, ZoneEvent
 from flowrt.catalog import Catalog
 from flowrt.clock import SystemClock, VirtualClock
+from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.flow import Flow
 from flowrt.journal import Journal
-from flowrt.load import load
-from flowrt.messages import Location, Objects, RoadUser
 from flowrt.runtime import Runtime
+from flowrt.traffic import Location, Objects, RoadUser
 from tests import harness
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

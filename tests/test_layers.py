@@ -1,129 +1,170 @@
-"""The layers of docs/architecture.md: who may import whom."""
+"""The layers of docs/architecture.md: who may import whom. No exceptions, also none for types or imports inside functions."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = {
+    "flowrt": ROOT / "flowrt",
+    "flowrt_nodes": ROOT / "nodes" / "flowrt_nodes",
+    "flowrt_sim": ROOT / "sim" / "flowrt_sim",
+    "flowrt_scoring": ROOT / "scoring" / "flowrt_scoring",
+    "flowrt_ops": ROOT / "ops" / "flowrt_ops",
+}
+MAY_IMPORT = {
+    "flowrt": set(),
+    "flowrt_nodes": {"flowrt", "flowrt_sim"},
+    "flowrt_sim": set(),
+    "flowrt_scoring": {"flowrt", "flowrt_nodes", "flowrt_sim"},
+    "flowrt_ops": {"flowrt"},
+}
+"""Which of our packages each of them may import."""
 LAYERS = [
-    {"messages", "problem", "clock", "scene", "fingerprint", "entry_points"},
+    {"message", "diagnostics", "clock", "resources", "fingerprint", "sink"},
+    {"contract"},
     {"node"},
-    {"catalog"},
-    {"flow"},
-    {"services", "service_checks", "environment", "influx_buckets", "document", "share", "recording"},
-    {"contract", "journal", "line_protocol"},
-    {"load", "plan", "delivery", "editor_schema", "show", "graph_layout", "graph_png"},
+    {"catalog", "services", "environment"},
+    {"flow", "service_checks", "influx_buckets"},
+    {"config", "journal"},
+    {"plan", "delivery"},
     {"runtime"},
-    {"watch", "flowtest", "kept", "replay"},
+    {"watch", "testing"},
     {"commands"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-TYPES_ONLY = {("node", "contract")}
-"""The node API names the contract's type; it imports it for type checkers only."""
-
-
-def imports(file: Path, package: str) -> set[str]:
-    """First names below `package` that a file imports at any depth, type checking excluded."""
-    found = set()
-    tree = ast.parse(file.read_text())
-    guarded = {
-        id(x)
-        for n in ast.walk(tree)
-        if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
-        for x in ast.walk(n)
-    }
-    for node in ast.walk(tree):
-        if id(node) in guarded:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = [node.module] if node.module != package else [f"{package}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        found |= {name.split(".")[1] for name in names if name.startswith(package + ".")}
-    return found
+DOMAIN = "traffic"
+"""The domain's vocabulary, beside the layers: it may import up to `config`, and only `flowrt/__init__.py` imports it."""
+OPEN_TO_NODES = {"contract", "diagnostics", "delivery", "node", "resources", "service_checks", "services", "sink"}
+"""What the node library may import beside flowrt's public names; never the graph, the loader, or what runs it."""
+TRAFFIC = re.compile(
+    r"vehicle|pedestrian|crosswalk|violation|homography|scene|red_light|jaywalk|(?<!p)lane(?!t)|speed_kmh|spat/",
+    re.IGNORECASE,
+)
+"""Words of the domain; "plane" and "planet" are none."""
 
 
 def modules(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
 
-@pytest.mark.parametrize(
-    "file", [f for f in modules(ROOT / "flowrt") if f.name != "__init__.py" or f.parent.name != "flowrt"], ids=str
-)
+def module_of(file: Path, package: str) -> str:
+    parts = [package, *file.relative_to(PACKAGES[package]).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file: Path) -> set[str]:
+    """Dotted names that a file imports, anywhere in it; a name imported from a package counts as a module of it where it is one."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {
+                f"{node.module}.{alias.name}" if exists(f"{node.module}.{alias.name}") else node.module
+                for alias in node.names
+            }
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def exists(module: str) -> bool:
+    package, *rest = module.split(".")
+    if package not in PACKAGES:
+        return False
+    place = PACKAGES[package].joinpath(*rest)
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+
+FILES = [(package, file) for package, folder in PACKAGES.items() for file in modules(folder)]
+CORE = [file for file in modules(ROOT / "flowrt") if file != ROOT / "flowrt" / "__init__.py"]
+
+
+@pytest.mark.parametrize("file", CORE, ids=str)
 def test_each_layer_imports_only_what_stands_before_it(file: Path) -> None:
     own = file.relative_to(ROOT / "flowrt").parts[0].removesuffix(".py")
-    assert own in LEVEL, f"{own} has no place in the layers"
-    for other in imports(file, "flowrt") - {own}:
-        if (own, other) in TYPES_ONLY or other not in LEVEL:
+    level = LEVEL["config"] if own == DOMAIN else LEVEL.get(own)
+    assert level is not None, f"{own} has no place in the layers"
+    for module in imports(file):
+        package, *rest = module.split(".")
+        if package != "flowrt":
             continue
-        assert LEVEL[other] <= LEVEL[own], f"{file.relative_to(ROOT)} imports flowrt.{other}"
+        assert rest, f"{file.relative_to(ROOT)} imports flowrt itself, which is for others"
+        if rest[0] == own:
+            continue
+        assert rest[0] != DOMAIN, f"{file.relative_to(ROOT)} imports the domain"
+        assert LEVEL[rest[0]] <= level, f"{file.relative_to(ROOT)} imports {module}"
 
 
-def test_the_runtime_never_imports_the_node_library_or_the_simulation() -> None:
-    for file in modules(ROOT / "flowrt"):
-        text = file.read_text()
-        for package in ("flowrt_nodes", "flowrt_sim", "flowrt_ops"):
-            assert f"import {package}" not in text, file
-            assert f"from {package}" not in text, file
+def test_the_runtime_knows_nothing_of_traffic() -> None:
+    """Neither names nor texts of the core, but for examples in docstrings, speak of the domain."""
+    found = []
+    for file in CORE:
+        if file.is_relative_to(ROOT / "flowrt" / DOMAIN):
+            continue
+        tree = ast.parse(file.read_text())
+        prose = {
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            said = ""
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+                said = node.value
+            elif isinstance(node, ast.Name | ast.Attribute | ast.FunctionDef | ast.ClassDef | ast.arg | ast.keyword):
+                said = (
+                    getattr(node, "id", None)
+                    or getattr(node, "attr", None)
+                    or getattr(node, "name", None)
+                    or node.arg
+                    or ""
+                )
+            if TRAFFIC.search(said):
+                found.append(f"{file.relative_to(ROOT)}:{node.lineno}: {said[:80]}")
+    assert not found, "\n".join(found)
 
 
-OPEN_TO_NODES = {
-    "messages",
-    "node",
-    "problem",
-    "scene",
-    "services",
-    "service_checks",
-    "environment",
-    "influx_buckets",
-    "contract",
-    "share",
-    "delivery",
-}
-"""What the node library may import beside `flowrt` itself; never the graph, the loader, or what runs it."""
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_only_what_stands_below_them(package: str) -> None:
+    for file in modules(PACKAGES[package]):
+        others = {module.partition(".")[0] for module in imports(file)} & PACKAGES.keys()
+        assert others - {package} <= MAY_IMPORT[package], file
 
 
 def test_nodes_import_only_what_is_open_to_them() -> None:
     public = set(importlib.import_module("flowrt").__all__)
-    for file in modules(ROOT / "nodes" / "flowrt_nodes"):
-        assert imports(file, "flowrt") - public <= OPEN_TO_NODES, file
+    for file in modules(PACKAGES["flowrt_nodes"]):
+        own = {module.split(".")[1] for module in imports(file) if module.startswith("flowrt.")}
+        assert own - public <= OPEN_TO_NODES, file
 
 
-def test_the_simulation_knows_nothing_of_flowrt() -> None:
-    for file in modules(ROOT / "sim" / "flowrt_sim"):
-        text = file.read_text()
-        assert "import flowrt\n" not in text, file
-        assert "from flowrt " not in text, file
-        assert "from flowrt." not in text, file
+def test_private_modules_are_imported_only_beside_them() -> None:
+    """A module or folder named `_…` belongs to the folder that it stands in."""
+    for package, file in FILES:
+        for module in imports(file):
+            parts = module.split(".")
+            private = [i for i, part in enumerate(parts) if part.startswith("_") and not part.startswith("__")]
+            if parts[0] not in PACKAGES or not private:
+                continue
+            home = ".".join(parts[: private[0]])
+            own = module_of(file, package)
+            assert own == home or own.startswith(home + "."), f"{file.relative_to(ROOT)} imports {module}"
 
 
-SHIPPED = ["flowrt", "nodes/flowrt_nodes", "sim/flowrt_sim", "ops/flowrt_ops", "scoring/flowrt_scoring"]
-
-
-def private_names(file: Path) -> list[tuple[str, ...]]:
-    """The dotted names that a file imports of which a part begins with `_`; no `__future__` and the like."""
-    names = []
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    return [tuple(name.split(".")) for name in names if "._" in name and "__" not in name]
-
-
-@pytest.mark.parametrize("package", SHIPPED)
-def test_a_module_whose_name_begins_with_an_underscore_serves_only_its_own_folder(package: str) -> None:
-    root = ROOT / package
-    for file in modules(root):
-        folder = file.relative_to(root.parent).parent.parts
-        for name in private_names(file):
-            owner = name[: max(i for i, part in enumerate(name) if part.startswith("_"))]
-            assert folder[: len(owner)] == owner, f"{file}: {name}"
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {module_of(file, package): file for package, file in FILES}
+    arrows = {name: {m for m in imports(file) if m in names and m != name} for name, file in names.items()}
+    for name, targets in arrows.items():  # a package's own __init__ only hands its modules' names on
+        arrows[name] = {target for target in targets if not name.startswith(target + ".")}
+    settled: set[str] = set()
+    while ready := {name for name in arrows.keys() - settled if arrows[name] <= settled}:
+        settled |= ready
+    stuck = sorted(arrows.keys() - settled)
+    assert not stuck, f"modules in or above a circle: {stuck}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from flowrt import Tracks, Transform
-from flowrt.runtime.cell import current
+from flowrt.runtime.runner import current
 
 
 class Stamp(Transform):

@@ -32,7 +32,6 @@ BUILT_IN = {
     "plan": Command("flowrt.commands.plan", "Say what a reload would keep, change and forget."),
     "new": Command("flowrt.commands.new", "Write a small flow to begin with."),
     "nodes": Command("flowrt.commands.nodes", "List the node types, or describe one."),
-    "models": Command("flowrt.commands.models", "List public detection models, or fetch one."),
     "graph": Command("flowrt.commands.graph", "Draw a flow as Mermaid, SVG or PNG."),
     "schema": Command("flowrt.commands.schema", "Print the JSON Schema of flow files, for editors."),
     "events": Command("flowrt.commands.events", "List what was recorded."),

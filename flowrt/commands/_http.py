@@ -143,7 +143,7 @@ def _application(
         return json(runtime.status())
 
     async def reloads(_: Request) -> Response:
-        return json({"reloads": runtime.reloads, "problems": runtime.problems})
+        return json({"reloads": runtime.reloads, "problems": runtime.diagnostics})
 
     async def reload(_: Request) -> Response:
         outcome = await run_in_threadpool(reloader.reload, "POST /api/reload")
@@ -169,7 +169,7 @@ def _application(
 
 
 def _readiness(runtime: Runtime) -> dict[str, Any]:
-    """Ready: running, and no source given up. A service that is away makes nothing unready: its letters wait on disk."""
+    """Ready: running, and no source given up. A service that is away makes nothing unready: its records wait on disk."""
     status = runtime.status()
     nodes = {
         name: {"ready": not row.get("failed", False), "error": row["last_error"] if row.get("failed") else ""}
@@ -211,11 +211,11 @@ class _Metrics:
             depth.add_metric([name], row["depth"])
         yield depth
         for key in ("accepted", "delivered", "dead_letters"):
-            family = CounterMetricFamily(f"flowrt_outbox_{key}", f"Letters {key}".replace("_", " "), labels=["node"])
+            family = CounterMetricFamily(f"flowrt_outbox_{key}", f"Records {key}".replace("_", " "), labels=["node"])
             for name, row in status["sinks"].items():
                 family.add_metric([name], getattr(row, key))
             yield family
-        pending = GaugeMetricFamily("flowrt_outbox_pending", "Letters waiting in the journal", labels=["node"])
+        pending = GaugeMetricFamily("flowrt_outbox_pending", "Records waiting in the journal", labels=["node"])
         for name, row in status["sinks"].items():
             pending.add_metric([name], row.pending)
         yield pending

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flowrt.commands import Failure, UsageError
-from flowrt.document import Scalar, read_document
+from flowrt.config.yaml import Scalar, read_document
+from flowrt.diagnostics import Diagnostic, FlowError, did_you_mean
 from flowrt.journal import REFUSED, JournalView, OutboxView, data_folder, journal_path
-from flowrt.problem import FlowError, Problem, did_you_mean
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -40,10 +39,10 @@ def flow_name(flow: str) -> str:
         if path.suffix in (".yaml", ".yml"):
             raise UsageError(f"there is no file {flow}")
         return flow
-    problems: list[Problem] = []
-    document = read_document(path, flow, problems)
+    diagnostics: list[Diagnostic] = []
+    document = read_document(path, flow, diagnostics)
     if document is None:
-        raise FlowError(problems)
+        raise FlowError(diagnostics)
     value = document.items.get("flow")
     name = str(value.value) if isinstance(value, Scalar) and value.value else ""
     return _read_name(flow) if "${" in name else name or path.stem
@@ -51,11 +50,11 @@ def flow_name(flow: str) -> str:
 
 def _read_name(flow: str) -> str:
     """A name with `${…}` in it takes a whole load."""
-    from flowrt.load import read
+    from flowrt.config import read
 
-    loaded, problems = read(flow)
+    loaded, diagnostics = read(flow)
     if loaded is None:
-        raise FlowError(problems)
+        raise FlowError(diagnostics)
     return loaded.name
 
 
@@ -89,28 +88,15 @@ def since_s(text: str) -> float:
 
 
 def refusal(outbox: OutboxView) -> str:
-    """That a sink is refused as a whole, why, since when, and what becomes of its letters, in a sentence or two."""
+    """That a sink is refused as a whole, why, since when, and what becomes of its records, in a sentence or two."""
     is_was = "is" if outbox.state == REFUSED else "was, when the flow ran last,"
-    letters = "1 letter is" if outbox.pending == 1 else f"{outbox.pending} letters are"
+    records = "1 record is" if outbox.pending == 1 else f"{outbox.pending} records are"
     return (
         f"{outbox.name} {is_was} refused as a whole since {when(outbox.since_s)}: {outbox.last_error}. "
-        f"{letters} held, and {'goes' if outbox.pending == 1 else 'go'} as soon as that is put right"
+        f"{records} held, and {'goes' if outbox.pending == 1 else 'go'} as soon as that is put right"
     )
 
 
 def when(time_s: float) -> str:
     """RFC 3339, UTC, milliseconds."""
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def table(head: list[str], rows: list[list[str]], right: frozenset[int] = frozenset()) -> None:
-    """Print columns; those in `right` are aligned to the right. Control characters are shown, not sent."""
-    from flowrt.show import printable
-
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(head, *shown, strict=True)]
-    for row in [head, *shown]:
-        cells = [
-            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")

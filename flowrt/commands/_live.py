@@ -16,6 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from flowrt.commands._events import summary
 from flowrt.runtime import Runtime
 
 _STYLE = {"error": "bold red", "warning": "yellow", "info": "", "debug": "dim"}
@@ -63,7 +64,7 @@ class LiveView(logging.Handler):
         if events is not None:
             parts.append(events)
         if status["problems"]:
-            parts.append(_problems(status["problems"]))
+            parts.append(_diagnostics(status["problems"]))
         with self._lock_lines:
             lines = list(self._lines)
         if lines:
@@ -141,30 +142,32 @@ def _services(nodes: dict[str, Any]) -> list[Text]:
 
 
 def _events(runtime: Runtime) -> Panel | None:
-    rows = [row for row in runtime.last_events if row.type in ("violations", "pedestrian_events")][-5:]
-    rows = rows or list(runtime.last_events)[-5:]
+    rows = list(runtime.last_critical)[-5:] or list(runtime.last_events)[-5:]
     if not rows:
         return None
     lines = []
     for row in rows:
         payload = msgspec.json.decode(row.payload)
-        kind = payload.get("violation_type") or payload.get("event_type") or payload.get("lane_id") or ""
         line = Text(f"{time.strftime('%H:%M:%S', time.gmtime(row.time_s))} ", style="dim")
         line.append(f"{row.type:18}", style="magenta")
-        line.append(f"{kind:22}")
-        line.append(" ".join(filter(None, (payload.get("camera_id", ""), payload.get("roi_id", "")))), style="dim")
+        line.append(f"{summary(payload):40} ")
+        line.append(payload.get("camera_id", ""), style="dim")
         lines.append(line)
     return Panel(Group(*lines), title="last events", title_align="left", border_style="magenta", padding=(0, 1))
 
 
-def _problems(problems: list[dict[str, Any]]) -> Panel:
+def _diagnostics(diagnostics: list[dict[str, Any]]) -> Panel:
     lines = []
-    for problem in problems[:4]:
-        place = f"{problem['file']}:{problem['line']}:{problem['column']}" if problem["line"] else problem["file"]
-        hint = f" ({problem['hint']})" if problem["hint"] else ""
-        lines.append(Text(f"{place}: {problem['message']}{hint}", style="red"))
-    if len(problems) > 4:
-        lines.append(Text(f"and {len(problems) - 4} more", style="dim"))
+    for diagnostic in diagnostics[:4]:
+        place = (
+            f"{diagnostic['file']}:{diagnostic['line']}:{diagnostic['column']}"
+            if diagnostic["line"]
+            else diagnostic["file"]
+        )
+        hint = f" ({diagnostic['hint']})" if diagnostic["hint"] else ""
+        lines.append(Text(f"{place}: {diagnostic['message']}{hint}", style="red"))
+    if len(diagnostics) > 4:
+        lines.append(Text(f"and {len(diagnostics) - 4} more", style="dim"))
     title = "the flow file as it is now has problems; the flow goes on as it was"
     return Panel(Group(*lines), title=title, title_align="left", border_style="red", padding=(0, 1))
 

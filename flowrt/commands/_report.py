@@ -42,7 +42,7 @@ def report(runtime: Runtime, *, wall_s: float, exit_code: int) -> dict[str, Any]
         },
         "ledger": {key: value for key, value in runtime.ledger().items() if key != "nodes"},
         "reloads": runtime.reloads,
-        "problems": runtime.problems,
+        "problems": runtime.diagnostics,
     }
 
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import NamedTuple
 
-from flowrt import show
 from flowrt.commands import BAD_FLOW, DONE, UsageError
-from flowrt.load import read
-from flowrt.problem import FlowError, Problem
+from flowrt.commands import _diagnostics as show
+from flowrt.commands.text import wants_colour
+from flowrt.config import read
+from flowrt.diagnostics import Diagnostic, FlowError
 
 
 class _Checked(NamedTuple):
@@ -22,7 +23,7 @@ class _Checked(NamedTuple):
 
     path: str
     parts: str
-    problems: Sequence[Problem]
+    diagnostics: Sequence[Diagnostic]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,11 +39,11 @@ def run(args: argparse.Namespace) -> int:
     """Check every file, then print."""
     overrides = parse_overrides(args.set)
     found = [_checked(path, overrides) for path in args.flows]
-    problems = [problem for one in found for problem in one.problems]
+    diagnostics = [diagnostic for one in found for diagnostic in one.diagnostics]
     if args.format == "json":
-        print(show.as_json(problems))
+        print(show.as_json(diagnostics))
     elif args.format == "github":
-        print(show.github(problems), end="\n" if problems else "")
+        print(show.github(diagnostics), end="\n" if diagnostics else "")
     else:
         _print(found)
     return DONE if all(one.parts for one in found) else BAD_FLOW
@@ -54,17 +55,18 @@ def _checked(path: str, overrides: dict[str, str]) -> _Checked:
     flow, found = read(path, overrides=overrides)
     if flow is None:
         return _Checked(path, "", found)
-    parts = _count(flow.nodes, "node"), _count(flow.edges, "edge"), _count(flow.scenes, "scene")
+    parts = [_count(flow.nodes, "node"), _count(flow.edges, "edge")]
+    parts += [_count(entries, key) for key, entries in flow.sections.items()]
     return _Checked(path, ", ".join(parts), found)
 
 
 def _checked_tests(path: str) -> _Checked:
-    from flowrt.flowtest import prepare, read_suite  # brings the runtime with it, which no flow needs to be checked
+    from flowrt.testing import prepare, read_suite  # brings the runtime with it, which no flow needs to be checked
 
     try:
         return _Checked(path, _count(prepare(read_suite(Path(path))), "test"), [])
     except FlowError as error:
-        return _Checked(path, "", error.problems)
+        return _Checked(path, "", error.diagnostics)
 
 
 def parse_overrides(said: list[str]) -> dict[str, str]:
@@ -78,18 +80,18 @@ def parse_overrides(said: list[str]) -> dict[str, str]:
     return overrides
 
 
-def print_problems(problems: Sequence[Problem]) -> None:
+def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     """Print problems to the standard error, as other commands do that can't go on because of them."""
-    print(f"{show.text(problems, show.wants_colour(sys.stderr))}\n\n{show.summary(problems)}", file=sys.stderr)
+    print(f"{show.text(diagnostics, wants_colour(sys.stderr))}\n\n{show.summary(diagnostics)}", file=sys.stderr)
 
 
 def _print(found: list[_Checked]) -> None:
-    colour = show.wants_colour(sys.stdout)
-    for path, parts, problems in found:
-        if problems:
-            print(show.text(problems, colour) + "\n")
+    colour = wants_colour(sys.stdout)
+    for path, parts, diagnostics in found:
+        if diagnostics:
+            print(show.text(diagnostics, colour) + "\n")
         said = [f"ok, {parts}"] if parts else []
-        print(f"{path}: " + ", ".join([*said, *([show.summary(problems)] if problems else [])]))
+        print(f"{path}: " + ", ".join([*said, *([show.summary(diagnostics)] if diagnostics else [])]))
 
 
 def _count(things: Sized, word: str) -> str:

@@ -1,9 +1,9 @@
 """List, show, retry or drop what was refused.
 
-A dead letter is one that the outside refused for good, or that broke the contract; the reason stands beside it. `retry` queues it
+A deadrecord is one that the outside refused for good, or that broke the contract; the reason stands beside it. `retry` queues it
 again behind everything that waits, also while the flow runs. `drop` removes it for ever.
 
-Where a sink is refused as a whole (its password, its bucket), nothing is wrong with its letters. They are held and not dead, go by
+Where a sink is refused as a whole (its password, its bucket), nothing is wrong with its records. They are held and not dead, go by
 themselves once that is put right, and can be neither retried nor dropped; `list` names the sink, the reason, and how many there are.
 """
 
@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from flowrt.commands import DONE, UsageError
-from flowrt.commands._journal import open_journal, refusal, table, when
+from flowrt.commands._journal import open_journal, refusal, when
+from flowrt.commands.text import printable, table
 from flowrt.journal import DeadLetter, JournalView, OutboxView
-from flowrt.show import printable
 
 _HEAD = ["number", "sink", "time", "died", "to", "bytes", "reason"]
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     with open_journal(args.flow, write=changes) as view:
         found = view.dead_letters(args.numbers, args.sink)
         refused = [box for box in view.outboxes() if box.refused and args.sink in ("", box.name)]
-        unknown = sorted(set(args.numbers) - {letter.number for letter in found})
+        unknown = sorted(set(args.numbers) - {record.number for record in found})
         if unknown:
             raise UsageError(_no_such(view, unknown))
         if args.action == "show":
@@ -60,8 +60,8 @@ def _no_such(view: JournalView, numbers: list[int]) -> str:
     waiting = view.waiting(numbers)
     if waiting:
         number, sink = next(iter(waiting.items()))
-        return f"letter {number} is not dead: it waits for '{sink}', see `flowrt outbox`"
-    return f"there is no dead letter {', '.join(map(str, numbers))}; `flowrt dead-letters list` shows all"
+        return f"record {number} is not dead: it waits for '{sink}', see `flowrt outbox`"
+    return f"there is no deadrecord {', '.join(map(str, numbers))}; `flowrt dead-letters list` shows all"
 
 
 def _list(found: list[DeadLetter], refused: list[OutboxView], form: str) -> None:
@@ -70,12 +70,12 @@ def _list(found: list[DeadLetter], refused: list[OutboxView], form: str) -> None
             {"sink": box.name, "reason": box.last_error, "since": when(box.since_s), "held": box.pending}
             for box in refused
         ]
-        _print_json({"dead_letters": [_plain(letter) for letter in found], "refused": held})
+        _print_json({"dead_letters": [_plain(record) for record in found], "refused": held})
         return
     if found:
-        table(_HEAD, [_row(letter) for letter in found], right=frozenset({0, 5}))
+        table(_HEAD, [_row(record) for record in found], right=frozenset({0, 5}))
     else:
-        print("there are no dead letters")
+        print("there are no deadrecords")
     _tell(refused)
 
 
@@ -86,42 +86,42 @@ def _tell(refused: list[OutboxView]) -> None:
 
 def _show(found: list[DeadLetter], form: str) -> None:
     if form == "json":
-        _print_json([_plain(letter) for letter in found])
+        _print_json([_plain(record) for record in found])
     else:
-        print("\n\n".join(_full(letter) for letter in found) or "there are no dead letters")
+        print("\n\n".join(_full(record) for record in found) or "there are no deadrecords")
 
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
 
-def _row(letter: DeadLetter) -> list[str]:
-    reason = letter.reason if len(letter.reason) <= 100 else f"{letter.reason[:99]}…"
+def _row(record: DeadLetter) -> list[str]:
+    reason = record.reason if len(record.reason) <= 100 else f"{record.reason[:99]}…"
     return [
-        str(letter.number),
-        letter.outbox,
-        when(letter.time_s),
-        when(letter.died_s),
-        letter.address,
-        str(len(letter.body)),
+        str(record.number),
+        record.outbox,
+        when(record.time_s),
+        when(record.died_s),
+        record.address,
+        str(len(record.body)),
         reason,
     ]
 
 
-def _plain(letter: DeadLetter) -> dict[str, Any]:
-    return msgspec.structs.asdict(letter) | {"body": letter.body.decode("utf-8", "replace")}
+def _plain(record: DeadLetter) -> dict[str, Any]:
+    return msgspec.structs.asdict(record) | {"body": record.body.decode("utf-8", "replace")}
 
 
-def _full(letter: DeadLetter) -> str:
+def _full(record: DeadLetter) -> str:
     facts = {
-        "sink": letter.outbox,
-        "to": letter.address,
-        "id": letter.id,
-        "time": when(letter.time_s),
-        "died": when(letter.died_s),
-        "urgency": letter.urgency,
-        "headers": msgspec.json.encode(letter.headers).decode(),
-        "reason": letter.reason,
-        "body": letter.body.decode("utf-8", "replace"),
+        "sink": record.outbox,
+        "to": record.address,
+        "id": record.id,
+        "time": when(record.time_s),
+        "died": when(record.died_s),
+        "priority": record.priority,
+        "headers": msgspec.json.encode(record.headers).decode(),
+        "reason": record.reason,
+        "body": record.body.decode("utf-8", "replace"),
     }
-    return "\n".join([f"number {letter.number}", *(f"  {name}: {printable(said)}" for name, said in facts.items())])
+    return "\n".join([f"number {record.number}", *(f"  {name}: {printable(said)}" for name, said in facts.items())])

@@ -16,22 +16,20 @@ from typing import Any
 import msgspec
 
 from flowrt.commands import DONE, UsageError
-from flowrt.commands._journal import open_journal, since_s, table, when
+from flowrt.commands._events import HEAD, summary, summary_fields
+from flowrt.commands._events import kind as kind_of
+from flowrt.commands._journal import open_journal, since_s, when
+from flowrt.commands.text import printable, table
+from flowrt.diagnostics import did_you_mean
 from flowrt.journal import EventView, JournalView
-from flowrt.problem import did_you_mean
-from flowrt.show import printable
 
-_HEAD = ["time", "type", "camera", "what", "id"]
 _POLL_S = 0.5
-_WHAT = (
-    "violation_type", "severity", "phase", "event_type", "risk_level", "roi_id", "lane_id", "vehicle_count", "congestion_level",
-)  # fmt: skip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("flow", nargs="?", metavar="FLOW", help="a flow file or the name of a flow")
-    parser.add_argument("--type", default="", metavar="T", help="violations, zone_events, …, or a violation's type")
+    parser.add_argument("--type", default="", metavar="T", help="only events of this port, or of this kind")
     parser.add_argument("--since", default="", metavar="S", help="90s, 10m, 2h, 1d ago, or a time (RFC 3339)")
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
     parser.add_argument("--follow", action="store_true", help="go on with what comes, until interrupted")
@@ -46,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         events = view.events(type=args.type if by_port else "", since_s=start_s)
         chosen = [event for event in events if by_port or _is(event, args.type)]
         if args.type and not chosen and not by_port:
-            names = {*kinds, *_subtypes(view)}
+            names = {*kinds, *_kinds(view)}
             if args.type not in names:
                 raise UsageError(f"no event of type '{args.type}' was recorded; {did_you_mean(args.type, names)}")
         _print(chosen, args.format, follow=args.follow)
@@ -56,15 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _is(event: EventView, kind: str) -> bool:
-    return not kind or kind in (event.type, _subtype(_payload(event)))
+    return not kind or kind in (event.type, kind_of(_payload(event)))
 
 
-def _subtype(payload: dict[str, Any]) -> str:
-    return str(payload.get("violation_type") or payload.get("event_type") or "")
-
-
-def _subtypes(view: JournalView) -> set[str]:
-    return {_subtype(_payload(event)) for event in view.events()} - {""}
+def _kinds(view: JournalView) -> set[str]:
+    return {kind_of(_payload(event)) for event in view.events()} - {""}
 
 
 def _follow(view: JournalView, args: argparse.Namespace, by_port: bool) -> None:
@@ -86,7 +80,7 @@ def _print(events: list[EventView], form: str, *, follow: bool, head: bool = Tru
     elif form == "csv":
         _print_csv(events, head)
     elif events and head:
-        table(_HEAD, [_row(event) for event in events])
+        table(HEAD, [_row(event) for event in events])
     elif events:
         for event in events:
             print(printable("  ".join(_row(event))))
@@ -105,17 +99,16 @@ def _print_json(events: list[EventView], *, lines: bool) -> None:
 def _print_csv(events: Iterable[EventView], head: bool) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if head:
-        writer.writerow(["id", "time", "type", "node", "camera_id", *_WHAT, "payload"])
+        writer.writerow(["id", "time", "type", "node", "camera_id", *summary_fields(), "payload"])
     for event in events:
         payload = _payload(event)
-        facts = [payload.get(name, "") for name in ("camera_id", *_WHAT)]
+        facts = [payload.get(name, "") for name in ("camera_id", *summary_fields())]
         writer.writerow([event.id, when(event.time_s), event.type, event.node, *facts, event.payload.decode()])
 
 
 def _row(event: EventView) -> list[str]:
     payload = _payload(event)
-    what = " ".join(str(payload[name]) for name in _WHAT if payload.get(name) not in (None, ""))
-    return [when(event.time_s), event.type, str(payload.get("camera_id", "")), what, event.id]
+    return [when(event.time_s), event.type, str(payload.get("camera_id", "")), summary(payload), event.id]
 
 
 def _payload(event: EventView) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from flowrt import graph_layout
 from flowrt.commands import DONE, UsageError
+from flowrt.commands import _graph_layout as graph_layout
+from flowrt.commands._graph_layout import Layout, edge_label
+from flowrt.config import load
 from flowrt.flow import Flow
-from flowrt.graph_layout import Layout, edge_label
-from flowrt.load import load
 
 SHAPES = {"source": ("([", "])"), "inference": ("[[", "]]"), "transform": ("[", "]"), "sink": ("[(", ")]")}
 FILLS = {"source": "#dbeafe", "inference": "#ede9fe", "transform": "#f1f5f9", "sink": "#dcfce7"}
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     elif output.suffix == ".svg":
         output.write_text(svg(flow), "utf-8")
     else:
-        from flowrt.graph_png import write_png  # OpenCV is loaded for pictures only
+        from flowrt.commands._graph_png import write_png  # OpenCV is loaded for pictures only
 
         write_png(graph_layout.layout(flow), output)
     return DONE
@@ -73,7 +73,7 @@ def svg(flow: Flow) -> str:
     parts = [_head(drawn, flow.name)]
     for wire in drawn.wires:
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in wire.points)
-        dashes = ' stroke-dasharray="5 4"' if wire.feed else ""
+        dashes = ' stroke-dasharray="5 4"' if wire.side_input else ""
         parts.append(f'<polyline points="{points}" class="wire"{dashes} marker-end="url(#tip)"/>')
     for wire in (each for each in drawn.wires if each.label):
         x, y = wire.label_at

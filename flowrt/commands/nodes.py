@@ -16,9 +16,9 @@ from msgspec import inspect as kinds
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, Ports, struct_fields
 from flowrt.commands import DONE, FAILED, UsageError
-from flowrt.editor_schema import unit_of
-from flowrt.load.values import bare, expected
-from flowrt.problem import did_you_mean
+from flowrt.config.editor_schema import unit_of
+from flowrt.config.values import bare, expected
+from flowrt.diagnostics import did_you_mean
 
 ROLES = (
     ("source", "Sources"),
@@ -90,7 +90,7 @@ def description(kind: NodeType) -> str:
 
 def _ports(ports: Ports) -> list[str]:
     lines = [f"  takes {each.port} ({each.__name__})" for each in ports.inputs]
-    for setting, types in ports.feeds.items():
+    for setting, types in ports.side_inputs.items():
         lines += [f"  takes {each.port} ({each.__name__}) from the node that `{setting}` names" for each in types]
     lines += [f"  gives {each.port} ({each.__name__})" for each in ports.outputs]
     if ports.passes:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from flowrt.commands.check import print_problems
-from flowrt.load import load
+from flowrt.commands.check import print_diagnostics
+from flowrt.config import load
+from flowrt.diagnostics import FlowError
 from flowrt.plan import Plan
-from flowrt.problem import FlowError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         plan = Plan.between(load(args.old), load(args.new))
     except FlowError as error:
-        print_problems(error.problems)
+        print_diagnostics(error.diagnostics)
         return 1
     if args.format == "json":
         print(json.dumps(plan.names()))

@@ -20,13 +20,13 @@ from types import FrameType
 
 from flowrt.clock import SystemClock
 from flowrt.commands import DONE, FAILED
-from flowrt.commands.check import parse_overrides, print_problems
+from flowrt.commands.check import parse_overrides, print_diagnostics
+from flowrt.config import load
 from flowrt.contract import Contract
+from flowrt.diagnostics import Diagnostic
 from flowrt.flow import Flow
-from flowrt.load import load
-from flowrt.problem import Problem
-from flowrt.replay import TAP, recorder, rehearse
 from flowrt.runtime import Runtime, StartFailed
+from flowrt.testing.replay import TAP, recorder, rehearse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             failed = _live(recorded, args.duration)
     except StartFailed as error:
         path = f"nodes.{error.node}"
-        print_problems([Problem(file=str(flow.path), line=0, column=0, path=path, message=str(error))])
+        print_diagnostics([Diagnostic(file=str(flow.path), line=0, column=0, path=path, message=str(error))])
         return 1
     finally:
         writer.close()
@@ -86,7 +86,7 @@ def _live(flow: Flow, duration_s: float | None) -> str:
                     runtime.done.wait(min(0.2, max(end - time.monotonic(), 0.0)))
         finally:
             runtime.stop()
-        errors = [cell.last_error for name, cell in runtime.cells.items() if name.startswith(TAP) and cell.errors]
+        errors = [cell.last_error for name, cell in runtime.runners.items() if name.startswith(TAP) and cell.errors]
         if errors:
             return f"not everything was recorded: {errors[0]}"
         return f"given up: {', '.join(runtime.failed_sources)}" if runtime.failed_sources else ""

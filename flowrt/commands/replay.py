@@ -16,26 +16,23 @@ from pathlib import Path
 import msgspec
 
 from flowrt.commands import DONE
-from flowrt.commands._journal import table, when
+from flowrt.commands._events import HEAD, summary
+from flowrt.commands._journal import when
 from flowrt.commands.check import parse_overrides
+from flowrt.commands.text import table
+from flowrt.config import load
 from flowrt.contract import Contract
-from flowrt.kept import Kept
-from flowrt.load import load
-from flowrt.messages import Event
-from flowrt.recording import Recording
-from flowrt.replay import Arrival, replay
-
-_HEAD = ["time", "type", "camera", "what", "id"]
-_WHAT = (
-    "violation_type", "severity", "phase", "event_type", "risk_level", "roi_id", "lane_id", "vehicle_count", "congestion_level",
-)  # fmt: skip
+from flowrt.message import Event
+from flowrt.testing.recording import Recording
+from flowrt.testing.replay import Arrival, replay
+from flowrt.testing.replay_cache import ReplayCache
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("file", type=Path, metavar="FILE", help="a recording, of `flowrt record`")
     parser.add_argument("--flow", required=True, metavar="FLOW", help="the flow whose rules are to be run")
-    parser.add_argument("--type", default="", metavar="T", help="only events of this type: violations, zone_events, …")
+    parser.add_argument("--type", default="", metavar="T", help="only events of this port")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="override a setting")
     parser.add_argument("--fresh", action="store_true", help="use no results of earlier replays, and keep none")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
@@ -47,20 +44,20 @@ def run(args: argparse.Namespace) -> int:
     flow = load(args.flow, overrides=parse_overrides(args.set))
     recording = Recording(args.file)
     started = time.monotonic()
-    kept = None if args.fresh else Kept(recording)
+    kept = None if args.fresh else ReplayCache(recording)
     events = last_told(replay(recording, flow, Event, kept=kept))
     took_s = time.monotonic() - started
     chosen = [event for event in events if args.type in ("", event.port)]
     if recording.torn:
         print(f"{args.file}: its end is damaged; replayed up to there", file=sys.stderr)
-    if kept is not None and kept.problem:
-        print(f"the next replay will run every node again: {kept.problem}", file=sys.stderr)
+    if kept is not None and kept.diagnostic:
+        print(f"the next replay will run every node again: {kept.diagnostic}", file=sys.stderr)
     if args.format == "json":
         contract = Contract.of_flow(flow.folder)
         rows = [{"type": event.port, **contract.payload(event, flow.site)} for event in chosen]
         print(msgspec.json.format(msgspec.json.encode(rows)).decode())
     elif chosen:
-        table(_HEAD, [_row(event) for event in chosen])
+        table(HEAD, [_row(event) for event in chosen])
     print(f"{len(chosen)} events; replayed in {took_s:.1f} s", file=sys.stderr)
     return DONE
 
@@ -75,6 +72,4 @@ def last_told(arrivals: list[Arrival]) -> list[Event]:
 
 
 def _row(event: Event) -> list[str]:
-    facts = (getattr(event, name, None) for name in _WHAT)
-    what = " ".join(str(fact) for fact in facts if fact not in (None, ""))
-    return [when(event.time_s), event.port, event.camera_id, what, event.id]
+    return [when(event.time_s), event.port, event.camera_id, summary(msgspec.structs.asdict(event)), event.id]

@@ -20,14 +20,14 @@ from types import FrameType
 
 from flowrt.clock import SystemClock
 from flowrt.commands._logs import Mask, set_up
-from flowrt.commands.check import parse_overrides, print_problems
+from flowrt.commands.check import parse_overrides, print_diagnostics
+from flowrt.config import load
+from flowrt.config.report import locate
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
+from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Flow
 from flowrt.journal import Journal, JournalBusy, data_folder, journal_path
-from flowrt.load import load
-from flowrt.load.report import locate
-from flowrt.problem import FlowError, Problem
 from flowrt.runtime import Runtime, StartFailed
 
 log = logging.getLogger("flowrt")
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         flow = load(args.flow, overrides=overrides)
     except FlowError as error:
-        print_problems(error.problems)
+        print_diagnostics(error.diagnostics)
         return 1
     mask = Mask()
     mask.learn(flow.secrets)
@@ -126,7 +126,7 @@ class _Run:
                     _notify("STOPPING=1")
                     runtime.stop()
         except StartFailed as error:
-            print_problems([_start_problem(flow, error)])
+            print_diagnostics([_start_problem(flow, error)])
             return 1
         finally:
             if server:
@@ -134,7 +134,7 @@ class _Run:
             journal.close()
             # Sources left behind: as Python ends it stops their threads wherever they are, and within compiled code that takes
             # the process down.
-            for driver in runtime.drivers.values():
+            for driver in runtime.workers.values():
                 driver.join(LEFT_BEHIND_S)
         code = 3 if runtime.failed_sources else 0
         facts = report(runtime, wall_s=time.monotonic() - started, exit_code=code)
@@ -214,9 +214,9 @@ class _Run:
                 signal.signal(number, handler)
 
 
-def _start_problem(flow: Flow, error: StartFailed) -> Problem:
+def _start_problem(flow: Flow, error: StartFailed) -> Diagnostic:
     mark = locate(flow.path, "nodes", error.node)
-    return Problem(
+    return Diagnostic(
         file=mark.file,
         line=mark.line,
         column=mark.column,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flowrt.catalog import Catalog
 from flowrt.commands import DONE
-from flowrt.editor_schema import editor_schema
+from flowrt.config.editor_schema import editor_schema
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from flowrt.commands.check import print_problems
-from flowrt.flowtest import Outcome, prepare, read_suite, run_case
-from flowrt.problem import FlowError
+from flowrt.commands.check import print_diagnostics
+from flowrt.diagnostics import FlowError
+from flowrt.testing import Outcome, prepare, read_suite, run_case
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
                     if args.format == "text":
                         _print(outcome, time.monotonic() - started)
         except FlowError as error:
-            print_problems(error.problems)
+            print_diagnostics(error.diagnostics)
             bad = True
     failed = sum(not outcome.passed for _, outcome in outcomes)
     if args.format == "json":

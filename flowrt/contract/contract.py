@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from flowrt.contract.compatibility import prove_measurement, prove_topic
 from flowrt.contract.payload import payload_of
 from flowrt.contract.points import Point, PointMaker, facts_of
-from flowrt.contract.proof import prove_measurement, prove_topic
 from flowrt.contract.spec import MeasurementSpec, NotInContract, TopicSpec, read_folders, schema_files
 from flowrt.contract.validate import Breach, Mode, Validator
-from flowrt.messages import Message, Record
-from flowrt.share import share
+from flowrt.message import Message, Record
+from flowrt.resources import share
+from flowrt.sink import PRIORITIES
 
 Kind = Literal["topics", "measurements"]
 _encode = msgspec.json.Encoder().encode
@@ -55,6 +56,12 @@ class Contract:
     def of_flow(cls, folder: Path) -> Contract:
         """The project's contract with what the folder `schemas/` beside a flow file in `folder` adds. Raises FlowError."""
         return cls.load(extra=[folder / "schemas"])
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """Payload fields that say in a line what an event was, those of the most critical topics first."""
+        specs = sorted(self.topics.values(), key=lambda s: (-PRIORITIES.index(s.priority), -len(s.summary), s.topic))
+        return tuple(dict.fromkeys(field for spec in specs for field in spec.summary))
 
     def topic(self, message: Message | type[Message]) -> TopicSpec:
         """The topic of a message or message type; a record's own where it names one. Raises NotInContract."""

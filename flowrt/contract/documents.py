@@ -60,7 +60,7 @@ def _topic_row(spec: TopicSpec) -> tuple[str, ...]:
     anchor = spec.topic.replace("/", "")
     expires = "never" if spec.expiry_s is None else _duration(spec.expiry_s)
     what = spec.schema["title"]
-    return f"[`{spec.topic}`](#{anchor})", what, str(spec.qos), "yes" if spec.retain else "no", expires, spec.urgency
+    return f"[`{spec.topic}`](#{anchor})", what, str(spec.qos), "yes" if spec.retain else "no", expires, spec.priority
 
 
 def _topic_section(spec: TopicSpec) -> Iterator[str]:

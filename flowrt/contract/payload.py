@@ -9,47 +9,17 @@ Invariants
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from math import isfinite, isnan
+from math import isfinite
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from flowrt.messages import PEDESTRIANS, VEHICLES, Count, Event, Fraction, Message, NonNegative, Objects, Record, Tracks
+from flowrt.message import Event, Message, Record
 
 _NOT_SENT = frozenset({"time_s", "id", "camera_id"})  # part of the envelope, or said by it
 _AS_THEY_ARE = frozenset({str, bool, int, type(None)})
-_TELLING = ("frame_number", "service", "node", "lane_id", "violation_type", "severity")  # fields that go into an id
-
-
-class DetectedObject(msgspec.Struct, frozen=True, kw_only=True, rename={"label": "class"}):
-    """One object of a `detection` payload. Boxes are x_min, y_min, x_max, y_max."""
-
-    label: str
-    confidence: Fraction
-    box_px: tuple[float, float, float, float]
-    ground_px: tuple[float, float]
-    track_id: int | None = None
-    ground_m: tuple[float, float] | None = None
-    speed_kmh: NonNegative | None = None
-    heading_deg: float | None = None
-    zones: list[str] | None = None
-
-
-class DetectionPayload(msgspec.Struct, frozen=True, kw_only=True):
-    """What a `detection` payload has besides the envelope: the types from which the contract is proved for `Objects`."""
-
-    frame_number: Count
-    processing_time_ms: NonNegative
-    model: str = ""
-    object_count: Count
-    vehicle_count: Count
-    pedestrian_count: Count
-    confidence_avg: Fraction | None = None
-    objects: list[DetectedObject]
 
 
 def time_us(time_s: float) -> int:
@@ -72,8 +42,8 @@ def message_id(message: Message, site: str) -> str:
     """An event's own id; for others one made of what tells them apart and the time, which a second run does not repeat."""
     if isinstance(message, Event):
         return message.id
-    telling = (str(getattr(message, name, "")) for name in _TELLING)
-    parts = (message.camera_id or site, message.port, *telling, str(time_us(message.time_s)))
+    identity = (str(getattr(message, name, "")) for name in message.identity)
+    parts = (message.camera_id or site, message.port, *identity, str(time_us(message.time_s)))
     return "-".join(part for part in parts if part)
 
 
@@ -86,58 +56,13 @@ def payload_of(message: Message, site: str) -> dict[str, Any]:
     }
     if message.camera_id:
         payload["camera_id"] = message.camera_id
-    if isinstance(message, Objects):
-        payload |= _detection(message)
+    if message.payload_type is not None:
+        payload |= message.payload_fields()
     elif isinstance(message, Record):
         payload |= _plain(message.data)
     else:
         payload |= _fields(message, _names_of(message.__class__, _NOT_SENT))
     return payload
-
-
-def detection_facts(seen: Objects) -> dict[str, Any]:
-    """The counts and means of one picture: a `detection` payload without its objects."""
-    n = len(seen)
-    return {
-        "frame_number": seen.frame_number,
-        "processing_time_ms": round(float(seen.processing_time_ms), 3),
-        "model": getattr(seen, "model", ""),
-        "object_count": n,
-        "vehicle_count": int(seen.of_class(VEHICLES).sum()),
-        "pedestrian_count": int(seen.of_class(PEDESTRIANS).sum()),
-        "confidence_avg": round(float(seen.confidence.mean()), 4) if n else None,
-    }
-
-
-def _detection(seen: Objects) -> dict[str, Any]:
-    facts = {name: value for name, value in detection_facts(seen).items() if value is not None and value != ""}
-    columns: dict[str, list[Any]] = {
-        "class": seen.label,
-        "confidence": _rounded(seen.confidence, 4),
-        "box_px": _rounded(seen.boxes_px, 1),
-        "ground_px": _rounded(seen.ground_px, 1),
-    }
-    if isinstance(seen, Tracks):
-        columns["track_id"] = seen.track_id.tolist()
-        columns["ground_m"] = [None if isnan(x + y) else [x, y] for x, y in _rounded(seen.ground_m, 3)]
-        columns["speed_kmh"] = [_finite(value) for value in _rounded(seen.speed_kmh, 2)]
-        columns["heading_deg"] = [_finite(value) for value in _rounded(seen.heading_deg, 1)]
-        columns["zones"] = [list(itertools.compress(seen.zones, row)) or None for row in seen.in_zone.tolist()]
-    names = tuple(columns)
-    rows = zip(*columns.values(), strict=True)
-    facts["objects"] = [
-        {name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows
-    ]
-    return facts
-
-
-def _rounded(column: Any, digits: int) -> list[Any]:
-    """A float32 column as numbers of that many decimals: 0.9, not 0.8999999761581421."""
-    return np.round(np.asarray(column, np.float64), digits).tolist()  # type: ignore[no-any-return]
-
-
-def _finite(value: float) -> float | None:
-    return value if isfinite(value) else None
 
 
 @functools.cache
@@ -179,7 +104,7 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [item if item.__class__ is float and isfinite(item) else _plain(item) for item in value]
-    if isinstance(value, (np.generic, np.ndarray)):
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays, without its import
         return _plain(value.tolist())
     if isinstance(value, (str, int)):
         return value  # a subclass, such as an enumeration's member

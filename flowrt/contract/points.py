@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from flowrt.contract.payload import detection_facts, time_us
+from flowrt.contract.line_protocol import LineEncoder
+from flowrt.contract.payload import time_us
 from flowrt.contract.spec import FieldSpec, MeasurementSpec
-from flowrt.line_protocol import LineEncoder
-from flowrt.messages import Message, Objects
+from flowrt.message import Message
 
 UNKNOWN_TAG = "none"
 _SPREAD_US = 1000  # events of one series at one instant are spread over this long
@@ -106,7 +106,7 @@ class PointMaker:
         clear = not any(
             hasattr(dict, part) for path in paths for part in path.split(".")[1:]
         )  # a key that is a method's name
-        return attrgetter(*paths) if known and clear and spec.each is None and not issubclass(kind, Objects) else None
+        return attrgetter(*paths) if known and clear and spec.each is None and kind.payload_type is None else None
 
     def _rows(self, facts: Mapping[str, Any]) -> Iterator[Row]:
         each = self.spec.each
@@ -142,12 +142,7 @@ class PointMaker:
 
 def facts_of(message: Message, site: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     """What the paths of `x-influx` are read from: the message's fields, the site, and whatever else is known of it."""
-    if isinstance(message, Objects):
-        facts = detection_facts(message)
-        facts["time_s"], facts["camera_id"] = message.time_s, message.camera_id
-        facts["camera_position"] = message.camera_position
-    else:
-        facts = msgspec.structs.asdict(message)
+    facts = msgspec.structs.asdict(message) if message.payload_type is None else message.facts()
     facts["site"] = site
     facts.update(extra)
     return facts

@@ -1,6 +1,6 @@
 """Reading `schemas/`: one topic or one measurement per file, with all that is wrong with the files said at once.
 
-A topic's schema carries `x-mqtt`: topic (below the prefix), qos, retain, expiry_s, urgency, message. A measurement's carries
+A topic's schema carries `x-mqtt`: topic (below the prefix), qos, retain, expiry_s, priority, message, summary. A measurement's carries
 `x-influx`: measurement, message, tags (tag: path), fields (field: {from: path, type}). `message` is the name of a message type;
 its subclasses are meant as well. Paths are dotted names of the message's fields (`object.speed_kmh`).
 """
@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from flowrt.line_protocol import FieldType
-from flowrt.node import Urgency
-from flowrt.problem import FlowError, Problem
+from flowrt.contract.line_protocol import FieldType
+from flowrt.diagnostics import Diagnostic, FlowError
+from flowrt.sink import PRIORITIES, Priority
 
 SUFFIX = ".schema.json"
 
@@ -32,15 +32,16 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One topic, below the prefix that an out-node sets. expiry_s: None where a message keeps for ever.
 
     message: the name of the message type; empty where no message is sent there (`availability`).
-    schema: the payload's JSON Schema; file: where it was read from.
+    summary: fields that say in a line what an event was. schema: the payload's JSON Schema; file: where it was read from.
     """
 
     topic: str
     qos: Literal[0, 1, 2] = 1
     retain: bool = False
     expiry_s: int | None = None
-    urgency: Urgency = "event"
+    priority: Priority = "event"
     message: str = ""
+    summary: tuple[str, ...] = ()
     schema: dict[str, Any] = {}
     file: str = ""
 
@@ -109,26 +110,26 @@ def read_folders(folders: Iterable[Path]) -> tuple[dict[str, TopicSpec], dict[st
     """
     topics: dict[str, TopicSpec] = {}
     measurements: dict[str, MeasurementSpec] = {}
-    problems: list[Problem] = []
+    diagnostics: list[Diagnostic] = []
     for folder in folders:
         seen: dict[tuple[type, str], Path] = {}
         for file in schema_files(folder):
             try:
                 spec = _read(file)
             except _BadSchema as bad:
-                problems.append(bad.problem(file))
+                diagnostics.append(bad.diagnostic(file))
                 continue
             if spec is None:
                 continue
             twin = seen.setdefault((type(spec), spec.name), file)
             if twin != file:
-                problems.append(_BadSchema(f"'{spec.name}' is described by {twin.name} already").problem(file))
+                diagnostics.append(_BadSchema(f"'{spec.name}' is described by {twin.name} already").diagnostic(file))
             if isinstance(spec, TopicSpec):
                 topics[spec.name] = spec
             else:
                 measurements[spec.name] = spec
-    if problems:
-        raise FlowError(problems)
+    if diagnostics:
+        raise FlowError(diagnostics)
     return topics, measurements
 
 
@@ -142,8 +143,8 @@ class _BadSchema(Exception):
         super().__init__(message)
         self.path, self.hint, self.line, self.column = path, hint, line, column
 
-    def problem(self, file: Path) -> Problem:
-        return Problem(
+    def diagnostic(self, file: Path) -> Diagnostic:
+        return Diagnostic(
             file=str(file), line=self.line, column=self.column, path=self.path, message=str(self), hint=self.hint
         )
 
@@ -167,6 +168,9 @@ def _read(file: Path) -> TopicSpec | MeasurementSpec | None:
 
 def _convert(schema: dict[str, Any], key: str, kind: type[Spec], file: Path) -> Spec:
     given = schema[key]
+    if isinstance(given, dict) and "urgency" in given:  # the former name of `priority`
+        given = {"priority": given["urgency"]} | {name: value for name, value in given.items() if name != "urgency"}
+        given["priority"] = given["priority"] if given["priority"] in PRIORITIES else "critical"
     known = {field.encode_name for field in msgspec.structs.fields(kind)} - {"schema", "file"}
     unknown = sorted(set(given) - known) if isinstance(given, dict) else []
     if unknown:

@@ -1,16 +1,16 @@
 """Delivery: from the journal to the outside, one deliverer thread per outbox.
 
 Invariants
-- A letter leaves the journal only with a receipt. Whatever else happens (Retry, an exception, a crash, a reload, the end of
+- A record leaves the journal only with a acknowledgement. Whatever else happens (Retry, an exception, a crash, a reload, the end of
   the run), it is sent again. So: at least once, in order of acceptance as far as the outside answers in order.
 - One dead service holds up nobody else: each outbox has its own thread and its own place in the journal.
-- A letter that the outside refuses (`Reject`) is isolated: its batch is sent again one by one, and only it becomes a dead letter.
-- A node that raises anything else is contained: counted, logged, backed off. A single letter on which it raised
-  `POISON_AFTER` times in a row is taken for the cause and becomes a dead letter.
+- A record that the outside refuses (`Reject`) is isolated: its batch is sent again one by one, and only it becomes a deadrecord.
+- A node that raises anything else is contained: counted, logged, backed off. A single record on which it raised
+  `POISON_AFTER` times in a row is taken for the cause and becomes a deadrecord.
 
-What `Outbox.deliver` may rely on: letters come in order; a letter without a receipt comes again, with `attempts` raised, only
-after a Retry or after `SILENCE_S` without any receipt; while letters are under way and no new ones come, `deliver` is called with an
-empty sequence every `Outbox.tick_s`, so that a node that gathers letters, or learns late of a lost connection, gets to act.
+What `Outbox.deliver` may rely on: records come in order; a record without a acknowledgement comes again, with `attempts` raised, only
+after a Retry or after `SILENCE_S` without any acknowledgement; while records are under way and no new ones come, `deliver` is called with an
+empty sequence every `Outbox.tick_s`, so that a node that gathers records, or learns late of a lost connection, gets to act.
 """
 
 from flowrt.delivery.deliverer import Backoff

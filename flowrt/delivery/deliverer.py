@@ -1,4 +1,4 @@
-"""One outbox's thread: read ahead, deliver, wait for receipts, back off, isolate what is refused."""
+"""One outbox's thread: read ahead, deliver, wait for acknowledgements, back off, isolate what is refused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from flowrt.delivery.places import Places
+from flowrt.delivery.cursor import Cursor
 from flowrt.journal import REFUSED, Journal
-from flowrt.node import Letter, Outbox, Reject, Retry
+from flowrt.node import Outbox
+from flowrt.sink import OutboxRecord, Reject, Retry
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -48,25 +49,25 @@ class Backoff:
 
 
 class Deliverer:
-    """One outbox and its node. The thread ends when stopped; a successor then goes on with whatever has no receipt."""
+    """One outbox and its node. The thread ends when stopped; a successor then goes on with whatever has no acknowledgement."""
 
     def __init__(
         self, name: str, node: Outbox, journal: Journal, log: Log, attempts: Mapping[int, int] | None = None
     ) -> None:
-        """attempts: letters that a predecessor had begun, by number."""
+        """attempts: records that a predecessor had begun, by number."""
         self.name, self.node = name, node
         self._journal, self._log = journal, log
         self._wake = threading.Condition()
-        self._under_way: dict[int, Letter] = {}
-        self._attempts = dict(attempts or {})  # of letters that were begun before and have no receipt
-        self._places = Places(journal, name, node.replay_per_s)
-        self._fresh = True  # there may be letters behind the cursor
-        self._single_until = 0  # up to this number, letters go one by one
-        self._probing = False  # after a Retry, one letter finds out whether the outside is back
+        self._under_way: dict[int, OutboxRecord] = {}
+        self._attempts = dict(attempts or {})  # of records that were begun before and have no acknowledgement
+        self._cursor = Cursor(journal, name, node.replay_per_s)
+        self._fresh = True  # there may be records behind the cursor
+        self._single_until = 0  # up to this number, records go one by one
+        self._probing = False  # after a Retry, one record finds out whether the outside is back
         self._poison = 0
         self._tick_due = 0.0
-        self._last_receipt = time.monotonic()
-        self._receipts = self._receipts_before = 0  # now, and when the last failure was
+        self._last_acknowledged = time.monotonic()
+        self._acknowledged = self._acknowledged_before = 0  # now, and when the last failure was
         self._rate = _Rate()
         self._backoff = Backoff()
         self.stopping = threading.Event()
@@ -77,7 +78,7 @@ class Deliverer:
         self._thread.start()
 
     def begun(self) -> dict[int, int]:
-        """Attempts at letters without a receipt, for a successor."""
+        """Attempts at records without a acknowledgement, for a successor."""
         with self._wake:
             return {**self._attempts, **{n: self._attempts.get(n, 0) + 1 for n in self._under_way}}
 
@@ -89,7 +90,7 @@ class Deliverer:
         return not self._thread.is_alive()
 
     def wake(self) -> None:
-        """There are new letters."""
+        """There are new records."""
         with self._wake:
             self._fresh = True
             self._wake.notify_all()
@@ -98,36 +99,36 @@ class Deliverer:
     def rate_per_s(self) -> float:
         return self._rate.per_s()
 
-    # -- Receipt: called by the node, from any thread ----------------------------------------------------------------
+    # -- Acknowledgement: called by the node, from any thread ----------------------------------------------------------------
 
-    def delivered(self, letter: Letter) -> None:
-        self.delivered_all((letter,))
+    def delivered(self, record: OutboxRecord) -> None:
+        self.delivered_all((record,))
 
-    def delivered_all(self, letters: Iterable[Letter]) -> None:
+    def delivered_all(self, records: Iterable[OutboxRecord]) -> None:
         """The same for many at once, with less locking."""
-        taken = self._take(letters)
+        taken = self._acknowledge(records)
         if taken:
             self._journal.delivered(self.name, taken)
 
-    def rejected(self, letter: Letter, reason: str) -> None:
-        if self._take((letter,)):
-            self._log.error("'%s': letter %d (%s) refused: %s", self.name, letter.number, letter.address, reason)
-            self._journal.rejected(self.name, letter.number, reason)
+    def rejected(self, record: OutboxRecord, reason: str) -> None:
+        if self._acknowledge((record,)):
+            self._log.error("'%s': record %d (%s) refused: %s", self.name, record.number, record.address, reason)
+            self._journal.rejected(self.name, record.number, reason)
 
-    def _take(self, letters: Iterable[Letter]) -> list[Letter]:
-        """Count receipts; without those that came before. A receipt is good at any time, also after a rewind."""
+    def _acknowledge(self, records: Iterable[OutboxRecord]) -> list[OutboxRecord]:
+        """Count acknowledgements; without those that came before. A acknowledgement is good at any time, also after a rewind."""
         with self._wake:
             taken = []
-            for letter in letters:
-                known = self._under_way.pop(letter.number, None) is not None
-                begun = self._attempts.pop(letter.number, None) is not None if self._attempts else False
+            for record in records:
+                known = self._under_way.pop(record.number, None) is not None
+                begun = self._attempts.pop(record.number, None) is not None if self._attempts else False
                 if known or begun:
-                    taken.append(letter)
+                    taken.append(record)
             if taken:
-                self._receipts += len(taken)
+                self._acknowledged += len(taken)
                 self._rate.count(len(taken))
-                self._last_receipt = time.monotonic()
-                if self._probing or self._room() >= self._worthwhile or not self._under_way:
+                self._last_acknowledged = time.monotonic()
+                if self._probing or self._space() >= self._worthwhile or not self._under_way:
                     self._wake.notify_all()
             return taken
 
@@ -139,110 +140,110 @@ class Deliverer:
                 self._be("disabled")
                 self._pause(1.0)
                 continue
-            letters = self._next()
-            if not letters and not self._under_way:
+            records = self._next()
+            if not records and not self._under_way:
                 self._be("up")
                 with self._wake:
-                    if not self.stopping.is_set() and (self._places.replaying or not self._fresh):
-                        self._wake.wait(PACE_S if self._places.replaying else 1.0)
+                    if not self.stopping.is_set() and (self._cursor.replaying or not self._fresh):
+                        self._wake.wait(PACE_S if self._cursor.replaying else 1.0)
                 continue
-            if letters or time.monotonic() >= self._tick_due:
-                self._send(letters)
+            if records or time.monotonic() >= self._tick_due:
+                self._send(records)
 
     @property
     def _worthwhile(self) -> int:
-        """Letters that must have room before the journal is read again; one by one would be slow."""
+        """Records that must have room before the journal is read again; one by one would be slow."""
         return max(self.node.window // 4, 1)
 
-    def _room(self) -> int:
+    def _space(self) -> int:
         return self.node.window - len(self._under_way)
 
-    def _next(self) -> list[Letter]:
+    def _next(self) -> list[OutboxRecord]:
         with self._wake:
             if not self._under_way:
-                self._last_receipt = time.monotonic()
-            elif self._probing or not self._fresh or self._room() < self._worthwhile:
+                self._last_acknowledged = time.monotonic()
+            elif self._probing or not self._fresh or self._space() < self._worthwhile:
                 self._wake.wait(self.node.tick_s)
-            elif self._places.replaying and not self._probing:
+            elif self._cursor.replaying and not self._probing:
                 self._wake.wait(PACE_S)
-            room = self._room()
-            if self._probing and self._under_way and self._receipts == self._receipts_before:
+            space = self._space()
+            if self._probing and self._under_way and self._acknowledged == self._acknowledged_before:
                 return []
-            if not self._fresh or room < self._worthwhile:
+            if not self._fresh or space < self._worthwhile:
                 return []
             self._fresh = False
-        letters = self._places.read(1 if self._probing else min(room, BATCH), self._single_until)
+        records = self._cursor.read(1 if self._probing else min(space, BATCH), self._single_until)
         with self._wake:
-            self._fresh = self._fresh or bool(letters) or self._places.replaying
+            self._fresh = self._fresh or bool(records) or self._cursor.replaying
             if self._attempts:
-                letters = [self._with_attempts(letter) for letter in letters]
-            self._under_way.update((letter.number, letter) for letter in letters)
-        return letters
+                records = [self._with_attempts(record) for record in records]
+            self._under_way.update((record.number, record) for record in records)
+        return records
 
-    def _with_attempts(self, letter: Letter) -> Letter:
-        begun = self._attempts.get(letter.number, 0)
-        return msgspec.structs.replace(letter, attempts=letter.attempts + begun) if begun else letter
+    def _with_attempts(self, record: OutboxRecord) -> OutboxRecord:
+        begun = self._attempts.get(record.number, 0)
+        return msgspec.structs.replace(record, attempts=record.attempts + begun) if begun else record
 
-    def _send(self, letters: list[Letter]) -> None:
+    def _send(self, records: list[OutboxRecord]) -> None:
         try:
-            self.node.deliver(letters, self)
-            if time.monotonic() - self._last_receipt > SILENCE_S:
+            self.node.deliver(records, self)
+            if time.monotonic() - self._last_acknowledged > SILENCE_S:
                 raise Retry(f"no answer for {SILENCE_S:.0f} s")
         except Retry as retry:
             self.retries += 1
             self._again(str(retry), retry.after_s, REFUSED if retry.refused else "waiting")
         except Reject as reject:
-            self._isolate(letters, str(reject))
+            self._isolate(records, str(reject))
         except Exception as error:
-            self._contain(letters, error)
+            self._contain(records, error)
         else:
-            if letters:
+            if records:
                 self._poison = 0
         self._tick_due = time.monotonic() + self.node.tick_s
         self._look_for_success()
 
     def _look_for_success(self) -> None:
-        """A receipt, and not merely a call that came back, says that the outside is there again."""
-        if self._receipts > self._receipts_before:
+        """A acknowledgement, and not merely a call that came back, says that the outside is there again."""
+        if self._acknowledged > self._acknowledged_before:
             self._probing = False
             self._backoff.reset()
             self._be("up")
 
-    def _isolate(self, letters: Sequence[Letter], reason: str) -> None:
+    def _isolate(self, records: Sequence[OutboxRecord], reason: str) -> None:
         """Somebody in this batch is refused: send it again one by one, until the one is alone."""
-        open_letters = [letter for letter in letters if letter.number in self._under_way]
-        if len(open_letters) == 1:
-            self.rejected(open_letters[0], reason)
-        elif open_letters:
-            self._single_until = max(self._single_until, open_letters[-1].number)
+        open_records = [record for record in records if record.number in self._under_way]
+        if len(open_records) == 1:
+            self.rejected(open_records[0], reason)
+        elif open_records:
+            self._single_until = max(self._single_until, open_records[-1].number)
             self._rewind()
 
-    def _contain(self, letters: Sequence[Letter], error: Exception) -> None:
+    def _contain(self, records: Sequence[OutboxRecord], error: Exception) -> None:
         self.errors += 1
         text = f"{type(error).__name__}: {error}"
         self._log.error("'%s': deliver raised %s", self.name, text, exc_info=self.errors <= 3)
-        open_letters = [letter for letter in letters if letter.number in self._under_way]
-        if len(open_letters) == 1:
+        open_records = [record for record in records if record.number in self._under_way]
+        if len(open_records) == 1:
             self._poison += 1
             if self._poison >= POISON_AFTER:
                 self._poison = 0
-                self.rejected(open_letters[0], f"deliver raised {POISON_AFTER} times, last {text}")
+                self.rejected(open_records[0], f"deliver raised {POISON_AFTER} times, last {text}")
                 return
-        elif open_letters:
-            self._single_until = max(self._single_until, open_letters[-1].number)
+        elif open_records:
+            self._single_until = max(self._single_until, open_records[-1].number)
         self._again(text, None)
 
     def _again(self, reason: str, after_s: float | None, state: str = "waiting") -> None:
-        """Back off, then begin again with the first letter that has no receipt."""
+        """Back off, then begin again with the first record that has no acknowledgement."""
         if reason != self.last_error or self.state == "up":
             self._log.warning("'%s' waits: %s", self.name, reason)
         self.last_error = reason
-        if self._receipts > self._receipts_before:
+        if self._acknowledged > self._acknowledged_before:
             self._backoff.reset()  # it failed, but not before it had taken something
         self._rewind()
         with self._wake:
             self._probing = True
-            self._receipts_before = self._receipts
+            self._acknowledged_before = self._acknowledged
         self._be(state)
         self._pause(self._backoff.wait_s(after_s))
 
@@ -253,9 +254,9 @@ class Deliverer:
             first = min(self._under_way, default=0)
             self._under_way.clear()
             self._fresh = True
-            self._last_receipt = time.monotonic()
+            self._last_acknowledged = time.monotonic()
         if first:
-            self._places.rewind(first)
+            self._cursor.rewind(first)
 
     def _pause(self, seconds: float) -> None:
         self._note()
@@ -274,14 +275,14 @@ class Deliverer:
 
 
 class _Rate:
-    """Receipts per second over the last few seconds."""
+    """Acknowledgements per second over the last few seconds."""
 
     def __init__(self) -> None:
         self._slots: dict[int, int] = {}
 
-    def count(self, receipts: int) -> None:
+    def count(self, acknowledgements: int) -> None:
         second = int(time.monotonic())
-        self._slots[second] = self._slots.get(second, 0) + receipts
+        self._slots[second] = self._slots.get(second, 0) + acknowledgements
         if len(self._slots) > 2 * _RATE_WINDOW_S:
             del self._slots[min(self._slots)]
 

@@ -12,16 +12,17 @@ import msgspec
 from flowrt.clock import Clock
 from flowrt.delivery.deliverer import Deliverer, Log
 from flowrt.journal import EventRow, Journal, OutboxTally, percentiles
-from flowrt.node import Letter, Outbox
+from flowrt.node import Outbox
+from flowrt.sink import OutboxRecord
 
 
 class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One outbox since the start of the run: resumed + accepted = delivered + dead_letters + dropped + pending.
 
-    resumed: letters that an earlier run had left. pending: on disk, without a receipt. oldest_s: for how long the first in line has
+    resumed: records that an earlier run had left. pending: on disk, without a acknowledgement. oldest_s: for how long the first in line has
     waited. state: up (delivering or idle), waiting (backing off), refused (the same, until somebody puts right what last_error says),
     disabled (the node has no outside). latency_ms:
-    p50 and p99 from capture to commit of the asked interval, of the last 10,000 letters that told their capture time at
+    p50 and p99 from capture to commit of the asked interval, of the last 10,000 records that told their capture time at
     most. errors: exceptions of the node that were neither Retry nor Reject.
     """
 
@@ -64,7 +65,7 @@ class Delivery:
         deliverer.start()
 
     def swap(self, name: str, node: Outbox, *, timeout_s: float = 10.0) -> None:
-        """A reload: the same letters go on with a new node. Waits until the old one's `deliver` is over or timed out."""
+        """A reload: the same records go on with a new node. Waits until the old one's `deliver` is over or timed out."""
         old = self._deliverers[name]
         if not old.stop(timeout_s):
             self._log.warning(
@@ -76,7 +77,7 @@ class Delivery:
         new.start()
 
     def remove(self, name: str, *, timeout_s: float) -> int:
-        """Deliver what is left, as far as the time goes; park the rest. Returns how many letters were left behind."""
+        """Deliver what is left, as far as the time goes; park the rest. Returns how many records were left behind."""
         deliverer = self._deliverers[name]
         until = time.monotonic() + timeout_s
         self._journal.flush(timeout_s)
@@ -89,19 +90,19 @@ class Delivery:
             if left:
                 self._parked.add(name)
         if left:
-            self._log.warning("'%s' was removed with %d letters undelivered; they stay in the journal", name, left)
+            self._log.warning("'%s' was removed with %d records undelivered; they stay in the journal", name, left)
         self._journal.note(name, "parked" if left else "removed", deliverer.last_error, 0.0)
         return left
 
     def accept(
-        self, name: str, letters: Sequence[Letter], *, events: Sequence[EventRow] = (), origin_ns: int = 0
+        self, name: str, records: Sequence[OutboxRecord], *, events: Sequence[EventRow] = (), origin_ns: int = 0
     ) -> None:
-        """Put letters into the journal, for the outbox of that name. With `durability: commit` waits until they are on disk."""
+        """Put records into the journal, for the outbox of that name. With `durability: commit` waits until they are on disk."""
         wait = self._deliverers[name].node.durability == "commit"
-        self._journal.append(name, letters, events=events, wait=wait, origin_ns=origin_ns)
+        self._journal.append(name, records, events=events, wait=wait, origin_ns=origin_ns)
 
     def parked(self) -> dict[str, int]:
-        """Letters of outboxes that no node delivers now, by name."""
+        """Records of outboxes that no node delivers now, by name."""
         with self._lock:
             names = sorted(self._parked)
         return {name: count for name in names if (count := self._journal.pending(name))}
@@ -135,7 +136,7 @@ class Delivery:
             retries=deliverer.retries,
         )
 
-    def settle(self, timeout_s: float) -> None:
+    def drain(self, timeout_s: float) -> None:
         """Wait until everything accepted is delivered, for as long as the outside takes it, at most `timeout_s`."""
         until = time.monotonic() + timeout_s
         self._journal.flush(timeout_s)
@@ -146,7 +147,7 @@ class Delivery:
                 time.sleep(0.01)
 
     def close(self, timeout_s: float) -> None:
-        """Stop every deliverer. What has no receipt stays in the journal, which the caller closes."""
+        """Stop every deliverer. What has no acknowledgement stays in the journal, which the caller closes."""
         with self._lock:
             deliverers = list(self._deliverers.values())
         until = time.monotonic() + timeout_s
@@ -155,8 +156,8 @@ class Delivery:
             deliverer.wake()
         for deliverer in deliverers:
             if not deliverer.stop(max(until - time.monotonic(), 0.05)):
-                self._log.warning("'%s': delivery did not end in time; its letters stay in the journal", deliverer.name)
-        self._journal.flush(max(until - time.monotonic(), 0.5))  # the last receipts, too
+                self._log.warning("'%s': delivery did not end in time; its records stay in the journal", deliverer.name)
+        self._journal.flush(max(until - time.monotonic(), 0.5))  # the last acknowledgements, too
 
     def _wake_all(self) -> None:
         with self._lock:

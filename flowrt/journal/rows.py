@@ -1,6 +1,6 @@
-"""What lies in a journal: tables, limits, and how a letter becomes a row and back.
+"""What lies in a journal: tables, limits, and how a record becomes a row and back.
 
-Every row of `letters` and `dead_letters` carries a CRC-32 over what is delivered, since SQLite does not notice a flipped
+Every row of `records` and `dead_letters` carries a CRC-32 over what is delivered, since SQLite does not notice a flipped
 byte inside a text or a blob.
 """
 
@@ -17,15 +17,14 @@ from typing import Any, Final
 
 import msgspec
 
-from flowrt.node import Letter, Urgency
+from flowrt.sink import PRIORITIES, OutboxRecord, Priority
 
-URGENCIES: Final[tuple[Urgency, ...]] = ("telemetry", "state", "event", "violation")
-"""Stored as its index; the lowest goes first when there is no room."""
-RANK: Final[Mapping[str, int]] = {name: i for i, name in enumerate(URGENCIES)}
+RANK: Final[Mapping[str, int]] = {name: i for i, name in enumerate(PRIORITIES)}
+"""A priority is stored as its index; the lowest goes first when there is no room."""
 
 DAY_S: Final = 86_400.0
 ROW_OVERHEAD_BYTES: Final = 96
-"""Id, times and index entries of one row, roughly; counted so that many small letters reach the size limit too."""
+"""Id, times and index entries of one row, roughly; counted so that many small records reach the size limit too."""
 
 SCHEMA: Final = """
 CREATE TABLE outboxes(
@@ -34,13 +33,13 @@ CREATE TABLE outboxes(
   dead_letters INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
   state TEXT NOT NULL DEFAULT '', last_error TEXT NOT NULL DEFAULT '',
   rate_per_s REAL NOT NULL DEFAULT 0, updated_s REAL NOT NULL DEFAULT 0, since_s REAL NOT NULL DEFAULT 0);
-CREATE TABLE letters(
-  number INTEGER PRIMARY KEY AUTOINCREMENT, outbox INTEGER NOT NULL, urgency INTEGER NOT NULL,
+CREATE TABLE records(
+  number INTEGER PRIMARY KEY AUTOINCREMENT, outbox INTEGER NOT NULL, priority INTEGER NOT NULL,
   queued_s REAL NOT NULL, time_s REAL NOT NULL, id TEXT NOT NULL, address TEXT NOT NULL,
   headers BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL);
-CREATE INDEX letters_of ON letters(outbox, number);
+CREATE INDEX records_of ON records(outbox, number);
 CREATE TABLE dead_letters(
-  number INTEGER PRIMARY KEY, outbox INTEGER NOT NULL, urgency INTEGER NOT NULL,
+  number INTEGER PRIMARY KEY, outbox INTEGER NOT NULL, priority INTEGER NOT NULL,
   queued_s REAL NOT NULL, time_s REAL NOT NULL, id TEXT NOT NULL, address TEXT NOT NULL,
   headers BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,
   reason TEXT NOT NULL, died_s REAL NOT NULL);
@@ -48,30 +47,53 @@ CREATE TABLE events(
   id TEXT PRIMARY KEY, time_s REAL NOT NULL, type TEXT NOT NULL, node TEXT NOT NULL,
   payload BLOB NOT NULL, change INTEGER NOT NULL, stored_s REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX events_by_change ON events(change);
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 """
+VERSION: Final = 3
 
-FROM_VERSION_1: Final = """
-BEGIN IMMEDIATE;
-ALTER TABLE outboxes ADD COLUMN since_s REAL NOT NULL DEFAULT 0;
-PRAGMA user_version = 2;
-COMMIT;
+MIGRATIONS: Final[Mapping[int, str]] = {
+    1: "ALTER TABLE outboxes ADD COLUMN since_s REAL NOT NULL DEFAULT 0;",
+    2: """
+        ALTER TABLE letters RENAME TO records;
+        ALTER TABLE records RENAME COLUMN urgency TO priority;
+        ALTER TABLE dead_letters RENAME COLUMN urgency TO priority;
+        DROP INDEX letters_of;
+        CREATE INDEX records_of ON records(outbox, number);
+    """,
+}
+"""What makes a file of one version one of the next."""
+
+OLD_NAMES: Final = """
+    CREATE TEMP VIEW records AS SELECT number, outbox, urgency AS priority, queued_s, time_s, id, address, headers, body, crc FROM letters;
+    CREATE TEMP VIEW dead_letters AS
+        SELECT number, outbox, urgency AS priority, queued_s, time_s, id, address, headers, body, crc, reason, died_s
+        FROM main.dead_letters;
 """
+"""For a connection that reads a file of version 1 or 2 without changing it."""
 
-LETTER_COLUMNS: Final = "number, outbox, urgency, queued_s, time_s, id, address, headers, body, crc"
 
-READ_COLUMNS: Final = LETTER_COLUMNS.replace(" id, address", " CAST(id AS BLOB), CAST(address AS BLOB)")
-"""For reading letters: bytes are checked by CRC before they are taken for text."""
+def migrate(link: sqlite3.Connection) -> None:
+    """Bring an older file up to date, in one transaction."""
+    (version,) = link.execute("PRAGMA user_version").fetchone()
+    if 0 < version < VERSION:
+        steps = "".join(MIGRATIONS[each] for each in range(version, VERSION))
+        link.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+RECORD_COLUMNS: Final = "number, outbox, priority, queued_s, time_s, id, address, headers, body, crc"
+
+READ_COLUMNS: Final = RECORD_COLUMNS.replace(" id, address", " CAST(id AS BLOB), CAST(address AS BLOB)")
+"""For reading records: bytes are checked by CRC before they are taken for text."""
 
 _AT_ONCE: Final = (64, 8, 1)
 """Rows of one statement: few sizes, so that statements stay prepared; no more than 999 values, which old versions of SQLite take."""
 
-LetterRow = tuple[int, int, int, float, float, str, str, bytes, bytes, int]
+RecordRow = tuple[int, int, int, float, float, str, str, bytes, bytes, int]
 ReadRow = tuple[int, int, int, float, float, bytes, bytes, bytes, bytes, int]
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False):
-    """One event for `flowrt events`. A later row with the same id replaces the payload (phases of a violation).
+    """One event for `flowrt events`. A later row with the same id replaces the payload (phases of one event).
 
     time_s: capture time; the earliest is kept. payload: JSON.
     """
@@ -84,9 +106,9 @@ class EventRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds of a journal. Letters beyond a bound are dropped, the least urgent and then the oldest first, and counted.
+    """Bounds of a journal. Records beyond a bound are dropped, the lowest priority and then the oldest first, and counted.
 
-    size_mb: all letters that wait. *_age_s: how long a letter of that urgency may wait.
+    size_mb: all records that wait. *_age_s: how long a record of that priority may wait.
     buffer_letters, buffer_mb: what may wait in memory for its commit; beyond that, `append` blocks.
     """
 
@@ -94,21 +116,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     telemetry_age_s: float = 1 * DAY_S
     state_age_s: float = 7 * DAY_S
     event_age_s: float = 30 * DAY_S
-    violation_age_s: float = 365 * DAY_S
+    critical_age_s: float = 365 * DAY_S
     dead_letters_mb: float = 64.0
     events_mb: float = 256.0
     events_age_s: float = 365 * DAY_S
-    buffer_letters: int = 20_000
+    buffer_records: int = 20_000
     buffer_mb: float = 64.0
 
-    def age_s(self, urgency: Urgency) -> float:
-        """The longest wait of a letter of that urgency."""
-        return float(getattr(self, f"{urgency}_age_s"))
+    def age_s(self, priority: Priority) -> float:
+        """The longest wait of a record of that priority."""
+        return float(getattr(self, f"{priority}_age_s"))
 
 
-def size_of(letter: Letter) -> int:
-    """Bytes that a letter counts for against the limits, without its headers."""
-    return len(letter.body) + len(letter.address) + ROW_OVERHEAD_BYTES
+def size_of(record: OutboxRecord) -> int:
+    """Bytes that a record counts for against the limits, without its headers."""
+    return len(record.body) + len(record.address) + ROW_OVERHEAD_BYTES
 
 
 SIZE_SQL: Final = f"length(body) + length(address) + {ROW_OVERHEAD_BYTES}"
@@ -117,26 +139,26 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def row_of(letter: Letter, outbox: int, queued_s: float) -> LetterRow:
-    """The row of a letter that has its number."""
-    headers = _encode(letter.headers) if letter.headers else b"{}"
-    crc = _crc(letter.id.encode(), letter.address.encode(), headers, letter.body)
-    rank = RANK[letter.urgency]
-    return (letter.number, outbox, rank, queued_s, letter.time_s, letter.id, letter.address, headers, letter.body, crc)
+def row_of(record: OutboxRecord, outbox: int, queued_s: float) -> RecordRow:
+    """The row of a record that has its number."""
+    headers = _encode(record.headers) if record.headers else b"{}"
+    crc = _crc(record.id.encode(), record.address.encode(), headers, record.body)
+    rank = RANK[record.priority]
+    return (record.number, outbox, rank, queued_s, record.time_s, record.id, record.address, headers, record.body, crc)
 
 
-def letter_of(row: ReadRow, attempts: int) -> Letter | None:
-    """The letter of a row; None where the row's content is damaged."""
+def record_of(row: ReadRow, attempts: int) -> OutboxRecord | None:
+    """The record of a row; None where the row's content is damaged."""
     number, _, rank, _, time_s, name, address, headers, body, crc = row
     try:
         if _crc(name, address, headers, body) != crc:
             return None
-        return Letter(
+        return OutboxRecord(
             id=name.decode(),
             time_s=time_s,
             address=address.decode(),
             body=body,
-            urgency=URGENCIES[rank],
+            priority=PRIORITIES[rank],
             headers=_decode(headers) if headers != b"{}" else {},
             number=number,
             attempts=attempts,

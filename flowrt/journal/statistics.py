@@ -13,9 +13,9 @@ RECENT = 10_000
 
 
 class OutboxTally(msgspec.Struct):
-    """Counts of one outbox since the journal was opened. resumed: letters that an earlier run had left.
+    """Counts of one outbox since the journal was opened. resumed: records that an earlier run had left.
 
-    latencies: when letters were committed (`time.monotonic_ns()`), and how long after capture, in milliseconds.
+    latencies: when records were committed (`time.monotonic_ns()`), and how long after capture, in milliseconds.
     """
 
     accepted: int = 0
@@ -37,9 +37,9 @@ class OutboxTally(msgspec.Struct):
 
 
 class JournalStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot. buffered: letters not yet committed. trouble: why commits fail now; empty when they don't.
+    """A snapshot. buffered: records not yet committed. trouble: why commits fail now; empty when they don't.
 
-    dropped: by urgency, all outboxes. salvaged: what was done about damage, one line each time.
+    dropped: by priority, all outboxes. recovered: what was done about damage, one line each time.
     """
 
     file_mb: float
@@ -48,15 +48,15 @@ class JournalStatistics(msgspec.Struct, frozen=True, kw_only=True):
     commit_ms: dict[str, float]
     trouble: str
     dropped: dict[str, int]
-    salvaged: tuple[str, ...]
+    recovered: tuple[str, ...]
 
 
 def all_dropped(tallies: Iterable[OutboxTally]) -> dict[str, int]:
-    """What limits took, by urgency, over all outboxes."""
+    """What limits took, by priority, over all outboxes."""
     dropped: dict[str, int] = {}
     for tally in tallies:
-        for urgency, count in tally.dropped.items():
-            dropped[urgency] = dropped.get(urgency, 0) + count
+        for priority, count in tally.dropped.items():
+            dropped[priority] = dropped.get(priority, 0) + count
     return dropped
 
 

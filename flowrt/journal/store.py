@@ -1,10 +1,10 @@
 """The journal's file: one SQLite connection that writes, one that reads. No threads here; callers bring the locks.
 
-`Store.apply` is one transaction: new letters and events, letters that were delivered, letters that died. Tallies in memory
+`Store.apply` is one transaction: new records and events, records that were delivered, records that died. Tallies in memory
 follow only after the commit, so a failed transaction changes nothing anywhere.
 
-A commit survives the death of the process; `Store.sync` after it survives that of the machine. They are apart so that letters
-can be on their way while the disk still flushes, and since receipts need no flush: a lost one only repeats a letter.
+A commit survives the death of the process; `Store.sync` after it survives that of the machine. They are apart so that records
+can be on their way while the disk still flushes, and since acknowledgements need no flush: a lost one only repeats a record.
 """
 
 from __future__ import annotations
@@ -18,43 +18,42 @@ from typing import Any
 
 import msgspec
 
-from flowrt.journal.room import need_room
+from flowrt.journal.disk_space import need_space
+from flowrt.journal.recovery import finish_interrupted, is_sound, recovery
 from flowrt.journal.rows import (
-    FROM_VERSION_1,
-    LETTER_COLUMNS,
     RANK,
     READ_COLUMNS,
+    RECORD_COLUMNS,
     ROW_OVERHEAD_BYTES,
     SCHEMA,
     SIZE_SQL,
-    URGENCIES,
     EventRow,
-    LetterRow,
     Limits,
     ReadRow,
+    RecordRow,
     connect,
     insert_rows,
+    migrate,
     row_of,
     runs_of,
     size_of,
 )
-from flowrt.journal.salvage import finish_interrupted, is_sound, salvage
-from flowrt.journal.work import Counts, Dropped, Work
-from flowrt.node import Letter
+from flowrt.journal.write_batch import Counts, Dropped, WriteBatch
+from flowrt.sink import PRIORITIES, OutboxRecord
 
 _VACUUM_PAGES = 1000
 _CHUNK = 1000
 _flush = getattr(os, "fdatasync", os.fsync)  # not everywhere; spares writing the time of the change
 _CHECK_MB = 512.0
 _LOG_PAGES = (
-    4000  # folding the log into the file stops the writer for two flushes; a picture's letter takes 13 pages of it
+    4000  # folding the log into the file stops the writer for two flushes; a picture's record takes 13 pages of it
 )
 
 
-class Tally(msgspec.Struct):
-    """What waits in one outbox at one urgency."""
+class Waiting(msgspec.Struct):
+    """What waits in one outbox at one priority."""
 
-    letters: int = 0
+    records: int = 0
     bytes: int = 0
 
 
@@ -75,7 +74,7 @@ class Store:
                 self._wal = os.open(path.with_name(path.name + "-wal"), os.O_RDWR)
                 _flush_folder(path.parent)  # which has a new file
             self.keys: dict[str, int] = {}
-            self.tallies: dict[str, list[Tally]] = {}
+            self.tallies: dict[str, list[Waiting]] = {}
             self.recount()
         except BaseException:
             if self._wal is not None:
@@ -93,8 +92,8 @@ class Store:
         (version,) = self.writer.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self.writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
-        elif version == 1:
-            self.writer.executescript(FROM_VERSION_1)
+        else:
+            migrate(self.writer)
         self._data_version = self._read_data_version()
 
     def close(self) -> None:
@@ -107,36 +106,36 @@ class Store:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def apply(self, work: Work, now_s: float) -> dict[str, Counts]:
+    def apply(self, batch: WriteBatch, now_s: float) -> dict[str, Counts]:
         """Do all of `work` in one transaction; what it came to, by outbox. Raises NearlyFull before it takes the last room."""
         link = self.writer
         if self.path is not None:
-            need_room(link, self.path, work)
+            need_space(link, self.path, batch)
         link.execute("BEGIN IMMEDIATE")
         try:
             counts: dict[str, Counts] = {}
-            if work.letters:
-                self._insert(work.letters, now_s, counts)
-            if work.events:
-                self._upsert(work.events, now_s)
+            if batch.records:
+                self._insert(batch.records, now_s, counts)
+            if batch.events:
+                self._upsert(batch.events, now_s)
             surprises = False
-            for outbox, letters in work.delivered.items():
-                runs = runs_of([letter.number for letter in letters])
-                done = link.executemany("DELETE FROM letters WHERE number BETWEEN ? AND ?", runs).rowcount
+            for outbox, records in batch.delivered.items():
+                runs = runs_of([record.number for record in records])
+                done = link.executemany("DELETE FROM records WHERE number BETWEEN ? AND ?", runs).rowcount
                 counts.setdefault(outbox, Counts()).delivered += done
-                surprises = surprises or done != len(letters)  # a limit took some of them meanwhile
-            for outbox, number, reason in work.dead:
+                surprises = surprises or done != len(records)  # a limit took some of them meanwhile
+            for outbox, number, reason in batch.dead:
                 done = link.execute(
-                    f"INSERT OR REPLACE INTO dead_letters SELECT {LETTER_COLUMNS}, ?, ? FROM letters WHERE number = ?",
+                    f"INSERT OR REPLACE INTO dead_letters SELECT {RECORD_COLUMNS}, ?, ? FROM records WHERE number = ?",
                     (reason, now_s, number),
                 ).rowcount
-                link.execute("DELETE FROM letters WHERE number = ?", (number,))
+                link.execute("DELETE FROM records WHERE number = ?", (number,))
                 counts.setdefault(outbox, Counts()).dead_letters += done
             link.executemany(
                 "UPDATE outboxes SET accepted = accepted + ?, delivered = delivered + ?, dead_letters = dead_letters + ?, "
                 "updated_s = ? WHERE key = ?",
                 [
-                    (len(count.letters), count.delivered, count.dead_letters, now_s, self.key(outbox))
+                    (len(count.records), count.delivered, count.dead_letters, now_s, self.key(outbox))
                     for outbox, count in counts.items()
                 ],
             )
@@ -144,10 +143,10 @@ class Store:
         except BaseException:
             self._rollback()
             raise
-        if surprises or work.dead:
+        if surprises or batch.dead:
             self.recount()
         else:
-            self._follow(counts, work.delivered)
+            self._follow(counts, batch.delivered)
         return counts
 
     def sync(self) -> None:
@@ -159,19 +158,19 @@ class Store:
         except OSError:  # what the system could not write it may have forgotten: bring it to the file itself
             self.checkpoint()
 
-    def _insert(self, letters: list[tuple[str, Letter]], now_s: float, counts: dict[str, Counts]) -> None:
-        rows: list[LetterRow] = []
-        for number, (outbox, letter) in enumerate(letters, self.last_number() + 1):
+    def _insert(self, records: list[tuple[str, OutboxRecord]], now_s: float, counts: dict[str, Counts]) -> None:
+        rows: list[RecordRow] = []
+        for number, (outbox, record) in enumerate(records, self.last_number() + 1):
             count = counts.get(outbox)
             if count is None:
                 count = counts[outbox] = Counts()
-            numbered = msgspec.structs.replace(letter, number=number)
-            count.letters.append(numbered)
+            numbered = msgspec.structs.replace(record, number=number)
+            count.records.append(numbered)
             rows.append(row_of(numbered, self.key(outbox), now_s))
-        insert_rows(self.writer, f"letters({LETTER_COLUMNS})", rows)
+        insert_rows(self.writer, f"records({RECORD_COLUMNS})", rows)
 
     def last_number(self) -> int:
-        row = self.writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'letters'").fetchone()
+        row = self.writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
         return int(row[0]) if row else 0
 
     def _upsert(self, events: list[EventRow], now_s: float) -> None:
@@ -207,7 +206,7 @@ class Store:
 
     def shift_ages(self, step_s: float) -> None:
         """The machine's clock was set: nothing waits longer or shorter because of that."""
-        self.writer.execute("UPDATE letters SET queued_s = queued_s + ?", (step_s,))
+        self.writer.execute("UPDATE records SET queued_s = queued_s + ?", (step_s,))
 
     def _rollback(self) -> None:
         self.keys = {}  # a key given in this transaction is gone with it
@@ -217,12 +216,12 @@ class Store:
     # -- limits ----------------------------------------------------------------------------------------------------
 
     def enforce_size(self) -> list[Dropped]:
-        """Drop what is above the size limit: the least urgent first, from the fullest outbox, its oldest."""
+        """Drop what is above the size limit: the lowest priority first, from the fullest outbox, its oldest."""
         dropped = []
         limit = self.limits.size_mb * 1e6
         while (excess := self._bytes() - limit) > 0:
-            excess += limit * 0.05  # some room, so that the next letter does not end here again
-            rank = min(i for tallies in self.tallies.values() for i, tally in enumerate(tallies) if tally.letters)
+            excess += limit * 0.05  # some room, so that the next record does not end here again
+            rank = min(i for tallies in self.tallies.values() for i, tally in enumerate(tallies) if tally.records)
             outbox = max(self.tallies, key=lambda name: self.tallies[name][rank].bytes)
             dropped.append(self._drop_oldest(outbox, rank, excess))
         return dropped
@@ -230,7 +229,7 @@ class Store:
     def _drop_oldest(self, outbox: str, rank: int, excess: float) -> Dropped:
         key = self.key(outbox)
         rows = self.writer.execute(
-            f"SELECT number, {SIZE_SQL} FROM letters WHERE outbox = ? AND urgency = ? ORDER BY number LIMIT ?",
+            f"SELECT number, {SIZE_SQL} FROM records WHERE outbox = ? AND priority = ? ORDER BY number LIMIT ?",
             (key, rank, 10 * _CHUNK),
         ).fetchall()
         numbers, taken = [], 0
@@ -239,18 +238,18 @@ class Store:
                 break
             numbers.append((number,))
             taken += size
-        return self._drop(outbox, rank, "DELETE FROM letters WHERE number = ?", numbers, "size")
+        return self._drop(outbox, rank, "DELETE FROM records WHERE number = ?", numbers, "size")
 
     def enforce_age(self, now_s: float) -> list[Dropped]:
-        """Drop what waited for too long, and old events and dead letters."""
+        """Drop what waited for too long, and old events and deadrecords."""
         dropped = []
         for outbox, tallies in list(self.tallies.items()):
             for rank, tally in enumerate(tallies):
-                if tally.letters:
-                    before = now_s - self.limits.age_s(URGENCIES[rank])
-                    sql = "DELETE FROM letters WHERE outbox = ? AND urgency = ? AND queued_s < ?"
+                if tally.records:
+                    before = now_s - self.limits.age_s(PRIORITIES[rank])
+                    sql = "DELETE FROM records WHERE outbox = ? AND priority = ? AND queued_s < ?"
                     gone = self._drop(outbox, rank, sql, [(self.key(outbox), rank, before)], "age")
-                    dropped += [gone] if gone.letters else []
+                    dropped += [gone] if gone.records else []
         self.writer.execute("DELETE FROM events WHERE stored_s < ?", (now_s - self.limits.events_age_s,))
         self._trim("events", "change", "payload", self.limits.events_mb)
         self._trim("dead_letters", "number", "body", self.limits.dead_letters_mb)
@@ -268,7 +267,7 @@ class Store:
             raise
         if count:
             self.recount()
-        return Dropped(outbox, URGENCIES[rank], count, why)
+        return Dropped(outbox, PRIORITIES[rank], count, why)
 
     def _trim(self, table: str, order: str, content: str, limit_mb: float) -> None:
         """Remove the oldest rows of `events` or `dead_letters` until the rest fits."""
@@ -305,29 +304,29 @@ class Store:
         """Count again from the file what waits."""
         names = dict(self.writer.execute("SELECT key, name FROM outboxes").fetchall())
         self.keys = {name: key for key, name in names.items()}
-        self.tallies = {name: [Tally() for _ in URGENCIES] for name in self.keys}
-        sql = f"SELECT outbox, urgency, count(*), sum({SIZE_SQL}) FROM letters GROUP BY outbox, urgency"
-        for key, rank, letters, size in self.writer.execute(sql):
-            self.tallies[names[key]][rank] = Tally(letters, size)
+        self.tallies = {name: [Waiting() for _ in PRIORITIES] for name in self.keys}
+        sql = f"SELECT outbox, priority, count(*), sum({SIZE_SQL}) FROM records GROUP BY outbox, priority"
+        for key, rank, records, size in self.writer.execute(sql):
+            self.tallies[names[key]][rank] = Waiting(records, size)
 
-    def _follow(self, counts: Mapping[str, Counts], delivered: Mapping[str, Sequence[Letter]]) -> None:
+    def _follow(self, counts: Mapping[str, Counts], delivered: Mapping[str, Sequence[OutboxRecord]]) -> None:
         for outbox, count in counts.items():
-            self._count(outbox, count.letters, 1)
-        for outbox, letters in delivered.items():
-            self._count(outbox, letters, -1)
+            self._count(outbox, count.records, 1)
+        for outbox, records in delivered.items():
+            self._count(outbox, records, -1)
 
-    def _count(self, outbox: str, letters: Sequence[Letter], sign: int) -> None:
+    def _count(self, outbox: str, records: Sequence[OutboxRecord], sign: int) -> None:
         tallies = self.tallies.get(outbox)
         if tallies is None:
-            tallies = self.tallies[outbox] = [Tally() for _ in URGENCIES]
-        for letter in letters:
-            tally = tallies[RANK[letter.urgency]]
-            tally.letters += sign
-            tally.bytes += sign * size_of(letter)
+            tallies = self.tallies[outbox] = [Waiting() for _ in PRIORITIES]
+        for record in records:
+            tally = tallies[RANK[record.priority]]
+            tally.records += sign
+            tally.bytes += sign * size_of(record)
 
     def pending(self, outbox: str) -> int:
-        """Letters that wait."""
-        return sum(tally.letters for tally in self.tallies.get(outbox, ()))
+        """Records that wait."""
+        return sum(tally.records for tally in self.tallies.get(outbox, ()))
 
     def _bytes(self) -> int:
         return sum(tally.bytes for tallies in self.tallies.values() for tally in tallies)
@@ -337,22 +336,22 @@ class Store:
     def read(self, outbox: str, after: int, limit: int) -> list[ReadRow]:
         """The next rows of an outbox, in order of acceptance."""
         sql = (
-            f"SELECT {READ_COLUMNS} FROM letters WHERE number > ? "
+            f"SELECT {READ_COLUMNS} FROM records WHERE number > ? "
             "AND outbox = (SELECT key FROM outboxes WHERE name = ?) ORDER BY number LIMIT ?"
         )
         return self.reader.execute(sql, (after, outbox, limit)).fetchall()
 
     def oldest_s(self, outbox: str) -> float | None:
-        """When the letter that waits longest was queued."""
+        """When the record that waits longest was queued."""
         sql = (
-            "SELECT queued_s FROM letters WHERE outbox = (SELECT key FROM outboxes WHERE name = ?) "
+            "SELECT queued_s FROM records WHERE outbox = (SELECT key FROM outboxes WHERE name = ?) "
             "ORDER BY number LIMIT 1"
         )
         row = self.reader.execute(sql, (outbox,)).fetchone()
         return float(row[0]) if row else None
 
     def outboxes(self) -> Iterable[str]:
-        """Every outbox that ever had a letter."""
+        """Every outbox that ever had a record."""
         return list(self.keys)
 
 
@@ -360,11 +359,11 @@ class Opened(msgspec.Struct, frozen=True):
     """A store, and what was done about damage; empty where there was none."""
 
     store: Store
-    salvage: str = ""
+    recovery: str = ""
 
 
 def open_store(path: Path | None, limits: Limits) -> Opened:
-    """Open a journal's file, made where it is missing, salvaged where it is damaged. Raises sqlite3.Error."""
+    """Open a journal's file, made where it is missing, recovered where it is damaged. Raises sqlite3.Error."""
     if path is not None:
         finish_interrupted(path)
         small = not path.exists() or path.stat().st_size < _CHECK_MB * 1e6
@@ -380,7 +379,7 @@ def open_store(path: Path | None, limits: Limits) -> Opened:
 
 def open_damaged(path: Path, limits: Limits) -> Opened:
     """Open what can be saved of a damaged file."""
-    result = salvage(path)
+    result = recovery(path)
     return Opened(Store(path, limits), str(result))
 
 

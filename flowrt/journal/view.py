@@ -1,6 +1,6 @@
 """A journal seen from another process, while a run may be going on: for the commands.
 
-Reading takes no lock that a run would notice. Retrying and dropping dead letters are short transactions, which the running
+Reading takes no lock that a run would notice. Retrying and dropping deadrecords are short transactions, which the running
 writer waits for and then counts.
 """
 
@@ -14,11 +14,11 @@ from typing import Any, Self
 import msgspec
 
 from flowrt.journal.lock import is_locked
-from flowrt.journal.rows import LETTER_COLUMNS, SIZE_SQL, URGENCIES, connect
-from flowrt.node import Urgency
+from flowrt.journal.rows import OLD_NAMES, RECORD_COLUMNS, SIZE_SQL, VERSION, connect, migrate
+from flowrt.sink import PRIORITIES, Priority
 
 REFUSED = "refused"
-"""The state of an outbox whose letters are held, since the outside refuses all of them until somebody puts that right."""
+"""The state of an outbox whose records are held, since the outside refuses all of them until somebody puts that right."""
 
 
 class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter that the outside refused for good."""
+    """A record that the outside refused for good."""
 
     number: int
     outbox: str
@@ -54,7 +54,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     time_s: float
     died_s: float
     address: str
-    urgency: Urgency
+    priority: Priority
     reason: str
     headers: dict[str, Any]
     body: bytes
@@ -79,6 +79,11 @@ class JournalView:
             raise FileNotFoundError(path)
         self.path = path
         self._link = connect(path, read_only=not write)
+        if write:
+            migrate(self._link)
+        (self._version,) = self._link.execute("PRAGMA user_version").fetchone()
+        if 0 < self._version < VERSION:
+            self._link.executescript(OLD_NAMES)
 
     def __enter__(self) -> Self:
         return self
@@ -104,14 +109,13 @@ class JournalView:
         waiting = {
             key: (count, size, oldest_s)
             for key, count, size, oldest_s in self._link.execute(
-                f"SELECT outbox, count(*), sum({SIZE_SQL}), min(queued_s) FROM letters GROUP BY outbox"
+                f"SELECT outbox, count(*), sum({SIZE_SQL}), min(queued_s) FROM records GROUP BY outbox"
             )
         }
         found = []
-        (version,) = self._link.execute("PRAGMA user_version").fetchone()
         for key, name, accepted, delivered, dead, dropped, state, error, rate, updated_s, since_s in self._link.execute(
             "SELECT key, name, accepted, delivered, dead_letters, dropped, state, last_error, rate_per_s, updated_s, "
-            f"{'since_s' if version > 1 else 'updated_s'} FROM outboxes ORDER BY name"
+            f"{'since_s' if self._version > 1 else 'updated_s'} FROM outboxes ORDER BY name"
         ):
             count, size, oldest_s = waiting.get(key, (0, 0, now_s))
             fresh = running and now_s - updated_s < 30
@@ -138,7 +142,7 @@ class JournalView:
     def dead_letters(self, numbers: Sequence[int] = (), outbox: str = "") -> list[DeadLetter]:
         """Dead letters, oldest first; all, or those with the given numbers, or of one outbox."""
         where, values = _which(numbers, outbox)
-        columns = ", ".join(f"d.{name}" for name in LETTER_COLUMNS.split(", "))
+        columns = ", ".join(f"d.{name}" for name in RECORD_COLUMNS.split(", "))
         rows = self._link.execute(
             f"SELECT {columns}, o.name, d.reason, d.died_s FROM dead_letters d JOIN outboxes o ON o.key = d.outbox "
             f"WHERE {where} ORDER BY d.number",
@@ -152,7 +156,7 @@ class JournalView:
                 time_s=row[4],
                 died_s=row[12],
                 address=row[6],
-                urgency=URGENCIES[row[2]],
+                priority=PRIORITIES[row[2]],
                 reason=row[11],
                 headers=_headers(row[7]),
                 body=row[8],
@@ -161,16 +165,16 @@ class JournalView:
         ]
 
     def waiting(self, numbers: Sequence[int]) -> dict[int, str]:
-        """Which of these numbers are letters that wait for delivery: number to outbox."""
+        """Which of these numbers are records that wait for delivery: number to outbox."""
         rows = self._link.execute(
-            "SELECT l.number, o.name FROM letters l JOIN outboxes o ON o.key = l.outbox "
+            "SELECT l.number, o.name FROM records l JOIN outboxes o ON o.key = l.outbox "
             f"WHERE l.number IN ({','.join('?' * len(numbers))})",
             tuple(numbers),
         )
         return dict(rows.fetchall())
 
     def retry(self, numbers: Sequence[int] = (), outbox: str = "") -> int:
-        """Queue dead letters again, behind everything that waits; how many."""
+        """Queue deadrecords again, behind everything that waits; how many."""
         where, values = _which(numbers, outbox)
         link = self._link
         link.execute("BEGIN IMMEDIATE")
@@ -182,8 +186,8 @@ class JournalView:
             ).fetchall()
             for key, number in rows:
                 link.execute(
-                    "INSERT INTO letters(outbox, urgency, queued_s, time_s, id, address, headers, body, crc) "
-                    "SELECT outbox, urgency, ?, time_s, id, address, headers, body, crc FROM dead_letters WHERE number = ?",
+                    "INSERT INTO records(outbox, priority, queued_s, time_s, id, address, headers, body, crc) "
+                    "SELECT outbox, priority, ?, time_s, id, address, headers, body, crc FROM dead_letters WHERE number = ?",
                     (time.time(), number),
                 )
                 link.execute("DELETE FROM dead_letters WHERE number = ?", (number,))
@@ -195,7 +199,7 @@ class JournalView:
         return len(rows)
 
     def drop(self, numbers: Sequence[int] = (), outbox: str = "") -> int:
-        """Remove dead letters for good; how many. They stay counted."""
+        """Remove deadrecords for good; how many. They stay counted."""
         where, values = _which(numbers, outbox)
         return self._link.execute(
             "DELETE FROM dead_letters WHERE number IN "

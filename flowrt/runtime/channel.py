@@ -1,6 +1,6 @@
 """Channels: the queue between two threads, behind a live source or inside an inference.
 
-`newest` keeps one frame, the newest, and every message that is no frame; `put` never waits.
+`newest` keeps one replaceable message (a video frame), the newest, and every message that is not replaceable; `put` never waits.
 `block` keeps everything in order; `put` waits while the channel is full.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from typing import Any, Literal
-
-from flowrt.messages import Frame
 
 
 class Closed(Exception):
@@ -38,8 +36,8 @@ class Channel:
         with self._changed:
             dropped = 0
             if self.policy == "newest":
-                if isinstance(item[0], Frame):
-                    stale = [old for old in self._items if isinstance(old[0], Frame)]
+                if item[0].replaceable:
+                    stale = [old for old in self._items if old[0].replaceable]
                     for old in stale[: len(stale) - self.size + 1]:
                         self._items.remove(old)
                         dropped += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from time import monotonic
 
-from flowrt.messages import Fault
+from flowrt.message import Fault
 
 log = logging.getLogger("flowrt")
 

@@ -1,4 +1,4 @@
-"""Where letters go from a running graph: to the delivery, or nowhere."""
+"""Where records go from a running graph: to the delivery, or nowhere."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from flowrt.node import Outbox
 
 
 class Outboxes(Protocol):
-    """Where letters go: `flowrt.delivery.Delivery`, or a recorder in flow tests."""
+    """Where records go: `flowrt.delivery.Delivery`, or a recorder in flow tests."""
 
     def add(self, name: str, node: Outbox) -> None: ...
     def swap(self, name: str, node: Outbox) -> None: ...
     def remove(self, name: str, *, timeout_s: float) -> int: ...
-    def accept(self, name: str, letters: Any, *, events: Any = (), origin_ns: int = 0) -> None: ...
+    def accept(self, name: str, records: Any, *, events: Any = (), origin_ns: int = 0) -> None: ...
     def statistics(self, recent_s: float | None = None) -> dict[str, Any]: ...
-    def settle(self, timeout_s: float) -> None: ...
+    def drain(self, timeout_s: float) -> None: ...
     def close(self, timeout_s: float) -> None: ...
 
 
@@ -31,14 +31,14 @@ class NoOutboxes:
         """Nothing is left behind."""
         return 0
 
-    def accept(self, name: str, letters: Any, *, events: Any = (), origin_ns: int = 0) -> None:
+    def accept(self, name: str, records: Any, *, events: Any = (), origin_ns: int = 0) -> None:
         """Nothing comes here."""
 
     def statistics(self, recent_s: float | None = None) -> dict[str, Any]:
         """No sinks."""
         return {}
 
-    def settle(self, timeout_s: float) -> None:
+    def drain(self, timeout_s: float) -> None:
         """Nothing is under way."""
 
-    close = settle
+    close = drain

@@ -14,10 +14,10 @@ from typing import Any
 from flowrt.flow import Flow
 from flowrt.node import Inference, Node, Outbox, Source
 from flowrt.plan import Change, Plan
-from flowrt.runtime.cell import Cell
-from flowrt.runtime.cells import InferenceCell, OutboxCell, SourceCell
-from flowrt.runtime.driver import Driver, SourceDriver
+from flowrt.runtime.runner import NodeRunner
+from flowrt.runtime.runners import InferenceRunner, OutboxRunner, SourceRunner
 from flowrt.runtime.runtime import ReloadFailed, Runtime, StartFailed
+from flowrt.runtime.worker import SourceWorker, Worker
 
 log = logging.getLogger("flowrt")
 
@@ -51,7 +51,11 @@ def apply(runtime: Runtime, plan: Plan, *, strict: bool = False, deliver_s: floa
                 _carry_state(runtime, plan, fresh)
                 _reconfigure(runtime, plan)
                 leaving, replaced = _swap(runtime, plan, fresh)
-                begun = {name: cell.begun for name, cell in runtime.cells.items() if isinstance(cell, InferenceCell)}
+                begun = {
+                    name: runner.begun
+                    for name, runner in runtime.runners.items()
+                    if isinstance(runner, InferenceRunner)
+                }
                 ledger = runtime.ledger()
                 swapped = perf_counter()
         except BaseException:
@@ -61,9 +65,9 @@ def apply(runtime: Runtime, plan: Plan, *, strict: bool = False, deliver_s: floa
         _exchange_drivers(runtime, plan, leaving)
         _drain(runtime, plan, begun)
         parked = _exchange_outboxes(runtime, plan, leaving, deliver_s)
-        for cell in leaving:
-            runtime.forget(cell)
-        for node in [*replaced, *(cell.node for cell in leaving)]:
+        for runner in leaving:
+            runtime.forget(runner)
+        for node in [*replaced, *(runner.node for runner in leaving)]:
             runtime.close_node(node)
         if not ledger["balanced"]:
             log.error("the ledger does not balance after a reload: %s", ledger)
@@ -84,7 +88,7 @@ def _refuse_backlog(runtime: Runtime, plan: Plan, strict: bool) -> None:
     for change in plan.of("removed"):
         pending = getattr(sinks.get(change.was), "pending", 0)
         if pending:
-            raise ReloadFailed(f"{change.was} still has {pending} letters to deliver and --strict forbids to park them")
+            raise ReloadFailed(f"{change.was} still has {pending} records to deliver and --strict forbids to park them")
 
 
 def _open_new(runtime: Runtime, plan: Plan) -> dict[str, Node]:
@@ -103,7 +107,7 @@ def _open_new(runtime: Runtime, plan: Plan) -> dict[str, Node]:
 
 def _carry_state(runtime: Runtime, plan: Plan, fresh: dict[str, Node]) -> None:
     for change in plan.of("replaced"):
-        before = runtime.cells[change.was].node
+        before = runtime.runners[change.was].node
         if plan.old.nodes[change.was].type.name != plan.new.nodes[change.name].type.name:
             continue
         try:
@@ -123,11 +127,11 @@ def _reconfigure(runtime: Runtime, plan: Plan) -> None:
     for change in plan.of("reconfigured"):
         done.append(change)
         try:
-            _settle(runtime.cells[change.was], plan.new, change.name, change)
+            _settle(runtime.runners[change.was], plan.new, change.name, change)
         except Exception as error:
             for step in reversed(done):
                 try:
-                    _settle(runtime.cells[step.was], plan.old, step.was, step)
+                    _settle(runtime.runners[step.was], plan.old, step.was, step)
                 except Exception as again:
                     log.error("%s: taking the change back failed: %s", step.was, again)
             raise ReloadFailed(
@@ -135,26 +139,26 @@ def _reconfigure(runtime: Runtime, plan: Plan) -> None:
             ) from error
 
 
-def _settle(cell: Cell, flow: Flow, name: str, change: Change) -> None:
-    """Give a living node the settings and the scene that it has in `flow`."""
+def _settle(runner: NodeRunner, flow: Flow, name: str, change: Change) -> None:
+    """Give a living node the settings and section entries that it has in `flow`."""
     settings = flow.nodes[name].settings
-    collecting = cell.collecting if isinstance(cell, InferenceCell) else contextlib.nullcontext()
+    collecting = runner.collecting if isinstance(runner, InferenceRunner) else contextlib.nullcontext()
     with collecting:  # an inference node may be collecting on its own thread
         for field in settings.__struct_fields__:
-            setattr(cell.node, field, getattr(settings, field))
-        _move(cell, flow, name)
-        cell.node.reconfigured(frozenset(change.changed))
+            setattr(runner.node, field, getattr(settings, field))
+        _move(runner, flow, name)
+        runner.node.reconfigured(frozenset(change.changed))
 
 
-def _move(cell: Cell, flow: Flow, name: str) -> None:
-    """Make a cell's context that of `flow`."""
-    context = cell.context
+def _move(runner: NodeRunner, flow: Flow, name: str) -> None:
+    """Make a runner's context that of `flow`."""
+    context = runner.context
     context.node, context.site, context.folder = name, flow.site, flow.folder
-    context.scene, context.services = flow.scene_of(name), flow.services
+    context.entries, context.services = flow.entries_of(name), flow.services
 
 
-def _swap(runtime: Runtime, plan: Plan, fresh: dict[str, Node]) -> tuple[list[Cell], list[Node]]:
-    """Put the new graph in force. Returns the cells that leave and the nodes that were replaced, all still open.
+def _swap(runtime: Runtime, plan: Plan, fresh: dict[str, Node]) -> tuple[list[NodeRunner], list[Node]]:
+    """Put the new graph in force. Returns the runners that leave and the nodes that were replaced, all still open.
 
     Nothing here raises: what nodes raise while they finish is contained.
     """
@@ -162,101 +166,101 @@ def _swap(runtime: Runtime, plan: Plan, fresh: dict[str, Node]) -> tuple[list[Ce
     for change in plan.changes:
         carried = change.kind == "replaced" and fresh[change.name].__dict__.get("carried_over")
         if change.kind == "removed" or (change.kind == "replaced" and not carried):
-            runtime.finish_cell(runtime.cells[change.was])
-    cells: dict[str, Cell] = {}
+            runtime.finish_runner(runtime.runners[change.was])
+    runners: dict[str, NodeRunner] = {}
     for change in plan.changes:
         if change.kind == "removed":
             continue
         spec = plan.new.nodes[change.name]
         if change.kind == "added":
-            cells[change.name] = runtime.new_cell(spec, fresh[change.name])
+            runners[change.name] = runtime.new_runner(spec, fresh[change.name])
             continue
-        cell = runtime.cells[change.was]
-        if change.kind == "replaced" and not _same_place(cell, fresh[change.name]):
-            cells[change.name] = runtime.new_cell(spec, fresh[change.name])
+        runner = runtime.runners[change.was]
+        if change.kind == "replaced" and not _same_place(runner, fresh[change.name]):
+            runners[change.name] = runtime.new_runner(spec, fresh[change.name])
             continue
-        cells[change.name] = cell
+        runners[change.name] = runner
         if change.kind == "replaced":
-            replaced.append(cell.node)
-            cell.install(spec, fresh[change.name], fresh[change.name].context)
+            replaced.append(runner.node)
+            runner.install(spec, fresh[change.name], fresh[change.name].context)
         else:
-            cell.spec, cell.name = spec, change.name
-            _move(cell, plan.new, change.name)
-    staying = {id(cell) for cell in cells.values()}
-    leaving = [cell for cell in runtime.cells.values() if id(cell) not in staying]
+            runner.spec, runner.name = spec, change.name
+            _move(runner, plan.new, change.name)
+    staying = {id(runner) for runner in runners.values()}
+    leaving = [runner for runner in runtime.runners.values() if id(runner) not in staying]
     runtime.leaving += leaving
-    runtime.rewire(plan, cells, leaving)
+    runtime.rewire(plan, runners, leaving)
     return leaving, replaced
 
 
-def _same_place(cell: Cell, node: Node) -> bool:
-    """Whether a node can take over the cell as it is, queue and counters and all."""
-    for cell_type, node_type in ((SourceCell, Source), (InferenceCell, Inference), (OutboxCell, Outbox)):
-        if isinstance(cell, cell_type) or isinstance(node, node_type):
-            return isinstance(cell, cell_type) and isinstance(node, node_type)
+def _same_place(runner: NodeRunner, node: Node) -> bool:
+    """Whether a node can take over the runner as it is, queue and counters and all."""
+    for runner_type, node_type in ((SourceRunner, Source), (InferenceRunner, Inference), (OutboxRunner, Outbox)):
+        if isinstance(runner, runner_type) or isinstance(node, node_type):
+            return isinstance(runner, runner_type) and isinstance(node, node_type)
     return True
 
 
-def _exchange_drivers(runtime: Runtime, plan: Plan, leaving: list[Cell]) -> None:
-    """Start new collectors, stop the drivers of what left or was replaced, then start new sources."""
-    gone = {id(cell) for cell in leaving}
+def _exchange_drivers(runtime: Runtime, plan: Plan, leaving: list[NodeRunner]) -> None:
+    """Start new collectors, stop the workers of what left or was replaced, then start new sources."""
+    gone = {id(runner) for runner in leaving}
     stopped = {change.was for change in plan.changes if change.kind in ("removed", "replaced")}
-    drivers: dict[str, Driver] = {}
-    ending: list[Driver] = []
+    workers: dict[str, Worker] = {}
+    ending: list[Worker] = []
     was = {change.was: change.name for change in plan.changes if change.was and change.kind != "removed"}
-    for name in [name for name in plan.old.order() if name in runtime.drivers]:
-        driver = runtime.drivers[name]
-        if id(driver.cell) in gone or (name in stopped and isinstance(driver, SourceDriver)):
-            ending.append(driver)
+    for name in [name for name in plan.old.order() if name in runtime.workers]:
+        worker = runtime.workers[name]
+        if id(worker.runner) in gone or (name in stopped and isinstance(worker, SourceWorker)):
+            ending.append(worker)
         else:
-            driver.name = was[name]
-            drivers[driver.name] = driver
-    runtime.drivers = drivers
-    for cell in runtime.cells.values():  # collectors first: what ends may still have something for them
-        if isinstance(cell, InferenceCell) and cell.name not in runtime.drivers:
-            runtime.drive(cell)
-    for driver in ending:  # upstream first: what one still carries, the next can still take
-        driver.stop()
-        if not driver.join(JOIN_S):
-            log.warning("%s did not come to its end within %g s and is left behind", driver.name, JOIN_S)
-            driver.abandon()
+            worker.name = was[name]
+            workers[worker.name] = worker
+    runtime.workers = workers
+    for runner in runtime.runners.values():  # collectors first: what ends may still have something for them
+        if isinstance(runner, InferenceRunner) and runner.name not in runtime.workers:
+            runtime.start_worker(runner)
+    for worker in ending:  # upstream first: what one still carries, the next can still take
+        worker.stop()
+        if not worker.join(JOIN_S):
+            log.warning("%s did not come to its end within %g s and is left behind", worker.name, JOIN_S)
+            worker.abandon()
     for name in plan.new.order():
-        if name not in runtime.drivers:
-            runtime.drive(runtime.cells[name])
+        if name not in runtime.workers:
+            runtime.start_worker(runtime.runners[name])
 
 
 def _drain(runtime: Runtime, plan: Plan, begun: dict[str, int]) -> None:
     """Wait until replaced inference nodes have given back what was in flight when they were replaced."""
     end = monotonic() + DRAIN_S
     for change in plan.of("replaced"):
-        cell = runtime.cells[change.name]
-        while isinstance(cell, InferenceCell) and cell.ended < begun[change.name]:
+        runner = runtime.runners[change.name]
+        while isinstance(runner, InferenceRunner) and runner.ended < begun[change.name]:
             if monotonic() > end:
                 log.warning("%s: what was in flight did not come back within %g s", change.name, DRAIN_S)
                 break
             sleep(0.002)
 
 
-def _exchange_outboxes(runtime: Runtime, plan: Plan, leaving: list[Cell], deliver_s: float) -> dict[str, int]:
+def _exchange_outboxes(runtime: Runtime, plan: Plan, leaving: list[NodeRunner], deliver_s: float) -> dict[str, int]:
     """Tell the delivery which outboxes there are now. Returns what was parked, by outbox."""
     parked: dict[str, int] = {}
-    for cell in leaving:
-        if isinstance(cell, OutboxCell):
-            left = runtime.delivery.remove(cell.name, timeout_s=deliver_s)
+    for runner in leaving:
+        if isinstance(runner, OutboxRunner):
+            left = runtime.delivery.remove(runner.name, timeout_s=deliver_s)
             if left:
-                parked[cell.name] = left
+                parked[runner.name] = left
                 log.warning(
-                    "%s was removed with %d letters undelivered; they are parked in the journal", cell.name, left
+                    "%s was removed with %d records undelivered; they are parked in the journal", runner.name, left
                 )
     for change in plan.changes:
         if change.kind == "removed":
             continue
-        cell = runtime.cells[change.name]
-        if not isinstance(cell, OutboxCell) or not isinstance(cell.node, Outbox):
+        runner = runtime.runners[change.name]
+        if not isinstance(runner, OutboxRunner) or not isinstance(runner.node, Outbox):
             continue
         if change.kind == "added" or (change.kind == "replaced" and change.was not in runtime.outboxes):
-            runtime.delivery.add(change.name, cell.node)
+            runtime.delivery.add(change.name, runner.node)
         elif change.kind == "replaced":
-            runtime.delivery.swap(change.name, cell.node)
-    runtime.outboxes = {name for name, cell in runtime.cells.items() if isinstance(cell, OutboxCell)}
+            runtime.delivery.swap(change.name, runner.node)
+    runtime.outboxes = {name for name, runner in runtime.runners.items() if isinstance(runner, OutboxRunner)}
     return parked

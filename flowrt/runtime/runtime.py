@@ -16,15 +16,15 @@ from flowrt.clock import Clock
 from flowrt.contract import Contract
 from flowrt.flow import Edge, Flow, NodeSpec, graph_of
 from flowrt.journal import EventRow
-from flowrt.messages import Fault, Message
+from flowrt.message import Fault, Message
 from flowrt.node import Context, Inference, Node, Outbox, Shared, Source
 from flowrt.plan import Plan
-from flowrt.runtime.cell import Cell
-from flowrt.runtime.cells import InferenceCell, OutboxCell, RecordingCell, SourceCell
-from flowrt.runtime.driver import Collector, Driver, SourceDriver
 from flowrt.runtime.faults import FaultLog
 from flowrt.runtime.outboxes import NoOutboxes, Outboxes
-from flowrt.runtime.topology import asking, drivers_reaching, rows
+from flowrt.runtime.runner import NodeRunner
+from flowrt.runtime.runners import InferenceRunner, OutboxRunner, RecordingRunner, SourceRunner
+from flowrt.runtime.topology import asking, chains, workers_reaching
+from flowrt.runtime.worker import Collector, SourceWorker, Worker
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -68,7 +68,7 @@ class Runtime:
         record: Callable[[str, Message], None] | None = None,
     ) -> None:
         self.flow = flow
-        assert (delivery is None) == (record is not None), "letters are delivered, or messages recorded"
+        assert (delivery is None) == (record is not None), "records are delivered, or messages recorded"
         self.delivery: Outboxes = delivery if delivery is not None else NoOutboxes()
         self.contract = contract
         self.clock = clock
@@ -76,20 +76,21 @@ class Runtime:
         self.threads = threads
         self.record = record
         self.shared = Shared()
-        self.cells: dict[str, Cell] = {}
-        self.drivers: dict[str, Driver] = {}
+        self.runners: dict[str, NodeRunner] = {}
+        self.workers: dict[str, Worker] = {}
         self.done = threading.Event()
-        self.problems: list[dict[str, Any]] = []
+        self.diagnostics: list[dict[str, Any]] = []
         self.reloads: list[dict[str, Any]] = []
         self._started_s = monotonic()
-        self.leaving: list[Cell] = []  # removed, but still carrying what is under way
+        self.leaving: list[NodeRunner] = []  # removed, but still carrying what is under way
         self.outboxes: set[str] = set()
         self.events: dict[str, int] = {}
         self.last_events: deque[EventRow] = deque(maxlen=50)
+        self.last_critical: deque[EventRow] = deque(maxlen=50)
         self._fault_log = FaultLog()
         self._known_events: OrderedDict[str, None] = OrderedDict()
         self._gone_in = self._gone_sent = 0
-        self.structure = threading.Lock()  # who changes cells and drivers
+        self.structure = threading.Lock()  # who changes runners and workers
         self._state = "new"
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -97,24 +98,24 @@ class Runtime:
     def start(self) -> None:
         """Open every node, upstream last, then let the sources run. Raises StartFailed; nothing then stays open."""
         order = self.flow.order()
-        opened: list[Cell] = []
+        opened: list[NodeRunner] = []
         try:
             for name in reversed(order):
-                opened.append(self.new_cell(self.flow.nodes[name], self.open_node(self.flow, self.flow.nodes[name])))
+                opened.append(self.new_runner(self.flow.nodes[name], self.open_node(self.flow, self.flow.nodes[name])))
         except StartFailed:
-            for cell in opened:
-                self.close_node(cell.node)
+            for runner in opened:
+                self.close_node(runner.node)
             raise
-        self.cells = {cell.name: cell for cell in reversed(opened)}
-        self._wire(self.flow, drivers_reaching(self.flow))
-        for cell in self.cells.values():
-            if isinstance(cell, OutboxCell) and isinstance(cell.node, Outbox):
-                self.delivery.add(cell.name, cell.node)
-                self.outboxes.add(cell.name)
+        self.runners = {runner.name: runner for runner in reversed(opened)}
+        self._wire(self.flow, workers_reaching(self.flow))
+        for runner in self.runners.values():
+            if isinstance(runner, OutboxRunner) and isinstance(runner.node, Outbox):
+                self.delivery.add(runner.name, runner.node)
+                self.outboxes.add(runner.name)
         self._state = "running"
         self._started_s = monotonic()
         for name in order:
-            self.drive(self.cells[name])
+            self.start_worker(self.runners[name])
         self.check_done()
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -128,7 +129,7 @@ class Runtime:
                 return
             self._state = "stopping"
             end = monotonic() + timeout_s
-            sources = [driver for driver in self.drivers.values() if isinstance(driver, SourceDriver)]
+            sources = [worker for worker in self.workers.values() if isinstance(worker, SourceWorker)]
             for source in sources:
                 source.stop()
             for source in sources:
@@ -136,40 +137,40 @@ class Runtime:
                     log.warning("%s did not stop in time", source.name)
                     source.abandon()  # what it still makes must not reach nodes that are closed
             for name in self.flow.order():  # upstream first, so that a finished pipe feeds only open ones
-                driver = self.drivers.get(name)
-                if isinstance(driver, Collector):
-                    driver.cell.pipe.close()
-                    driver.join(max(0.5, end - monotonic()))
+                worker = self.workers.get(name)
+                if isinstance(worker, Collector):
+                    worker.runner.pipe.close()
+                    worker.join(max(0.5, end - monotonic()))
             self.finish()
-            self.delivery.settle(max(0.5, (end - monotonic()) * 0.6))
+            self.delivery.drain(max(0.5, (end - monotonic()) * 0.6))
             self.delivery.close(max(0.5, end - monotonic()))
-            for cell in self.cells.values():
-                if not isinstance(cell, RecordingCell):
-                    self.close_node(cell.node)
+            for runner in self.runners.values():
+                if not isinstance(runner, RecordingRunner):
+                    self.close_node(runner.node)
             self._state = "stopped"
             self.done.set()
 
     def finish(self) -> None:
         """Let every node send what it still owes, upstream first."""
         for name in self.flow.order():
-            cell = self.cells[name]
-            self.finish_cell(cell)
-            while isinstance(cell, InferenceCell) and not self.threads and cell.collect_now():
+            runner = self.runners[name]
+            self.finish_runner(runner)
+            while isinstance(runner, InferenceRunner) and not self.threads and runner.collect_now():
                 pass
 
-    def finish_cell(self, cell: Cell) -> None:
-        if isinstance(cell, RecordingCell):
+    def finish_runner(self, runner: NodeRunner) -> None:
+        if isinstance(runner, RecordingRunner):
             return
         try:
-            cell.emit(list(cell.node.finish()))
+            runner.emit(list(runner.node.finish()))
         except Exception as error:
-            self._came_from_nowhere(cell)
-            cell.fail(error, None)
+            self._came_from_nowhere(runner)
+            runner.fail(error, None)
 
-    def _came_from_nowhere(self, cell: Cell) -> None:
+    def _came_from_nowhere(self, runner: NodeRunner) -> None:
         """Count an input that no edge brought, so that the ledger still balances."""
-        cell.count(came_in=1)
-        if not isinstance(cell, SourceCell):
+        runner.count(came_in=1)
+        if not isinstance(runner, SourceRunner):
             self._gone_in -= 1
 
     # -- building -------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class Runtime:
             shared=self.shared,
             runtime=self,
             contract=self.contract,
-            scene=flow.scene_of(spec.name),
+            entries=flow.entries_of(spec.name),
             services=flow.services,
         )
 
@@ -205,7 +206,7 @@ class Runtime:
 
     def _revive(self, spec: NodeSpec, context: Context) -> Node:
         """A fresh node in the place of a source that failed."""
-        self.close_node(self.cells[context.node].node)
+        self.close_node(self.runners[context.node].node)
         node = spec.instance()
         node.__dict__["context"] = context
         node.open(context)
@@ -217,135 +218,137 @@ class Runtime:
         except Exception as error:
             log.error("%s: close failed: %s: %s", node.context.node, type(error).__name__, error)
 
-    def new_cell(self, spec: NodeSpec, node: Node) -> Cell:
+    def new_runner(self, spec: NodeSpec, node: Node) -> NodeRunner:
         context = node.context
         if isinstance(node, Source):
-            return SourceCell(spec, node, context, self._on_fault)
+            return SourceRunner(spec, node, context, self._on_fault)
         if isinstance(node, Inference):
-            cell = InferenceCell(spec, node, context, self._on_fault)
-            cell.threaded = self.threads
-            return cell
+            runner = InferenceRunner(spec, node, context, self._on_fault)
+            runner.threaded = self.threads
+            return runner
         if isinstance(node, Outbox) and self.record is not None:
-            return RecordingCell(spec, node, context, self._on_fault, record=self.record)
+            return RecordingRunner(spec, node, context, self._on_fault, record=self.record)
         if isinstance(node, Outbox):
-            return OutboxCell(spec, node, context, self._on_fault, accept=self.delivery.accept, remember=self._remember)
-        return Cell(spec, node, context, self._on_fault)
+            return OutboxRunner(
+                spec, node, context, self._on_fault, accept=self.delivery.accept, remember=self._remember
+            )
+        return NodeRunner(spec, node, context, self._on_fault)
 
     def _wire(self, flow: Flow, reached: dict[str, frozenset[str]]) -> None:
-        """Give every cell its ways on, and a lock where several drivers meet. The graph must be at rest."""
+        """Give every runner its ways on, and a lock where several workers meet. The graph must be at rest."""
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 4 * len(flow.nodes)))
-        for name, cell in self.cells.items():
+        for name, runner in self.runners.items():
             several = len(reached[name]) > 1
-            if several != (cell.lock is not None):
-                cell.lock = threading.Lock() if several else None
-        for cell in self.cells.values():
-            cell.take_up()
-        for name, following in rows(flow, reached).items():
-            self.cells[name].lay([self.cells[next_] for next_ in following])
-        ways: dict[str, list[tuple[Edge, tuple[type[Message], ...], Any]]] = {name: [] for name in self.cells}
+            if several != (runner.lock is not None):
+                runner.lock = threading.Lock() if several else None
+        for runner in self.runners.values():
+            runner.unfuse()
+        for name, following in chains(flow, reached).items():
+            self.runners[name].fuse([self.runners[next_] for next_ in following])
+        ways: dict[str, list[tuple[Edge, tuple[type[Message], ...], Any]]] = {name: [] for name in self.runners}
         for edge in flow.edges:
-            entrance = self.cells[edge.target].entrance(edge.field, len(reached[edge.target]) > 1)
+            entrance = self.runners[edge.target].entrance(edge.field, len(reached[edge.target]) > 1)
             ways[edge.source].append((edge, flow.arriving[edge], entrance))
-        for name, cell in self.cells.items():
-            cell.connect(ways[name])
+        for name, runner in self.runners.items():
+            runner.connect(ways[name])
         dated = asking(flow)
-        for name, cell in self.cells.items():
-            if isinstance(cell, SourceCell):
-                cell.dated = name in dated
+        for name, runner in self.runners.items():
+            if isinstance(runner, SourceRunner):
+                runner.dated = name in dated
 
-    def rewire(self, plan: Plan, cells: dict[str, Cell], leaving: list[Cell]) -> None:
+    def rewire(self, plan: Plan, runners: dict[str, NodeRunner], leaving: list[NodeRunner]) -> None:
         """Put the plan's new graph in force. The graph must be at rest.
 
-        Leaving cells may still have messages under way: they keep their old ways, into cells that now have a lock.
+        Leaving runners may still have messages under way: they keep their old ways, into runners that now have a lock.
         """
-        before, after = drivers_reaching(plan.old), drivers_reaching(plan.new)
-        old_cells, self.cells, self.flow = self.cells, cells, plan.new
-        gone = {id(cell) for cell in leaving}
+        before, after = workers_reaching(plan.old), workers_reaching(plan.new)
+        old_runners, self.runners, self.flow = self.runners, runners, plan.new
+        gone = {id(runner) for runner in leaving}
         was = {change.name: change.was for change in plan.changes if change.kind != "removed"}
         reached: dict[str, frozenset[str]] = {}
         leavers: dict[str, frozenset[str]] = {}
         for name in plan.new.order():  # what leavers carry into a node goes on along its new edges
-            left = {f"{driver} (leaving)" for driver in before.get(was[name], ()) if id(old_cells[driver]) in gone}
+            left = {f"{worker} (leaving)" for worker in before.get(was[name], ()) if id(old_runners[worker]) in gone}
             for edge in plan.new.nodes[name].edges:
                 if not isinstance(plan.new.nodes[edge.source].settings, Inference):
                     left |= leavers[edge.source]
             leavers[name] = frozenset(left)
             reached[name] = after[name] | leavers[name]
         self._wire(plan.new, reached)
-        for cell in leaving:
-            cell.take_up()
-            cell.lay([])
-        for cell in leaving:
+        for runner in leaving:
+            runner.unfuse()
+            runner.fuse([])
+        for runner in leaving:
             for name in before:
-                if old_cells[name] is cell and len(before[name]) > 1 and cell.lock is None:
-                    cell.lock = threading.Lock()
+                if old_runners[name] is runner and len(before[name]) > 1 and runner.lock is None:
+                    runner.lock = threading.Lock()
             ways = []
             for edge in plan.old.edges:
-                if old_cells[edge.source] is cell:
-                    target = old_cells[edge.target]
+                if old_runners[edge.source] is runner:
+                    target = old_runners[edge.target]
                     entrance = target.entrance(edge.field, target.lock is not None)
                     ways.append((edge, plan.old.arriving[edge], entrance))
-            cell.connect(ways)
+            runner.connect(ways)
 
     def adopt_contract(self, contract: Contract) -> None:
         """Go on with another contract: a flow's own schemas were edited. Nodes hear of it as a change of `contract`."""
         with self.structure, self.at_rest():
             self.contract = contract
-            for cell in self.cells.values():
-                cell.context.contract = contract
-                cell.node.reconfigured(frozenset({"contract"}))
+            for runner in self.runners.values():
+                runner.context.contract = contract
+                runner.node.reconfigured(frozenset({"contract"}))
 
-    def forget(self, cell: Cell) -> None:
-        """A cell that left has nothing under way any more: keep only its sums."""
-        self.leaving.remove(cell)
-        self._gone_sent += cell.sent
-        self._gone_in += cell.received
+    def forget(self, runner: NodeRunner) -> None:
+        """A runner that left has nothing under way any more: keep only its sums."""
+        self.leaving.remove(runner)
+        self._gone_sent += runner.sent
+        self._gone_in += runner.received
 
-    def drive(self, cell: Cell) -> None:
-        """Start the driver of a cell that needs one."""
+    def start_worker(self, runner: NodeRunner) -> None:
+        """Start the worker of a runner that needs one."""
         if not self.threads:
             return
-        if isinstance(cell, SourceCell):
-            self.drivers[cell.name] = SourceDriver(cell, self._revive, self.check_done)
-        elif isinstance(cell, InferenceCell):
-            self.drivers[cell.name] = Collector(cell)
+        if isinstance(runner, SourceRunner):
+            self.workers[runner.name] = SourceWorker(runner, self._revive, self.check_done)
+        elif isinstance(runner, InferenceRunner):
+            self.workers[runner.name] = Collector(runner)
         else:
             return
-        self.drivers[cell.name].start()
+        self.workers[runner.name].start()
 
     def check_done(self) -> None:
         """The run is done when every source that has an end came to it."""
         if not self.threads or self._state != "running":
             return
-        drivers = [driver for driver in list(self.drivers.values()) if isinstance(driver, SourceDriver)]
-        finite = [driver for driver in drivers if not driver.node.endless]
-        all_started = len(drivers) == sum(isinstance(cell, SourceCell) for cell in self.cells.values())
-        if all_started and finite and all(driver.ended for driver in finite):
+        workers = [worker for worker in list(self.workers.values()) if isinstance(worker, SourceWorker)]
+        finite = [worker for worker in workers if not worker.node.endless]
+        all_started = len(workers) == sum(isinstance(runner, SourceRunner) for runner in self.runners.values())
+        if all_started and finite and all(worker.ended for worker in finite):
             self.done.set()
 
-    def _on_fault(self, cell: Cell, fault: Fault) -> None:
+    def _on_fault(self, runner: NodeRunner, fault: Fault) -> None:
         self._fault_log.tell(fault)
-        cell.emit(fault)
+        runner.emit(fault)
 
     # -- rest -----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def at_rest(self, timeout_s: float = 10.0) -> Iterator[None]:
-        """Hold every driver between two messages, upstream first. Raises ReloadFailed where one does not come to rest."""
+        """Hold every worker between two messages, upstream first. Raises ReloadFailed where one does not come to rest."""
         end = monotonic() + timeout_s
-        held: list[Driver] = []
+        held: list[Worker] = []
         try:
-            for name in [name for name in self.flow.order() if name in self.drivers]:
-                driver = self.drivers[name]
-                if not driver.hold(end - monotonic()):
+            for name in [name for name in self.flow.order() if name in self.workers]:
+                worker = self.workers[name]
+                if not worker.hold(end - monotonic()):
                     raise ReloadFailed(
                         f"{name} has been busy with one message for {timeout_s:g} s; nothing was changed"
                     )
-                held.append(driver)
+                held.append(worker)
             yield
         finally:
-            for driver in held:
-                driver.let_go()
+            for worker in held:
+                worker.release()
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -357,18 +360,18 @@ class Runtime:
         nodes = {}
         balanced = True
         sent, received = self._gone_sent, self._gone_in
-        for cell in [*self.cells.values(), *self.leaving]:
+        for runner in [*self.runners.values(), *self.leaving]:
             row = {
-                "in": cell.n_in,
-                "out": cell.n_out,
-                "dropped": cell.dropped,
-                "errors": cell.errors,
-                "held": cell.held,
+                "in": runner.n_in,
+                "out": runner.n_out,
+                "dropped": runner.dropped,
+                "errors": runner.errors,
+                "held": runner.held,
             }
             balanced &= row["in"] == row["out"] + row["dropped"] + row["errors"] + row["held"]
-            nodes[cell.name] = row
-            sent += cell.sent
-            received += cell.received
+            nodes[runner.name] = row
+            sent += runner.sent
+            received += runner.received
         return {"nodes": nodes, "sent": sent, "received": received, "balanced": balanced and sent == received}
 
     def status(self, recent_s: float | None = None) -> dict[str, Any]:
@@ -376,17 +379,17 @@ class Runtime:
         nodes = {}
         queues = {}
         now = monotonic()
-        for name, cell in list(self.cells.items()):
-            nodes[name] = row = cell.statistics()
-            driver = self.drivers.get(name)
-            busy_s = driver.busy_s(now) if driver is not None else 0.0
+        for name, runner in list(self.runners.items()):
+            nodes[name] = row = runner.statistics()
+            worker = self.workers.get(name)
+            busy_s = worker.busy_s(now) if worker is not None else 0.0
             if busy_s:
                 row["busy_s"] = busy_s
-            if isinstance(driver, SourceDriver):
-                row["ended"], row["failed"] = driver.ended, driver.failed
+            if isinstance(worker, SourceWorker):
+                row["ended"], row["failed"] = worker.ended, worker.failed
             with contextlib.suppress(Exception):  # a node's own status must not break everybody's
-                row["status"] = cell.node.status()
-            channel = cell.waiting if isinstance(cell, SourceCell) else getattr(cell, "pipe", None)
+                row["status"] = runner.node.status()
+            channel = runner.waiting if isinstance(runner, SourceRunner) else getattr(runner, "pipe", None)
             if channel is not None:
                 queues[name] = channel.statistics()
         return {
@@ -401,10 +404,10 @@ class Runtime:
             "events": dict(self.events),
             "frames": self.frames,
             "reloads": len(self.reloads),
-            "problems": self.problems,
+            "problems": self.diagnostics,
         }
 
-    def _remember(self, row: EventRow) -> None:
+    def _remember(self, row: EventRow, critical: bool) -> None:
         """Count an event once, however many sinks it reaches and however often it is updated."""
         known = self._known_events
         if row.id in known:
@@ -414,17 +417,19 @@ class Runtime:
             known.popitem(last=False)
         self.events[row.type] = self.events.get(row.type, 0) + 1
         self.last_events.append(row)
+        if critical:
+            self.last_critical.append(row)
 
     @property
     def frames(self) -> int:
         """Pictures that sources carried into the graph."""
-        return sum(cell.frames for cell in self.cells.values() if isinstance(cell, SourceCell))
+        return sum(runner.frames for runner in self.runners.values() if isinstance(runner, SourceRunner))
 
     @property
     def failed_sources(self) -> list[str]:
         """Sources that were given up."""
-        return [name for name, driver in self.drivers.items() if isinstance(driver, SourceDriver) and driver.failed]
+        return [name for name, worker in self.workers.items() if isinstance(worker, SourceWorker) and worker.failed]
 
     def graph(self) -> nx.DiGraph[str]:
         """The graph as it is wired now."""
-        return graph_of(self.cells, (edge for cell in self.cells.values() for edge in cell.edges))
+        return graph_of(self.runners, (edge for runner in self.runners.values() for edge in runner.edges))

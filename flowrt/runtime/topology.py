@@ -6,8 +6,8 @@ from flowrt.flow import FROM, Edge, Flow
 from flowrt.node import Inference, Outbox, Source
 
 
-def drivers_reaching(flow: Flow) -> dict[str, frozenset[str]]:
-    """Node name to the drivers that bring it messages: sources, and inference nodes for what lies behind them."""
+def workers_reaching(flow: Flow) -> dict[str, frozenset[str]]:
+    """Node name to the workers that bring it messages: sources, and inference nodes for what lies behind them."""
     reached: dict[str, frozenset[str]] = {}
     own: dict[str, frozenset[str]] = {}
     for name in flow.order():
@@ -18,7 +18,7 @@ def drivers_reaching(flow: Flow) -> dict[str, frozenset[str]]:
     return reached
 
 
-def rows(flow: Flow, reached: dict[str, frozenset[str]]) -> dict[str, list[str]]:
+def chains(flow: Flow, reached: dict[str, frozenset[str]]) -> dict[str, list[str]]:
     """Node name to the nodes that a message goes through after it, each fed only by the one before, which feeds nothing else.
 
     A node within such a row has no row of its own: what does not go straight on enters it by itself.

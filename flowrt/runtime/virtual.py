@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from itertools import count, repeat
 
 from flowrt.clock import VirtualClock
-from flowrt.messages import Message
+from flowrt.message import Message
 from flowrt.node import Source
-from flowrt.runtime.cell import Cell
-from flowrt.runtime.cells import InferenceCell, SourceCell
+from flowrt.runtime.runner import NodeRunner
+from flowrt.runtime.runners import InferenceRunner, SourceRunner
 from flowrt.runtime.runtime import Runtime
 
 
@@ -30,13 +30,13 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
     clock = runtime.clock
     assert isinstance(clock, VirtualClock)
     assert not runtime.threads
-    heap: list[tuple[float, int, Message, Cell, _Feed]] = []
-    recorded = ((runtime.cells[name], message) for name, message in stream)
+    heap: list[tuple[float, int, Message, NodeRunner, _Feed]] = []
+    recorded = ((runtime.runners[name], message) for name, message in stream)
     feeds = [_Feed(None, recorded)]
     for name in runtime.flow.order():
-        cell = runtime.cells[name]
-        if isinstance(cell, SourceCell) and isinstance(cell.node, Source):
-            feeds.append(_Feed(cell, zip(repeat(cell), _one_by_one(cell.node), strict=False)))
+        runner = runtime.runners[name]
+        if isinstance(runner, SourceRunner) and isinstance(runner.node, Source):
+            feeds.append(_Feed(runner, zip(repeat(runner), _one_by_one(runner.node), strict=False)))
     order = count(len(feeds))  # at equal times the first messages go in the order of the file
     finite = sum(feed.next_into(heap, rank) for rank, feed in enumerate(feeds) if not feed.endless)
     if heap and not clock.begun:
@@ -46,22 +46,22 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
             feed.next_into(heap, rank)
     made = 0
     while heap and (finite or until_s is not None):
-        time_s, _, message, cell, feed = heapq.heappop(heap)
+        time_s, _, message, runner, feed = heapq.heappop(heap)
         if until_s is not None and time_s > until_s:
             break
         clock.move_to(time_s)
-        cell.count(came_in=1, went_out=1)
-        cell.emit(message)
+        runner.count(came_in=1, went_out=1)
+        runner.emit(message)
         made += 1
         if not feed.next_into(heap, next(order)) and not feed.endless:
             finite -= 1
             if finite == 0:
                 break
-    for cell_ in runtime.cells.values():
-        cell_.context.stopping.set()
+    for runner_ in runtime.runners.values():
+        runner_.context.stopping.set()
     for name in runtime.flow.order():
-        inference = runtime.cells[name]
-        while isinstance(inference, InferenceCell) and inference.collect_now():
+        inference = runtime.runners[name]
+        while isinstance(inference, InferenceRunner) and inference.collect_now():
             pass
     return made
 
@@ -69,27 +69,27 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
 class _Feed:
     """One source's messages, or a stream of several sources'. due_s never goes back within a stream."""
 
-    def __init__(self, cell: SourceCell | None, messages: Iterator[tuple[Cell, Message]]) -> None:
-        self.cell = cell
-        self.endless = cell is not None and isinstance(cell.node, Source) and cell.node.endless
+    def __init__(self, runner: SourceRunner | None, messages: Iterator[tuple[NodeRunner, Message]]) -> None:
+        self.runner = runner
+        self.endless = runner is not None and isinstance(runner.node, Source) and runner.node.endless
         self._messages = messages
         self._due_s = float("-inf")
 
-    def next_into(self, heap: list[tuple[float, int, Message, Cell, _Feed]], rank: int) -> bool:
+    def next_into(self, heap: list[tuple[float, int, Message, NodeRunner, _Feed]], rank: int) -> bool:
         """Put the next message in line, behind those of the same time and a lower rank; False when there is none."""
         try:
             item = next(self._messages, None)
         except Exception as error:
-            if self.cell is None:
+            if self.runner is None:
                 raise
-            self.cell.count(came_in=1)
-            self.cell.fail(error, None)
+            self.runner.count(came_in=1)
+            self.runner.fail(error, None)
             return False
         if item is None:
             return False
-        cell, message = item
-        self._due_s = message.time_s if self.cell is not None else max(self._due_s, message.time_s)
-        heapq.heappush(heap, (self._due_s, rank, message, cell, self))
+        runner, message = item
+        self._due_s = message.time_s if self.runner is not None else max(self._due_s, message.time_s)
+        heapq.heappush(heap, (self._due_s, rank, message, runner, self))
         return True
 
 

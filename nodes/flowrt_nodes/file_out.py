@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from flowrt import CheckView, Complaint, Context, Event, Letter, Message, Outbox, Receipt, Retry, setting
+from flowrt import Acknowledger, CheckView, Context, Diagnostic, Event, Message, Outbox, OutboxRecord, Retry, setting
 from flowrt_nodes._lib.events import event_id
 from flowrt_nodes._lib.payload import plain
 
@@ -42,13 +42,13 @@ class FileOut(Outbox, kw_only=True):
 to_file: {type: file_out, from: red_light, path: violations.ndjson}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         if self.columns and not self._is_csv:
-            yield Complaint(("columns",), "only CSV files have columns", "name the file *.csv or set `format: csv`")
+            yield Diagnostic(("columns",), "only CSV files have columns", "name the file *.csv or set `format: csv`")
         if "{data}" not in self.path:
             folder = (view.folder / self.path).parent
             if not folder.is_dir():
-                yield Complaint(("path",), f"the folder '{folder}' does not exist", "make it, or use {data}/…")
+                yield Diagnostic(("path",), f"the folder '{folder}' does not exist", "make it, or use {data}/…")
 
     def open(self, context: Context) -> None:
         self._file = context.path(self.path.replace("{data}", str(context.data)))
@@ -59,7 +59,7 @@ to_file: {type: file_out, from: red_light, path: violations.ndjson}
             raise ValueError(f"{self._file} is a folder; a file was expected")
         self._mend()
 
-    def encode(self, message: Message) -> Iterable[Letter]:
+    def encode(self, message: Message) -> Iterable[OutboxRecord]:
         values = plain(message)
         body = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=str).encode()
         if isinstance(message, Event):
@@ -67,20 +67,20 @@ to_file: {type: file_out, from: red_light, path: violations.ndjson}
         else:
             name = event_id(message.port, message.camera_id, f"{message.time_s:.6f}", body)
         violation = values.get("violation_type") is not None
-        urgency: Literal["violation", "event", "telemetry"] = "violation" if violation else "telemetry"
+        priority: Literal["critical", "event", "telemetry"] = "critical" if violation else "telemetry"
         if isinstance(message, Event) and not violation:
-            urgency = "event"
-        yield Letter(id=name, time_s=message.time_s, address=self._file.name, body=body, urgency=urgency)
+            priority = "event"
+        yield OutboxRecord(id=name, time_s=message.time_s, address=self._file.name, body=body, priority=priority)
 
-    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
-        if not letters:
+    def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
+        if not records:
             return
         try:
-            self._append(letters)
+            self._append(records)
         except OSError as error:
             raise Retry(f"can't write {self._file}: {error.strerror or error}") from error
-        for letter in letters:
-            receipt.delivered(letter)
+        for record in records:
+            acknowledger.delivered(record)
 
     def status(self) -> dict[str, Any]:
         return {"file": str(self._file), "written": self._written}
@@ -89,9 +89,9 @@ to_file: {type: file_out, from: red_light, path: violations.ndjson}
     def _is_csv(self) -> bool:
         return self.format == "csv" or (self.format == "auto" and self.path.lower().endswith(".csv"))
 
-    def _append(self, letters: Sequence[Letter]) -> None:
-        """Write all letters and see them on disk, or leave the file as it was."""
-        lines = [self._line(letter) for letter in letters]
+    def _append(self, records: Sequence[OutboxRecord]) -> None:
+        """Write all records and see them on disk, or leave the file as it was."""
+        lines = [self._line(record) for record in records]
         size = self._file.stat().st_size if self._file.exists() else 0
         if size and size + sum(map(len, lines)) > self.max_mb * 1e6:
             self._rotate()
@@ -105,12 +105,12 @@ to_file: {type: file_out, from: red_light, path: violations.ndjson}
             except OSError:
                 os.truncate(self._file, size)
                 raise
-        self._written += len(letters)
+        self._written += len(records)
 
-    def _line(self, letter: Letter) -> bytes:
+    def _line(self, record: OutboxRecord) -> bytes:
         if not self._is_csv:
-            return letter.body + b"\n"
-        values = json.loads(letter.body)
+            return record.body + b"\n"
+        values = json.loads(record.body)
         if not self._header:
             self._header = self._old_header() or [
                 name for name, value in values.items() if not isinstance(value, dict | list)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from flowrt import CheckView, Complaint, Context, M, Tracks, Transform, setting
-from flowrt_nodes._lib.expression import Expression, complaints
+from flowrt import CheckView, Context, Diagnostic, M, Tracks, Transform, setting
+from flowrt_nodes._lib.expression import Expression, diagnostics
 from flowrt_nodes._lib.objects import SAMPLE, ObjectVariables
 from flowrt_nodes._lib.payload import plain
 
@@ -33,8 +33,8 @@ class Filter(Transform):
 grave: {type: filter, from: red_light, when: 'message.severity in ["high", "critical"] && message.phase == "new"'}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        yield from complaints(("when",), self.when, SAMPLE | MESSAGE, open_values=("message",))
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        yield from diagnostics(("when",), self.when, SAMPLE | MESSAGE, open_values=("message",))
 
     def open(self, context: Context) -> None:
         self._compile()

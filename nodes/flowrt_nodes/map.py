@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
-from flowrt import CheckView, Complaint, Context, Message, Record, Transform, setting
-from flowrt_nodes._lib.expression import Expression, complaints
+from flowrt import CheckView, Context, Diagnostic, Message, Record, Transform, setting
+from flowrt_nodes._lib.expression import Expression, diagnostics
 from flowrt_nodes._lib.payload import plain
 
 SAMPLE: dict[str, Any] = {"message": {}, "time": 0.0, "camera": "", "site": ""}
@@ -29,9 +29,9 @@ class Map(Transform):
 short: {type: map, from: speeding, topic: fines, fields: {track: message.object.track_id, kmh: message.evidence.median_kmh}}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         for name, text in self.fields.items():
-            yield from complaints(("fields", name), text, SAMPLE, open_values=("message",))
+            yield from diagnostics(("fields", name), text, SAMPLE, open_values=("message",))
 
     def open(self, context: Context) -> None:
         self._compile()

@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from flowrt import Context, PedestrianEvent, Severity, Tracks, Transform, Violation, ZoneEvent, setting
-from flowrt.messages import PEDESTRIANS
+from flowrt import PEDESTRIANS, Context, PedestrianEvent, Severity, Tracks, Transform, Violation, ZoneEvent, setting
 from flowrt_nodes._lib.events import event_id
 
 _FORGET_S = 30.0

@@ -8,7 +8,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from flowrt import Context, LineName, Location, RoadUser, SceneName, Tracks, Transform, ZoneEvent, ZoneName, setting
+from flowrt import (
+    Context,
+    LineName,
+    Location,
+    RoadUser,
+    SceneName,
+    Tracks,
+    Transform,
+    ZoneEvent,
+    ZoneName,
+    scene_of,
+    setting,
+)
 from flowrt_nodes._lib.camera_view import CameraView, CameraViews
 from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.events import event_id, known, location, ms, road_user
@@ -48,14 +60,14 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
 """
 
     def open(self, context: Context) -> None:
-        self._views = CameraViews(context.scene)
+        self._views = CameraViews(scene_of(context))
         self._table: TrackTable | None = None
         self._names: list[str] = []
         self._inherited: Any = None
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         if changed & {"scene", "zones", "lines", "lost_s"}:
-            self._views = CameraViews(self.context.scene)
+            self._views = CameraViews(scene_of(self.context))
 
     def process(self, tracks: Tracks) -> Iterator[Tracks | ZoneEvent]:
         view, fresh = self._views.fit(tracks)

@@ -19,6 +19,7 @@ from flowrt import (
     Transform,
     Violation,
     ZoneEvent,
+    scene_of,
     setting,
 )
 
@@ -70,7 +71,7 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
     def reconfigured(self, changed: frozenset[str]) -> None:
         if "scene" in changed:
             for camera in self._cameras.values():
-                camera.overlay = self._new_overlay(self.context.scene)
+                camera.overlay = self._new_overlay(scene_of(self.context))
 
     def process(self, message: Frame | Objects | SignalState | Violation | ZoneEvent | PedestrianEvent) -> None:
         if isinstance(message, SignalState):
@@ -84,7 +85,7 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
             self._picture(camera, message)
 
     def _meet(self, name: str) -> _Camera:
-        return self._cameras.setdefault(name, _Camera(self._new_overlay(self.context.scene)))
+        return self._cameras.setdefault(name, _Camera(self._new_overlay(scene_of(self.context))))
 
     def _event(self, camera: _Camera, event: Violation | ZoneEvent | PedestrianEvent) -> None:
         """Draw it on the picture it was seen in, or on the next one where that has not come by yet."""

@@ -7,9 +7,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from flowrt import Complaint, Context, Frame, Message, Objects, SceneName, SignalState, Transform, Violation, setting
-from flowrt.messages import Image
-from flowrt.node import CheckView
+from flowrt import (
+    CheckView,
+    Context,
+    Diagnostic,
+    Frame,
+    Image,
+    Message,
+    Objects,
+    SceneName,
+    SignalState,
+    Transform,
+    Violation,
+    scene_of,
+    setting,
+)
 
 if TYPE_CHECKING:
     import cv2
@@ -58,9 +70,9 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
         Annotated[float, setting("Begin a new, numbered file after this long; without it one file.", gt=0)] | None
     ) = None
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         if self.path.startswith("/") and not Path(self.path).parent.is_dir():
-            yield Complaint(("path",), f"there is no folder {Path(self.path).parent}")
+            yield Diagnostic(("path",), f"there is no folder {Path(self.path).parent}")
 
     def open(self, context: Context) -> None:
         from flowrt_nodes._lib.overlay import Overlay
@@ -73,7 +85,7 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
     def reconfigured(self, changed: frozenset[str]) -> None:
         if "scene" in changed:
             for film in self._films.values():
-                film.overlay = self._new_overlay(self.context.scene)
+                film.overlay = self._new_overlay(scene_of(self.context))
 
     def process(self, message: Frame | Objects | SignalState | Violation) -> None:
         if isinstance(message, (SignalState, Violation)):
@@ -88,7 +100,7 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
         file = self._file
         if self._films:
             file = file.with_stem(f"{file.stem}-{re.sub(r'[^A-Za-z0-9_-]', '_', camera)}")
-        film = self._films[camera] = _Film(file, self, self._new_overlay(self.context.scene))
+        film = self._films[camera] = _Film(file, self, self._new_overlay(scene_of(self.context)))
         return film
 
     def finish(self) -> Iterable[Message]:

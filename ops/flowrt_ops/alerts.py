@@ -271,7 +271,7 @@ def lint(measurements: Measurements) -> list[str]:
 
 def _lint(measurements: Measurements) -> Iterator[str]:
     for rule in RULES:
-        for problem in lint_query(rule.placed_query, measurements):
-            yield f"{rule.placed_query.place}: {problem}"
+        for diagnostic in lint_query(rule.placed_query, measurements):
+            yield f"{rule.placed_query.place}: {diagnostic}"
         if "GROUP BY time(1m)" not in rule.query:
             yield f"{rule.placed_query.place}: alert queries go in steps of a minute"

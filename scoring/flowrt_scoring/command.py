@@ -94,7 +94,7 @@ def seeds(text: str) -> list[int]:
 
 def _flow(args: argparse.Namespace) -> None:
     from flowrt.commands.check import parse_overrides
-    from flowrt.load import load
+    from flowrt.config import load
     from flowrt_scoring.report import mistakes, table
     from flowrt_scoring.score import Score, add_run
 
@@ -153,7 +153,7 @@ def _worlds(args: argparse.Namespace, flow: Any) -> list[tuple[Any, Any]]:
 
 def _detector(args: argparse.Namespace) -> int:
     from flowrt.commands import DONE, Failure
-    from flowrt.share import share
+    from flowrt.resources import share
     from flowrt_scoring.detector import evaluation as detector
 
     models = args.model or sorted(share("models").glob("flowrt-traffic/*.xml"))

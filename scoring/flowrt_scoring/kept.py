@@ -20,8 +20,8 @@ import msgspec
 from flowrt import Detections, Message
 from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow
-from flowrt.recording import Header, Recording, Writer
-from flowrt.replay import substitute, tapped, upstream
+from flowrt.testing.recording import Header, Recording, Writer
+from flowrt.testing.replay import substitute, tapped, upstream
 from flowrt_scoring.simulated import Faults, cameras, detecting
 from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.uri import SimOptions

@@ -11,7 +11,7 @@ from typing import Any
 from flowrt import LaneInterval, Message
 from flowrt import Violation as Report
 from flowrt.flow import Flow
-from flowrt.replay import rehearse, tapped
+from flowrt.testing.replay import rehearse, tapped
 from flowrt_scoring.kept import kept
 from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts, SpeedErrors

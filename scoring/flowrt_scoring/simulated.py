@@ -15,10 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-from flowrt import Detections, FlowError, Frame, Message, Problem, SignalState
+from flowrt import Detections, Diagnostic, FlowError, Frame, Message, SignalState
 from flowrt.flow import Flow
-from flowrt.messages import Position
-from flowrt.replay import substitute, upstream
+from flowrt.testing.replay import substitute, upstream
+from flowrt.traffic import Position
 from flowrt_sim import CLASSES
 from flowrt_sim.source import SimCamera, open_signals
 from flowrt_sim.traffic.motion import Motion
@@ -51,7 +51,7 @@ def cameras(flow: Flow) -> dict[str, SimOptions]:
     if not found:
         hint = "score a flow whose cameras have `uri: sim://…`, or set one: --set NODE.uri=sim://four-way?camera=north"
         raise FlowError(
-            [Problem(file=str(flow.path), line=0, column=0, path="", message="no simulated camera", hint=hint)]
+            [Diagnostic(file=str(flow.path), line=0, column=0, path="", message="no simulated camera", hint=hint)]
         )
     return found
 

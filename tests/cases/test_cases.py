@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from flowrt.catalog import Catalog
-from flowrt.load import read
-from flowrt.problem import Problem
+from flowrt.config import read
+from flowrt.diagnostics import Diagnostic
 
 FOLDER = Path(__file__).parent
 ENVIRONMENT = {"CASE_TEXT": "hello", "CASE_NUMBER": "0.5", "CASE_SECRET": "s3cret", "CASE_TRUE": "true"}
@@ -42,20 +42,24 @@ def expected(path: Path) -> list[re.Match[str]]:
     return [each for each in found if each]
 
 
-def check(path: Path, problems: list[Problem]) -> None:
+def check(path: Path, diagnostics: list[Diagnostic]) -> None:
     """Problems and expectations, one by one, in the order of the file."""
     wanted = expected(path)
-    said = [str(problem) for problem in problems]
-    assert len(problems) == len(wanted), "\n".join(said)
-    for problem, want in zip(problems, wanted, strict=True):
+    said = [str(diagnostic) for diagnostic in diagnostics]
+    assert len(diagnostics) == len(wanted), "\n".join(said)
+    for diagnostic, want in zip(diagnostics, wanted, strict=True):
         file = want["file"] or path.name
-        assert (problem.file, problem.line, problem.column) == (file, int(want["line"]), int(want["column"])), str(
-            problem
+        assert (diagnostic.file, diagnostic.line, diagnostic.column) == (
+            file,
+            int(want["line"]),
+            int(want["column"]),
+        ), str(diagnostic)
+        message = (
+            f"{diagnostic.severity}: {diagnostic.message}" if diagnostic.severity == "warning" else diagnostic.message
         )
-        message = f"{problem.severity}: {problem.message}" if problem.severity == "warning" else problem.message
         assert message.startswith(want["message"])
-        assert (want["hint"] or "") in problem.hint
-        assert problem.hint or not want["hint"]
+        assert (want["hint"] or "") in diagnostic.hint
+        assert diagnostic.hint or not want["hint"]
 
 
 def test_there_are_enough_cases() -> None:
@@ -65,14 +69,14 @@ def test_there_are_enough_cases() -> None:
 @pytest.mark.parametrize("path", cases("invalid"), ids=lambda path: path.stem)
 def test_invalid(path: Path, catalog: Catalog) -> None:
     assert expected(path), f"{path.name} expects nothing"
-    flow, problems = read(path, catalog=catalog, environment=ENVIRONMENT)
+    flow, diagnostics = read(path, catalog=catalog, environment=ENVIRONMENT)
     assert flow is None
-    check(path, problems)
+    check(path, diagnostics)
 
 
 @pytest.mark.parametrize("path", cases("valid"), ids=lambda path: path.stem)
 def test_valid(path: Path, catalog: Catalog) -> None:
-    flow, problems = read(path, catalog=catalog, environment=ENVIRONMENT)
-    check(path, problems)
+    flow, diagnostics = read(path, catalog=catalog, environment=ENVIRONMENT)
+    check(path, diagnostics)
     assert flow is not None
     assert flow.order()

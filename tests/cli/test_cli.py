@@ -14,14 +14,16 @@ import cv2
 import numpy as np
 import pytest
 
-from flowrt import cli, show
+from flowrt import cli
 from flowrt.catalog import Catalog
 from flowrt.commands import BUILT_IN
+from flowrt.commands import _diagnostics as show
+from flowrt.commands._graph_layout import layout
 from flowrt.commands.graph import mermaid, svg
 from flowrt.commands.nodes import description, listing
-from flowrt.graph_layout import layout
-from flowrt.load import load
-from flowrt.problem import Problem
+from flowrt.commands.text import wants_colour
+from flowrt.config import load
+from flowrt.diagnostics import Diagnostic
 
 CASES = Path(__file__).parents[1] / "cases"
 FLOW = CASES / "valid-include.yaml"
@@ -95,8 +97,8 @@ def test_check_github(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_github_annotations_are_escaped() -> None:
-    problem = Problem(file="a,b:c.yaml", line=1, column=2, path="", message="50 %\nmore")
-    assert show.github([problem]) == "::error file=a%2Cb%3Ac.yaml,line=1,col=2::50 %25%0Amore"
+    diagnostic = Diagnostic(file="a,b:c.yaml", line=1, column=2, path="", message="50 %\nmore")
+    assert show.github([diagnostic]) == "::error file=a%2Cb%3Ac.yaml,line=1,col=2::50 %25%0Amore"
 
 
 def test_carets_stand_below_wide_characters_and_long_lines(tmp_path: Path) -> None:
@@ -104,12 +106,12 @@ def test_carets_stand_below_wide_characters_and_long_lines(tmp_path: Path) -> No
     line = "道路: " + "x" * 300 + " BAD tail" + "y" * 200
     path.write_text(line + "\n", "utf-8")
     column = line.index("BAD") + 1
-    said = show.text([Problem(file=str(path), line=1, column=column, end_column=column + 3, path="", message="no")])
+    said = show.text([Diagnostic(file=str(path), line=1, column=column, end_column=column + 3, path="", message="no")])
     shown, carets = said.splitlines()[3:5]
     assert shown[carets.index("^") : carets.index("^") + 3] == "BAD"
     assert carets.count("^") == 3
     assert len(shown) < 140
-    said = show.text([Problem(file=str(path), line=1, column=5, end_column=6, path="", message="no")])
+    said = show.text([Diagnostic(file=str(path), line=1, column=5, end_column=6, path="", message="no")])
     assert said.splitlines()[4] == "  |       ^"  # two wide characters, a colon and a blank before it
 
 
@@ -126,12 +128,12 @@ def test_colour_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert show.wants_colour(Terminal())  # type: ignore[arg-type]  # only isatty is asked
+    assert wants_colour(Terminal())  # type: ignore[arg-type]  # only isatty is asked
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not show.wants_colour(Terminal())  # type: ignore[arg-type]  # as above
-    problem = Problem(file="f", line=0, column=0, path="", message="no")
-    assert "\x1b[31m" in show.text([problem], colour=True)
-    assert "\x1b" not in show.text([problem])
+    assert not wants_colour(Terminal())  # type: ignore[arg-type]  # as above
+    diagnostic = Diagnostic(file="f", line=0, column=0, path="", message="no")
+    assert "\x1b[31m" in show.text([diagnostic], colour=True)
+    assert "\x1b" not in show.text([diagnostic])
 
 
 @pytest.mark.parametrize(

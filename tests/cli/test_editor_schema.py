@@ -13,9 +13,9 @@ import jsonschema
 import pytest
 
 from flowrt.catalog import Catalog
-from flowrt.document import parse
-from flowrt.editor_schema import editor_schema, unit_of
-from flowrt.load.report import plain
+from flowrt.config.editor_schema import editor_schema, unit_of
+from flowrt.config.report import plain
+from flowrt.config.yaml import parse
 from tests.cli.lsp import LanguageServer, server_script
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flowrt.catalog import Catalog
-from flowrt.load import read
+from flowrt.config import read
 
 ROOT = Path(__file__).parents[2]
 BASE = (ROOT / "tests" / "cases" / "valid-design.yaml").read_text("utf-8")
@@ -75,5 +75,5 @@ def test_example(name: str, tmp_path: Path) -> None:
     path = tmp_path / "example.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
     (tmp_path / "yolox_nano.onnx").touch()  # only that it exists is looked at by a check
-    _, problems = read(path, environment={})
-    assert not [str(problem) for problem in problems if problem.severity == "error"]
+    _, diagnostics = read(path, environment={})
+    assert not [str(diagnostic) for diagnostic in diagnostics if diagnostic.severity == "error"]

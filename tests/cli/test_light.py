@@ -48,7 +48,7 @@ def test_a_plain_flow_is_checked_without_heavy_modules(tmp_path: Path) -> None:
     flow.write_text(PLAIN)
     loaded = after_check(flow)
     assert "flowrt_nodes.timer" in loaded
-    assert not loaded & {*HEAVY, "numpy", "flowrt.contract"}
+    assert not loaded & {*HEAVY, "numpy"}
 
 
 def test_the_shipped_flow_is_checked_without_opening_anything() -> None:

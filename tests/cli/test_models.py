@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flowrt.cli import main
-from flowrt.commands.models import MODELS, File, Model
+from flowrt_ops.commands.models import MODELS, File, Model
 
 CONTENT = bytes(range(256)) * 900
 

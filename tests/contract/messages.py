@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowrt.messages import (
+from flowrt.message import Fault, Message
+from flowrt.traffic import (
     CameraStatus,
     Detections,
-    Fault,
     FpsMinute,
     Frame,
     Health,
     LaneInterval,
     Location,
-    Message,
     PedestrianEvent,
     Performance,
     RoadUser,

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from flowrt.config import read
 from flowrt.contract import Contract
-from flowrt.load import read
-from flowrt.messages import Count, Event, Message, Record
+from flowrt.message import Count, Event, Message, Record
 from tests.contract.messages import CAMERA, SITE, TIME_S, violation
 
 
@@ -71,7 +71,7 @@ def noise() -> Noise:
 def test_a_third_partys_message_is_carried(folder: Path) -> None:
     contract = Contract.load(extra=[folder])
     spec = contract.topic(noise())
-    assert (spec.topic, spec.qos, spec.expiry_s, spec.urgency) == ("noise", 2, 600, "event")
+    assert (spec.topic, spec.qos, spec.expiry_s, spec.priority) == ("noise", 2, 600, "event")
     assert contract.prove(Noise, "topics") == contract.prove(Noise, "measurements") == []
     payload = contract.payload(noise(), SITE)
     assert payload["level_db"] == 91.5
@@ -149,10 +149,10 @@ def test_a_flow_is_loaded_with_the_schemas_beside_it(
     flow.write_text(FLOW)
     (tmp_path / "nodes").mkdir()
     (tmp_path / "nodes" / "microphone.py").write_text(NODE)
-    _, problems = read(flow)
-    assert [p.message for p in problems if "no topic of the contract carries Noise" in p.message]
+    _, diagnostics = read(flow)
+    assert [p.message for p in diagnostics if "no topic of the contract carries Noise" in p.message]
     properties = {**TOPIC["properties"], "vehicles": {"type": "integer"}, **change}  # type: ignore[dict-item]
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas" / "noise.schema.json").write_text(json.dumps({**TOPIC, "properties": properties}))
-    _, problems = read(flow)
-    assert (not problems) if reason is None else any(reason in p.message for p in problems), problems
+    _, diagnostics = read(flow)
+    assert (not diagnostics) if reason is None else any(reason in p.message for p in diagnostics), diagnostics

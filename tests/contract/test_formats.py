@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from flowrt.messages import Objects
+from flowrt.traffic import Objects
 from flowrt_nodes.mqtt._formats import dlstreamer, scenescape, scenescape_topic
 from tests.contract.messages import CAMERA, detections, tracks
 

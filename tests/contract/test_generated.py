@@ -20,9 +20,12 @@ from servers import missing, mosquitto, need
 
 from flowrt.cli import main
 from flowrt.contract import Contract
-from flowrt.contract.acl import READERS, SIGNALLER, WRITER, acl
+from flowrt.contract.acl import acl
 from flowrt.contract.asyncapi import asyncapi
 from flowrt.contract.documents import measurements_page, topics_page
+
+WRITER, SIGNALLER, READERS = "flowrt", "signals", ("grafana", "reader")
+"""The users of schemas/access.json."""
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONTRACT = Contract.load()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from influxdb_client import Point, WritePrecision
 
-from flowrt.line_protocol import FieldType, LineEncoder
+from flowrt.contract.line_protocol import FieldType, LineEncoder
 
 # Names and texts with everything that needs escaping, and whatever else Unicode has.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(' ,="\\\n\t\r%#äß€😀a', max_size=12)

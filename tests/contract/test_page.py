@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from flowrt.contract import Contract, MeasurementSpec
 from flowrt.contract.spec import FieldSpec
-from flowrt.messages import Event, Message
+from flowrt.message import Event, Message
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/contract.md").read_text("utf-8")
 

@@ -11,18 +11,8 @@ import pytest
 
 from flowrt.contract import Contract, NotInContract
 from flowrt.contract.payload import rfc3339
-from flowrt.messages import (
-    Aggregate,
-    Event,
-    Frame,
-    Health,
-    Message,
-    PedestrianEvent,
-    Record,
-    RoadUser,
-    Tick,
-    Violation,
-)
+from flowrt.message import Event, Message, Record, Tick
+from flowrt.traffic import Aggregate, Frame, Health, PedestrianEvent, RoadUser, Violation
 from tests.contract.messages import CAMERA, SITE, TIME_S, detections, every, health, tracks, violation
 
 CONTRACT = Contract.load()

@@ -13,7 +13,8 @@ from influxdb_client import Point, WritePrecision
 from servers import InfluxDB, influx
 
 from flowrt.contract import Contract, NotInContract
-from flowrt.messages import Fault, Frame, Message
+from flowrt.message import Fault, Message
+from flowrt.traffic import Frame
 from tests.contract.messages import CAMERA, SITE, TIME_S, detections, every, health, tracks, violation, zone_event
 
 CONTRACT = Contract.load()

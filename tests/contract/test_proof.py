@@ -17,16 +17,14 @@ from msgspec import inspect
 from numpy.typing import NDArray
 
 from flowrt.contract import Contract
-from flowrt.messages import (
+from flowrt.message import Fault, Message, Record
+from flowrt.traffic import (
     CameraStatus,
     Detections,
-    Fault,
     Health,
     LaneInterval,
-    Message,
     PedestrianEvent,
     Performance,
-    Record,
     Tracks,
     Violation,
     ZoneEvent,
@@ -53,9 +51,9 @@ def test_every_message_of_a_topic_is_proved(kind: type[Message]) -> None:
 
 @pytest.mark.parametrize("spec", CONTRACT.measurements.values(), ids=lambda spec: spec.name)
 def test_every_measurement_is_proved(spec: Any) -> None:
-    import flowrt.messages
+    import flowrt.traffic
 
-    assert CONTRACT.prove(getattr(flowrt.messages, spec.message), "measurements") == []
+    assert CONTRACT.prove(getattr(flowrt.traffic, spec.message), "measurements") == []
 
 
 # --- sound: whatever the declared types allow, the schema allows -----------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from flowrt.contract import Contract, MeasurementSpec
-from flowrt.problem import FlowError
+from flowrt.diagnostics import FlowError
 
 CONTRACT = Contract.load()
 SPECS = [*CONTRACT.topics.values(), *CONTRACT.measurements.values()]
@@ -148,7 +148,7 @@ def bad(block: str, **change: Any) -> dict[str, Any]:
         ([], "a schema is a JSON object"),
         (bad("x-mqtt", topik="x"), "unknown key topik"),
         (bad("x-mqtt", qos=3), "Invalid enum value 3"),
-        (bad("x-mqtt", urgency="soon"), "Invalid enum value 'soon'"),
+        (bad("x-mqtt", priority="soon"), "Invalid enum value 'soon'"),
         ({"x-mqtt": {}}, "missing required field `topic`"),
         ({"x-mqtt": "t"}, "Expected `object`, got `str`"),
         (bad("x-influx", tags={"f": "f"}), "f is both a tag and a field"),
@@ -172,9 +172,9 @@ def test_bad_schemas_are_named(tmp_path: Path, content: Any, expected: str) -> N
     )
     with pytest.raises(FlowError) as caught:
         Contract.load(extra=[tmp_path])
-    (problem,) = caught.value.problems
-    assert problem.file == str(file)
-    assert expected in problem.message
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.file == str(file)
+    assert expected in diagnostic.message
 
 
 def test_all_bad_schemas_are_named_at_once(tmp_path: Path) -> None:
@@ -183,6 +183,6 @@ def test_all_bad_schemas_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "d.schema.json").write_text("{\n  ,")
     with pytest.raises(FlowError) as caught:
         Contract.load(extra=[tmp_path])
-    assert [Path(problem.file).name[0] for problem in caught.value.problems] == ["b", "c", "d"]
-    assert "a.schema.json already" in caught.value.problems[0].message
-    assert (caught.value.problems[2].line, caught.value.problems[2].column) == (2, 3)
+    assert [Path(diagnostic.file).name[0] for diagnostic in caught.value.diagnostics] == ["b", "c", "d"]
+    assert "a.schema.json already" in caught.value.diagnostics[0].message
+    assert (caught.value.diagnostics[2].line, caught.value.diagnostics[2].column) == (2, 3)

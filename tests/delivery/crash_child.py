@@ -2,7 +2,7 @@
 
     python -m tests.delivery.crash_child FOLDER KILLS SEED
 
-Each child opens the journal, sends letters `<child>-<k>` and delivers them by writing a line to `delivered`. As soon as the journal counts
+Each child opens the journal, sends records `<child>-<k>` and delivers them by writing a line to `delivered`. As soon as the journal counts
 them as accepted it writes `<child> <how many>` to `accepted`. Both files are written with one system call a line, which
 survives the process. Forking from a process that has imported everything makes a life cost milliseconds.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery
 from flowrt.journal import Journal
-from flowrt.node import Letter, Receipt
+from flowrt.sink import Acknowledger, OutboxRecord
 from tests.delivery.outside import Outside
 
 
@@ -33,10 +33,10 @@ class ToFile(Outside):
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         return self
 
-    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
-        for letter in letters:
-            os.write(self._fd, f"{letter.id}\n".encode())
-            receipt.delivered(letter)
+    def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
+        for record in records:
+            os.write(self._fd, f"{record.id}\n".encode())
+            acknowledger.delivered(record)
 
 
 def live(folder: Path, child: int, seed: int) -> None:
@@ -49,7 +49,9 @@ def live(folder: Path, child: int, seed: int) -> None:
     number = 0
     while True:
         count = dice.choice((1, 1, 3, 40))
-        sent = [Letter(id=f"{child}-{number + k}", time_s=0.0, address="a", body=b"x" * 200) for k in range(count)]
+        sent = [
+            OutboxRecord(id=f"{child}-{number + k}", time_s=0.0, address="a", body=b"x" * 200) for k in range(count)
+        ]
         number += count
         delivery.accept("out", sent)
         if dice.random() < 0.3:

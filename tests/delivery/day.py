@@ -22,14 +22,14 @@ import psutil
 
 from flowrt import Detections, Message, SignalState
 from flowrt.clock import VirtualClock
+from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.flow import Flow
 from flowrt.journal import Journal
-from flowrt.load import load
-from flowrt.replay import substitute
 from flowrt.runtime import Runtime
 from flowrt.runtime.virtual import run
+from flowrt.testing.replay import substitute
 from flowrt_scoring.simulated import Faults, on_simulation
 from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.traffic.simulation import Simulation
@@ -93,7 +93,7 @@ class Watch:
         self._hour += 1
         self._say(over=self._hour, pending={name: sink.pending for name, sink in self._delivery.statistics().items()})
         if sys.stdin.readline().strip() != "away":
-            self._delivery.settle(60.0)
+            self._delivery.drain(60.0)
         with self._process.oneshot():
             self._say(
                 hour=self._hour,

@@ -23,11 +23,11 @@ import pytest
 from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery, SinkStatistics
 from flowrt.journal import Journal, JournalStatistics, Limits
-from flowrt.messages import Record
-from flowrt.node import Letter
+from flowrt.message import Record
 from flowrt.services import Mqtt
+from flowrt.sink import OutboxRecord
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
-from tests.delivery.outside import Outside, eventually, letters
+from tests.delivery.outside import Outside, eventually, records
 from tests.delivery.world import Subscriber, World, violation, world
 from tests.servers import Mosquitto, free_port, mosquitto, need, wait_for_port
 
@@ -39,10 +39,10 @@ REQUIRED = bool(os.environ.get("CI") or os.environ.get("FLOWRT_REQUIRE_TEST_DATA
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """What became of one outage. Letters are told apart by address or id.
+    """What became of one outage. Records are told apart by address or id.
 
     away_s: how long it was. during, after: the sink's accounts at its end, and when all was delivered. trouble: why commits failed.
-    beside: letters that a sink beside it had delivered when the outage ended, of `beside_of`.
+    beside: records that a sink beside it had delivered when the outage ended, of `beside_of`.
     """
 
     sent: list[str]
@@ -57,7 +57,7 @@ class Ledger(msgspec.Struct, kw_only=True):
 
 
 class Sender(threading.Thread):
-    """Sends numbered things to the sink, and a letter to a sink beside it, until told to stop."""
+    """Sends numbered things to the sink, and a record to a sink beside it, until told to stop."""
 
     def __init__(self, w: World, make: Callable[[int], Any]) -> None:
         super().__init__(daemon=True)
@@ -71,7 +71,7 @@ class Sender(threading.Thread):
         """Send so many at once."""
         for _ in range(count):
             self._world.send(self._make(self.number))
-            self._world.delivery.accept("beside", letters(1, start=self.number))
+            self._world.delivery.accept("beside", records(1, start=self.number))
             self.number += 1
 
     def run(self) -> None:
@@ -86,7 +86,7 @@ class Sender(threading.Thread):
 def outage(
     w: World,
     make: Callable[[int], Any],
-    name_of: Callable[[Letter], str],
+    name_of: Callable[[OutboxRecord], str],
     *,
     seconds: float,
     begin: Callable[[], None],
@@ -99,8 +99,8 @@ def outage(
     began_s = time.monotonic()
     begin()
     time.sleep(0.5)  # what was acknowledged is heard of
-    acknowledged = {letter.number for letter in w.node.__dict__["_acknowledged"]}  # and not yet in the journal
-    owed = {name_of(letter) for letter in w.journal.read("out", 0, 100_000) if letter.number not in acknowledged}
+    acknowledged = {record.number for record in w.node.__dict__["_acknowledged"]}  # and not yet in the journal
+    owed = {name_of(record) for record in w.journal.read("out", 0, 100_000) if record.number not in acknowledged}
     at_outage = sender.number
     sender.start()
     time.sleep(began_s + seconds - time.monotonic())
@@ -110,7 +110,7 @@ def outage(
     eventually(lambda: w.statistics.delivered > during.delivered, RETURN_S)
     sender.stop()
     eventually(lambda: w.statistics.delivered == sender.number, RETURN_S)
-    names = [name_of(letter) for n in range(sender.number) for letter in w.node.encode(make(n))]  # type: ignore[operator]
+    names = [name_of(record) for n in range(sender.number) for record in w.node.encode(make(n))]  # type: ignore[operator]
     return Ledger(
         sent=names,
         owed=owed | set(names[at_outage:]),
@@ -138,7 +138,7 @@ def broker(folder: Path, end_it: Callable[[Mosquitto], None], **settings: Any) -
             return outage(
                 w,
                 lambda n: Record(time_s=float(n), data={"n": n}, topic=f"ledger/{n}"),
-                lambda letter: letter.address,
+                lambda record: record.address,
                 seconds=BROKER_AWAY_S,
                 begin=lambda: end_it(server),
                 end=server.start,
@@ -192,7 +192,7 @@ def network_cut(folder: Path) -> Ledger:
             return outage(
                 w,
                 violation,
-                lambda letter: letter.id,
+                lambda record: record.id,
                 seconds=NETWORK_AWAY_S,
                 begin=lambda: cable("down"),
                 end=lambda: cable("up"),
@@ -203,18 +203,18 @@ def network_cut(folder: Path) -> Ledger:
 def disk_full(folder: Path) -> Ledger:
     """Somebody else fills the disk that the journal lies on."""
     with small_disk(folder / "small", 12) as disk:
-        journal = Journal(disk / "a.journal", limits=Limits(buffer_letters=200), clock=SystemClock())
+        journal = Journal(disk / "a.journal", limits=Limits(buffer_records=200), clock=SystemClock())
         delivery = Delivery(journal, SystemClock())
         node = Outside().prepare()
         delivery.add("out", node)
-        journal.append("out", letters(BEFORE, size=500), wait=True)
+        journal.append("out", records(BEFORE, size=500), wait=True)
         ballast = fill_up(disk)
         began_s = time.monotonic()
         count = BEFORE + int(DISK_FULL_S * PER_S)
 
         def send() -> None:
             for number in range(BEFORE, count):
-                delivery.accept("out", letters(1, start=number, size=500))
+                delivery.accept("out", records(1, start=number, size=500))
 
         sender = threading.Thread(target=send)
         sender.start()
@@ -228,8 +228,8 @@ def disk_full(folder: Path) -> Ledger:
         after: JournalStatistics = journal.statistics()
         assert after.trouble == ""
         ledger = Ledger(
-            sent=[letter.id for letter in letters(count)],
-            owed={letter.id for letter in letters(count)},
+            sent=[record.id for record in records(count)],
+            owed={record.id for record in records(count)},
             arrived=node.ids,
             away_s=away_s,
             during=during,

@@ -1,4 +1,4 @@
-"""An outbox whose outside is a list and whose faults are a script, and letters to send through it."""
+"""An outbox whose outside is a list and whose faults are a script, and records to send through it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from flowrt.messages import Message
-from flowrt.node import Letter, Outbox, Receipt, Urgency
+from flowrt.message import Message
+from flowrt.node import Outbox
+from flowrt.sink import Acknowledger, OutboxRecord, Priority
 
 
-def letters(count: int, *, start: int = 0, urgency: Urgency = "event", size: int = 50) -> list[Letter]:
-    """`count` letters with ids `n-<number>`."""
+def records(count: int, *, start: int = 0, priority: Priority = "event", size: int = 50) -> list[OutboxRecord]:
+    """`count` records with ids `n-<number>`."""
     return [
-        Letter(id=f"n-{i}", time_s=1000.0 + i, address="topic/a", body=f"{i}".encode().ljust(size), urgency=urgency)
+        OutboxRecord(
+            id=f"n-{i}", time_s=1000.0 + i, address="topic/a", body=f"{i}".encode().ljust(size), priority=priority
+        )
         for i in range(start, start + count)
     ]
 
@@ -28,26 +31,26 @@ class Outside(Outbox):
     def window(self) -> int:
         return self.size
 
-    def encode(self, message: Message) -> Iterator[Letter]:
+    def encode(self, message: Message) -> Iterator[OutboxRecord]:
         yield from ()
 
-    def prepare(self, fault: Callable[[Sequence[Letter]], Any] | None = None) -> Outside:
+    def prepare(self, fault: Callable[[Sequence[OutboxRecord]], Any] | None = None) -> Outside:
         """Set the script; returns itself."""
-        self._arrived: list[Letter] = []
+        self._arrived: list[OutboxRecord] = []
         self._fault = fault
         return self
 
-    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+    def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
         if self._fault is not None:
-            self._fault(letters)
-        for letter in letters:
-            self._arrived.append(letter)
-            receipt.delivered(letter)
+            self._fault(records)
+        for record in records:
+            self._arrived.append(record)
+            acknowledger.delivered(record)
 
     @property
     def ids(self) -> list[str]:
         """Ids in order of arrival."""
-        return [letter.id for letter in self._arrived]
+        return [record.id for record in self._arrived]
 
 
 def eventually(true: Callable[[], Any], timeout_s: float = 10.0) -> None:

@@ -12,7 +12,7 @@ from flowrt.cli import main
 from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery
 from flowrt.journal import EventRow, Journal, journal_path
-from tests.delivery.outside import Outside, eventually, letters
+from tests.delivery.outside import Outside, eventually, records
 from tests.delivery.world import violation
 
 
@@ -24,12 +24,12 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
 
 
 def rejecting(journal: Journal) -> Outside:
-    """Three letters, of which the second is refused."""
-    from flowrt.node import Reject
+    """Three records, of which the second is refused."""
+    from flowrt.sink import Reject
 
     def refuse(batch: object) -> None:
-        for letter in batch:  # type: ignore[attr-defined]
-            if letter.id == "n-1" and not allowed:
+        for record in batch:  # type: ignore[attr-defined]
+            if record.id == "n-1" and not allowed:
                 raise Reject("not welcome \x1b[31m")
 
     allowed: list[bool] = []
@@ -42,7 +42,7 @@ def test_outbox_and_dead_letters_while_running(journal: Journal, capsys: pytest.
     delivery = Delivery(journal, SystemClock())
     node = rejecting(journal)
     delivery.add("to_broker", node)
-    delivery.accept("to_broker", letters(3))
+    delivery.accept("to_broker", records(3))
     eventually(lambda: delivery.statistics()["to_broker"].dead_letters == 1)
     eventually(lambda: delivery.statistics()["to_broker"].delivered == 2)
     assert main(["outbox", "main-and-5th", "--format", "json"]) == 0
@@ -70,7 +70,7 @@ def test_outbox_and_dead_letters_while_running(journal: Journal, capsys: pytest.
 
 
 def test_outbox_tells_how_long_the_backlog_will_take(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
-    journal.append("to_broker", letters(600), wait=True)
+    journal.append("to_broker", records(600), wait=True)
     journal.note("to_broker", "up", "", 5.0)
 
     def seen() -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_outbox_tells_how_long_the_backlog_will_take(journal: Journal, capsys: p
 
 
 def test_dead_letters_are_dropped_only_when_named(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
-    journal.append("out", letters(4), wait=True)
+    journal.append("out", records(4), wait=True)
     for number in (1, 2, 3):
         journal.rejected("out", number, "no")
     eventually(lambda: journal.tally("out").dead_letters == 3)
@@ -95,12 +95,12 @@ def test_dead_letters_are_dropped_only_when_named(journal: Journal, capsys: pyte
     assert main(["dead-letters", "drop", "main-and-5th"]) == 2
     assert "which ones" in capsys.readouterr().err
     assert main(["dead-letters", "drop", "main-and-5th", "9"]) == 2
-    assert "no dead letter 9" in capsys.readouterr().err
+    assert "no deadrecord 9" in capsys.readouterr().err
     assert main(["dead-letters", "drop", "main-and-5th", "1"]) == 0
     assert main(["dead-letters", "drop", "main-and-5th", "--all"]) == 0
     assert capsys.readouterr().out == "1 dropped\n2 dropped\n"
     assert main(["dead-letters", "list", "main-and-5th"]) == 0
-    assert capsys.readouterr().out == "there are no dead letters\n"
+    assert capsys.readouterr().out == "there are no deadrecords\n"
 
 
 def test_events(journal: Journal, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

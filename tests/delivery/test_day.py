@@ -30,7 +30,7 @@ WARM, LAST = slice(4, 7), slice(-3, None)
 
 
 class Day(msgspec.Struct):
-    """What was seen. waiting: letters without receipt when each hour was over. hours: what was held when all was delivered.
+    """What was seen. waiting: records without acknowledgement when each hour was over. hours: what was held when all was delivered.
 
     end: accounts. points: lines that the database took. violations: ids that a listener got; recorded: those in the journal.
     """

@@ -18,7 +18,7 @@ import pytest
 
 from flowrt.clock import SystemClock
 from flowrt.contract import Contract
-from flowrt.messages import Record
+from flowrt.message import Record
 from flowrt.node import Shared
 from flowrt.services import Mqtt
 from flowrt_nodes.mqtt import _embedded_broker as embedded
@@ -216,6 +216,6 @@ def publish(port: int, topic: str, data: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("topic", "wrong"), [("a/#/b", "`#` may only"), ("a+/b", "`\\+` must fill"), ("", "empty")])
 def test_mqtt_in_checks_its_filters(topic: str, wrong: str) -> None:
-    (complaint,) = MqttIn(topic=["fine/+/#", topic]).check(None)  # type: ignore[arg-type]
-    assert complaint.path == ("topic", 1)
-    assert wrong.replace("\\", "") in complaint.message
+    (diagnostic,) = MqttIn(topic=["fine/+/#", topic]).check(None)  # type: ignore[arg-type]
+    assert diagnostic.path == ("topic", 1)
+    assert wrong.replace("\\", "") in diagnostic.message

@@ -40,7 +40,7 @@ def test_200_kills_at_random_instants_lose_nothing(tmp_path: Path) -> None:
         accepted[child] = max(accepted.get(child, 0), count)
     assert len(accepted) > 100, "most children must have lived long enough to accept something"
     journal = Journal(tmp_path / "a.journal", clock=SystemClock())
-    assert journal.statistics().salvaged == ()
+    assert journal.statistics().recovered == ()
     delivery = Delivery(journal, SystemClock())
     delivery.add("out", ToFile().to(tmp_path / "delivered"))
     eventually(lambda: journal.pending("out") == 0, 60.0)
@@ -59,9 +59,9 @@ def test_ten_thousand_events_at_once(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker, Subscriber(broker.port) as sub:
         where = tmp_path / "x.journal"
         with world(MqttOut(), tmp_path / "w", {"mqtt": Mqtt(url=broker.url)}, journal=where) as w:
-            burst = [letter for i in range(10_000) for letter in w.node.encode(zone_event(i))]  # type: ignore[operator]
-            for letter in burst:
-                w.delivery.accept("out", [letter])
+            burst = [record for i in range(10_000) for record in w.node.encode(zone_event(i))]  # type: ignore[operator]
+            for record in burst:
+                w.delivery.accept("out", [record])
             eventually(lambda: w.statistics.delivered == 10_000, 60.0)
             assert (w.statistics.accepted, w.statistics.dead_letters, w.statistics.dropped) == (10_000, 0, {})
         eventually(lambda: len(sub.bodies("roi/events")) == 10_000, 30.0)

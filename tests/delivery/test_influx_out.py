@@ -55,14 +55,14 @@ def test_a_field_of_another_type_costs_only_that_point(tmp_path: Path) -> None:
     journal = tmp_path / "x.journal"
     with influx(tmp_path) as database:
         with world(node(), tmp_path / "w", {"influx": Influx(url=database.url)}, journal=journal) as w:
-            good = [letter for i in range(40) for letter in w.node.encode(zone_event(i))]  # type: ignore[operator]
+            good = [record for i in range(40) for record in w.node.encode(zone_event(i))]  # type: ignore[operator]
             w.delivery.accept("out", good[:1])
             eventually(lambda: w.statistics.delivered == 1)
             bad = good[20]
             body = bad.body.replace(b"dwell_time=0", b'dwell_time="long"')
             assert body != bad.body
-            letters = [*good[1:20], type(bad)(**{n: getattr(bad, n) for n in bad.__struct_fields__} | {"body": body})]
-            w.delivery.accept("out", [*letters, *good[21:]])
+            records = [*good[1:20], type(bad)(**{n: getattr(bad, n) for n in bad.__struct_fields__} | {"body": body})]
+            w.delivery.accept("out", [*records, *good[21:]])
             eventually(lambda: w.statistics.delivered == 39 and w.statistics.dead_letters == 1)
         assert len(database.query("SELECT dwell_time FROM roi_events")) == 39
     with JournalView(journal) as view:
@@ -175,29 +175,29 @@ def test_who_gathers_is_asked_again_when_the_batch_is_old_enough(tmp_path: Path)
         with world(patient, tmp_path / "w", {"influx": Influx(url=server.url)}) as w:
             assert patient.tick_s == 0.2  # nothing is gathered
             w.delivery.close(3.0)
-            (letter,) = patient.encode(zone_event(1))
-            receipts = Receipts()
-            patient.deliver([letter], receipts)
+            (record,) = patient.encode(zone_event(1))
+            acknowledgements = Acknowledgements()
+            patient.deliver([record], acknowledgements)
             assert 0.0 < patient.tick_s <= 0.05
             time.sleep(patient.tick_s)
-            patient.deliver([], receipts)
-            assert receipts.letters == [letter]
+            patient.deliver([], acknowledgements)
+            assert acknowledgements.records == [record]
             assert patient.tick_s == 0.2
 
 
-class Receipts:
+class Acknowledgements:
     """Keeps what was delivered."""
 
     def __init__(self) -> None:
-        self.letters: list[Any] = []
+        self.records: list[Any] = []
 
-    def delivered_all(self, letters: Any) -> None:
-        self.letters += letters
+    def delivered_all(self, records: Any) -> None:
+        self.records += records
 
-    def delivered(self, letter: Any) -> None:
-        self.letters.append(letter)
+    def delivered(self, record: Any) -> None:
+        self.records.append(record)
 
-    def rejected(self, letter: Any, reason: str) -> None:
+    def rejected(self, record: Any, reason: str) -> None:
         raise AssertionError(reason)
 
 

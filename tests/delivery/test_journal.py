@@ -1,4 +1,4 @@
-"""The journal: what is accepted stays, limits drop by urgency, one process at a time, damage costs only what it hit."""
+"""The journal: what is accepted stays, limits drop by priority, one process at a time, damage costs only what it hit."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from hypothesis import strategies as st
 from flowrt.clock import SystemClock, VirtualClock
 from flowrt.journal import EventRow, Journal, JournalBusy, JournalClosed, JournalView, Limits, journal_path
 from flowrt.journal.rows import runs_of
-from flowrt.node import Letter
-from tests.delivery.outside import eventually, letters
+from flowrt.sink import OutboxRecord
+from tests.delivery.outside import eventually, records
 
 CLOCK = SystemClock()
 
 
 def fill(path: Path, count: int, *, size: int = 300, outbox: str = "out") -> None:
-    """A closed journal with that many letters."""
+    """A closed journal with that many records."""
     journal = Journal(path, clock=CLOCK)
     for start in range(0, count, 500):
-        journal.append(outbox, letters(min(500, count - start), start=start, size=size))
+        journal.append(outbox, records(min(500, count - start), start=start, size=size))
     journal.close()
 
 
-def everything(journal: Journal, outbox: str = "out") -> list[Letter]:
+def everything(journal: Journal, outbox: str = "out") -> list[OutboxRecord]:
     """All that waits, in order."""
-    found: list[Letter] = []
+    found: list[OutboxRecord] = []
     while batch := journal.read(outbox, found[-1].number if found else 0, 500):
         found += batch
     return found
@@ -45,18 +45,18 @@ def everything(journal: Journal, outbox: str = "out") -> list[Letter]:
 @pytest.mark.parametrize("kept", ["file", "memory"])
 def test_letters_come_out_as_they_went_in(tmp_path: Path, kept: str) -> None:
     journal = Journal(tmp_path / "a.journal" if kept == "file" else None, clock=CLOCK)
-    sent = Letter(
+    sent = OutboxRecord(
         id="ü-1",
         time_s=12.5,
         address="a/b",
         body=b"\x00\xff{}",
-        urgency="violation",
+        priority="critical",
         headers={"qos": 2, "retain": False},
     )
     journal.append("out", [sent], wait=True)
     (got,) = everything(journal)
-    assert (got.id, got.time_s, got.address, got.body, got.urgency, got.headers) == (
-        "ü-1", 12.5, "a/b", b"\x00\xff{}", "violation", {"qos": 2, "retain": False},
+    assert (got.id, got.time_s, got.address, got.body, got.priority, got.headers) == (
+        "ü-1", 12.5, "a/b", b"\x00\xff{}", "critical", {"qos": 2, "retain": False},
     )  # fmt: skip
     assert (got.number, got.attempts) == (1, 0)
     journal.delivered("out", [got])
@@ -74,8 +74,8 @@ def test_runs_hold_exactly_the_numbers(numbers: list[int]) -> None:
 
 def test_letters_on_their_way_out_hide_none_behind_them() -> None:
     journal = Journal(None, clock=CLOCK)
-    journal.append("out", letters(10), wait=True)
-    with journal._writing:  # receipts are in, and not yet written
+    journal.append("out", records(10), wait=True)
+    with journal._writing:  # acknowledgements are in, and not yet written
         journal.delivered("out", everything(journal)[:7])
         assert [x.id for x in journal.read("out", 0, 1)] == ["n-7"]
     journal.close()
@@ -84,17 +84,17 @@ def test_letters_on_their_way_out_hide_none_behind_them() -> None:
 def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
     fill(tmp_path / "a.journal", 1200)
     journal = Journal(tmp_path / "a.journal", clock=CLOCK)
-    assert [letter.id for letter in everything(journal)] == [letter.id for letter in letters(1200)]
-    assert {letter.attempts for letter in everything(journal)} == {1}  # an earlier run may have sent them
+    assert [record.id for record in everything(journal)] == [record.id for record in records(1200)]
+    assert {record.attempts for record in everything(journal)} == {1}  # an earlier run may have sent them
     assert journal.tally("out").resumed == 1200
-    journal.append("out", letters(1, start=1200), wait=True)
+    journal.append("out", records(1, start=1200), wait=True)
     assert everything(journal)[-1].attempts == 0
     journal.close()
 
 
 def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "deep" / "a.journal", clock=CLOCK)
-    journal.append("out", letters(10), wait=True)
+    journal.append("out", records(10), wait=True)
     files = list((tmp_path / "deep").iterdir())
     assert {file.name for file in files} >= {"a.journal", "a.journal-wal", "a.journal.lock"}
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
@@ -135,8 +135,8 @@ def test_an_event_has_one_row_that_phases_update(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     journal = Journal(path, clock=CLOCK)
     row = EventRow("v-1", 10.0, "violations", "red", b'{"phase":"new"}')
-    journal.append("out", letters(1), events=[row], wait=True)
-    journal.append("other", letters(1), events=[row], wait=True)
+    journal.append("out", records(1), events=[row], wait=True)
+    journal.append("other", records(1), events=[row], wait=True)
     journal.append("out", [], events=[EventRow("v-1", 14.0, "violations", "red", b'{"phase":"end"}')], wait=True)
     with JournalView(path) as view:
         (event,) = view.events()
@@ -149,32 +149,32 @@ def test_the_size_limit_takes_telemetry_first_and_violations_last() -> None:
     limits = Limits(size_mb=0.1)
     journal = Journal(None, limits=limits, clock=CLOCK)
     for start in range(0, 1000, 50):  # five times what fits
-        journal.append("out", letters(20, start=start, size=300, urgency="telemetry"), wait=True)
-        journal.append("out", letters(10, start=start + 20, size=300, urgency="state"), wait=True)
-        journal.append("out", letters(10, start=start + 30, size=300, urgency="event"), wait=True)
-        journal.append("out", letters(10, start=start + 40, size=300, urgency="violation"), wait=True)
+        journal.append("out", records(20, start=start, size=300, priority="telemetry"), wait=True)
+        journal.append("out", records(10, start=start + 20, size=300, priority="state"), wait=True)
+        journal.append("out", records(10, start=start + 30, size=300, priority="event"), wait=True)
+        journal.append("out", records(10, start=start + 40, size=300, priority="critical"), wait=True)
     journal.flush(5.0)
     left = everything(journal)
     kinds = {
-        urgency: sum(x.urgency == urgency for x in left) for urgency in ("telemetry", "state", "event", "violation")
+        priority: sum(x.priority == priority for x in left) for priority in ("telemetry", "state", "event", "critical")
     }
-    assert kinds["violation"] == 200
+    assert kinds["critical"] == 200
     assert kinds["telemetry"] == 0
     tally = journal.tally("out")
     assert tally.accepted == 1000 == journal.pending("out") + sum(tally.dropped.values())
     assert tally.dropped["telemetry"] == 400
-    assert tally.dropped.get("violation", 0) == 0
+    assert tally.dropped.get("critical", 0) == 0
     assert len(left) * 406 <= 100_000
-    oldest = [x for x in left if x.urgency == "event"]
-    assert oldest[-1].id == "n-989"  # the oldest of an urgency went, the newest stayed
+    oldest = [x for x in left if x.priority == "event"]
+    assert oldest[-1].id == "n-989"  # the oldest of an priority went, the newest stayed
     journal.close()
 
 
 def test_the_fuller_outbox_pays() -> None:
     journal = Journal(None, limits=Limits(size_mb=0.05), clock=CLOCK)
-    journal.append("alive", letters(10, size=300), wait=True)
+    journal.append("alive", records(10, size=300), wait=True)
     for start in range(0, 400, 20):
-        journal.append("dead", letters(20, start=start, size=300), wait=True)
+        journal.append("dead", records(20, start=start, size=300), wait=True)
     journal.flush(5.0)
     assert journal.pending("alive") == 10
     assert journal.tally("dead").dropped["event"] > 200
@@ -183,12 +183,12 @@ def test_the_fuller_outbox_pays() -> None:
 
 def test_the_age_limit_is_per_urgency() -> None:
     clock = VirtualClock(1000.0)
-    journal = Journal(None, limits=Limits(telemetry_age_s=60.0, violation_age_s=600.0), clock=clock)
-    journal.append("out", letters(5, urgency="telemetry"), wait=True)
-    journal.append("out", letters(5, start=5, urgency="violation"), wait=True)
+    journal = Journal(None, limits=Limits(telemetry_age_s=60.0, critical_age_s=600.0), clock=clock)
+    journal.append("out", records(5, priority="telemetry"), wait=True)
+    journal.append("out", records(5, start=5, priority="critical"), wait=True)
     clock.move_to(1100.0)
     eventually(lambda: journal.pending("out") == 5)
-    assert {x.urgency for x in everything(journal)} == {"violation"}
+    assert {x.priority for x in everything(journal)} == {"critical"}
     assert journal.tally("out").dropped == {"telemetry": 5}
     clock.move_to(2000.0)
     eventually(lambda: journal.pending("out") == 0)
@@ -199,7 +199,7 @@ def test_the_file_shrinks_again(tmp_path: Path) -> None:
     file = tmp_path / "a.journal"
     journal = Journal(file, clock=CLOCK)
     for start in range(0, 20_000, 1000):
-        journal.append("out", letters(1000, start=start, size=500))
+        journal.append("out", records(1000, start=start, size=500))
     journal.flush(20.0)
     assert journal.statistics().file_mb > 10.0
     journal.delivered("out", everything(journal))
@@ -214,9 +214,9 @@ def test_recorded_events_and_dead_letters_are_bounded_too(tmp_path: Path) -> Non
     limits = Limits(events_mb=0.5, dead_letters_mb=0.5, events_age_s=5000.0)
     journal = Journal(path, limits=limits, clock=clock)
     rows = [EventRow(f"e-{n}", float(n), "t", "node", b"x" * 300) for n in range(3000)]
-    journal.append("out", letters(3000, size=300), events=rows, wait=True)
-    for letter in everything(journal):
-        journal.rejected("out", letter.number, "never")
+    journal.append("out", records(3000, size=300), events=rows, wait=True)
+    for record in everything(journal):
+        journal.rejected("out", record.number, "never")
     eventually(lambda: journal.tally("out").dead_letters == 3000)
 
     def kept() -> tuple[list[str], list[str]]:
@@ -237,10 +237,10 @@ def test_recorded_events_and_dead_letters_are_bounded_too(tmp_path: Path) -> Non
 
 
 def test_append_blocks_while_the_buffer_is_full(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "a.journal", limits=Limits(buffer_letters=100), clock=CLOCK)
+    journal = Journal(tmp_path / "a.journal", limits=Limits(buffer_records=100), clock=CLOCK)
     with journal._writing:  # as a slow disk would
-        journal.append("out", letters(100))
-        blocked = threading.Thread(target=journal.append, args=("out", letters(50, start=100)))
+        journal.append("out", records(100))
+        blocked = threading.Thread(target=journal.append, args=("out", records(50, start=100)))
         blocked.start()
         blocked.join(0.3)
         assert blocked.is_alive()
@@ -251,7 +251,7 @@ def test_append_blocks_while_the_buffer_is_full(tmp_path: Path) -> None:
     assert journal.pending("out") == 150
     journal.close()
     with pytest.raises(JournalClosed):
-        journal.append("out", letters(1))
+        journal.append("out", records(1))
 
 
 def test_a_clock_set_by_an_hour_ages_nothing(tmp_path: Path) -> None:
@@ -263,11 +263,11 @@ def test_a_clock_set_by_an_hour_ages_nothing(tmp_path: Path) -> None:
 
     clock = Stepped()
     journal = Journal(tmp_path / "a.journal", limits=Limits(event_age_s=600.0), clock=clock)
-    journal.append("out", letters(10), wait=True)
+    journal.append("out", records(10), wait=True)
     for step_s in (3600.0, -3600.0, 0.0):
         clock.step_s = step_s
-        journal.append("out", letters(1), wait=True)
-        eventually(lambda: abs(journal._steady.now_s() - clock.now_s()) < 1.0)
+        journal.append("out", records(1), wait=True)
+        eventually(lambda: abs(journal._monotonic.now_s() - clock.now_s()) < 1.0)
         time.sleep(1.1)
         assert journal.tally("out").dropped == {}
         assert journal.oldest_s("out") < 60.0
@@ -283,7 +283,7 @@ def test_a_flipped_byte_costs_one_letter(tmp_path: Path) -> None:
     data[at] ^= 0x40
     path.write_bytes(data)
     journal = Journal(path, clock=CLOCK)
-    assert [x.id for x in everything(journal)] == [x.id for x in letters(100) if x.id != "n-57"]
+    assert [x.id for x in everything(journal)] == [x.id for x in records(100) if x.id != "n-57"]
     eventually(lambda: journal.tally("out").dead_letters == 1)
     journal.close()
     with JournalView(path) as view:
@@ -307,12 +307,12 @@ def test_a_damaged_file_gives_what_can_be_read(tmp_path: Path, where: str, caplo
         file.write(random.Random(1).randbytes(length))
     journal = Journal(path, clock=CLOCK)
     found = everything(journal)
-    wanted = {x.id: x.body for x in letters(3000, size=300)}
+    wanted = {x.id: x.body for x in records(3000, size=300)}
     assert all(wanted[x.id] == x.body for x in found)
     lost = 3000 - len(found) - journal.tally("out").dead_letters
     assert lost <= 3000 * 1.1 * length / size + 100  # the pages hit, and what their neighbours hold of the same rows
     assert [x.number for x in found] == sorted(x.number for x in found)
-    (said,) = journal.statistics().salvaged
+    (said,) = journal.statistics().recovered
     assert said in caplog.text
     if lost:
         assert "can't be read" in said
@@ -320,7 +320,7 @@ def test_a_damaged_file_gives_what_can_be_read(tmp_path: Path, where: str, caplo
         file for file in tmp_path.iterdir() if ".corrupt-" in file.name and not file.name.endswith(("-wal", "-shm"))
     )
     assert kept.stat().st_size == size
-    journal.append("out", letters(5, start=5000), wait=True)
+    journal.append("out", records(5, start=5000), wait=True)
     assert everything(journal)[-1].number > max(x.number for x in found)
     journal.close()
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -334,8 +334,8 @@ def test_damage_while_running_is_salvaged_in_place(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(size // 2)
         file.write(random.Random(2).randbytes(16_384))
-    eventually(lambda: len(everything(journal)) > 2000 and bool(journal.statistics().salvaged), 20.0)
-    journal.append("out", letters(5, start=5000), wait=True)
+    eventually(lambda: len(everything(journal)) > 2000 and bool(journal.statistics().recovered), 20.0)
+    journal.append("out", records(5, start=5000), wait=True)
     assert everything(journal)[-1].id == "n-5004"
     journal.close()
 
@@ -344,9 +344,9 @@ def test_no_journal_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     path.write_bytes(random.Random(3).randbytes(50_000))
     journal = Journal(path, clock=CLOCK)
-    journal.append("out", letters(3), wait=True)
+    journal.append("out", records(3), wait=True)
     assert len(everything(journal)) == 3
-    assert "0 letters" in journal.statistics().salvaged[0]
+    assert "0 records" in journal.statistics().recovered[0]
     journal.close()
 
 
@@ -354,7 +354,7 @@ def test_dead_letters_are_retried_by_another_process_while_this_one_runs(tmp_pat
     path = tmp_path / "a.journal"
     journal = Journal(path, clock=CLOCK)
     woken = threading.Event()
-    journal.append("out", letters(3), wait=True)
+    journal.append("out", records(3), wait=True)
     journal.rejected("out", 2, "not today")
     eventually(lambda: journal.tally("out").dead_letters == 1)
     journal.listen(woken.set)

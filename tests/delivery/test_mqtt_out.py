@@ -15,9 +15,9 @@ import pytest
 
 from flowrt.delivery import deliverer
 from flowrt.journal import JournalView
-from flowrt.messages import Record
-from flowrt.node import Letter
+from flowrt.message import Record
 from flowrt.services import Mqtt
+from flowrt.sink import OutboxRecord
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.world import Subscriber, camera_status, violation, world, zone_event
@@ -172,7 +172,7 @@ def test_a_payload_over_the_brokers_limit_is_a_dead_letter(tmp_path: Path, versi
     with mosquitto(tmp_path, extra="max_packet_size 20000") as broker, Subscriber(broker.port) as sub:
         service = Mqtt(url=broker.url, version=version)
         with world(MqttOut(validate="off"), tmp_path / "w", {"mqtt": service}) as w:
-            big = Letter(
+            big = OutboxRecord(
                 id="big", time_s=0.0, address="smartintersection/violations", body=b"x" * 30_000, headers={"qos": 1}
             )
             w.send(zone_event(1))
@@ -189,7 +189,7 @@ def test_a_breach_of_the_contract_never_goes_out(tmp_path: Path) -> None:
             good = next(iter(w.node.encode(violation(1))))  # type: ignore[operator]
             broken = json.loads(good.body) | {"severity": "terrible"}
             fields = {name: getattr(good, name) for name in good.__struct_fields__}
-            w.delivery.accept("out", [Letter(**fields | {"body": json.dumps(broken).encode()}), good])
+            w.delivery.accept("out", [OutboxRecord(**fields | {"body": json.dumps(broken).encode()}), good])
             eventually(lambda: w.statistics.delivered == 1 and w.statistics.dead_letters == 1)
         eventually(lambda: len(ids(sub, "violations")) == 1)
     with JournalView(journal) as view:

@@ -1,4 +1,4 @@
-"""Sinks that are refused as a whole: their letters are held, the commands say so, and all of them go once it is put right."""
+"""Sinks that are refused as a whole: their records are held, the commands say so, and all of them go once it is put right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flowrt.journal import Journal, JournalView, journal_path
 from flowrt.services import Influx, Mqtt
 from flowrt_nodes.influx.influx_out import InfluxOut
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
-from tests.delivery.outside import eventually, letters
+from tests.delivery.outside import eventually, records
 from tests.delivery.world import Subscriber, violation, world, zone_event
 from tests.servers import influx, mosquitto, victoria
 
@@ -47,7 +47,7 @@ def listed(capsys: Captured) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def refused(node: Any, folder: Path, service: Mqtt | Influx, journal: Path, held: int) -> Iterator[Any]:
-    """A sink that is refused, with so many letters."""
+    """A sink that is refused, with so many records."""
     name = "mqtt" if isinstance(service, Mqtt) else "influx"
     with world(node, folder, {name: service}, journal=journal) as w:
         w.send(*(violation(i) for i in range(held)))
@@ -75,8 +75,8 @@ def test_wrong_credentials_are_named_and_cost_no_letter(
             assert sink["reason"].endswith("; check username and password")
             since = sink["since"]
             out = said(capsys, "dead-letters", "list", FLOW)
-            assert out.startswith("there are no dead letters\nout is refused as a whole since ")
-            assert f"since {since}: {sink['reason']}. 3 letters are held, and go as soon as that is put right" in out
+            assert out.startswith("there are no deadrecords\nout is refused as a whole since ")
+            assert f"since {since}: {sink['reason']}. 3 records are held, and go as soon as that is put right" in out
             head, line, below = said(capsys, "outbox", FLOW).splitlines()
             assert (head.split()[1], line.split()[1]) == ("state", "refused")
             assert below in out
@@ -93,7 +93,7 @@ def test_wrong_credentials_are_named_and_cost_no_letter(
             eventually(lambda: w.statistics.delivered == 3)
             eventually(lambda: len(sub.bodies("violations")) == 3)
             eventually(lambda: not _noted(journal))
-            assert said(capsys, "dead-letters", "list", FLOW) == "there are no dead letters\n"
+            assert said(capsys, "dead-letters", "list", FLOW) == "there are no deadrecords\n"
 
 
 def test_held_letters_are_neither_retried_nor_dropped(tmp_path: Path, journal: Path, capsys: Captured) -> None:
@@ -104,9 +104,9 @@ def test_held_letters_are_neither_retried_nor_dropped(tmp_path: Path, journal: P
                 out = said(capsys, "dead-letters", action, FLOW, "--sink", "out").splitlines()
                 assert out[0] == done
                 assert out[1].startswith("out is refused as a whole since ")
-                assert out[1].endswith("1 letter is held, and goes as soon as that is put right")
+                assert out[1].endswith("1 record is held, and goes as soon as that is put right")
                 assert main(["dead-letters", action, FLOW, "1"]) == 2
-                assert "letter 1 is not dead: it waits for 'out'" in capsys.readouterr().err
+                assert "record 1 is not dead: it waits for 'out'" in capsys.readouterr().err
             assert said(capsys, "dead-letters", "drop", FLOW, "--sink", "another") == "0 dropped\n"
             assert w.statistics.pending == 1
 
@@ -153,7 +153,7 @@ def test_a_broker_that_is_away_is_not_called_refused(tmp_path: Path, journal: Pa
 
 def test_a_journal_of_the_version_before_is_read_and_brought_up(journal: Path, capsys: Captured) -> None:
     old = Journal(journal, clock=SystemClock())
-    old.append("out", letters(3), wait=True)
+    old.append("out", records(3), wait=True)
     old.rejected("out", 2, "no")
     eventually(lambda: old.tally("out").dead_letters == 1)
     old.close()
@@ -162,7 +162,7 @@ def test_a_journal_of_the_version_before_is_read_and_brought_up(journal: Path, c
     assert [dead["number"] for dead in listed(capsys)["dead_letters"]] == [2]
     assert said(capsys, "outbox", FLOW).splitlines()[1].split()[:5] == ["out", "not", "running", "3", "0"]
     now = Journal(journal, clock=SystemClock())
-    assert [letter.number for letter in now.read("out", 0, 9)] == [1, 3]
+    assert [record.number for record in now.read("out", 0, 9)] == [1, 3]
     now.note("out", "refused", "no entry", 0.0)
     eventually(lambda: _noted(journal))
     now.close()

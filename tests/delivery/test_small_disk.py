@@ -11,9 +11,9 @@ import pytest
 from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery, deliverer
 from flowrt.journal import Journal
-from flowrt.node import Retry
+from flowrt.sink import Retry
 from tests.delivery.outages import fill_up, small_disk
-from tests.delivery.outside import Outside, eventually, letters
+from tests.delivery.outside import Outside, eventually, records
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +55,9 @@ def test_a_journal_that_can_not_be_made_is_an_os_error(disk: Path) -> None:
 
 def test_stopping_with_a_full_disk_keeps_what_was_accepted(disk: Path) -> None:
     journal = Journal(disk / "a.journal", clock=SystemClock())
-    journal.append("out", letters(100), wait=True)
+    journal.append("out", records(100), wait=True)
     ballast = fill_up(disk)
-    journal.append("out", letters(3000, start=100, size=500))
+    journal.append("out", records(3000, start=100, size=500))
     eventually(lambda: "full" in journal.statistics().trouble)
     accepted = journal.tally("out").accepted
     journal.close(timeout_s=0.5)
@@ -68,7 +68,7 @@ def test_stopping_with_a_full_disk_keeps_what_was_accepted(disk: Path) -> None:
 
 
 def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> None:
-    """Letters leave through the write-ahead log, which needs room: some is kept for that."""
+    """Records leave through the write-ahead log, which needs room: some is kept for that."""
     count = 12_000  # of 0.6 kB: about twice what the disk holds
     away = Away()
     journal = Journal(tiny_disk / "a.journal", clock=SystemClock())
@@ -78,7 +78,7 @@ def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> 
 
     def send() -> None:
         for start in range(0, count, 10):
-            delivery.accept("out", letters(10, start=start, size=500))
+            delivery.accept("out", records(10, start=start, size=500))
         journal.flush(60.0)
 
     sender = threading.Thread(target=send)
@@ -92,10 +92,10 @@ def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> 
     sender.join(60.0)
     assert not sender.is_alive()
     eventually(lambda: journal.tally("out").delivered == count, 60.0)
-    assert list(dict.fromkeys(node.ids)) == [letter.id for letter in letters(count)]
+    assert list(dict.fromkeys(node.ids)) == [record.id for record in records(count)]
     assert (journal.pending("out"), journal.statistics().trouble) == (0, "")
     away.over.clear()
-    journal.append("out", letters(2500, start=count, size=500))
+    journal.append("out", records(2500, start=count, size=500))
     assert journal.flush(20.0), "the room is there again"
     assert journal.pending("out") == 2500
     delivery.close(2.0)
@@ -103,14 +103,14 @@ def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> 
 
 
 def test_more_at_once_than_the_disk_holds_goes_through_in_parts(tiny_disk: Path) -> None:
-    """20,000 letters may wait in memory for their commit; 10 MB in one transaction would never fit."""
+    """20,000 records may wait in memory for their commit; 10 MB in one transaction would never fit."""
     journal = Journal(tiny_disk / "a.journal", clock=SystemClock())
     delivery = Delivery(journal, SystemClock())
     node = Outside().prepare()
     delivery.add("out", node)
-    delivery.accept("out", letters(18_000, size=500))
+    delivery.accept("out", records(18_000, size=500))
     eventually(lambda: journal.tally("out").delivered == 18_000, 60.0)
-    assert list(dict.fromkeys(node.ids)) == [letter.id for letter in letters(18_000)]
+    assert list(dict.fromkeys(node.ids)) == [record.id for record in records(18_000)]
     delivery.close(2.0)
     journal.close()
 
@@ -120,7 +120,7 @@ def test_a_journal_that_filled_its_disk_opens_again(tiny_disk: Path) -> None:
     journal = Journal(tiny_disk / "a.journal", clock=SystemClock())
     delivery = Delivery(journal, SystemClock())
     delivery.add("out", Outside().prepare(away))
-    delivery.accept("out", letters(18_000, size=500))
+    delivery.accept("out", records(18_000, size=500))
     eventually(lambda: "full" in journal.statistics().trouble, 30.0)
     delivery.close(1.0)
     journal.close(timeout_s=0.5)
@@ -131,6 +131,6 @@ def test_a_journal_that_filled_its_disk_opens_again(tiny_disk: Path) -> None:
     node = Outside().prepare()
     delivery.add("out", node)
     eventually(lambda: again.pending("out") == 0, 30.0)
-    assert node.ids == [letter.id for letter in letters(accepted)]
+    assert node.ids == [record.id for record in records(accepted)]
     delivery.close(2.0)
     again.close()

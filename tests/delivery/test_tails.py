@@ -1,4 +1,4 @@
-"""Letters that a deliverer gets from memory: always those that the file would have given, whatever happens in between."""
+"""Records that a deliverer gets from memory: always those that the file would have given, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 
 from flowrt.clock import SystemClock
 from flowrt.journal import Journal, JournalView, Limits
-from flowrt.journal.tails import Tails
-from flowrt.node import Letter
-from tests.delivery.outside import eventually, letters
+from flowrt.journal.tail_cache import TailCache
+from flowrt.sink import OutboxRecord
+from tests.delivery.outside import eventually, records
 
 CLOCK = SystemClock()
 
 
 def numbers(journal: Journal, after: int, limit: int = 1000, outbox: str = "out") -> list[int]:
-    return [letter.number for letter in journal.read(outbox, after, limit)]
+    return [record.number for record in journal.read(outbox, after, limit)]
 
 
 def in_file(journal: Journal, after: int, limit: int = 1000, outbox: str = "out") -> list[int]:
@@ -28,13 +28,13 @@ def in_file(journal: Journal, after: int, limit: int = 1000, outbox: str = "out"
 
 def test_who_keeps_up_does_not_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path / "a.journal", clock=CLOCK)
-    journal.append("out", letters(10), wait=True)
+    journal.append("out", records(10), wait=True)
     with monkeypatch.context() as patched:
         patched.setattr(journal._store, "read", None)
         assert numbers(journal, 0, 4) == [1, 2, 3, 4]
         assert numbers(journal, 4) == [5, 6, 7, 8, 9, 10]
         assert numbers(journal, 10) == []
-        journal.append("out", letters(2, start=10), wait=True)
+        journal.append("out", records(2, start=10), wait=True)
         assert [x.id for x in journal.read("out", 10, 9)] == ["n-10", "n-11"]
     assert numbers(journal, 0) == list(range(1, 13))  # a second time, and further back: from the file
     journal.close()
@@ -43,13 +43,13 @@ def test_who_keeps_up_does_not_read_the_file(tmp_path: Path, monkeypatch: pytest
 def test_what_another_process_queued_in_between_is_not_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     journal = Journal(path, clock=CLOCK)
-    journal.append("out", letters(3), wait=True)
+    journal.append("out", records(3), wait=True)
     assert numbers(journal, 0) == [1, 2, 3]
     journal.rejected("out", 2, "not today")
     eventually(lambda: journal.tally("out").dead_letters == 1)
     with JournalView(path, write=True) as view:
         assert view.retry() == 1
-    journal.append("out", letters(1, start=3), wait=True)
+    journal.append("out", records(1, start=3), wait=True)
     assert numbers(journal, 3) == [4, 5]
     journal.rejected("out", 3, "nor tomorrow")
     eventually(lambda: journal.tally("out").dead_letters == 2)
@@ -61,7 +61,7 @@ def test_what_another_process_queued_in_between_is_not_passed_over(tmp_path: Pat
 
 def test_what_a_limit_took_is_gone() -> None:
     journal = Journal(None, limits=Limits(size_mb=0.02), clock=CLOCK)
-    journal.append("out", letters(100, size=300), wait=True)
+    journal.append("out", records(100, size=300), wait=True)
     journal.flush(5.0)
     assert sum(journal.tally("out").dropped.values()) > 0
     assert numbers(journal, 0) == in_file(journal, 0)
@@ -69,35 +69,35 @@ def test_what_a_limit_took_is_gone() -> None:
 
 
 def test_what_nobody_reads_does_not_fill_the_memory() -> None:
-    tails = Tails(0)
-    big = letters(20, size=1_000_000)
-    for number, letter in enumerate(big, 1):
-        tails.add({"out": [msgspec.structs.replace(letter, number=number)]})
+    tails = TailCache(0)
+    big = records(20, size=1_000_000)
+    for number, record in enumerate(big, 1):
+        tails.add({"out": [msgspec.structs.replace(record, number=number)]})
     assert tails.take("out", 0, 100) is None  # the file has them all
     kept = tails.take("out", 17, 100)
     assert kept is not None
-    assert [letter.number for letter in kept] == [18, 19, 20]
+    assert [record.number for record in kept] == [18, 19, 20]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_memory_and_file_never_differ(tmp_path: Path, seed: int) -> None:
-    """Two outboxes, appends, reads that move on, readers that go back, receipts, dead letters retried by another process."""
+    """Two outboxes, appends, reads that move on, readers that go back, acknowledgements, deadrecords retried by another process."""
     chance = random.Random(seed)
     path = tmp_path / "a.journal"
     journal = Journal(path, clock=CLOCK)
     at = {"a": 0, "b": 0}
-    read: dict[str, dict[int, Letter]] = {"a": {}, "b": {}}
+    read: dict[str, dict[int, OutboxRecord]] = {"a": {}, "b": {}}
     for step in range(120):
         outbox = chance.choice("ab")
         what = chance.choices(["append", "read", "back", "deliver", "reject", "retry"], [5, 6, 1, 3, 1, 1])[0]
         if what == "append":
-            journal.append(outbox, letters(chance.randint(1, 5), start=step * 10), wait=True)
+            journal.append(outbox, records(chance.randint(1, 5), start=step * 10), wait=True)
         elif what == "read":
             limit = chance.randint(1, 6)
             wanted = in_file(journal, at[outbox], limit, outbox)
             found = journal.read(outbox, at[outbox], limit)
-            assert [letter.number for letter in found] == wanted
-            read[outbox].update((letter.number, letter) for letter in found)
+            assert [record.number for record in found] == wanted
+            read[outbox].update((record.number, record) for record in found)
             at[outbox] = found[-1].number if found else at[outbox]
         elif what == "back":
             at[outbox] = chance.randint(0, at[outbox])
@@ -110,5 +110,5 @@ def test_memory_and_file_never_differ(tmp_path: Path, seed: int) -> None:
         elif what == "retry":
             with JournalView(path, write=True) as view:
                 view.retry()
-            journal.append("other", letters(1, start=step * 10), wait=True)  # whereupon it is noticed
+            journal.append("other", records(1, start=step * 10), wait=True)  # whereupon it is noticed
     journal.close()

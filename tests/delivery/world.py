@@ -16,8 +16,9 @@ from flowrt.clock import SystemClock
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.journal import Journal
-from flowrt.messages import CameraStatus, Location, Message, RoadUser, Violation, ZoneEvent
+from flowrt.message import Message
 from flowrt.node import Outbox, Shared
+from flowrt.traffic import CameraStatus, Location, RoadUser, Violation, ZoneEvent
 from tests.harness import context, opened
 
 
@@ -46,7 +47,7 @@ def world(
     journal: Path | None = None,
     shared: Shared | None = None,
 ) -> Iterator[World]:
-    """The node open, its letters under way. journal: a file; in memory without one."""
+    """The node open, its records under way. journal: a file; in memory without one."""
     clock = SystemClock()
     folder.mkdir(parents=True, exist_ok=True)
     where = context(folder, clock=clock, name="out", services=services, shared=shared, contract=Contract.load())

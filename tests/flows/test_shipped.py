@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flowrt.cli import main
-from flowrt.flowtest import prepare, read_suite, run_case
-from flowrt.load import read
+from flowrt.config import read
+from flowrt.testing import prepare, read_suite, run_case
 from tools.scenes import TARGET, text
 
 FLOWS = Path(__file__).parent.parent.parent / "flows"
@@ -18,9 +18,9 @@ SUITES = sorted(FLOWS.glob("*.test.yaml"))
 
 @pytest.mark.parametrize("file", sorted(set(FLOWS.glob("*.yaml")) - set(SUITES)), ids=lambda file: str(file.name))
 def test_shipped_flows_have_no_problem(file: Path) -> None:
-    flow, problems = read(file)
+    flow, diagnostics = read(file)
     assert flow is not None
-    assert problems == []
+    assert diagnostics == []
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowrt.document import (
+from flowrt.config.yaml import (
     MAX_BYTES,
     Mapping,
     Scalar,
@@ -22,13 +22,13 @@ from flowrt.document import (
     read_document,
     read_text,
 )
-from flowrt.problem import Problem
+from flowrt.diagnostics import Diagnostic
 
 
 def tree(text: str) -> Mapping:
-    problems: list[Problem] = []
-    root = parse(text, "f.yaml", problems)
-    assert not problems
+    diagnostics: list[Diagnostic] = []
+    root = parse(text, "f.yaml", diagnostics)
+    assert not diagnostics
     assert root is not None
     return root
 
@@ -87,12 +87,12 @@ def test_quotes_make_strings() -> None:
         assert isinstance(leaf.value, str)
 
 
-def refused(path: Path, data: bytes) -> Problem:
+def refused(path: Path, data: bytes) -> Diagnostic:
     path.write_bytes(data)
-    problems: list[Problem] = []
-    assert read_document(path, "f.yaml", problems) is None
-    assert len(problems) == 1
-    return problems[0]
+    diagnostics: list[Diagnostic] = []
+    assert read_document(path, "f.yaml", diagnostics) is None
+    assert len(diagnostics) == 1
+    return diagnostics[0]
 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_bytes(b"\xef\xbb\xbfflow: a\n")
-    problems: list[Problem] = []
-    root = read_document(file, "f.yaml", problems)
+    diagnostics: list[Diagnostic] = []
+    root = read_document(file, "f.yaml", diagnostics)
     assert root is not None
     assert root.key("flow")[1:3] == (1, 1)
 
@@ -135,7 +135,7 @@ def test_places_that_are_no_file(tmp_path: Path) -> None:
     (tmp_path / "g.yml").write_text("a: 1")
     with pytest.raises(Unreadable) as caught:
         read_text(tmp_path / "g.yaml", "g")
-    assert caught.value.problem.hint == "did you mean 'g.yml'?"
+    assert caught.value.diagnostic.hint == "did you mean 'g.yml'?"
     with pytest.raises(Unreadable, match="can't be read"):
         read_text(tmp_path / ("x" * 5000), "x")
 

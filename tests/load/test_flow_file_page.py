@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowrt import cli
-from flowrt.load import read
+from flowrt.config import read
 
 PAGE = (Path(__file__).parents[2] / "docs" / "flow-file.md").read_text("utf-8")
 FLOWS = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE, re.DOTALL))
@@ -30,8 +30,8 @@ def test_every_block_was_found() -> None:
 
 @pytest.mark.parametrize("name", [name for name in FLOWS if name != "wrong.yaml"])
 def test_flows_load(name: str) -> None:
-    flow, problems = read(name, environment={})
-    assert not problems
+    flow, diagnostics = read(name, environment={})
+    assert not diagnostics
     assert flow is not None
 
 
@@ -42,8 +42,8 @@ def test_check_prints_what_is_shown(name: str, shown: str, capsys: pytest.Captur
 
 
 def test_the_page_names_every_key() -> None:
-    from flowrt.load.scenes import SceneBlock
     from flowrt.services import KINDS
+    from flowrt.traffic.scene_section import SceneBlock
 
     for name in [*SceneBlock.__struct_fields__, *(f for kind in KINDS.values() for f in kind.__struct_fields__)]:
         assert f"`{name}`" in PAGE, name

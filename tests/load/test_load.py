@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flowrt.catalog import Catalog
+from flowrt.config import load, read
+from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Edge, Flow
-from flowrt.load import load, read
-from flowrt.messages import Tick
-from flowrt.problem import FlowError, Problem
+from flowrt.message import Tick
 from flowrt.services import Influx, Mqtt
 
 TICK = "nodes:\n  tick: {type: timer, every_s: 1}\n  print: {type: debug, from: tick}\n"
@@ -65,12 +65,12 @@ def test_a_module_named_after_its_folder_is_a_type_by_its_own_name(write: Any) -
 
 
 def errors(path: Path, **more: Any) -> list[str]:
-    flow, problems = read(path, **more)
+    flow, diagnostics = read(path, **more)
     assert flow is None
-    return [problem.message for problem in problems if problem.severity == "error"]
+    return [diagnostic.message for diagnostic in diagnostics if diagnostic.severity == "error"]
 
 
-def node_with(write: Any, fields: str, settings: str, **more: Any) -> tuple[Flow | None, list[Problem]]:
+def node_with(write: Any, fields: str, settings: str, **more: Any) -> tuple[Flow | None, list[Diagnostic]]:
     write(NODE.format(fields=textwrap.indent(textwrap.dedent(fields), "    ")), "nodes/mine.py")
     return read(write(f"flow: a\n{TICK}  mine: {{type: mine, from: tick, {settings}}}\n"), **more)
 
@@ -103,10 +103,10 @@ def test_all_errors_are_raised_and_no_warnings(write: Any) -> None:
     path = write("flow: a\nnodes:\n  a: {type: timer, every: 1}\n  b: {type: timer, at_start: 1}\n")
     with pytest.raises(FlowError) as caught:
         load(path)
-    assert [problem.line for problem in caught.value.problems] == [3, 4]
-    flow, problems = read(write("flow: a\nnodes:\n  a: {type: timer}\n"))
+    assert [diagnostic.line for diagnostic in caught.value.diagnostics] == [3, 4]
+    flow, diagnostics = read(write("flow: a\nnodes:\n  a: {type: timer}\n"))
     assert flow is not None
-    assert [problem.severity for problem in problems] == ["warning"]
+    assert [diagnostic.severity for diagnostic in diagnostics] == ["warning"]
 
 
 def test_overrides_are_read_by_type(write: Any) -> None:
@@ -114,11 +114,11 @@ def test_overrides_are_read_by_type(write: Any) -> None:
     flow = load(path, overrides={"tick.every_s": "0.5", "tick.at_start": "true", "print.level": "warning"})
     assert (flow.nodes["tick"].settings.every_s, flow.nodes["tick"].settings.at_start) == (0.5, True)
     assert load(path, overrides={"print.from": "[tick]"}).edges == flow.edges
-    flow, problems = read(
+    flow, diagnostics = read(
         path, overrides={"tick.every_s": "often", "tack.every_s": "1", "tick": "1", "tick.evry_s": "1"}
     )
     assert flow is None
-    assert sorted(problem.file for problem in problems) == [
+    assert sorted(diagnostic.file for diagnostic in diagnostics) == [
         "--set tack.every_s",
         "--set tick",
         "--set tick.every_s",
@@ -166,8 +166,8 @@ def test_services_come_from_the_environment(write: Any) -> None:
     own = load(write('flow: a\nservices: {mqtt: {url: ""}}\n' + TICK), environment=environment)
     assert own.services["mqtt"] == Mqtt()
     path = write("flow: a\n" + TICK)
-    _, problems = read(path, environment={"MQTT_URL": "broker:1883"})
-    assert [(problem.file, problem.line) for problem in problems] == [("$MQTT_URL", 0)]
+    _, diagnostics = read(path, environment={"MQTT_URL": "broker:1883"})
+    assert [(diagnostic.file, diagnostic.line) for diagnostic in diagnostics] == [("$MQTT_URL", 0)]
 
 
 def test_a_node_type_of_many_kinds_of_settings(write: Any) -> None:
@@ -182,15 +182,15 @@ def test_a_node_type_of_many_kinds_of_settings(write: Any) -> None:
         nested: dict[str, list[Part]] = {}
     """
     good = "parts: [{name: x, size_m: 2}], limits: {a: 1}, pair: [1, b], mode: 2, either: [1, 2.5], names: [x, x], nested: {k: [{name: y}]}"
-    flow, problems = node_with(write, fields, good)
-    assert flow is not None, problems
+    flow, diagnostics = node_with(write, fields, good)
+    assert flow is not None, diagnostics
     mine: Any = flow.nodes["mine"].settings
     assert (mine.parts[0].size_m, mine.pair, mine.mode, mine.either) == (2.0, (1, "b"), 2, [1.0, 2.5])
     assert mine.names == frozenset({"x"})
     assert mine.nested["k"][0].name == "y"
     bad = "parts: [{nam: x, size_m: 0}, 3], limits: {a: -1, b: c}, pair: [1], mode: 3, either: [a], names: x, nested: {k: {name: y}}"
-    _, problems = node_with(write, fields, bad)
-    assert [problem.path.removeprefix("nodes.mine.") for problem in problems] == [
+    _, diagnostics = node_with(write, fields, bad)
+    assert [diagnostic.path.removeprefix("nodes.mine.") for diagnostic in diagnostics] == [
         "parts[0]",
         "parts[0].nam",
         "parts[0].size_m",
@@ -215,8 +215,8 @@ def test_text_from_outside_is_a_number_where_one_is_wanted(write: Any) -> None:
     """
     said = 'either: "${env:N}", maybe: "${env:EMPTY}", text: "${env:N}", flag: "${env:T}", mode: "${env:TWO}"'
     environment = {"N": "7", "EMPTY": "", "T": "true", "TWO": "2"}
-    flow, problems = node_with(write, fields, said, environment=environment)
-    assert flow is not None, problems
+    flow, diagnostics = node_with(write, fields, said, environment=environment)
+    assert flow is not None, diagnostics
     mine: Any = flow.nodes["mine"].settings
     assert (mine.either, mine.maybe, mine.text, mine.flag, mine.mode) == (7, None, "7", True, 2)
     flow, _ = node_with(write, fields, 'either: "7"')
@@ -225,25 +225,25 @@ def test_text_from_outside_is_a_number_where_one_is_wanted(write: Any) -> None:
 
 
 def test_faults_of_a_node_type_are_findings(write: Any) -> None:
-    _, problems = node_with(write, "a: int = 0\ndef check(self, view): raise KeyError('x')", "a: 1")
-    assert ["check() failed" in problem.message for problem in problems] == [True]
-    _, problems = node_with(write, "a: int = 0\ndef __post_init__(self): raise ValueError('a is odd')", "a: 1")
-    assert ["a is odd" in problem.message for problem in problems] == [True]
-    _, problems = node_with(write, "a: Annotated[str, setting('x', gt=1)] = ''", "a: x")
-    assert ["can't be used" in problem.message for problem in problems] == [True]
+    _, diagnostics = node_with(write, "a: int = 0\ndef check(self, view): raise KeyError('x')", "a: 1")
+    assert ["check() failed" in diagnostic.message for diagnostic in diagnostics] == [True]
+    _, diagnostics = node_with(write, "a: int = 0\ndef __post_init__(self): raise ValueError('a is odd')", "a: 1")
+    assert ["a is odd" in diagnostic.message for diagnostic in diagnostics] == [True]
+    _, diagnostics = node_with(write, "a: Annotated[str, setting('x', gt=1)] = ''", "a: x")
+    assert ["can't be used" in diagnostic.message for diagnostic in diagnostics] == [True]
 
 
 def test_complaints_stand_where_they_belong(write: Any) -> None:
     fields = """
         rows: list[list[int]] = []
         def check(self, view):
-            yield Complaint(("rows", 1, 0), "deep")
-            yield Complaint(("rows", 7), "not there")
-            yield Complaint((), "all of it", "think", "warning")
+            yield Diagnostic(("rows", 1, 0), "deep")
+            yield Diagnostic(("rows", 7), "not there")
+            yield Diagnostic((), "all of it", "think", "warning")
     """
-    flow, problems = node_with(write, fields, "rows: [[1], [2]]")
+    flow, diagnostics = node_with(write, fields, "rows: [[1], [2]]")
     assert flow is None
-    assert [(p.message, p.line, p.column) for p in problems] == [
+    assert [(p.message, p.line, p.column) for p in diagnostics] == [
         ("all of it", 5, 3),
         ("not there", 5, 40),
         ("deep", 5, 47),
@@ -260,34 +260,34 @@ def test_an_included_file_is_read_once(write: Any) -> None:
     write("include: scene.yaml", "one.yaml")
     write("include: [scene.yaml]", "two.yaml")
     flow = load(write("flow: a\ninclude: [one.yaml, two.yaml]\n" + TICK))
-    assert list(flow.scenes) == ["north"]
+    assert list(flow.sections["scene"]) == ["north"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symlinks need rights on Windows")
 def test_links_that_go_round_in_a_circle_are_no_file(write: Any, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to("b.yaml")
     (tmp_path / "b.yaml").symlink_to("a.yaml")
-    flow, problems = read(write("flow: a\ninclude: a.yaml\n" + TICK))
+    flow, diagnostics = read(write("flow: a\ninclude: a.yaml\n" + TICK))
     assert flow is None
-    assert [problem.message for problem in problems] == ["the file 'a.yaml' does not exist"]
-    _, problems = read(tmp_path / "a.yaml")
-    assert "can't be read" in problems[0].message
+    assert [diagnostic.message for diagnostic in diagnostics] == ["the file 'a.yaml' does not exist"]
+    _, diagnostics = read(tmp_path / "a.yaml")
+    assert "can't be read" in diagnostics[0].message
 
 
 def test_a_scene_that_did_not_change_is_the_same_one_in_the_next_reading(write: Any) -> None:
     scene = "scene: {{north: {{picture_px: [10, 10], zones: {{box: {{kind: box, zone: {points}}}}}}}}}"
     write(scene.format(points="[[0, 0], [5, 0], [5, 5]]"), "scene.yaml")
     path = write("flow: a\ninclude: scene.yaml\n" + TICK)
-    first = load(path).scenes["north"]
+    first = load(path).sections["scene"]["north"]
     write("flow: a\n# moved down by a line\ninclude: scene.yaml\n" + TICK)
-    assert load(path).scenes["north"] is first
+    assert load(path).sections["scene"]["north"] is first
     write(scene.format(points="[[0, 0], [6, 0], [5, 5]]"), "scene.yaml")
-    moved = load(path).scenes["north"]
+    moved = load(path).sections["scene"]["north"]
     assert moved.zones["box"].points[1] == (6, 0)
     write(scene.format(points="[[0, 0]]"), "scene.yaml")
-    problems = [str(problem) for problem in read(path)[1]]
-    assert problems
-    assert [str(problem) for problem in read(path)[1]] == problems, "told again, not forgotten"
+    diagnostics = [str(diagnostic) for diagnostic in read(path)[1]]
+    assert diagnostics
+    assert [str(diagnostic) for diagnostic in read(path)[1]] == diagnostics, "told again, not forgotten"
 
 
 def test_what_an_included_file_takes_from_outside_is_looked_up_each_time(write: Any) -> None:
@@ -304,7 +304,7 @@ def test_paths_start_at_the_flow_file(write: Any, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path / "elsewhere")
     flow = load("../site/flow.yaml")
     assert flow.folder.resolve() == tmp_path / "site"
-    assert list(flow.scenes) == ["north"]
+    assert list(flow.sections["scene"]) == ["north"]
 
 
 def big(extra: str, count: int = 2000) -> str:
@@ -323,10 +323,10 @@ def big(extra: str, count: int = 2000) -> str:
 def test_2000_nodes(write: Any, extra: str) -> None:
     """No time is asserted: where the work grew by the square, this would take minutes and meet the test's own limit."""
     began = time.perf_counter()
-    flow, problems = read(write(big(extra)))
+    flow, diagnostics = read(write(big(extra)))
     print(f"{time.perf_counter() - began:.2f} s")
     if extra:
-        assert len(problems) == 1999
+        assert len(diagnostics) == 1999
     else:
         assert flow is not None
         assert len(flow.nodes) == 2002
@@ -361,8 +361,8 @@ def test_whatever_the_file_holds_there_is_an_answer(tmp_path: Path, content: Any
     document = {"flow": "a", "nodes": content, "scene": content, "services": content} if head else content
     path = tmp_path / "fuzz.yaml"
     path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), "utf-8")
-    flow, problems = read(path, environment={})
-    assert (flow is None) == any(problem.severity == "error" for problem in problems)
+    flow, diagnostics = read(path, environment={})
+    assert (flow is None) == any(diagnostic.severity == "error" for diagnostic in diagnostics)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -376,5 +376,5 @@ def test_a_good_flow_with_bytes_changed(tmp_path: Path, data: st.DataObject) -> 
         )
     path = tmp_path / "fuzz.yaml"
     path.write_bytes(bytes(text))
-    flow, problems = read(path, catalog=Catalog(Path(__file__).parents[1] / "cases"), environment={})
-    assert (flow is None) == any(problem.severity == "error" for problem in problems)
+    flow, diagnostics = read(path, catalog=Catalog(Path(__file__).parents[1] / "cases"), environment={})
+    assert (flow is None) == any(diagnostic.severity == "error" for diagnostic in diagnostics)

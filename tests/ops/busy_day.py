@@ -26,7 +26,7 @@ from flowrt import (
     ZoneEvent,
 )
 from flowrt.contract import Contract
-from flowrt.messages import ServiceState
+from flowrt.traffic import ServiceState
 from flowrt_nodes.aggregate import Aggregates
 
 END_S = 1_777_917_600.0  # 2026-05-04 18:00 UTC, a Monday

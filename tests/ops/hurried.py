@@ -18,13 +18,13 @@ import numpy as np
 from flowrt import Detections
 from flowrt.clock import SystemClock, VirtualClock
 from flowrt.commands.check import parse_overrides
+from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.journal import Journal
-from flowrt.load import load
-from flowrt.replay import substitute
 from flowrt.runtime import Runtime
 from flowrt.runtime.virtual import run
+from flowrt.testing.replay import substitute
 from flowrt_sim import CLASSES
 from flowrt_sim.source import SimCamera
 from flowrt_sim.uri import parse

@@ -13,10 +13,10 @@ import yaml
 from servers import influx
 
 from flowrt import Health, Message, Performance
+from flowrt.config import load as load_flow
 from flowrt.contract import Contract
-from flowrt.load import load as load_flow
-from flowrt.messages import Violation
-from flowrt.share import share
+from flowrt.resources import share
+from flowrt.traffic import Violation
 from flowrt_ops.alerts import RULES, Rule
 from flowrt_ops.checks.evaluate import fires, judge
 from flowrt_ops.grafana.influxql import TARGET_FPS

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 
 from flowrt.contract import Contract
-from flowrt.share import share
+from flowrt.resources import share
 from flowrt_ops import alerts, dashboards
 from flowrt_ops.checks.lint import lint
 from flowrt_ops.checks.queries import panels_of, queries_of
@@ -141,7 +141,7 @@ MISTAKES = {
 @pytest.mark.parametrize("said", MISTAKES)
 def test_the_lint_finds(said: str) -> None:
     found = spoilt(MISTAKES[said])
-    assert any(said in problem for problem in found), found
+    assert any(said in diagnostic for diagnostic in found), found
 
 
 def test_a_file_edited_by_hand_is_named_with_its_place(tmp_path: Path) -> None:

@@ -292,8 +292,8 @@ def test_a_dead_service_degrades_the_report(tmp_path: Path) -> None:
 
 def test_a_broken_edit_degrades_with_line_and_column_until_it_is_mended(tmp_path: Path) -> None:
     well = {"nodes": {"north": camera(10)}}
-    problem = {"file": "/flows/intersection.yaml", "line": 20, "column": 26, "message": "unknown node type 'x'"}
-    found = health(tmp_path, {**well, "problems": [problem] * 5})
+    diagnostic = {"file": "/flows/intersection.yaml", "line": 20, "column": 26, "message": "unknown node type 'x'"}
+    found = health(tmp_path, {**well, "problems": [diagnostic] * 5})
     assert found.status == "degraded"
     assert "flow file: intersection.yaml:20:26: unknown node type 'x'" in found.reasons
     assert "flow file: 2 more problems: `flowrt check` lists them" in found.reasons

@@ -18,9 +18,9 @@ import msgspec
 import pytest
 from servers import influx, mosquitto, need
 
+from flowrt.config import load
 from flowrt.contract import Contract
-from flowrt.load import load
-from flowrt.share import share
+from flowrt.resources import share
 from flowrt_ops import dashboards
 from flowrt_ops.alerts import RULES
 from flowrt_ops.checks.coverage import compare

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from harness import PROJECT
 
+from flowrt.config import load
 from flowrt.flow import Flow
-from flowrt.load import load
-from flowrt.replay import Arrival, recorder, rehearse
+from flowrt.testing.replay import Arrival, recorder, rehearse
 from flowrt_scoring.simulated import Faults, on_simulation
 from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.traffic.simulation import Simulation

@@ -13,10 +13,10 @@ from harness import PROJECT
 
 from flowrt import Event, Message, Tracks
 from flowrt.cli import main
-from flowrt.kept import Kept
-from flowrt.load import load
-from flowrt.recording import Recording, Writer
-from flowrt.replay import Arrival, replay
+from flowrt.config import load
+from flowrt.testing.recording import Recording, Writer
+from flowrt.testing.replay import Arrival, replay
+from flowrt.testing.replay_cache import ReplayCache
 from flowrt_nodes.traffic_flow import TrafficFlow
 from flowrt_nodes.violation.speeding import Speeding
 
@@ -49,7 +49,7 @@ def rerun(path: Path) -> Callable[..., set[str]]:
     def run(**overrides: str) -> set[str]:
         flow = load(FLOW, overrides={name.replace("__", "."): value for name, value in overrides.items()})
         before = files(path)
-        arrivals = replay(Recording(path), flow, Event, kept=Kept(Recording(path)))
+        arrivals = replay(Recording(path), flow, Event, kept=ReplayCache(Recording(path)))
         afresh = replay(Recording(path), flow, Event)
         assert len(told(afresh)) > 20
         assert told(arrivals) == told(afresh)
@@ -73,13 +73,13 @@ def test_another_speed_or_scene_runs_all_again(rerun: Callable[..., set[str]], p
     assert rerun() == KEPT
     assert rerun(speeds__agility="4") == KEPT
     flow = load(FLOW)
-    north = flow.scenes["north"]
+    north = flow.sections["scene"]["north"]
     line = north.lines["stop_line"]
     moved = msgspec.structs.replace(line, points=tuple((x, y + 4) for x, y in line.points))
     scene = msgspec.structs.replace(north, lines={**north.lines, "stop_line": moved})
-    flow = msgspec.structs.replace(flow, scenes={**flow.scenes, "north": scene})
+    flow = msgspec.structs.replace(flow, sections={"scene": {**flow.sections["scene"], "north": scene}})
     before = files(path)
-    arrivals = replay(Recording(path), flow, Event, kept=Kept(Recording(path)))
+    arrivals = replay(Recording(path), flow, Event, kept=ReplayCache(Recording(path)))
     assert told(arrivals) == told(replay(Recording(path), flow, Event))
     assert not before & files(path)
 
@@ -127,7 +127,7 @@ def test_what_a_recording_would_not_give_back_is_not_kept(
 def test_of_a_damaged_recording_nothing_is_kept(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
     recording = Recording(path)
-    assert len(replay(recording, load(FLOW), Event, kept=Kept(recording))) > 20
+    assert len(replay(recording, load(FLOW), Event, kept=ReplayCache(recording))) > 20
     assert recording.torn
     assert files(path) == set()
 

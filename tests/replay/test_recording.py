@@ -11,11 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from flowrt import CameraStatus, Detections, FlowError, Message, Objects, SignalState, Tracks
-from flowrt.recording import _COLUMNS, Header, Recording, Writer
+from flowrt.testing.recording import Header, Recording, Writer
 
-HEADER = Header(
-    flow="f", site="s", nodes={"tracks": "track", "signals": "signal.sim"}, picture_px={"north": (1280, 720)}
-)
+HEADER = Header(flow="f", site="s", nodes={"tracks": "track", "signals": "signal.sim"})
 
 
 def pictures(count: int, stands: Callable[[int], NDArray[np.float32]] | None = None) -> list[Tracks]:
@@ -105,7 +103,7 @@ def test_a_recording_of_before_lengths_were_known_is_read(tmp_path: Path, monkey
     lengths = [np.full(len(each), 4.2, np.float32) for each in told]
     long = [each.replace(length_m=x, length_sigma_m=x / 20) for each, x in zip(told, lengths, strict=True)]
     with monkeypatch.context() as before:
-        before.setattr("flowrt.recording._COLUMNS", tuple(each for each in _COLUMNS if "length" not in each[0]))
+        before.setattr(Tracks, "columns", tuple(each for each in Tracks.columns if "length" not in each.name))
         written(tmp_path / "r", [("tracks", each) for each in long])
     for one, (_, other) in zip(told, Recording(tmp_path / "r"), strict=True):
         assert_same(one, other)

@@ -10,11 +10,11 @@ from harness import PROJECT
 
 from flowrt import Event, FlowError, Tracks
 from flowrt.cli import main
+from flowrt.config import load
 from flowrt.flow import Flow
-from flowrt.flowtest import prepare, read_suite, run_case
-from flowrt.load import load
-from flowrt.recording import Recording
-from flowrt.replay import Arrival, recorder, replay, substitute, usual_nodes
+from flowrt.testing import prepare, read_suite, run_case
+from flowrt.testing.recording import Recording
+from flowrt.testing.replay import Arrival, recorder, replay, substitute, usual_nodes
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 

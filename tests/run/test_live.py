@@ -10,8 +10,8 @@ from rich.console import Console
 
 from flowrt.clock import VirtualClock
 from flowrt.commands._live import LiveView, _services
+from flowrt.config import load
 from flowrt.contract import Contract
-from flowrt.load import load
 from flowrt.runtime import Runtime
 
 FLOW = """\

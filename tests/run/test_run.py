@@ -163,8 +163,8 @@ def test_an_edit_takes_effect_and_a_broken_one_is_refused(run: Run) -> None:
     assert reload["plan"]["reconfigured"] == ["sum"]
     assert reload["ledger"]["balanced"]
     run.flow.write_text(FLOW.replace("from: sum", "from: sun"))
-    problem = run.wait_for(lambda: json.loads(run.get("/api/reloads")[1])["problems"])[0]
-    assert (problem["line"], problem["hint"]) == (6, "did you mean 'sum'?")
+    diagnostic = run.wait_for(lambda: json.loads(run.get("/api/reloads")[1])["problems"])[0]
+    assert (diagnostic["line"], diagnostic["hint"]) == (6, "did you mean 'sum'?")
     before = json.loads(run.get("/api/status")[1])["nodes"]["out"]["in"]
     run.wait_for(lambda: json.loads(run.get("/api/status")[1])["nodes"]["out"]["in"] > before)
     run.flow.write_text(FLOW)

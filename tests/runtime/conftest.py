@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from flowrt.clock import Clock, SystemClock, VirtualClock
+from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.flow import Flow
 from flowrt.journal import Journal
-from flowrt.load import load
 from flowrt.plan import Plan
 from flowrt.runtime import Runtime
 from flowrt.runtime.reload import apply

@@ -198,7 +198,7 @@ NODES = {
     ''',
     "letters": '''
         from collections.abc import Iterator
-        from flowrt import Letter, Outbox, Record
+        from flowrt import OutboxRecord, Outbox, Record
 
         class Letters(Outbox):
             """Deliver into a list."""
@@ -207,8 +207,8 @@ NODES = {
                 self.delivered = []
                 self.away = False
 
-            def encode(self, record: Record) -> Iterator[Letter]:
-                yield Letter(id=f"{record.camera_id}-{record.data['number']}", time_s=record.time_s, address="numbers", body=str(record.data["number"]).encode())
+            def encode(self, record: Record) -> Iterator[OutboxRecord]:
+                yield OutboxRecord(id=f"{record.camera_id}-{record.data['number']}", time_s=record.time_s, address="numbers", body=str(record.data["number"]).encode())
 
             def deliver(self, letters, receipt) -> None:
                 from flowrt import Retry

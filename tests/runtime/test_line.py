@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flowrt.messages import Message, Record, Tick
+from flowrt.message import Message, Record, Tick
 from flowrt.runtime import Runtime
 from tests.runtime.conftest import Bench
 
@@ -39,7 +39,7 @@ def sifted(numbers: range) -> list[tuple[str, int]]:
 
 
 def seen(runtime: Runtime, name: str = "end") -> list[tuple[str, int]]:
-    return [(type(message).__name__, number(message)) for message in runtime.cells[name].node.seen]
+    return [(type(message).__name__, number(message)) for message in runtime.runners[name].node.seen]
 
 
 def number(message: Message) -> int:
@@ -49,7 +49,7 @@ def number(message: Message) -> int:
     return int(message.data["number"])
 
 
-def rows(runtime: Runtime) -> dict[str, tuple[int, ...]]:
+def chains(runtime: Runtime) -> dict[str, tuple[int, ...]]:
     nodes = runtime.status()["nodes"]
     return {
         name: tuple(row[key] for key in ("in", "out", "emitted", "dropped", "errors")) for name, row in nodes.items()
@@ -72,15 +72,15 @@ def test_every_way_out_of_a_line_is_counted_and_taken_in_order(bench: Bench, sou
     assert seen(runtime) == wanted
     thirteens = sum(n % 13 == 0 and n % 5 != 0 and n % 7 != 0 and n % 11 != 0 for n in range(N))
     made = len(wanted)
-    assert rows(runtime) == {
+    assert chains(runtime) == {
         "count": (N, N, N, 0, 0),
         "a": (N, N, N, 0, 0),
         "sieve": (N, N - thirteens, made + thirteens, 0, thirteens),  # each fault is emitted, too
         "b": (made, made, made, 0, 0),
         "end": (made, made, 0, 0, 0),
     }
-    assert runtime.cells["a"].sent == N
-    assert runtime.cells["a"].times.count < 1000, "a quick node is not timed at each message"
+    assert runtime.runners["a"].sent == N
+    assert runtime.runners["a"].times.count < 1000, "a quick node is not timed at each message"
 
 
 def test_what_fails_in_a_line_is_caught_before_the_next_message_is_carried(bench: Bench) -> None:
@@ -100,11 +100,11 @@ def test_what_fails_in_a_line_is_caught_before_the_next_message_is_carried(bench
         end: {type: keep, from: [sieve, faults]}
         """,
     )
-    errors = runtime.cells["sieve"].errors
+    errors = runtime.runners["sieve"].errors
     assert errors > 100
-    told = [number(message) for message in runtime.cells["end"].node.seen]
+    told = [number(message) for message in runtime.runners["end"].node.seen]
     assert told == sorted(told), "the fault of a message comes before what the next one makes"
-    assert sum(message.camera_id == "fault" for message in runtime.cells["end"].node.seen) == errors
+    assert sum(message.camera_id == "fault" for message in runtime.runners["end"].node.seen) == errors
 
 
 def test_several_types_in_a_list_go_their_ways(bench: Bench) -> None:
@@ -117,7 +117,7 @@ def test_several_types_in_a_list_go_their_ways(bench: Bench) -> None:
         """,
     )
     assert seen(runtime) == [("Record" if n % 10 else "Tick", n) for n in range(N)]
-    assert rows(runtime)["count"] == (N, N, N, 0, 0)
+    assert chains(runtime)["count"] == (N, N, N, 0, 0)
 
 
 def test_a_source_of_lists_that_feeds_several_nodes(bench: Bench) -> None:
@@ -133,8 +133,8 @@ def test_a_source_of_lists_that_feeds_several_nodes(bench: Bench) -> None:
     )
     assert [n for _, n in seen(runtime)] == list(range(N))
     assert seen(runtime, "other") == [made for made in sifted(range(N)) if made[1] % 10], "the sieve takes no ticks"
-    assert rows(runtime)["count"] == (N, N, N, 0, 0)
-    assert runtime.cells["count"].sent == N + N - N // 10
+    assert chains(runtime)["count"] == (N, N, N, 0, 0)
+    assert runtime.runners["count"].sent == N + N - N // 10
 
 
 def test_lists_are_merged_by_time_under_virtual_time(bench: Bench) -> None:
@@ -181,9 +181,9 @@ def test_lines_laid_anew_under_load_lose_and_count_nothing_twice(bench: Bench) -
         assert facts["ledger"]["balanced"], facts["ledger"]
         time.sleep(0.02)
     runtime.stop()
-    end = runtime.cells["end"]
+    end = runtime.runners["end"]
     assert end.errors == 0
-    assert end.n_in == end.node.next == runtime.cells["count"].n_in > 10_000
+    assert end.n_in == end.node.next == runtime.runners["count"].n_in > 10_000
     assert runtime.ledger()["balanced"]
 
 
@@ -200,12 +200,12 @@ def test_a_slow_node_given_a_list_does_not_hold_up_a_reload(bench: Bench) -> Non
     )
     runtime = bench.runtime(flow)
     runtime.start()
-    while runtime.cells["end"].n_in < 3:
+    while runtime.runners["end"].n_in < 3:
         time.sleep(0.01)
     assert runtime.status()["nodes"]["count"]["busy_s"] > 0
-    before = runtime.cells["end"].n_in
+    before = runtime.runners["end"].n_in
     bench.edit(runtime, flow.replace("type: slow", "type: slow, wait_s: 0"))
-    assert runtime.cells["end"].n_in < before + 500, "between two messages, not after the list"
+    assert runtime.runners["end"].n_in < before + 500, "between two messages, not after the list"
     assert runtime.wait(60)
     runtime.stop()
     assert [n for _, n in seen(runtime)] == list(range(1000))

@@ -91,7 +91,7 @@ def test_applying_the_plan_gives_exactly_the_new_graph(catalog: Catalog, old: ob
     assert set(names["removed"]) == set(before.nodes) - set(after.nodes)
     runtime = runtime_of(before)
     runtime.start()
-    nodes = {name: cell.node for name, cell in runtime.cells.items()}
+    nodes = {name: runner.node for name, runner in runtime.runners.items()}
     facts = apply(runtime, plan)
     assert facts["ledger"]["balanced"]
     running, wanted = runtime.graph(), after.graph()
@@ -99,11 +99,11 @@ def test_applying_the_plan_gives_exactly_the_new_graph(catalog: Catalog, old: ob
     assert {(a, b, tuple(sorted(d["edges"]))) for a, b, d in running.edges(data=True)} == {
         (a, b, tuple(sorted(d["edges"]))) for a, b, d in wanted.edges(data=True)
     }
-    for name, cell in runtime.cells.items():
-        assert cell.node == after.nodes[name].settings
-        assert type(cell.node) is after.nodes[name].type.cls
+    for name, runner in runtime.runners.items():
+        assert runner.node == after.nodes[name].settings
+        assert type(runner.node) is after.nodes[name].type.cls
         restarted = name in names["replaced"] or name in names["added"]
-        assert (cell.node is not nodes.get(name)) == restarted
+        assert (runner.node is not nodes.get(name)) == restarted
     runtime.stop()
 
 

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from flowrt.config import load
 from flowrt.flow import Flow
-from flowrt.load import load
 from flowrt.plan import Plan
 from flowrt.runtime import ReloadFailed, Runtime
 from flowrt.watch import Reloader
@@ -37,17 +37,17 @@ def names(bench: Bench, runtime: Runtime, nodes: str) -> dict[str, list[str]]:
 
 def complete(runtime: Runtime, end: str = "end", without: tuple[int, ...] = (13,)) -> list[int]:
     """Every number up to the last one arrived, once and in order."""
-    got = [message.data["number"] for message in runtime.cells[end].node.seen]
+    got = [message.data["number"] for message in runtime.runners[end].node.seen]
     assert got == [n for n in range(got[-1] + 1) if n not in without]
     return got
 
 
 def test_a_setting_changes_in_place_and_memory_stays(bench: Bench) -> None:
     runtime = start(bench, FLOW)
-    node = runtime.cells["sum"].node
+    node = runtime.runners["sum"].node
     before = node._sum
     facts = bench.edit(runtime, FLOW.replace("type: total", "type: total, factor: 0"))
-    assert runtime.cells["sum"].node is node
+    assert runtime.runners["sum"].node is node
     assert node.factor == 0
     assert node._sum >= before > 0
     assert facts["ledger"]["balanced"]
@@ -66,14 +66,14 @@ def test_comments_order_and_formatting_change_nothing(bench: Bench) -> None:
 
 def test_rewiring_restarts_nothing(bench: Bench) -> None:
     runtime = start(bench, FLOW + "relay: {type: relay, from: count}\nalso: {type: keep, from: relay}")
-    nodes = {name: cell.node for name, cell in runtime.cells.items()}
+    nodes = {name: runner.node for name, runner in runtime.runners.items()}
     text = (
         FLOW.replace("total, from: count", "total, from: relay")
         + "relay: {type: relay, from: count}\nalso: {type: keep, from: relay}"
     )
     assert names(bench, runtime, text)["rewired"] == ["sum"]
     bench.edit(runtime, text)
-    assert {name: cell.node for name, cell in runtime.cells.items()} == nodes
+    assert {name: runner.node for name, runner in runtime.runners.items()} == nodes
     time.sleep(0.05)
     runtime.stop()
     complete(runtime)
@@ -82,13 +82,13 @@ def test_rewiring_restarts_nothing(bench: Bench) -> None:
 
 def test_replacing_carries_memory_over_where_the_node_can(bench: Bench) -> None:
     runtime = start(bench, FLOW)
-    old = runtime.cells["sum"].node
+    old = runtime.runners["sum"].node
     bench.edit(runtime, FLOW.replace("type: total", "type: total, carry: false"))
-    assert runtime.cells["sum"].node is not old
-    assert runtime.cells["sum"].node._sum >= old._sum > 0
-    forgetful = runtime.cells["sum"].node
+    assert runtime.runners["sum"].node is not old
+    assert runtime.runners["sum"].node._sum >= old._sum > 0
+    forgetful = runtime.runners["sum"].node
     bench.edit(runtime, FLOW)
-    assert runtime.cells["sum"].node._sum < forgetful._sum, "export_state gave None, so it began anew"
+    assert runtime.runners["sum"].node._sum < forgetful._sum, "export_state gave None, so it began anew"
     runtime.stop()
     complete(runtime)
 
@@ -102,9 +102,9 @@ def test_adding_and_removing_nodes_under_load(bench: Bench) -> None:
             + "extra: {type: keep, from: [sum, count]}\nmore: {type: numbers, n: 100000, every_s: 0.002}\nboth: {type: keep, from: [more, sum]}",
         )
         time.sleep(0.02)
-        assert set(runtime.cells) == {"count", "sum", "end", "extra", "more", "both"}
+        assert set(runtime.runners) == {"count", "sum", "end", "extra", "more", "both"}
         bench.edit(runtime, FLOW)
-        assert set(runtime.cells) == {"count", "sum", "end"}
+        assert set(runtime.runners) == {"count", "sum", "end"}
     runtime.stop()
     complete(runtime)
     assert runtime.ledger()["balanced"], runtime.ledger()
@@ -113,7 +113,7 @@ def test_adding_and_removing_nodes_under_load(bench: Bench) -> None:
 def test_a_source_is_replaced_after_it_carried_its_last_message(bench: Bench) -> None:
     runtime = start(bench, FLOW)
     bench.edit(runtime, FLOW.replace("type: numbers", "type: numbers, fail_at: -5"))
-    assert runtime.cells["count"].node.fail_at == -5, "in place"
+    assert runtime.runners["count"].node.fail_at == -5, "in place"
     (bench.folder / "nodes" / "numbers.py").write_text(
         (bench.folder / "nodes" / "numbers.py").read_text() + "\n# edited\n"
     )
@@ -121,7 +121,7 @@ def test_a_source_is_replaced_after_it_carried_its_last_message(bench: Bench) ->
     bench.edit(runtime, FLOW)
     time.sleep(0.1)
     runtime.stop()
-    got = [message.data["number"] for message in runtime.cells["end"].node.seen]
+    got = [message.data["number"] for message in runtime.runners["end"].node.seen]
     again = got.index(0, 1)
     assert got[:again] == [n for n in range(again + 1) if n != 13][:again]
     assert got[again:] == [n for n in range(len(got) - again + 1) if n != 13][: len(got) - again]
@@ -138,23 +138,23 @@ def test_inference_in_flight_is_finished_first(bench: Bench, setting: str) -> No
     runtime = start(bench, flow)
     for number in range(10):
         bench.edit(runtime, flow if number % 2 else flow.replace("type: think", f"type: think, {setting}"))
-        before, end = runtime.cells["end"].n_in, time.monotonic() + 20
-        while runtime.cells["end"].n_in < before + 5 and time.monotonic() < end:  # more than were in flight
+        before, end = runtime.runners["end"].n_in, time.monotonic() + 20
+        while runtime.runners["end"].n_in < before + 5 and time.monotonic() < end:  # more than were in flight
             time.sleep(0.002)
     runtime.stop()
     complete(runtime, without=())
     if setting.startswith("brain"):
-        brains = [message.data["brain"] for message in runtime.cells["end"].node.seen]
+        brains = [message.data["brain"] for message in runtime.runners["end"].node.seen]
         assert sum(a != b for a, b in itertools.pairwise(brains)) == 10, "each change once, in order"
 
 
 def test_a_node_that_fails_to_open_rolls_back(bench: Bench) -> None:
     flow = FLOW.replace("from: sum", "from: fussy") + "fussy: {type: fussy, from: sum}"
     runtime = start(bench, flow)
-    nodes = {name: cell.node for name, cell in runtime.cells.items()}
+    nodes = {name: runner.node for name, runner in runtime.runners.items()}
     with pytest.raises(ReloadFailed, match="attic is no place to open; the reload was rolled back"):
         bench.edit(runtime, flow.replace("type: fussy", "type: fussy, place: attic") + "\nnew: {type: keep, from: sum}")
-    assert {name: cell.node for name, cell in runtime.cells.items()} == nodes
+    assert {name: runner.node for name, runner in runtime.runners.items()} == nodes
     time.sleep(0.05)
     runtime.stop()
     complete(runtime)
@@ -166,18 +166,18 @@ def test_a_node_that_refuses_its_settings_rolls_all_of_them_back(bench: Bench) -
     text = flow.replace("label: old", "label: new").replace("type: total", "type: total, factor: -1")
     with pytest.raises(ReloadFailed, match="sum refuses the change: the factor must not be negative"):
         bench.edit(runtime, text)
-    assert runtime.cells["relay"].node.label == "old"
-    assert runtime.cells["sum"].node.factor == 1.0
+    assert runtime.runners["relay"].node.label == "old"
+    assert runtime.runners["sum"].node.factor == 1.0
     runtime.stop()
     complete(runtime)
 
 
 def test_a_rename_with_was_keeps_the_node(bench: Bench) -> None:
     runtime = start(bench, FLOW)
-    node = runtime.cells["sum"].node
+    node = runtime.runners["sum"].node
     text = FLOW.replace("sum: {type: total", "tally: {type: total, was: sum").replace("from: sum", "from: tally")
     bench.edit(runtime, text)
-    assert runtime.cells["tally"].node is node
+    assert runtime.runners["tally"].node is node
     plain = FLOW.replace("sum:", "total:").replace("from: sum", "from: total")
     assert names(bench, runtime, plain)["added"] == ["total"]
     runtime.stop()
@@ -208,26 +208,26 @@ def test_two_nodes_that_swap_names(bench: Bench) -> None:
 def test_an_outbox_keeps_its_letters_through_a_reload(bench: Bench) -> None:
     flow = FLOW + "out: {type: letters, from: sum}"
     runtime = start(bench, flow)
-    runtime.cells["out"].node.away = True
+    runtime.runners["out"].node.away = True
     time.sleep(0.05)
     code = bench.folder / "nodes" / "letters.py"
     code.write_text(code.read_text() + "\n# edited\n")
     bench.edit(runtime, flow)
-    assert runtime.cells["out"].node.away is False, "a new node"
+    assert runtime.runners["out"].node.away is False, "a new node"
     time.sleep(0.1)
     runtime.stop()
     numbers = complete(runtime)
-    assert runtime.cells["out"].node.delivered == [f"count-{n}" for n in numbers]
+    assert runtime.runners["out"].node.delivered == [f"count-{n}" for n in numbers]
 
 
 def test_strict_refuses_to_remove_a_sink_with_a_backlog(bench: Bench) -> None:
     flow = FLOW + "out: {type: letters, from: sum}"
     runtime = start(bench, flow)
-    runtime.cells["out"].node.away = True
+    runtime.runners["out"].node.away = True
     time.sleep(0.1)
     with pytest.raises(ReloadFailed, match=r"out still has .* letters to deliver"):
         bench.edit(runtime, FLOW, strict=True)
-    assert "out" in runtime.cells
+    assert "out" in runtime.runners
     facts = bench.edit(runtime, FLOW)
     assert facts["parked"]["out"] > 0
 
@@ -265,16 +265,16 @@ def test_a_thousand_random_edits_under_load_with_a_failing_sink_lose_nothing(ben
     runtime = start(bench, random_flow(rng, bench))
     for i in range(200):
         flow = bench.flow(random_flow(rng, bench))
-        sink = runtime.cells["out"].node
+        sink = runtime.runners["out"].node
         sink.away = rng.random() < 0.3
         facts = bench.edit_to(runtime, flow)
         assert facts["ledger"]["balanced"], (i, facts["ledger"])
         assert same_graph(runtime, flow)
-    runtime.cells["out"].node.away = False
+    runtime.runners["out"].node.away = False
     time.sleep(0.1)
     runtime.stop()
     numbers = complete(runtime, without=())
-    delivered = [int(text.rpartition("-")[2]) for text in runtime.cells["out"].node.delivered]
+    delivered = [int(text.rpartition("-")[2]) for text in runtime.runners["out"].node.delivered]
     assert delivered == numbers
     assert len(numbers) > 200
 
@@ -285,9 +285,9 @@ def same_graph(runtime: Runtime, flow: Flow) -> bool:
     assert {(a, b, *sorted(d["edges"])) for a, b, d in running.edges(data=True)} == {
         (a, b, *sorted(d["edges"])) for a, b, d in wanted.edges(data=True)
     }
-    for name, cell in runtime.cells.items():
-        assert cell.node == flow.nodes[name].settings
-        assert cell.name == name
+    for name, runner in runtime.runners.items():
+        assert runner.node == flow.nodes[name].settings
+        assert runner.name == name
     return True
 
 
@@ -316,18 +316,18 @@ def test_an_edit_while_a_node_opens_waits_for_it_and_the_flow_goes_on(bench: Ben
     first = threading.Thread(target=reloader.reload, args=("first",))
     first.start()
     time.sleep(0.2)
-    before = runtime.cells["end"].n_in
+    before = runtime.runners["end"].n_in
     bench.flow(with_heavy.replace("type: total", "type: total, factor: 5"))
     second = threading.Thread(target=reloader.reload, args=("second",))
     second.start()
     time.sleep(0.2)
-    assert "heavy" not in runtime.cells, "still opening"
-    assert runtime.cells["end"].n_in > before + 20, "and the flow goes on meanwhile"
+    assert "heavy" not in runtime.runners, "still opening"
+    assert runtime.runners["end"].n_in > before + 20, "and the flow goes on meanwhile"
     first.join()
     second.join()
     assert [report.ok for report in reloader.history] == [True, True]
-    assert "heavy" in runtime.cells
-    assert runtime.cells["sum"].node.factor == 5
+    assert "heavy" in runtime.runners
+    assert runtime.runners["sum"].node.factor == 5
     assert reloader.history[1].plan["added"] == []
     runtime.stop()
     complete(runtime)

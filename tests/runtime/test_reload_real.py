@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from flowrt.clock import SystemClock
+from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.journal import Journal
-from flowrt.load import load
 from flowrt.plan import Plan
+from flowrt.resources import share
 from flowrt.runtime import Runtime
-from flowrt.share import share
 from flowrt.watch import Reload, Reloader
 from tools.scenes import TARGET
 
@@ -56,9 +56,9 @@ class Running:
 
     def frames(self, more: int) -> None:
         """Wait until so many more pictures went through the tracker."""
-        wanted = self.runtime.cells["tracks"].n_out + more
+        wanted = self.runtime.runners["tracks"].n_out + more
         end = time.monotonic() + 60
-        while self.runtime.cells["tracks"].n_out < wanted:
+        while self.runtime.runners["tracks"].n_out < wanted:
             assert time.monotonic() < end
             time.sleep(0.02)
 
@@ -67,7 +67,7 @@ class Running:
         return self.reloader.reload("test")
 
     def node(self, name: str) -> Any:
-        return self.runtime.cells[name].node
+        return self.runtime.runners[name].node
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 def test_thresholds_zones_rules_and_model_settings_change_in_place(running: Running) -> None:
     running.frames(20)
-    nodes = {name: cell.node for name, cell in running.runtime.cells.items()}
+    nodes = {name: runner.node for name, runner in running.runtime.runners.items()}
     numbers = set(running.node("tracks").status().items())
     report = running.edit(lambda text: text.replace("min_confidence: 0.3", "min_confidence: 0.35"))
     assert report.plan["reconfigured"] == ["objects"], "the model stays compiled"
@@ -94,10 +94,10 @@ def test_thresholds_zones_rules_and_model_settings_change_in_place(running: Runn
     assert "the geometry of north" in report.lines[0]
     for name, node in nodes.items():
         assert running.node(name) is node, name
-    assert running.node("zones").context.scene.zones["no_stopping"].points[0][0] == 611
+    assert running.node("zones").context.entries["scene"].zones["no_stopping"].points[0][0] == 611
     running.frames(10)
     assert all(report.ledger["balanced"] for report in running.reloader.history)
-    assert all(running.runtime.cells[name].errors == 0 for name in running.runtime.cells)
+    assert all(running.runtime.runners[name].errors == 0 for name in running.runtime.runners)
     assert numbers is not None
 
 
@@ -110,7 +110,7 @@ def test_a_changed_model_setting_that_needs_a_new_one_keeps_tracks_and_camera(ru
     running.frames(10)
     assert running.node("north") is camera
     assert running.node("tracks") is tracker
-    assert running.runtime.cells["north"].errors == running.runtime.cells["objects"].errors == 0
+    assert running.runtime.runners["north"].errors == running.runtime.runners["objects"].errors == 0
 
 
 def test_a_rule_is_added_and_removed_while_it_runs(running: Running) -> None:
@@ -122,7 +122,7 @@ def test_a_rule_is_added_and_removed_while_it_runs(running: Running) -> None:
     assert report.plan["added"] == ["slow"]
     assert report.plan["rewired"] == ["events"]
     running.frames(5)
-    assert running.runtime.cells["slow"].n_in > 0
+    assert running.runtime.runners["slow"].n_in > 0
     report = running.edit(lambda text: FLOW)
     assert report.plan["removed"] == ["slow"]
 
@@ -167,7 +167,7 @@ def test_a_model_file_replaced_under_its_name_is_compiled_beside_the_old_one(run
     running.frames(5)
     assert running.node("north") is camera
     assert running.node("tracks") is tracker
-    assert running.runtime.cells["objects"].errors == 0
+    assert running.runtime.runners["objects"].errors == 0
 
 
 def test_a_camera_that_reconnects_is_replaced(running: Running) -> None:

@@ -20,7 +20,7 @@ CHAIN = """
 
 
 def numbers(runtime: Runtime, name: str = "end") -> list[int]:
-    return [message.data["number"] for message in runtime.cells[name].node.seen]
+    return [message.data["number"] for message in runtime.runners[name].node.seen]
 
 
 def balanced(runtime: Runtime) -> bool:
@@ -36,7 +36,7 @@ def test_messages_arrive_in_order_and_are_counted(bench: Bench) -> None:
     assert runtime.wait(5)
     runtime.stop()
     assert numbers(runtime) == list(range(13))
-    assert runtime.cells["end"].node.finished
+    assert runtime.runners["end"].node.finished
     nodes = runtime.status()["nodes"]
     assert [nodes[name]["in"] for name in ("count", "a", "b", "end")] == [13, 13, 13, 13]
     assert balanced(runtime)
@@ -48,7 +48,7 @@ def test_a_node_that_raises_is_contained_counted_and_offered_to_catch(bench: Ben
     assert runtime.wait(5)
     runtime.stop()
     assert numbers(runtime) == [n for n in range(200) if n != 13]
-    faults = runtime.cells["faults"].node.seen
+    faults = runtime.runners["faults"].node.seen
     assert [(fault.node, fault.error) for fault in faults] == [("b", "thirteen")]
     row = runtime.status()["nodes"]["b"]
     assert (row["in"], row["out"], row["errors"], row["last_error"]) == (200, 199, 1, "RuntimeError: thirteen")
@@ -85,7 +85,7 @@ def test_a_live_source_keeps_the_newest_frame_and_every_status(bench: Bench) -> 
     assert row["in"] == row["out"] + row["dropped"] == 202
     assert got == sorted(set(got))
     assert got[-1] == 199, "the newest frame is never the one that is dropped"
-    assert [state.status for state in runtime.cells["states"].node.seen] == ["online", "offline"]
+    assert [state.status for state in runtime.runners["states"].node.seen] == ["online", "offline"]
     assert balanced(runtime)
 
 
@@ -100,7 +100,7 @@ def test_where_two_drivers_meet_nothing_is_lost(bench: Bench) -> None:
     assert runtime.wait(20)
     runtime.stop()
     for source in ("one", "two"):
-        got = [m.data["number"] for m in runtime.cells["end"].node.seen if m.camera_id == source]
+        got = [m.data["number"] for m in runtime.runners["end"].node.seen if m.camera_id == source]
         assert got == list(range(5000))
     assert balanced(runtime)
 
@@ -116,7 +116,7 @@ def test_a_source_that_fails_is_started_again_and_in_the_end_given_up(bench: Ben
     runtime.stop()
     assert numbers(runtime) == [0, 1, 2] * 3
     assert runtime.failed_sources == ["count"]
-    assert len(runtime.cells["faults"].node.seen) == 3
+    assert len(runtime.runners["faults"].node.seen) == 3
     assert balanced(runtime)
 
 
@@ -145,7 +145,7 @@ def test_stop_is_quick_and_clean(bench: Bench) -> None:
     assert time.monotonic() - start < 5
     got = numbers(runtime)
     assert got == list(range(len(got)))
-    assert runtime.cells["count"].n_out == len(got), "what was under way arrived"
+    assert runtime.runners["count"].n_out == len(got), "what was under way arrived"
     assert balanced(runtime)
 
 
@@ -164,7 +164,7 @@ def test_virtual_time_gives_the_same_run_every_time(bench: Bench) -> None:
         assert run(runtime) == 130
         runtime.finish()
         assert balanced(runtime)
-        return [(m.camera_id, m.data["number"]) for m in runtime.cells["end"].node.seen]
+        return [(m.camera_id, m.data["number"]) for m in runtime.runners["end"].node.seen]
 
     first = once()
     assert len(first) == 130
@@ -205,9 +205,9 @@ def test_virtual_time_begins_with_the_first_message(bench: Bench) -> None:
     )
     runtime.start()
     assert run(runtime) < 20
-    assert len(runtime.cells["end"].node.seen) == 3
-    assert [m.time_s for m in runtime.cells["ticks"].node.seen] == [1_777_888_000.5, 1_777_888_001.0, 1_777_888_002.0]
-    reports = runtime.cells["reports"].node.seen
+    assert len(runtime.runners["end"].node.seen) == 3
+    assert [m.time_s for m in runtime.runners["ticks"].node.seen] == [1_777_888_000.5, 1_777_888_001.0, 1_777_888_002.0]
+    reports = runtime.runners["reports"].node.seen
     assert [m.time_s for m in reports][:2] == [1_777_888_000.5, 1_777_888_001.5]
     assert [m.uptime_seconds for m in reports][:2] == [0.0, 1.0]
 
@@ -221,7 +221,7 @@ def test_a_virtual_clock_with_a_beginning_keeps_it(bench: Bench) -> None:
     runtime.clock.move_to(1_777_887_998.0)  # type: ignore[attr-defined]
     runtime.start()
     run(runtime)
-    assert runtime.cells["ticks"].node.seen[0].time_s == 1_777_887_999.0
+    assert runtime.runners["ticks"].node.seen[0].time_s == 1_777_887_999.0
 
 
 def test_a_chain_of_2000_nodes_works(bench: Bench) -> None:
@@ -231,7 +231,7 @@ def test_a_chain_of_2000_nodes_works(bench: Bench) -> None:
     assert runtime.wait(10)
     runtime.stop()
     assert numbers(runtime) == list(range(10))
-    assert runtime.cells["end"].errors == 0
+    assert runtime.runners["end"].errors == 0
 
 
 def test_letters_are_accepted_and_delivered(bench: Bench) -> None:
@@ -242,6 +242,6 @@ def test_letters_are_accepted_and_delivered(bench: Bench) -> None:
     runtime.start()
     assert runtime.wait(5)
     runtime.stop()
-    assert runtime.cells["out"].node.delivered == [f"count-{n}" for n in range(500)]
+    assert runtime.runners["out"].node.delivered == [f"count-{n}" for n in range(500)]
     sink = runtime.status()["sinks"]["out"]
     assert (sink.accepted, sink.delivered, sink.pending) == (500, 500, 0)

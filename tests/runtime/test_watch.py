@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from flowrt.config import load
 from flowrt.flow import Flow
-from flowrt.load import load
 from flowrt.runtime import Runtime
-from flowrt.watch import Reload, Reloader, Watcher, ways_to
+from flowrt.watch import Reload, Reloader, Watcher
+from flowrt.watch.watcher import ways_to
 from tests.runtime.conftest import Bench
 
 NODES = """
@@ -48,7 +49,7 @@ class Watched:
             time.sleep(0.005)
 
     def factor(self) -> float:
-        return float(self.runtime.cells["sum"].node.factor)  # type: ignore[attr-defined]
+        return float(self.runtime.runners["sum"].node.factor)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(params=["auto", "poll"])
@@ -105,37 +106,37 @@ def test_a_file_cut_short_and_then_filled_is_one_edit(watched: Watched) -> None:
 def test_a_broken_edit_leaves_the_flow_running_until_it_is_mended(watched: Watched) -> None:
     good = with_factor(watched, 1)
     watched.path.write_text(good.replace("type: total", "type: totl"))
-    watched.expect(lambda: watched.runtime.problems)
-    problem = watched.runtime.problems[0]
-    assert problem["line"] == 5
-    assert problem["column"] > 0
-    assert "did you mean 'total'?" in problem["hint"]
-    before = watched.runtime.cells["end"].n_in
-    watched.expect(lambda: watched.runtime.cells["end"].n_in > before + 10)
+    watched.expect(lambda: watched.runtime.diagnostics)
+    diagnostic = watched.runtime.diagnostics[0]
+    assert diagnostic["line"] == 5
+    assert diagnostic["column"] > 0
+    assert "did you mean 'total'?" in diagnostic["hint"]
+    before = watched.runtime.runners["end"].n_in
+    watched.expect(lambda: watched.runtime.runners["end"].n_in > before + 10)
     watched.path.write_text(good)
-    watched.expect(lambda: not watched.runtime.problems)
+    watched.expect(lambda: not watched.runtime.diagnostics)
 
 
 def test_the_file_deleted_and_put_back(watched: Watched) -> None:
     text = with_factor(watched, 7)
     watched.path.unlink()
-    watched.expect(lambda: watched.runtime.problems)
-    assert "the flow file is gone" in watched.runtime.problems[0]["message"]
+    watched.expect(lambda: watched.runtime.diagnostics)
+    assert "the flow file is gone" in watched.runtime.diagnostics[0]["message"]
     watched.path.write_text(text)
-    watched.expect(lambda: watched.factor() == 7 and not watched.runtime.problems)
+    watched.expect(lambda: watched.factor() == 7 and not watched.runtime.diagnostics)
 
 
 def test_node_code_beside_the_flow(watched: Watched) -> None:
     code = watched.bench.folder / "nodes" / "total.py"
     good = code.read_text()
-    old = watched.runtime.cells["sum"].node
+    old = watched.runtime.runners["sum"].node
     code.write_text("def broken(:\n" + good)
-    watched.expect(lambda: watched.runtime.problems)
-    assert "total.py" in watched.runtime.problems[0]["message"] + watched.runtime.problems[0]["file"]
-    assert watched.runtime.cells["sum"].node is old
+    watched.expect(lambda: watched.runtime.diagnostics)
+    assert "total.py" in watched.runtime.diagnostics[0]["message"] + watched.runtime.diagnostics[0]["file"]
+    assert watched.runtime.runners["sum"].node is old
     code.write_text(good.replace("self._sum = state", "self._sum = state + 1e6"))
-    watched.expect(lambda: watched.runtime.cells["sum"].node is not old)
-    assert watched.runtime.cells["sum"].node._sum >= 1e6  # type: ignore[attr-defined]
+    watched.expect(lambda: watched.runtime.runners["sum"].node is not old)
+    assert watched.runtime.runners["sum"].node._sum >= 1e6  # type: ignore[attr-defined]
 
 
 READER = '''
@@ -175,7 +176,7 @@ def test_a_file_that_a_node_reads_when_it_opens(bench: Bench) -> None:
     runtime = bench.runtime(nodes)
     runtime.start()
     reloader = Reloader(runtime)
-    reader, total = runtime.cells["read"].node, runtime.cells["sum"].node
+    reader, total = runtime.runners["read"].node, runtime.runners["sum"].node
     os.utime(model, ns=(1, 1))
     assert reloader.follow("touched") is None
     assert reloader.reload("touched").message == "nothing changes"
@@ -183,13 +184,13 @@ def test_a_file_that_a_node_reads_when_it_opens(bench: Bench) -> None:
     report = reloader.follow("a broken model")
     assert report is not None
     assert not report.ok
-    assert runtime.cells["read"].node is reader
+    assert runtime.runners["read"].node is reader
     watcher = Watcher(reloader, "auto")
     watcher.start()
     try:
         model.write_bytes(body + b"2")
         end = time.monotonic() + 10
-        while runtime.cells["read"].node is reader:
+        while runtime.runners["read"].node is reader:
             assert time.monotonic() < end, reloader.history
             time.sleep(0.01)
     finally:
@@ -197,8 +198,8 @@ def test_a_file_that_a_node_reads_when_it_opens(bench: Bench) -> None:
     report = next(report for report in reloader.history if report.message == "in force")
     assert report.plan["replaced"] == ["read"]
     assert report.lines[0].startswith("± read: replaced; model.bin changed")
-    assert runtime.cells["read"].node.found == b"2"  # type: ignore[attr-defined]
-    assert runtime.cells["sum"].node is total
+    assert runtime.runners["read"].node.found == b"2"  # type: ignore[attr-defined]
+    assert runtime.runners["sum"].node is total
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symlinks need rights on Windows")
@@ -217,7 +218,7 @@ def test_a_symlink_swap_as_kubernetes_does(bench: Bench) -> None:
         (bench.folder / "..data_tmp").symlink_to("v2")
         (bench.folder / "..data_tmp").replace(bench.folder / "..data")
         end = time.monotonic() + 5
-        while runtime.cells["sum"].node.factor != 9:  # type: ignore[attr-defined]
+        while runtime.runners["sum"].node.factor != 9:  # type: ignore[attr-defined]
             assert time.monotonic() < end
             time.sleep(0.01)
     finally:
@@ -252,8 +253,8 @@ def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
 
 def test_what_else_is_written_in_the_folder_holds_no_edit_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log or a journal beside the flow file is written again and again before the folder would ever be quiet."""
-    monkeypatch.setattr("flowrt.watch.QUIET_S", 0.5)
-    monkeypatch.setattr("flowrt.watch.WRITTEN_S", 0.5)
+    monkeypatch.setattr("flowrt.watch.watcher.QUIET_S", 0.5)
+    monkeypatch.setattr("flowrt.watch.watcher.WRITTEN_S", 0.5)
     watched = Watched(bench, "auto")
     over = threading.Event()
 
@@ -295,14 +296,14 @@ def test_a_flows_own_schemas_are_followed(bench: Bench) -> None:
     report = reloader.reload("schemas edited")
     assert report.ok, report.message
     assert "our_health" in runtime.contract.measurements
-    assert runtime.cells["out"].context.contract is runtime.contract
+    assert runtime.runners["out"].context.contract is runtime.contract
     before = runtime.contract
     assert reloader.reload("nothing edited").ok
     assert runtime.contract is before
 
 
 def test_what_an_edit_may_bring_is_imported_while_the_flow_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowrt.watch.READY_AFTER_S", 0.05)
+    monkeypatch.setattr("flowrt.watch.watcher.READY_AFTER_S", 0.05)
     monkeypatch.delitem(sys.modules, "nturl2path", raising=False)
     (bench.folder / "nodes" / "heavy.py").write_text(
         '"""heavy: imports something late."""\n\nfrom flowrt import M, Transform\n\n\n'

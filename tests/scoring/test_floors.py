@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from harness import PROJECT
 
-from flowrt.load import load
+from flowrt.config import load
 from flowrt_scoring.score import Score, add_run, world_of
 from flowrt_scoring.simulated import Boxes, Faults
 

@@ -11,9 +11,9 @@ from harness import PROJECT
 
 from flowrt import Detections, Message
 from flowrt.cli import main
+from flowrt.config import load
 from flowrt.flow import Flow
-from flowrt.load import load
-from flowrt.replay import rehearse, tapped
+from flowrt.testing.replay import rehearse, tapped
 from flowrt_scoring.reference import TruthError, read_truth, simulate
 from flowrt_scoring.score import Score, add_run, world_of
 from flowrt_scoring.simulated import Boxes, Faults, cameras, detecting, on_simulation

@@ -16,10 +16,10 @@ import pytest
 from harness import context, feed, opened
 from traffic.street import START_S, tracks_of
 
-from flowrt import Fault, Frame, Letter, Location, Record, RoadUser, Tick, Tracks, Violation
+from flowrt import Fault, Frame, Location, OutboxRecord, Record, RoadUser, Tick, Tracks, Violation
 from flowrt.clock import SystemClock
-from flowrt.messages import Message
-from flowrt.node import Retry
+from flowrt.message import Message
+from flowrt.sink import Retry
 from flowrt_nodes.catch import Catch
 from flowrt_nodes.debug import Debug
 from flowrt_nodes.file_out import FileOut
@@ -106,8 +106,8 @@ def test_filter_edit_in_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("when", "part"), [("message.x >", "no CEL"), ("mesage.x", "unknown variable 'mesage'")])
 def test_filter_complains_at_load(when: str, part: str) -> None:
-    [complaint] = Filter(when=when).check(View())  # type: ignore[arg-type]
-    assert part in complaint.message
+    [diagnostic] = Filter(when=when).check(View())  # type: ignore[arg-type]
+    assert part in diagnostic.message
 
 
 def test_map(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_map(tmp_path: Path) -> None:
 
 def test_map_complains_of_each_field() -> None:
     said = list(Map(fields={"a": "1 +", "b": "1 + 1", "c": "nobody"}).check(View()))  # type: ignore[arg-type]
-    assert [complaint.path for complaint in said] == [("fields", "a"), ("fields", "c")]
+    assert [diagnostic.path for diagnostic in said] == [("fields", "a"), ("fields", "c")]
 
 
 def test_rate_limit(tmp_path: Path) -> None:
@@ -158,10 +158,10 @@ class Receipts:
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def delivered(self, letter: Letter) -> None:
+    def delivered(self, letter: OutboxRecord) -> None:
         self.names.append(letter.id)
 
-    def rejected(self, letter: Letter, reason: str) -> None:
+    def rejected(self, letter: OutboxRecord, reason: str) -> None:
         raise AssertionError(reason)
 
 
@@ -241,7 +241,7 @@ def test_file_out_checks_its_folder(tmp_path: Path) -> None:
         folder = tmp_path
 
     said = list(FileOut(path="nowhere/o.csv", format="ndjson", columns=["a"]).check(Here()))  # type: ignore[arg-type]
-    assert {complaint.path for complaint in said} == {("columns",), ("path",)}
+    assert {diagnostic.path for diagnostic in said} == {("columns",), ("path",)}
 
 
 OWN = ["roi", "speed", "traffic_flow", "timer", "filter", "map", "rate_limit", "debug", "file_out", "catch", "violation",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flowrt.config import read
 from flowrt.contract import Contract
-from flowrt.load import read
 from flowrt_nodes.signal._spat import parse
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -21,7 +21,7 @@ def blocks(page: str, mark: str) -> list[str]:
     return re.findall(rf"^```{mark}\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
-def problems(file: Path) -> list[str]:
+def diagnostics(file: Path) -> list[str]:
     """What is wrong with a flow, apart from a model that this folder lacks."""
     return [str(p) for p in read(file)[1] if p.severity == "error" and "flowrt-traffic" not in p.message]
 
@@ -29,7 +29,7 @@ def problems(file: Path) -> list[str]:
 def test_the_scene_page(tmp_path: Path) -> None:
     [text] = blocks("scene.md", "yaml scene")
     (tmp_path / "flow.yaml").write_text(text)
-    assert problems(tmp_path / "flow.yaml") == []
+    assert diagnostics(tmp_path / "flow.yaml") == []
 
 
 def test_the_rules_page(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_the_rules_page(tmp_path: Path) -> None:
     (tmp_path / "scene.yaml").write_text(yaml.safe_dump({"scene": yaml.safe_load(scene)["scene"]}))
     [text] = blocks("rules.md", "yaml flow")
     (tmp_path / "flow.yaml").write_text(text)
-    assert problems(tmp_path / "flow.yaml") == []
+    assert diagnostics(tmp_path / "flow.yaml") == []
 
 
 @pytest.mark.parametrize("payload", blocks("rules.md", "json"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from traffic.street import START_S, tracks_of
 
 from flowrt import Line, Scene, Tracks, Zone, ZoneEvent
-from flowrt.messages import Message
+from flowrt.message import Message
 from flowrt_nodes.roi import Roi
 
 SQUARE = Scene(

@@ -34,10 +34,10 @@ class View:
     def __init__(self, folder: Path, scene: Scene) -> None:
         self.folder, self.services, self._scene = folder, {}, scene
 
-    def scene(self, name: str) -> Scene | None:
-        return self._scene if name == "north" else None
+    def entry(self, section: str, name: str) -> Scene | None:
+        return self._scene if (section, name) == ("scene", "north") else None
 
-    def signals(self) -> frozenset[str]:
+    def published(self, kind: str) -> frozenset[str]:
         return frozenset()
 
 
@@ -243,7 +243,7 @@ def test_illegal_turn_checks_its_names(tmp_path: Path) -> None:
     rule = IllegalTurn(
         scene="north", timezone="Mars/Base", banned=[Ban(entry="lane_inn", exit="into_box", hours=["25:00-26:00"])]
     )
-    said = {complaint.path: complaint for complaint in rule.check(View(tmp_path, street()))}
+    said = {diagnostic.path: diagnostic for diagnostic in rule.check(View(tmp_path, street()))}
     assert said["banned", 0, "from"].hint == "did you mean 'lane_in'?"
     assert ("timezone",) in said
     assert ("banned", 0, "hours", 0) in said
@@ -297,6 +297,6 @@ def test_general_rule(when: str, found: bool, tmp_path: Path) -> None:
     ],
 )
 def test_general_rule_complains_at_load(when: str, part: str, tmp_path: Path) -> None:
-    [complaint] = CelRule(when=when).check(View(tmp_path, street()))
-    assert complaint.path == ("when",)
-    assert part in complaint.message
+    [diagnostic] = CelRule(when=when).check(View(tmp_path, street()))
+    assert diagnostic.path == ("when",)
+    assert part in diagnostic.message

@@ -17,10 +17,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from flowrt import Message, Tracks, Violation
 from flowrt.clock import SystemClock
+from flowrt.config import load
 from flowrt.contract import Contract
-from flowrt.load import load
-from flowrt.replay import substitute
 from flowrt.runtime import Runtime
+from flowrt.testing.replay import substitute
 from flowrt_nodes.signal.mqtt import MqttSignal
 from flowrt_nodes.violation._common.rule import SignalRule
 from tests.delivery.outside import eventually

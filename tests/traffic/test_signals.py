@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrt import Frame, Lamp, Scene, SignalState
-from flowrt.messages import Message
+from flowrt.message import Message
 from flowrt_nodes._lib.signals import SignalTimeline, normalised
 from flowrt_nodes.signal._spat import SpatError, parse
 from flowrt_nodes.signal.fixed import FixedSignal, Stage
@@ -101,7 +101,7 @@ def test_fixed_plan() -> None:
     assert [s["b"] for s in shown.values()] == [GREEN, RED, RED, RED, GREEN, GREEN]
     assert node.state_at(1240).since_s == pytest.approx({"a": 1238, "b": 1238, "w": 1238})
     assert node.state_at(1215).since_s["b"] == pytest.approx(1210)
-    assert list(node.signals()) == ["a", "b", "w"]
+    assert list(node.published("signal")) == ["a", "b", "w"]
 
 
 def test_fixed_plan_in_virtual_time(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_fixed_plan_in_virtual_time(tmp_path: Path) -> None:
 
 def test_fixed_plan_says_what_is_wrong() -> None:
     node = FixedSignal(plan=[Stage(duration_s=5, green=["a"], amber=["a"], states={"b": "purple"})])
-    said = {complaint.path: complaint.message for complaint in node.check(None)}  # type: ignore[arg-type]
+    said = {diagnostic.path: diagnostic.message for diagnostic in node.check(None)}  # type: ignore[arg-type]
     assert "two states" in said["plan", 0]
     assert "purple" in said["plan", 0, "states", "b"]
 
@@ -227,5 +227,5 @@ def test_lamps_of_a_scene_without_lamps() -> None:
         def scene(self, name: str) -> Scene:
             return Scene(name="n", picture_px=(10, 10))
 
-    [complaint] = LampSignal(scene="n").check(View())  # type: ignore[arg-type]
-    assert "no lamps" in complaint.message
+    [diagnostic] = LampSignal(scene="n").check(View())  # type: ignore[arg-type]
+    assert "no lamps" in diagnostic.message

@@ -271,8 +271,8 @@ def test_speed_needs_a_homography(tmp_path: Path) -> None:
         def scene(self, name: str) -> Scene:
             return street(homography=False)
 
-    [complaint] = Speed(scene="north").check(View())  # type: ignore[arg-type]
-    assert "no homography" in complaint.message
+    [diagnostic] = Speed(scene="north").check(View())  # type: ignore[arg-type]
+    assert "no homography" in diagnostic.message
 
 
 def test_tracks_beyond_the_horizon_stay_unknown(tmp_path: Path) -> None:

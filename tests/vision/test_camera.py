@@ -205,9 +205,9 @@ def test_an_empty_folder_is_refused(virtual, tmp_path):
 def test_check_finds_what_is_wrong_before_a_run(tmp_path, clip, settings, path, says):
     (tmp_path / "short.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "empty.mp4").touch()
-    complaints = list(Camera(**settings).check(View(tmp_path)))
-    assert [complaint.path for complaint in complaints] == [path]
-    assert says in complaints[0].hint
+    diagnostics = list(Camera(**settings).check(View(tmp_path)))
+    assert [diagnostic.path for diagnostic in diagnostics] == [path]
+    assert says in diagnostics[0].hint
 
 
 def test_check_finds_nothing_wrong_with_good_settings(tmp_path, clip):

@@ -11,8 +11,8 @@ import tiny_models as models
 from harness import context, data_file, feed, opened
 
 from flowrt import Detections, Frame
-from flowrt.messages import VEHICLES
 from flowrt.node import Shared
+from flowrt.traffic import VEHICLES
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.detect import Detect
 from flowrt_nodes.track._byte_track import iou
@@ -408,8 +408,8 @@ def test_check_before_a_run(tmp_path, crowd):
     good = Detect(model="crowd.xml", labels="names.txt", keep=["car"])
     assert list(good.check(View(tmp_path))) == []
     bad = Detect(model="croud.xml", labels="names.txt", keep=["car", "cat"], min_confidence={"*": 0.5, "persom": 0.1})
-    complaints = {complaint.path: complaint.hint for complaint in bad.check(View(tmp_path))}
-    assert complaints == {
+    diagnostics = {diagnostic.path: diagnostic.hint for diagnostic in bad.check(View(tmp_path))}
+    assert diagnostics == {
         ("model",): "did you mean 'crowd.xml'?",
         ("keep", 1): "did you mean 'car'?",
         ("min_confidence", "persom"): "did you mean 'person'?",

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import Complaint, Objects, Scene, Tracks, Zone
+from flowrt import Diagnostic, Objects, Scene, Tracks, Zone
 from flowrt_nodes._lib.footprint import Viewpoint, sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask, PolygonSet, jacobian, mapped
 from flowrt_nodes._lib.per_frame import per_frame
@@ -176,12 +176,12 @@ def heading_vectors(tracks: Tracks) -> Array:
     return np.column_stack((np.cos(angle), np.sin(angle)))
 
 
-def homography_complaints(scene: Scene | None) -> Iterable[Complaint]:
+def homography_diagnostics(scene: Scene | None) -> Iterable[Diagnostic]:
     """What is wrong with a scene without a usable homography, for nodes that need metres."""
     if scene is None:
         return
     if scene.homography is None:
-        yield Complaint(
+        yield Diagnostic(
             ("scene",),
             f"scene '{scene.name}' has no homography, so there are no metres",
             "add `homography: {image_px: [4 points], ground_m: [the same points in metres]}` to the scene",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flowrt import Complaint
+from flowrt import Diagnostic
 
 FIELD = re.compile(r"\b([a-z_]\w*)\.([a-z_]\w*)\b(?!\s*\()")
 PLACE = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
@@ -61,9 +61,9 @@ def _reason(message: str, text: str) -> str:
     return f"{reason} at {place}: `{shown[: column - 1]}⟨here⟩{shown[column - 1 :]}`"
 
 
-def complaints(
+def diagnostics(
     path: tuple[str | int, ...], text: str, sample: Mapping[str, Any], *, open_values: Iterable[str] = ()
-) -> Iterable[Complaint]:
+) -> Iterable[Diagnostic]:
     """What is wrong with an expression whose variables look like `sample`.
 
     open_values: variables of the sample whose content is not known beforehand; expressions that read them are only parsed.
@@ -71,14 +71,14 @@ def complaints(
     try:
         expression = Expression(text)
     except ExpressionError as error:
-        yield Complaint(
+        yield Diagnostic(
             path, f"this is no CEL expression: {error}", 'an example: `track.speed_kmh > 60 && zone == "school"`'
         )
         return
     strange = sorted(expression.variables - set(sample))
     if strange:
         known = ", ".join(sorted(sample))
-        yield Complaint(path, f"unknown variable '{strange[0]}' in `{text}`", f"known: {known}")
+        yield Diagnostic(path, f"unknown variable '{strange[0]}' in `{text}`", f"known: {known}")
         return
     for name in sorted(expression.variables & {name for name, value in sample.items() if isinstance(value, dict)}):
         if name in open_values:
@@ -86,15 +86,15 @@ def complaints(
         for field in expression.fields(name):
             if field not in sample[name]:
                 known = ", ".join(sorted(sample[name]))
-                yield Complaint(path, f"'{name}' has no '{field}'", f"known: {known}")
+                yield Diagnostic(path, f"'{name}' has no '{field}'", f"known: {known}")
                 return
     if expression.variables & set(open_values):
         return
     try:
         expression(sample)
     except TypeError as error:
-        yield Complaint(
+        yield Diagnostic(
             path, f"`{text}` can't be evaluated: {str(error).partition('. ')[0]}", "compare numbers with numbers"
         )
     except (RuntimeError, ValueError, KeyError) as error:
-        yield Complaint(path, f"`{text}` can't be evaluated: {str(error).partition('. ')[0]}")
+        yield Diagnostic(path, f"`{text}` can't be evaluated: {str(error).partition('. ')[0]}")

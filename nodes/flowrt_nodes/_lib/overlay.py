@@ -14,8 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import Detections, Frame, Objects, Scene, SignalState, Tracks, Violation, Zone
-from flowrt.messages import Image
+from flowrt import Detections, Frame, Image, Objects, Scene, SignalState, Tracks, Violation, Zone
 from flowrt_nodes._lib.cv import cv2
 
 Colour = tuple[int, int, int]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from flowrt import Complaint, Context
+from flowrt import Context, Diagnostic
 
 
-def check_address(uri: str) -> Iterable[Complaint]:
+def check_address(uri: str) -> Iterable[Diagnostic]:
     """What is wrong with the setting `uri`, without the renderer behind it."""
     from flowrt_sim.uri import parse
 
     try:
         parse(uri)
     except ValueError as error:
-        yield Complaint(("uri",), str(error), "see docs/simulation.md for the parameters")
+        yield Diagnostic(("uri",), str(error), "see docs/simulation.md for the parameters")
 
 
 @contextmanager

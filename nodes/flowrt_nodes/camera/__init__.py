@@ -16,10 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from flowrt import CameraStatus, Complaint, Context, Frame, Source, setting
-from flowrt.messages import Image, Position
-from flowrt.node import CheckView
-from flowrt.problem import did_you_mean
+from flowrt import CameraStatus, CheckView, Context, Diagnostic, Frame, Image, Position, Source, setting
+from flowrt.diagnostics import did_you_mean
 from flowrt_nodes._lib.sim import check_address, epoch_s
 from flowrt_nodes.camera._meter import Meter, Thinner
 
@@ -100,18 +98,18 @@ north_camera:
             return "sim"
         return "device" if uri.isdigit() or uri.startswith("/dev/video") else "file"
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         if self.start not in ("", "now", "file") and _time_of(self.start) is None:
-            yield Complaint(
+            yield Diagnostic(
                 ("start",), f"'{self.start}' is no time", "expected e.g. 2026-05-04T12:30:00Z, now, or file"
             )
         if self.reconnect_max_s < self.reconnect_s:
-            yield Complaint(
+            yield Diagnostic(
                 ("reconnect_max_s",), f"{self.reconnect_max_s} is less than reconnect_s ({self.reconnect_s})"
             )
         uri = str(self.uri)
         if not uri:
-            yield Complaint(
+            yield Diagnostic(
                 ("uri",), "the uri is empty", "expected a file, folder, rtsp://, http://, USB index or sim://"
             )
         elif self._kind == "file":
@@ -351,11 +349,11 @@ def _time_of(text: str) -> float | None:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def _check_file(uri: str, folder: Path) -> Iterable[Complaint]:
+def _check_file(uri: str, folder: Path) -> Iterable[Diagnostic]:
     path = folder / uri.removeprefix("file://")
     if not path.exists():
         beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = did_you_mean(path.name, beside) if beside else f"there is no folder {path.parent}"
-        yield Complaint(("uri",), f"there is no file or folder '{uri}'", hint)
+        yield Diagnostic(("uri",), f"there is no file or folder '{uri}'", hint)
     elif path.is_file() and path.stat().st_size == 0:
-        yield Complaint(("uri",), f"'{uri}' is an empty file", "expected a video, a picture or a folder of pictures")
+        yield Diagnostic(("uri",), f"'{uri}' is an empty file", "expected a video, a picture or a folder of pictures")

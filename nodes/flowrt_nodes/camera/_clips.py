@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from flowrt.messages import Image
+from flowrt import Image
 from flowrt_nodes._lib.cv import cv2
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from flowrt.messages import Image
+from flowrt import Image
 from flowrt_nodes._lib.cv import cv2
 
 

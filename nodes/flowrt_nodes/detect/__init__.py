@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
-from flowrt import Complaint, Context, Detections, Frame, Inference, setting
-from flowrt.node import CheckView
-from flowrt.problem import did_you_mean
-from flowrt.share import share
+from flowrt import CheckView, Context, Detections, Diagnostic, Frame, Inference, setting
+from flowrt.diagnostics import did_you_mean
+from flowrt.resources import share
 
 if TYPE_CHECKING:
     from flowrt_nodes.detect._openvino import Request, SharedModel, Wanted
@@ -137,15 +136,15 @@ objects:
         shared: SharedModel | None = self.__dict__.get("_shared")
         return shared.optimal_requests + 1 if shared else 3
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         file = model_file(self.model, view.folder)
         if file is None:
             beside = [each.name for each in view.folder.iterdir() if each.suffix in (".xml", ".onnx")]
             hint = did_you_mean(self.model, [*beside, *(each.name for each in _bundled())])
-            yield Complaint(("model",), f"there is no model '{self.model}'", hint)
+            yield Diagnostic(("model",), f"there is no model '{self.model}'", hint)
         for i, side in enumerate(self.input_px or ()):
             if side % 32:
-                yield Complaint(
+                yield Diagnostic(
                     ("input_px", i), f"{side} is no multiple of 32", f"take {max(32, round(side / 32) * 32)}"
                 )
         labels: tuple[str, ...] = ()
@@ -153,14 +152,14 @@ objects:
             try:
                 labels = _labels_of(view.folder / self.labels)
             except ValueError as error:
-                yield Complaint(("labels",), str(error))
+                yield Diagnostic(("labels",), str(error))
         for name in self.rename:
             if labels and name not in labels:
-                yield Complaint(("rename", name), f"the model has no class '{name}'", did_you_mean(name, labels))
+                yield Diagnostic(("rename", name), f"the model has no class '{name}'", did_you_mean(name, labels))
         labels = tuple(self.rename.get(name, name) for name in labels)
         for where, name in self._classes_named():
             if labels and name not in labels:
-                yield Complaint(where, f"the model has no class '{name}'", did_you_mean(name, labels))
+                yield Diagnostic(where, f"the model has no class '{name}'", did_you_mean(name, labels))
 
     def _classes_named(self) -> Iterable[tuple[tuple[str | int, ...], str]]:
         """Every class name in the settings, with where it stands."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowrt.messages import Floats, Ints
+from flowrt import Floats, Ints
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.detect._model_info import Decoder, ModelInfo
 

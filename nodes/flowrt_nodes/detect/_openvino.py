@@ -21,8 +21,8 @@ import numpy as np
 import openvino
 from openvino.frontend import FrontEndManager
 
-from flowrt.messages import Floats, Image
-from flowrt.problem import did_you_mean
+from flowrt import Floats, Image
+from flowrt.diagnostics import did_you_mean
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.detect._decoders import Layout, layout_of
 from flowrt_nodes.detect._model_info import Colours, Decoder, ModelInfo, Resize, completed, read_info

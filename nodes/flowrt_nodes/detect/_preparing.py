@@ -14,7 +14,7 @@ import numpy as np
 import openvino
 from openvino.preprocess import ColorFormat, PaddingMode, PrePostProcessor, ResizeAlgorithm
 
-from flowrt.messages import Floats
+from flowrt import Floats
 from flowrt_nodes.detect._model_info import Preparation
 
 

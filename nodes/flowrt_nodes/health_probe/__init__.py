@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from flowrt import Context, Feed, Health, Objects, Performance, Source, setting
-from flowrt.messages import ServiceState
+from flowrt import Context, Health, Objects, Performance, ServiceState, SideInput, Source, setting
 from flowrt.service_checks import CheckResult, check, targets
 from flowrt_nodes.health_probe._runtime_readings import Readings, Stalls, camera_reasons, edit_reasons, outbox_reasons
 
@@ -53,10 +52,10 @@ class HealthProbe(Source):
     min_disk_free_mb: Annotated[
         float, setting("Critical below this much free space where the journal lies.", ge=0.0)
     ] = 200.0
-    max_outbox: Annotated[int, setting("Degraded where a sink has more letters waiting.", ge=1)] = 10_000
+    max_outbox: Annotated[int, setting("Degraded where a sink has more records waiting.", ge=1)] = 10_000
 
     objects: Annotated[
-        list[Feed],
+        list[SideInput],
         setting("Nodes (tracks or detections) whose pictures tell each camera's processing time and objects."),
     ] = []
 

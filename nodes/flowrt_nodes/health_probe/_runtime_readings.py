@@ -45,7 +45,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: dict[str, int]
     waiting: dict[str, str]
     latency_ms: dict[str, float | None]
-    problems: list[dict[str, Any]] = []
+    diagnostics: list[dict[str, Any]] = []
 
     @classmethod
     def of(cls, status: Mapping[str, Any], time_s: float) -> Readings:
@@ -65,7 +65,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
                 if sink.get("state") in ("waiting", "refused")
             },
             latency_ms=_worst_latency(sinks),
-            problems=list(status.get("problems") or []),
+            diagnostics=list(status.get("problems") or []),
         )
 
     @property
@@ -181,24 +181,24 @@ def camera_reasons(
 def edit_reasons(now: Readings) -> list[str]:
     """What is wrong with the flow file as it is now, while the flow goes on as it was; the first few findings."""
     found = []
-    for problem in now.problems[:3]:
-        place = str(problem.get("file", "")).replace("\\", "/").rpartition("/")[2]
-        if problem.get("line"):
-            place += f":{problem['line']}:{problem['column']}"
-        found.append(f"flow file: {place}: {problem.get('message', '')}")
-    if len(now.problems) > len(found):
-        found.append(f"flow file: {len(now.problems) - len(found)} more problems: `flowrt check` lists them")
+    for diagnostic in now.diagnostics[:3]:
+        place = str(diagnostic.get("file", "")).replace("\\", "/").rpartition("/")[2]
+        if diagnostic.get("line"):
+            place += f":{diagnostic['line']}:{diagnostic['column']}"
+        found.append(f"flow file: {place}: {diagnostic.get('message', '')}")
+    if len(now.diagnostics) > len(found):
+        found.append(f"flow file: {len(now.diagnostics) - len(found)} more problems: `flowrt check` lists them")
     return found
 
 
 def outbox_reasons(now: Readings, before: Readings | None, limit: int) -> list[str]:
-    """Sinks with too much waiting, or with letters that nobody will take."""
-    found = [f"{name}: can't deliver ({reason}); its letters wait on disk" for name, reason in now.waiting.items()]
+    """Sinks with too much waiting, or with records that nobody will take."""
+    found = [f"{name}: can't deliver ({reason}); its records wait on disk" for name, reason in now.waiting.items()]
     for name, pending in now.pending.items():
         if pending > limit:
             growing = before is not None and pending > before.pending.get(name, 0)
-            found.append(f"{name}: {pending} letters wait" + (" and their number grows" if growing else ""))
+            found.append(f"{name}: {pending} records wait" + (" and their number grows" if growing else ""))
     for name, dead in now.dead_letters.items():
         if dead:
-            found.append(f"{name}: {dead} dead letters: `flowrt dead-letters list` says why")
+            found.append(f"{name}: {dead} deadrecords: `flowrt dead-letters list` says why")
     return found

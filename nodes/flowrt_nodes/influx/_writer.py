@@ -16,9 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from flowrt import Context, Letter, Message, Objects, Performance, Retry
+from flowrt import Context, Message, Objects, OutboxRecord, Performance, Priority, Retry
 from flowrt.contract import Contract, NotInContract
-from flowrt.node import Urgency
 from flowrt.services import Influx
 
 if TYPE_CHECKING:
@@ -36,18 +35,18 @@ def service_of(context: Context, name: str) -> Influx:
 
 
 class Urgencies:
-    """How urgent the points of a message are: as its topic has it; without a topic, by what it is."""
+    """How critical the points of a message are: as its topic has it; without a topic, by what it is."""
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
-        self._known: dict[type[Message], Urgency] = {}
+        self._known: dict[type[Message], Priority] = {}
 
-    def of(self, kind: type[Message]) -> Urgency:
+    def of(self, kind: type[Message]) -> Priority:
         """Of messages of that type."""
         known = self._known.get(kind)
         if known is None:
             try:
-                known = self._contract.topic(kind).urgency
+                known = self._contract.topic(kind).priority
             except NotInContract:
                 known = "telemetry" if issubclass(kind, (Objects, Performance)) else "event"
             self._known[kind] = known
@@ -129,14 +128,16 @@ class InfluxWriter:
 
 
 def write_isolating(
-    letters: Sequence[Letter], write: Callable[[Sequence[Letter]], None], rejected: Callable[[Letter, str], None]
-) -> list[Letter]:
-    """Write a batch; halve it where it is refused, until each letter that is to blame is alone. Returns what was written.
+    records: Sequence[OutboxRecord],
+    write: Callable[[Sequence[OutboxRecord]], None],
+    rejected: Callable[[OutboxRecord, str], None],
+) -> list[OutboxRecord]:
+    """Write a batch; halve it where it is refused, until each record that is to blame is alone. Returns what was written.
 
     Writing a line twice changes nothing, so halves may repeat what a partial write had taken. Raises Retry.
     """
-    written: list[Letter] = []
-    parts = [list(letters)]
+    written: list[OutboxRecord] = []
+    parts = [list(records)]
     while parts:
         part = parts.pop()
         try:

@@ -1,7 +1,7 @@
 """Keep the history in InfluxDB: each message as the points that the contract makes of it, at event time.
 
-One letter is one line, so that a point which the database refuses can be put aside alone. `deliver` gathers letters until a batch is
-full or old enough; what is gathered has no receipt yet and so is still the journal's.
+One record is one line, so that a point which the database refuses can be put aside alone. `deliver` gathers records until a batch is
+full or old enough; what is gathered has no acknowledgement yet and so is still the journal's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
-from flowrt import Context, Letter, Message, Outbox, Receipt, ServiceName, setting
+from flowrt import Acknowledger, Context, Message, Outbox, OutboxRecord, ServiceName, setting
 
 
 class InfluxOut(Outbox):
@@ -24,7 +24,7 @@ class InfluxOut(Outbox):
     contract: ClassVar[str] = "measurements"
     guarantee: ClassVar[str] = (
         "At least once. A point leaves the journal when the database took it (204). Its time is the event's own, so a repetition "
-        "changes nothing. A point that the database refuses (a field of another type) becomes a dead letter, and only it."
+        "changes nothing. A point that the database refuses (a field of another type) becomes a deadrecord, and only it."
     )
     example: ClassVar[str] = "to_history: {type: influx_out, from: [red_light, health]}"
 
@@ -54,7 +54,7 @@ class InfluxOut(Outbox):
         self._buckets = {"monitoring": self._service.bucket, "analytics": self._service.analytics_bucket}
         ca_file = str(context.path(self._service.ca_file)) if self._service.ca_file else None
         self._writer = InfluxWriter(self._service, timeout_s=self.timeout_s, gzip=self.gzip, ca_file=ca_file)
-        self._gathered: list[Letter] = []
+        self._gathered: list[OutboxRecord] = []
         self._gathered_bytes = 0
         self._since = 0.0
         self._written = 0
@@ -75,53 +75,53 @@ class InfluxOut(Outbox):
 
     # -- encoding: on the thread that brought the message ---------------------------------------------------------------
 
-    def encode(self, message: Message) -> Iterator[Letter]:
+    def encode(self, message: Message) -> Iterator[OutboxRecord]:
         context = self.context
-        urgency = self._urgencies.of(type(message))
+        priority = self._urgencies.of(type(message))
         for spec, line in context.contract.lines_of(message, context.site):
-            yield Letter(
+            yield OutboxRecord(
                 id=getattr(message, "id", ""),
                 time_s=message.time_s,
                 address=spec.measurement,
                 body=line,
-                urgency=urgency,
+                priority=priority,
             )
 
     # -- delivery: on the outbox's own thread ------------------------------------------------------------------------
 
-    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+    def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
         most, most_bytes = self.batch_points, self.batch_kb * 1000
-        if letters and not self._gathered:
+        if records and not self._gathered:
             self._since = time.monotonic()
-        for letter in letters:
-            size = len(letter.body) + 1
+        for record in records:
+            size = len(record.body) + 1
             if self._gathered_bytes + size > most_bytes or len(self._gathered) >= most:
-                self._write(receipt)
+                self._write(acknowledger)
                 self._since = time.monotonic()
-            self._gathered.append(letter)
+            self._gathered.append(record)
             self._gathered_bytes += size
         old = time.monotonic() - self._since >= self.flush_s or self.context.stopping.is_set()
-        old = old or any(letter.attempts for letter in letters)  # somebody waits to see whether the database is back
+        old = old or any(record.attempts for record in records)  # somebody waits to see whether the database is back
         full = len(self._gathered) >= self.batch_points
         if self._gathered and (old or full):
-            self._write(receipt)
+            self._write(acknowledger)
 
-    def _write(self, receipt: Receipt) -> None:
-        """Write what is gathered. Raises Retry; then all of it that has no receipt comes again."""
+    def _write(self, acknowledger: Acknowledger) -> None:
+        """Write what is gathered. Raises Retry; then all of it that has no acknowledgement comes again."""
         from flowrt_nodes.influx._writer import write_isolating
 
         gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        by_bucket: dict[str, list[Letter]] = defaultdict(list)
-        buckets = {address: self._bucket(address) for address in {letter.address for letter in gathered}}
-        for letter in gathered:
-            by_bucket[buckets[letter.address]].append(letter)
-        for bucket, letters in by_bucket.items():
+        by_bucket: dict[str, list[OutboxRecord]] = defaultdict(list)
+        buckets = {address: self._bucket(address) for address in {record.address for record in gathered}}
+        for record in gathered:
+            by_bucket[buckets[record.address]].append(record)
+        for bucket, records in by_bucket.items():
 
-            def write(part: Sequence[Letter], bucket: str = bucket) -> None:
-                self._writer.write(bucket, b"\n".join([letter.body for letter in part]))
-                receipt.delivered_all(part)
+            def write(part: Sequence[OutboxRecord], bucket: str = bucket) -> None:
+                self._writer.write(bucket, b"\n".join([record.body for record in part]))
+                acknowledger.delivered_all(part)
 
-            self._written += len(write_isolating(letters, write, receipt.rejected))
+            self._written += len(write_isolating(records, write, acknowledger.rejected))
 
     def _bucket(self, measurement: str) -> str:
         spec = self.context.contract.measurements.get(measurement)

@@ -105,7 +105,7 @@ class _Mosquitto(EmbeddedBroker):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us; the broker lives until the last letter is delivered
+            start_new_session=True,  # Ctrl-C is for us; the broker lives until the last record is delivered
         )
         (self._folder / "pid").write_text(str(process.pid))
         until = time.monotonic() + _START_S

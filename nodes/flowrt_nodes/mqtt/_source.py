@@ -10,7 +10,7 @@ import queue
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from flowrt import CheckView, Complaint, Context, Message, ServiceName, Source, setting
+from flowrt import CheckView, Context, Diagnostic, Message, ServiceName, Source, setting
 
 if TYPE_CHECKING:
     from flowrt_nodes.mqtt._connection import MqttLink
@@ -46,14 +46,16 @@ class MqttSource(Source):
     service: Annotated[ServiceName, setting("The broker's block in `services`.", restart=True)] = "mqtt"
     qos: Annotated[Literal[0, 1, 2], setting("Highest QoS to receive with.", restart=True)] = 1
 
-    def check(self, view: CheckView) -> Iterator[Complaint]:
+    def check(self, view: CheckView) -> Iterator[Diagnostic]:
         if not self._topics():
-            yield Complaint(("topic",), "it names no topic", "name one, or leave the node out")
+            yield Diagnostic(("topic",), "it names no topic", "name one, or leave the node out")
         for i, topic in enumerate(self._topics()):
             wrong = _wrong_with(topic)
             if wrong:
                 path = ("topic", i) if isinstance(self.topic, list) else ("topic",)
-                yield Complaint(path, f"'{topic}' is no topic filter: {wrong}", "`+` is one level, `#` all that follow")
+                yield Diagnostic(
+                    path, f"'{topic}' is no topic filter: {wrong}", "`+` is one level, `#` all that follow"
+                )
 
     def open(self, context: Context) -> None:
         from flowrt_nodes.mqtt._connection import SESSION_S, MqttLink, service_of

@@ -1,7 +1,7 @@
 """Publish to MQTT: each message on its topic of the contract, at least once.
 
-How an acknowledgement finds its letter: paho gives each message an id, which PUBACK (QoS 1) or PUBCOMP (QoS 2) brings back; at QoS 0
-written to the socket is as good as it gets. Invariants: a letter is with paho at most once; what paho still has of a resumed
+How an acknowledgement finds its record: paho gives each message an id, which PUBACK (QoS 1) or PUBCOMP (QoS 2) brings back; at QoS 0
+written to the socket is as good as it gets. Invariants: a record is with paho at most once; what paho still has of a resumed
 session it sends itself; after a lost session everything comes from the journal again, marked `resent`.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from flowrt import Context, Letter, Message, Objects, Outbox, Receipt, Retry, ServiceName, setting
+from flowrt import Acknowledger, Context, Message, Objects, Outbox, OutboxRecord, Retry, ServiceName, setting
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
@@ -42,9 +42,9 @@ CONTENT_TYPE = "application/json"
 
 
 class _Flight(msgspec.Struct):
-    """A letter that is with paho."""
+    """A record that is with paho."""
 
-    letter: Letter
+    record: OutboxRecord
     since: float
 
 
@@ -66,7 +66,7 @@ class MqttOut(Outbox):
     guarantee: ClassVar[str] = (
         "At least once, in order of acceptance (`order: strict`). What is accepted is on disk and leaves it when the broker "
         "acknowledged it; with MQTT 5 a repetition carries the user property `resent: true`. What the broker refuses for good is a "
-        "dead letter. Telemetry at QoS 0 counts as delivered once written to the socket."
+        "deadrecord. Telemetry at QoS 0 counts as delivered once written to the socket."
     )
     example: ClassVar[str] = "to_broker: {type: mqtt_out, from: [red_light, health]}"
 
@@ -81,7 +81,7 @@ class MqttOut(Outbox):
     )
     validate: Annotated[
         Literal["all", "sample", "off"],
-        setting("Which payloads are held against their schema before they go out; a breach becomes a dead letter."),
+        setting("Which payloads are held against their schema before they go out; a breach becomes a deadrecord."),
     ] = "sample"
     order: Annotated[
         Literal["strict", "live-first"],
@@ -111,15 +111,15 @@ class MqttOut(Outbox):
         self._lock = threading.Lock()
         self._flights: dict[int, _Flight] = {}
         self._early: dict[int, ReasonCode | None] = {}  # acknowledged before `publish` had returned
-        self._queue: deque[Letter] = deque()  # taken over, and not yet with paho
-        self._taken: set[int] = set()  # numbers of the letters in the queue and in flight
+        self._queue: deque[OutboxRecord] = deque()  # taken over, and not yet with paho
+        self._taken: set[int] = set()  # numbers of the records in the queue and in flight
         self._feeding = False
-        self._unheard: set[int] = set()  # ids whose answer concerns no letter any more
+        self._unheard: set[int] = set()  # ids whose answer concerns no record any more
         self._session = 0  # grows when flights are forgotten
-        self._receipt: Receipt | None = None
-        self._acknowledged: deque[Letter] = deque()
-        self._again = ""  # why letters that were sent have to be sent again
-        self._losses = 0  # connections lost with letters under way, in a row
+        self._receipt: Acknowledger | None = None
+        self._acknowledged: deque[OutboxRecord] = deque()
+        self._again = ""  # why records that were sent have to be sent again
+        self._losses = 0  # connections lost with records under way, in a row
         self._suspicious = self._renewed = False
         self._retained_at: dict[str, float] = {}
         self._rates: dict[str, tuple[float, float]] = {}
@@ -162,7 +162,7 @@ class MqttOut(Outbox):
 
     # -- encoding: on the thread that brought the message ---------------------------------------------------------------
 
-    def encode(self, message: Message) -> Iterator[Letter]:
+    def encode(self, message: Message) -> Iterator[OutboxRecord]:
         context = self.context
         spec = context.contract.topic(message)
         topic, body = f"{self._prefix}/{spec.topic}", None
@@ -177,12 +177,12 @@ class MqttOut(Outbox):
         if body is None:
             headers["topic"] = spec.topic
             body = context.contract.encode_payload(message, context.site)
-        yield Letter(
+        yield OutboxRecord(
             id=getattr(message, "id", ""),
             time_s=message.time_s,
             address=topic,
             body=body,
-            urgency=spec.urgency,
+            priority=spec.priority,
             headers=headers,
         )
 
@@ -200,10 +200,10 @@ class MqttOut(Outbox):
 
     # -- delivery: on the outbox's own thread ------------------------------------------------------------------------
 
-    def deliver(self, letters: Sequence[Letter], receipt: Receipt) -> None:
+    def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
         link = self._link
         assert link is not None
-        self._receipt = receipt
+        self._receipt = acknowledger
         if not link.up.wait(_WAIT_S):
             raise Retry(link.trouble, after_s=0.0, refused=link.refused)
         again, self._again = self._again, ""
@@ -214,8 +214,8 @@ class MqttOut(Outbox):
         self._hand_in()
         self._look_at_the_clock(link)
         with self._lock:
-            new = [letter for letter in letters if letter.number not in self._taken]
-            self._taken.update(letter.number for letter in new)
+            new = [record for record in records if record.number not in self._taken]
+            self._taken.update(record.number for record in new)
             self._queue.extend(new)
         self._feed(link)
 
@@ -229,40 +229,40 @@ class MqttOut(Outbox):
                 room = max(min(INFLIGHT, link.receive_limit) - 1, 1)  # one for `availability`
                 if self._feeding or not self._queue or len(self._flights) >= room or not link.up.is_set():
                     return
-                letter = self._queue.popleft()
+                record = self._queue.popleft()
                 self._feeding = True
             try:
-                self._publish(link, letter)
+                self._publish(link, record)
             finally:
                 with self._lock:
                     self._feeding = False
 
-    def _publish(self, link: MqttLink, letter: Letter) -> None:
-        receipt = self._receipt
-        assert receipt is not None
-        refusal = self._breach(letter) or self._too_large(link, letter)
+    def _publish(self, link: MqttLink, record: OutboxRecord) -> None:
+        acknowledger = self._receipt
+        assert acknowledger is not None
+        refusal = self._breach(record) or self._too_large(link, record)
         if refusal:
-            self._taken.discard(letter.number)
-            receipt.rejected(letter, refusal)
+            self._taken.discard(record.number)
+            acknowledger.rejected(record, refusal)
             return
-        headers = letter.headers
+        headers = record.headers
         qos, retain = int(headers.get("qos", 1)), bool(headers.get("retain", False))
         if retain:
-            retain = self._is_news(letter)
-        properties = self._properties(letter) if link.mqtt5 else None
-        flight = _Flight(letter, time.monotonic())
+            retain = self._is_news(record)
+        properties = self._properties(record) if link.mqtt5 else None
+        flight = _Flight(record, time.monotonic())
         session = self._session
         try:
-            sent = link.client.publish(letter.address, letter.body, qos, retain, properties)
+            sent = link.client.publish(record.address, record.body, qos, retain, properties)
         except ValueError as error:  # a topic with wildcards, a payload above what MQTT can carry
-            self._taken.discard(letter.number)
-            receipt.rejected(letter, str(error))
+            self._taken.discard(record.number)
+            acknowledger.rejected(record, str(error))
             return
         with self._lock:
             lost = session != self._session or sent.rc == _QUEUE_FULL or (qos == 0 and sent.rc == _NO_CONNECTION)
             if lost:  # paho does not have it, or its answer can't be told from another's
                 self._unheard.add(sent.mid)
-                self._taken.discard(letter.number)
+                self._taken.discard(record.number)
                 self._again = "the connection was lost while this was sent"
                 return
             self._unheard.discard(sent.mid)
@@ -272,9 +272,9 @@ class MqttOut(Outbox):
             reason = self._early.pop(sent.mid)
         self._settle(flight, reason)
 
-    def _properties(self, letter: Letter) -> ReadyProperties:
-        """Shared by all letters alike: paho only reads them, and making them costs more than sending."""
-        kind = letter.headers.get("expiry_s", 0), letter.attempts > 0
+    def _properties(self, record: OutboxRecord) -> ReadyProperties:
+        """Shared by all records alike: paho only reads them, and making them costs more than sending."""
+        kind = record.headers.get("expiry_s", 0), record.attempts > 0
         properties = self._kinds.get(kind)
         if properties is None:
             from paho.mqtt.packettypes import PacketTypes
@@ -290,9 +290,9 @@ class MqttOut(Outbox):
             self._kinds[kind] = properties
         return properties
 
-    def _breach(self, letter: Letter) -> str:
+    def _breach(self, record: OutboxRecord) -> str:
         """How the payload breaks its schema; empty where it does not, or is not looked at."""
-        topic = letter.headers.get("topic", "")
+        topic = record.headers.get("topic", "")
         if self.validate == "off" or not topic:
             return ""
         if self.validate == "sample":
@@ -302,20 +302,20 @@ class MqttOut(Outbox):
         spec = self.context.contract.topics.get(topic)
         if spec is None:
             return ""
-        breaches = self._validator.check(spec, msgspec.json.decode(letter.body))
+        breaches = self._validator.check(spec, msgspec.json.decode(record.body))
         return f"breaks the contract: {'; '.join(map(str, breaches))}" if breaches else ""
 
-    def _too_large(self, link: MqttLink, letter: Letter) -> str:
-        size = len(letter.body) + len(letter.address) + _PACKET_OVERHEAD_BYTES
+    def _too_large(self, link: MqttLink, record: OutboxRecord) -> str:
+        size = len(record.body) + len(record.address) + _PACKET_OVERHEAD_BYTES
         if link.packet_limit is not None and size > link.packet_limit:
             return f"too large for the broker: about {size} bytes, its limit is {link.packet_limit}"
         return ""
 
-    def _is_news(self, letter: Letter) -> bool:
+    def _is_news(self, record: OutboxRecord) -> bool:
         """Whether this is the newest state of its topic; an older one from a backlog must not take its retained place."""
-        newest = self._retained_at.get(letter.address, letter.time_s)
-        self._retained_at[letter.address] = max(newest, letter.time_s)
-        return letter.time_s >= newest
+        newest = self._retained_at.get(record.address, record.time_s)
+        self._retained_at[record.address] = max(newest, record.time_s)
+        return record.time_s >= newest
 
     def _look_at_the_clock(self, link: MqttLink) -> None:
         with self._lock:
@@ -346,35 +346,35 @@ class MqttOut(Outbox):
             self._feed(self._link)
 
     def _settle(self, flight: _Flight, reason: ReasonCode | None) -> None:
-        letter, receipt = flight.letter, self._receipt
-        self._taken.discard(letter.number)
-        assert receipt is not None
+        record, acknowledger = flight.record, self._receipt
+        self._taken.discard(record.number)
+        assert acknowledger is not None
         self._losses, self._suspicious, self._renewed = 0, False, False
         if reason is None or not reason.is_failure:
-            self._acknowledged.append(letter)
+            self._acknowledged.append(record)
             if len(self._acknowledged) >= _GATHER or not self._flights:
                 self._hand_in()
         elif reason.value in _REFUSED:
-            receipt.rejected(letter, f"the broker refuses it: {_REFUSED[reason.value]}")
+            acknowledger.rejected(record, f"the broker refuses it: {_REFUSED[reason.value]}")
         else:
             self._again = f"the broker can't take it now: {reason}"
 
     def _hand_in(self) -> None:
-        """Receipts in bundles: one lock for many letters."""
-        receipt, done = self._receipt, []
+        """Acknowledgements in bundles: one lock for many records."""
+        acknowledger, done = self._receipt, []
         while self._acknowledged:
             done.append(self._acknowledged.popleft())
-        if receipt is not None:
-            receipt.delivered_all(done)
+        if acknowledger is not None:
+            acknowledger.delivered_all(done)
 
     def _on_down(self) -> None:
         """QoS 0 that was not written is lost with the connection; the rest is sent again by paho or by us."""
         with self._lock:
             under_way = list(self._flights.items())
             for mid, flight in under_way:
-                if int(flight.letter.headers.get("qos", 1)) == 0:
+                if int(flight.record.headers.get("qos", 1)) == 0:
                     del self._flights[mid]
-                    self._taken.discard(flight.letter.number)
+                    self._taken.discard(flight.record.number)
                     self._again = "the connection was lost"
                 else:
                     flight.since = time.monotonic()
@@ -385,7 +385,7 @@ class MqttOut(Outbox):
         self._kinds = {}
         if under_way:
             self._losses += 1
-            self._suspect([flight.letter for _, flight in under_way])
+            self._suspect([flight.record for _, flight in under_way])
 
     def _renew(self, link: MqttLink) -> None:
         """Begin again with a session that knows nothing: the old one may be what the broker stumbles over."""
@@ -394,17 +394,17 @@ class MqttOut(Outbox):
         self._forget_flights()
         raise Retry(f"the broker at {link.address} closed the connection {_SUSPECT_AFTER} times", after_s=0.0)
 
-    def _suspect(self, letters: list[Letter]) -> None:
-        """A broker that closes the connection whenever a certain letter is sent: find it by sending one at a time."""
+    def _suspect(self, records: list[OutboxRecord]) -> None:
+        """A broker that closes the connection whenever a certain record is sent: find it by sending one at a time."""
         if self._losses < _SUSPECT_AFTER:
             return
-        if self._suspicious and len(letters) == 1 and self._losses >= 2 * _SUSPECT_AFTER:
-            letter, self._losses, self._suspicious, self._renewed = letters[0], 0, False, False
+        if self._suspicious and len(records) == 1 and self._losses >= 2 * _SUSPECT_AFTER:
+            record, self._losses, self._suspicious, self._renewed = records[0], 0, False, False
             self._forget_flights()
             if self._receipt is not None:
-                size = len(letter.body)
+                size = len(record.body)
                 self._receipt.rejected(
-                    letter, f"the broker closed the connection each time this was sent alone ({size} bytes)"
+                    record, f"the broker closed the connection each time this was sent alone ({size} bytes)"
                 )
         else:
             self._suspicious = True

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from flowrt import CheckView, Complaint, SignalState, Source, setting
+from flowrt import CheckView, Diagnostic, SignalState, Source, setting
 from flowrt_nodes._lib.signals import STATES, normalised
 
 
@@ -43,19 +43,21 @@ signals:
     - {duration_s: 3.5, amber: [phase_4]}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         for i, stage in enumerate(self.plan):
             for group, state in stage.states.items():
                 if normalised(state) == "unavailable" and state != "unavailable":
                     path = ("plan", i, "states", group)
-                    yield Complaint(path, f"'{state}' is no signal state", "known: " + ", ".join(STATES))
+                    yield Diagnostic(path, f"'{state}' is no signal state", "known: " + ", ".join(STATES))
             twice = set(stage.green) & set(stage.amber) | (set(stage.green) | set(stage.amber)) & set(stage.states)
             for group in sorted(twice):
-                yield Complaint(("plan", i), f"group '{group}' has two states at once", "name it once")
-        if not self.signals():
-            yield Complaint(("plan",), "the plan names no signal group", "name groups in `green` or `amber`")
+                yield Diagnostic(("plan", i), f"group '{group}' has two states at once", "name it once")
+        if not self.published("signal"):
+            yield Diagnostic(("plan",), "the plan names no signal group", "name groups in `green` or `amber`")
 
-    def signals(self) -> Iterable[str]:
+    def published(self, kind: str) -> Iterable[str]:
+        if kind != "signal":
+            return ()
         named = {group for stage in self.plan for group in (*stage.green, *stage.amber, *stage.states)}
         return sorted(named | set(self.groups))
 
@@ -75,7 +77,7 @@ signals:
     def state_at(self, time_s: float) -> SignalState:
         """What every group shows at a time, and since when."""
         begin_s, stage = self._stage_at(time_s)
-        states = {group: self._state(self.plan[stage], group) for group in self.signals()}
+        states = {group: self._state(self.plan[stage], group) for group in self.published("signal")}
         since_s: dict[str, float] = {}
         for group, state in states.items():
             start_s, back = begin_s, stage

@@ -8,8 +8,20 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import CheckView, Complaint, Context, Frame, Lamp, SceneName, SignalState, Transform, setting
-from flowrt.scene import Scene
+from flowrt import (
+    CheckView,
+    Context,
+    Diagnostic,
+    Frame,
+    Lamp,
+    Scene,
+    SceneName,
+    SignalState,
+    Transform,
+    scene_in,
+    scene_of,
+    setting,
+)
 
 COLOURS = {"red": "stop-and-remain", "amber": "permissive-clearance", "green": "permissive-movement-allowed"}
 FLASH_S = 0.8
@@ -39,11 +51,11 @@ class LampSignal(Transform):
 signals: {type: signal.lamp, from: north_camera, scene: north}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        scene = view.scene(self.scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        scene = scene_in(view, self.scene)
         if scene is not None and not scene.lamps:
             hint = "add `lamps: {GROUP: {red: [x, y, radius], green: […]}}` to it"
-            yield Complaint(("scene",), f"scene '{self.scene}' has no lamps", hint)
+            yield Diagnostic(("scene",), f"scene '{self.scene}' has no lamps", hint)
 
     def open(self, context: Context) -> None:
         self._states: dict[str, _Reading] = {}
@@ -81,7 +93,7 @@ signals: {type: signal.lamp, from: north_camera, scene: north}
         return {group: reading.state for group, reading in self._states.items()}
 
     def _prepare(self, size_px: tuple[int, int]) -> None:
-        scene: Scene | None = self.context.scene
+        scene: Scene | None = scene_of(self.context)
         lamps = scene.scaled(size_px).lamps if scene is not None else {}
         self._lenses = {lamp.signal: dict(_discs(lamp, size_px)) for lamp in lamps.values()}
         self._states = {group: self._states.get(group, _Reading("unavailable", 0.0)) for group in self._lenses}

@@ -37,7 +37,9 @@ class MqttSignal(MqttSource):
 signals: {type: signal.mqtt, topic: spat/main-and-5th, groups: {"2": phase_2, "4": phase_4}}
 """
 
-    def signals(self) -> Iterable[str]:
+    def published(self, kind: str) -> Iterable[str]:
+        if kind != "signal":
+            return ()
         return sorted(self.groups.values())
 
     def open(self, context: Context) -> None:

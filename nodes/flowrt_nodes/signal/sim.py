@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar
 
-from flowrt import CheckView, Complaint, SignalState, Source, setting
+from flowrt import CheckView, Diagnostic, SignalState, Source, setting
 from flowrt_nodes._lib.sim import check_address, epoch_s
 
 
@@ -24,10 +24,12 @@ class SimSignal(Source):
     endless: ClassVar[bool] = True
     example: ClassVar[str] = 'signals: {type: signal.sim, uri: "sim://four-way?seed=7"}\n'
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         return check_address(self.uri)
 
-    def signals(self) -> Iterable[str]:
+    def published(self, kind: str) -> Iterable[str]:
+        if kind != "signal":
+            return ()
         from flowrt_sim.street.signals import GROUPS
 
         return sorted(GROUPS)

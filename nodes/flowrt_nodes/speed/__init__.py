@@ -7,8 +7,20 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from flowrt import PEDESTRIANS, VEHICLES, CheckView, Complaint, Context, SceneName, Tracks, Transform, setting
-from flowrt_nodes._lib.camera_view import CameraView, CameraViews, cut_off, homography_complaints
+from flowrt import (
+    PEDESTRIANS,
+    VEHICLES,
+    CheckView,
+    Context,
+    Diagnostic,
+    SceneName,
+    Tracks,
+    Transform,
+    scene_in,
+    scene_of,
+    setting,
+)
+from flowrt_nodes._lib.camera_view import CameraView, CameraViews, cut_off, homography_diagnostics
 from flowrt_nodes._lib.footprint import VARIED, Told, Viewpoint, feet, noise_m, sizes_m, usual_lengths_m
 from flowrt_nodes._lib.geometry import Array, Mask
 from flowrt_nodes._lib.track_table import TrackTable
@@ -89,11 +101,11 @@ class Speed(Transform):
 speeds: {type: speed, from: tracks, scene: north}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        return homography_complaints(view.scene(self.scene))
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        return homography_diagnostics(scene_in(view, self.scene))
 
     def open(self, context: Context) -> None:
-        self._views = CameraViews(context.scene)
+        self._views = CameraViews(scene_of(context))
         self._picture_s: dict[str, float] = {}
         self._table = TrackTable(
             self.forget_after_s,
@@ -103,7 +115,7 @@ speeds: {type: speed, from: tracks, scene: north}
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._table.forget_after_s = self.forget_after_s
         if "scene" in changed:
-            self._views = CameraViews(self.context.scene)
+            self._views = CameraViews(scene_of(self.context))
 
     def process(self, tracks: Tracks) -> Tracks:
         view, fresh = self._views.fit(tracks)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from flowrt import Complaint, Context, Detections, Tracks, Transform, setting
-from flowrt.node import CheckView
+from flowrt import CheckView, Context, Detections, Diagnostic, Tracks, Transform, setting
 
 if TYPE_CHECKING:
     from flowrt_nodes.track._byte_track import ByteTrack
@@ -41,9 +40,9 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
     ] = 3
     lost_s: Annotated[float, setting("A track not seen for this long has ended.", gt=0, le=60)] = 1.5
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
         if self.low_confidence > self.high_confidence:
-            yield Complaint(
+            yield Diagnostic(
                 ("low_confidence",), f"{self.low_confidence} is more than high_confidence ({self.high_confidence})"
             )
 

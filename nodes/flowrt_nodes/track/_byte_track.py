@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flowrt.messages import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
+from flowrt import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
 from flowrt_nodes._lib.footprint import TWO_WHEELERS
 from flowrt_nodes.track._assignment import linear_sum_assignment
 from flowrt_nodes.track._track_columns import MEASURED, UNKNOWN, Columns, Doubles, size_of

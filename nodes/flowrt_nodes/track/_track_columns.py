@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt.messages import Bools, Floats, Ints
+from flowrt import Bools, Floats, Ints
 
 Doubles = NDArray[np.float64]
 

@@ -11,13 +11,15 @@ import numpy as np
 from flowrt import (
     VEHICLES,
     CheckView,
-    Complaint,
     Context,
+    Diagnostic,
     LaneInterval,
     SceneName,
     Tracks,
     Transform,
     ZoneName,
+    scene_in,
+    scene_of,
     setting,
 )
 from flowrt_nodes._lib.camera_view import CameraView, CameraViews, cut_off
@@ -66,15 +68,15 @@ class TrafficFlow(Transform):
 flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        scene = view.scene(self.scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        scene = scene_in(view, self.scene)
         if scene is not None and not lanes_of(scene, self.lanes):
-            yield Complaint(("scene",), f"scene '{self.scene}' has no lanes", "give their zones `kind: lane`")
+            yield Diagnostic(("scene",), f"scene '{self.scene}' has no lanes", "give their zones `kind: lane`")
         if self.high_occupancy < self.medium_occupancy:
-            yield Complaint(("high_occupancy",), "high congestion begins below medium", "make it the larger one")
+            yield Diagnostic(("high_occupancy",), "high congestion begins below medium", "make it the larger one")
 
     def open(self, context: Context) -> None:
-        self._views = CameraViews(context.scene)
+        self._views = CameraViews(scene_of(context))
         self._table: TrackTable | None = None
         self._counts: dict[str, LaneCount] = {}
         self._last_passed_s: dict[str, float] = {}
@@ -83,7 +85,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         self._total = 0
 
     def reconfigured(self, changed: frozenset[str]) -> None:
-        self._views = CameraViews(self.context.scene)
+        self._views = CameraViews(scene_of(self.context))
 
     def process(self, tracks: Tracks) -> list[LaneInterval]:
         view, fresh = self._views.fit(tracks)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 
-from flowrt import CheckView, Complaint, SceneName, SignalState, Tracks, setting
+from flowrt import CheckView, Diagnostic, SceneName, SignalState, Tracks, setting
 from flowrt_nodes._lib.camera_view import CameraView
-from flowrt_nodes._lib.expression import Expression, complaints
+from flowrt_nodes._lib.expression import Expression, diagnostics
 from flowrt_nodes._lib.objects import SAMPLE, ObjectVariables
 from flowrt_nodes.violation._common.rule import Finding, Rule, SignalRule
 
@@ -38,8 +38,8 @@ class CelRule(SignalRule, kw_only=True):
 school_zone: {type: violation, from: zones, name: fast_at_school, when: 'track.speed_kmh > 30 && zone == "school"', hold_s: 0.5}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        yield from complaints(("when",), self.when, SAMPLE | {"signal": {}}, open_values=("signal",))
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        yield from diagnostics(("when",), self.when, SAMPLE | {"signal": {}}, open_values=("signal",))
 
     def kind(self) -> str:
         return self.name

@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
-from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Severity, Tracks, setting
-from flowrt_nodes._lib.camera_view import CameraView, homography_complaints
+from flowrt import VEHICLES, CheckView, Diagnostic, LineName, Severity, SideInput, Tracks, scene_in, setting
+from flowrt_nodes._lib.camera_view import CameraView, homography_diagnostics
 from flowrt_nodes._lib.events import ms
 from flowrt_nodes._lib.footprint import HEAVY_VEHICLES
 from flowrt_nodes._lib.signals import AMBER, SignalPhase
-from flowrt_nodes.violation._common.approach import Approaches, approach_complaints
+from flowrt_nodes.violation._common.approach import Approaches, approach_diagnostics
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 WINDOW_S = 0.8
@@ -58,7 +58,7 @@ class AmberAcceleration(SignalRule, kw_only=True):
     onset (a queue that starts); a vehicle first seen about onset or later, whose speed then is unknown.
     """
 
-    signal: Feed
+    signal: SideInput
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     gain: Annotated[float, setting("Share by which the speed must have grown.", gt=0, le=2)] = 0.2
     least_gain_kmh: Annotated[float, setting("Least gain of speed.", ge=0, le=50)] = 4.0
@@ -72,9 +72,9 @@ class AmberAcceleration(SignalRule, kw_only=True):
 at_amber: {type: violation.amber_acceleration, from: speeds, scene: north, signal: signals}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        yield from homography_complaints(view.scene(self.scene))
-        yield from approach_complaints(view, self.scene, self.lines, self.signal)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        yield from homography_diagnostics(scene_in(view, self.scene))
+        yield from approach_diagnostics(view, self.scene, self.lines, self.signal)
 
     def history_s(self) -> float:
         return 6.0

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import PEDESTRIANS, VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._lib.camera_view import CameraView, heading_vectors, homography_complaints
+from flowrt import PEDESTRIANS, VEHICLES, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
+from flowrt_nodes._lib.camera_view import CameraView, heading_vectors, homography_diagnostics
 from flowrt_nodes._lib.events import ms
 from flowrt_nodes._lib.footprint import CYCLES
 from flowrt_nodes._lib.geometry import Array, Mask
@@ -75,12 +75,12 @@ class FailureToYield(SignalRule):
 yielding: {type: violation.failure_to_yield, from: speeds, scene: north, signal: signals}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        scene = view.scene(self.scene)
-        yield from homography_complaints(scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        scene = scene_in(view, self.scene)
+        yield from homography_diagnostics(scene)
         if scene is not None and not self.zones and not scene.zones_of("conflict", "crosswalk"):
             hint = "draw one as a zone of `kind: conflict` (or `crosswalk`), or name zones in `zones`"
-            yield Complaint(("scene",), f"scene '{self.scene}' has no conflict area", hint)
+            yield Diagnostic(("scene",), f"scene '{self.scene}' has no conflict area", hint)
 
     def prepare(self, view: CameraView) -> None:
         scene = view.scene

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import VEHICLES, CheckView, Complaint, Tracks, setting
-from flowrt.problem import did_you_mean
+from flowrt import VEHICLES, CheckView, Diagnostic, Tracks, scene_in, setting
+from flowrt.diagnostics import did_you_mean
 from flowrt_nodes._lib.camera_view import CameraView, cut_off
 from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.geometry import LineSet, Mask
@@ -60,22 +60,22 @@ class IllegalTurn(Rule, kw_only=True):
 no_u_turn: {type: violation.illegal_turn, from: speeds, scene: north, banned: [{from: n_in_1, to: exit_north}]}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        scene = view.scene(self.scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        scene = scene_in(view, self.scene)
         for i, ban in enumerate(self.banned):
             for key, name in (("from", ban.entry), ("to", ban.exit)):
                 if scene is not None and name not in scene.lines and name not in scene.zones:
                     hint = did_you_mean(name, [*scene.lines, *scene.zones])
-                    yield Complaint(("banned", i, key), f"scene '{self.scene}' has no line or zone '{name}'", hint)
+                    yield Diagnostic(("banned", i, key), f"scene '{self.scene}' has no line or zone '{name}'", hint)
             if ban.entry == ban.exit:
-                yield Complaint(("banned", i, "to"), "entry and exit are the same", "name where the turn is completed")
+                yield Diagnostic(("banned", i, "to"), "entry and exit are the same", "name where the turn is completed")
             for j, hours in enumerate(ban.hours):
                 if any(int(h) > 24 or int(m) > 59 for h, m in (part.split(":") for part in hours.split("-"))):
-                    yield Complaint(("banned", i, "hours", j), f"'{hours}' is no time of day", "write 07:00-09:00")
+                    yield Diagnostic(("banned", i, "hours", j), f"'{hours}' is no time of day", "write 07:00-09:00")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            yield Complaint(
+            yield Diagnostic(
                 ("timezone",), f"unknown time zone '{self.timezone}'", "a name such as Europe/Berlin or UTC"
             )
 

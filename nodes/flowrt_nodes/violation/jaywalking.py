@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import PEDESTRIANS, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt import PEDESTRIANS, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
 from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.geometry import Array
 from flowrt_nodes._lib.lanes import Lanes
@@ -54,11 +54,11 @@ class Jaywalking(SignalRule):
 jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: signals}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        scene = view.scene(self.scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        scene = scene_in(view, self.scene)
         if scene is not None and not self.roads and not scene.zones_of(*ROADS):
             hint = "draw the road as a zone of `kind: carriageway`, or name zones in `roads`"
-            yield Complaint(("scene",), f"scene '{self.scene}' has no road", hint)
+            yield Diagnostic(("scene",), f"scene '{self.scene}' has no road", hint)
 
     def prepare(self, view: CameraView) -> None:
         self._areas = PedestrianAreas(view, self.roads, self.crosswalks)

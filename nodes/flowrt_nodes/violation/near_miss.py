@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from flowrt import CheckView, Complaint, Context, Severity, Tracks, setting
-from flowrt_nodes._lib.camera_view import CameraView, homography_complaints
+from flowrt import CheckView, Context, Diagnostic, Severity, Tracks, scene_in, setting
+from flowrt_nodes._lib.camera_view import CameraView, homography_diagnostics
 from flowrt_nodes.violation._common.history import row_by_id
 from flowrt_nodes.violation._common.post_encroachment import PostEncroachments
 from flowrt_nodes.violation._common.rule import Finding, Rule
@@ -74,10 +74,10 @@ class NearMiss(Rule):
 near_misses: {type: violation.near_miss, from: speeds, scene: north, ttc_s: 1.5, pet_s: 1.0}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        yield from homography_complaints(view.scene(self.scene))
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        yield from homography_diagnostics(scene_in(view, self.scene))
         if self.ttc_s == 0 and self.pet_s == 0:
-            yield Complaint(("ttc_s",), "without TTC and PET nothing is ever found", "set one of them above 0")
+            yield Diagnostic(("ttc_s",), "without TTC and PET nothing is ever found", "set one of them above 0")
 
     def prepare(self, view: CameraView) -> None:
         self._memory = self.table({"driving_s": (np.float64, (), np.nan), "drove_s": (np.float64, (), -np.inf)})

@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from flowrt import CheckView, Complaint, Feed, LineName, Severity, Tracks, ZoneName, setting
+from flowrt import CheckView, Diagnostic, LineName, Severity, SideInput, Tracks, ZoneName, setting
 from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
 from flowrt_nodes._lib.events import known, ms
 from flowrt_nodes._lib.geometry import Array, Mask, jacobian
 from flowrt_nodes._lib.signals import RED, SignalPhase
-from flowrt_nodes.violation._common.approach import Approaches, approach_complaints
+from flowrt_nodes.violation._common.approach import Approaches, approach_diagnostics
 from flowrt_nodes.violation._common.front_crossing import FrontCrossing, FrontCrossings
 from flowrt_nodes.violation._common.history import row_by_id
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
@@ -55,7 +55,7 @@ class RedLight(SignalRule, kw_only=True):
     does not know where the vehicle is.
     """
 
-    signal: Feed
+    signal: SideInput
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     grace_s: Annotated[float, setting("After red onset, crossing is still forgiven for this long.", ge=0, le=5)] = 0.3
     beyond_m: Annotated[
@@ -74,8 +74,8 @@ class RedLight(SignalRule, kw_only=True):
 red_light: {type: violation.red_light, from: speeds, scene: north, signal: signals, grace_s: 0.3}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        return approach_complaints(view, self.scene, self.lines, self.signal)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        return approach_diagnostics(view, self.scene, self.lines, self.signal)
 
     def prepare(self, view: CameraView) -> None:
         self._approaches = Approaches(view, self.lines)

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
-from flowrt_nodes._lib.camera_view import CameraView, homography_complaints
+from flowrt import VEHICLES, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
+from flowrt_nodes._lib.camera_view import CameraView, homography_diagnostics
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
 from flowrt_nodes.violation._common.history import Sample
 from flowrt_nodes.violation._common.rule import Finding, Rule
@@ -52,14 +52,14 @@ class Speeding(Rule):
 speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 5}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        scene = view.scene(self.scene)
-        yield from homography_complaints(scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        scene = scene_in(view, self.scene)
+        yield from homography_diagnostics(scene)
         if scene is not None and self.limit_kmh == 0:
             for zone in lanes_of(scene, self.lanes):
                 if zone.limit_kmh is None:
                     hint = "add `limit_kmh` to the lane or to this node"
-                    yield Complaint(("limit_kmh",), f"lane '{zone.name}' has no speed limit", hint)
+                    yield Diagnostic(("limit_kmh",), f"lane '{zone.name}' has no speed limit", hint)
 
     def history_s(self) -> float:
         return max(4.0, self.section_m / 4.0)  # down to 14 km/h

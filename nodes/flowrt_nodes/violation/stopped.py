@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import VEHICLES, CheckView, Complaint, Tracks, ZoneName, setting
+from flowrt import VEHICLES, CheckView, Diagnostic, Tracks, ZoneName, scene_in, setting
 from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask
@@ -46,11 +46,11 @@ class Stopped(SignalRule):
 stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hold_s: 10}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        scene = view.scene(self.scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        scene = scene_in(view, self.scene)
         if scene is not None and not self.zones and not scene.zones_of("no_stopping"):
             hint = "give a zone `kind: no_stopping`, or name zones in `zones`"
-            yield Complaint(("scene",), f"scene '{self.scene}' has no zone where stopping is forbidden", hint)
+            yield Diagnostic(("scene",), f"scene '{self.scene}' has no zone where stopping is forbidden", hint)
 
     def prepare(self, view: CameraView) -> None:
         scene = view.scene

@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from flowrt import VEHICLES, CheckView, Complaint, Feed, LineName, Tracks, ZoneName, setting
+from flowrt import VEHICLES, CheckView, Diagnostic, LineName, SideInput, Tracks, ZoneName, scene_in, setting
 from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
 from flowrt_nodes._lib.events import ms
 from flowrt_nodes._lib.footprint import length_known, sizes_m
 from flowrt_nodes._lib.geometry import Mask
 from flowrt_nodes._lib.signals import RED
-from flowrt_nodes.violation._common.approach import Approaches, approach_complaints
+from flowrt_nodes.violation._common.approach import Approaches, approach_diagnostics
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 
@@ -33,7 +33,7 @@ class StoppedOnCrosswalk(SignalRule, kw_only=True):
     known.
     """
 
-    signal: Feed
+    signal: SideInput
     crosswalks: Annotated[list[ZoneName], setting("Zones; all of kind crosswalk when empty.")] = []
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     hold_s: Annotated[float, setting("Standing this long at red is a violation.", ge=0, le=600)] = 2.0
@@ -47,11 +47,11 @@ class StoppedOnCrosswalk(SignalRule, kw_only=True):
 on_crosswalk: {type: violation.stopped_on_crosswalk, from: speeds, scene: north, signal: signals}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        yield from approach_complaints(view, self.scene, self.lines, self.signal)
-        scene = view.scene(self.scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        yield from approach_diagnostics(view, self.scene, self.lines, self.signal)
+        scene = scene_in(view, self.scene)
         if scene is not None and not self.crosswalks and not scene.zones_of("crosswalk"):
-            yield Complaint(("scene",), f"scene '{self.scene}' has no crosswalk", "give its zone `kind: crosswalk`")
+            yield Diagnostic(("scene",), f"scene '{self.scene}' has no crosswalk", "give its zone `kind: crosswalk`")
 
     def prepare(self, view: CameraView) -> None:
         self._names = self.crosswalks or [zone.name for zone in view.scene.zones_of("crosswalk")]

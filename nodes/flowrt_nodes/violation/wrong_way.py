@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from flowrt import VEHICLES, CheckView, Complaint, Severity, Tracks, ZoneName, setting
+from flowrt import VEHICLES, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
 from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
 from flowrt_nodes.violation._common.rule import GAP_S, Finding, Rule
@@ -36,17 +36,17 @@ class WrongWay(Rule):
 wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
 """
 
-    def check(self, view: CheckView) -> Iterable[Complaint]:
-        scene = view.scene(self.scene)
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        scene = scene_in(view, self.scene)
         if scene is None:
             return
         for i, name in enumerate(self.lanes):
             if name in scene.zones and scene.zones[name].heading is None:
                 hint = "add `heading: [dx, dy]`, its lawful direction in the picture, to it in the scene"
-                yield Complaint(("lanes", i), f"lane '{name}' has no heading", hint)
+                yield Diagnostic(("lanes", i), f"lane '{name}' has no heading", hint)
         if not self.lanes and not lanes_of(scene, [], with_heading=True):
             hint = "add `heading: [dx, dy]` to its lanes, or name zones that have one in `lanes`"
-            yield Complaint(("scene",), f"scene '{self.scene}' has no lane with a heading", hint)
+            yield Diagnostic(("scene",), f"scene '{self.scene}' has no lane with a heading", hint)
 
     def prepare(self, view: CameraView) -> None:
         self._lanes = Lanes.of(view, self.lanes, with_heading=True)

@@ -13,7 +13,7 @@ import msgspec
 
 from flowrt.contract import Contract
 from flowrt.flow import Flow
-from flowrt.messages import Message
+from flowrt.message import Message
 from flowrt_ops.checks.queries import PlacedQuery, queries_of
 
 DATABASE = "influx_out"

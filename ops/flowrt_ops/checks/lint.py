@@ -32,9 +32,9 @@ def lint(dashboards: Sequence[Mapping[str, Any]], measurements: Measurements) ->
     """Every mistake, one line each."""
     found = [f"uid '{uid}' is used {n} times" for uid, n in Counter(d.get("uid") for d in dashboards).items() if n > 1]
     for dashboard in dashboards:
-        found += [f"{dashboard.get('title')}: {problem}" for problem in (*_frame(dashboard), *_panels(dashboard))]
+        found += [f"{dashboard.get('title')}: {diagnostic}" for diagnostic in (*_frame(dashboard), *_panels(dashboard))]
         for query in queries_of(dashboard):
-            found += [f"{query.place}: {problem}" for problem in lint_query(query, measurements)]
+            found += [f"{query.place}: {diagnostic}" for diagnostic in lint_query(query, measurements)]
     return found
 
 
@@ -101,7 +101,7 @@ def _panels(dashboard: Mapping[str, Any]) -> Iterator[str]:
         if n > 1 and title:
             yield f"{n} panels are called '{title}'"
     for panel in panels_of(dashboard):
-        yield from (f"panel '{panel.get('title')}' {problem}" for problem in _panel(panel))
+        yield from (f"panel '{panel.get('title')}' {diagnostic}" for diagnostic in _panel(panel))
 
 
 def _panel(panel: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flowrt.commands import BAD_FLOW, DONE, UsageError
 from flowrt.contract import Contract
-from flowrt.share import share
+from flowrt.resources import share
 from flowrt_ops import alerts, dashboards
 from flowrt_ops.checks.coverage import Coverage, compare
 from flowrt_ops.checks.lint import lint
@@ -79,24 +79,24 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace, folder: Path) -> int:
     contract = Contract.load()
-    problems = [*dashboards.drift(folder / "dashboards"), *alerts.drift(folder / "provisioning" / "alerting")]
+    diagnostics = [*dashboards.drift(folder / "dashboards"), *alerts.drift(folder / "provisioning" / "alerting")]
     built = [dashboard.json() for dashboard in dashboards.DASHBOARDS]
-    problems += lint(built, contract.measurements) + alerts.lint(contract.measurements)
+    diagnostics += lint(built, contract.measurements) + alerts.lint(contract.measurements)
     coverage = None
     if args.flow:
-        from flowrt.load import load
+        from flowrt.config import load
 
         coverage = compare(load(args.flow), contract, built)
     if args.format == "json":
-        print(json.dumps({"ok": not problems, "problems": problems, "coverage": _as_json(coverage)}, indent=2))
+        print(json.dumps({"ok": not diagnostics, "problems": diagnostics, "coverage": _as_json(coverage)}, indent=2))
     else:
-        for problem in problems:
-            print(problem)
+        for diagnostic in diagnostics:
+            print(diagnostic)
         if coverage is not None:
             _print_coverage(coverage)
-        elif not problems:
+        elif not diagnostics:
             print(f"{len(built)} dashboards and {len(alerts.RULES)} alerts are as built, and fit the contract")
-    return BAD_FLOW if problems else DONE
+    return BAD_FLOW if diagnostics else DONE
 
 
 def _print_coverage(coverage: Coverage) -> None:

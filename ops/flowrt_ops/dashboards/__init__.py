@@ -36,10 +36,10 @@ def write(folder: Path) -> list[Path]:
 def drift(folder: Path) -> list[str]:
     """How the folder's files differ from the generated ones: edited by hand, missing, or of unknown origin."""
     known = texts()
-    problems = []
+    diagnostics = []
     for name, text in known.items():
-        problems += generated.json_drift(folder / name, text, "ops/flowrt_ops/dashboards")
+        diagnostics += generated.json_drift(folder / name, text, "ops/flowrt_ops/dashboards")
     for file in sorted(folder.glob("*.json")):
         if file.name not in known:
-            problems.append(f"{file}: no dashboard of flowrt's; dashboards of your own belong in another folder")
-    return problems
+            diagnostics.append(f"{file}: no dashboard of flowrt's; dashboards of your own belong in another folder")
+    return diagnostics

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from flowrt.environment import SERVICES_FILE, read_services_file, services_folder
-from flowrt.share import share
+from flowrt.resources import share
 
 SECRETS = (
     "mqtt_password",

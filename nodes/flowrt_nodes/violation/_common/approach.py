@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from flowrt import CheckView, Complaint, Line, Scene, Tracks
+from flowrt import CheckView, Diagnostic, Line, Scene, Tracks, scene_in
 from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
@@ -98,14 +98,14 @@ def _direction_px(view: CameraView, line: Line) -> Array:
     return forward if float(forward @ heading) >= 0 else -forward
 
 
-def approach_complaints(view: CheckView, scene: str, names: Sequence[str], signal: str) -> Iterable[Complaint]:
+def approach_diagnostics(view: CheckView, scene: str, names: Sequence[str], signal: str) -> Iterable[Diagnostic]:
     """What is wrong with stop lines that can't work."""
-    known = view.scene(scene)
+    known = scene_in(view, scene)
     if known is None:
         return
     lines = stop_lines(known, names)
     if not lines:
-        yield Complaint(
+        yield Diagnostic(
             ("scene",),
             f"scene '{scene}' has no stop line with a signal group",
             "add a line `{line: [[x, y], [x, y]], kind: stop_line, signal: GROUP}`, or name one in `lines`",
@@ -113,6 +113,6 @@ def approach_complaints(view: CheckView, scene: str, names: Sequence[str], signa
     for line in lines:
         if not line.signal:
             path = ("lines", names.index(line.name)) if line.name in names else ("scene",)
-            yield Complaint(path, f"line '{line.name}' has no signal group", "add `signal: GROUP` to it in the scene")
+            yield Diagnostic(path, f"line '{line.name}' has no signal group", "add `signal: GROUP` to it in the scene")
     if not signal:
-        yield Complaint((), "without `signal` no phase is known, and nothing is ever found", "add `signal: NODE`")
+        yield Diagnostic((), "without `signal` no phase is known, and nothing is ever found", "add `signal: NODE`")

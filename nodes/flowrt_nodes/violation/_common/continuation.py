@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flowrt import PEDESTRIANS, Tracks
-from flowrt.messages import Floats
+from flowrt import PEDESTRIANS, Floats, Tracks
 from flowrt_nodes.violation._common.history import Sample
 
 LOST_S = 60.0

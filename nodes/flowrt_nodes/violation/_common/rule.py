@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from flowrt import Context, Feed, SceneName, Severity, SignalState, Tracks, Transform, Violation, setting
+from flowrt import Context, SceneName, Severity, SideInput, SignalState, Tracks, Transform, Violation, scene_of, setting
 from flowrt_nodes._lib.camera_view import CameraView, CameraViews
 from flowrt_nodes._lib.events import event_id, location, ms, road_user
 from flowrt_nodes._lib.signals import SignalPhase, SignalTimeline
@@ -91,7 +91,7 @@ class Rule(Transform):
     """What a successor takes over when the flow is edited."""
 
     def open(self, context: Context) -> None:
-        self._views = CameraViews(context.scene)
+        self._views = CameraViews(scene_of(context))
         self._history = History(self.evidence_s)
         self._pending: dict[
             OffenceKey, tuple[float, float]
@@ -107,7 +107,7 @@ class Rule(Transform):
         self._timeline = SignalTimeline()
 
     def reconfigured(self, changed: frozenset[str]) -> None:
-        self._views = CameraViews(self.context.scene)  # the next picture prepares the geometry again
+        self._views = CameraViews(scene_of(self.context))  # the next picture prepares the geometry again
 
     def history_s(self) -> float:
         """How much of the past `find` needs."""
@@ -290,7 +290,7 @@ class Rule(Transform):
 class SignalRule(Rule):
     """A rule that knows signal phases. A phase that is unknown, or older than `max_age_s`, is none: no violation."""
 
-    signal: Feed = ""
+    signal: SideInput = ""
     max_age_s: Annotated[float, setting("A signal state reported longer ago than this is unknown.", gt=0, le=60)] = 2.0
 
     def on_signal(self, state: SignalState) -> None:

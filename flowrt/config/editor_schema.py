@@ -1,0 +1,209 @@
+"""The JSON Schema of flow files, for editors: completion, descriptions and red lines while typing.
+
+It is made from the node catalogue and says what a schema can say: `oneOf` over the node types, told apart by `type`, each
+setting with its description, unit, bounds and default. What needs the whole file (names, wiring, geometry) is the
+loader's. A string with `${…}` is allowed wherever a value is, since it is replaced before the types are looked at.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import msgspec
+
+from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
+from flowrt.config.sections import sections
+from flowrt.flow import Restart
+from flowrt.node import Source
+from flowrt.services import KINDS
+
+UNITS = {
+    "_s": "seconds",
+    "_ms": "milliseconds",
+    "_px": "pixels",
+    "_m": "metres",
+    "_kmh": "km/h",
+    "_deg": "degrees",
+    "_mb": "megabytes",
+    "_hz": "hertz",
+}
+"""The end of a setting's name to its unit."""
+
+Schema = dict[str, Any]
+
+_FILLED: Schema = {"type": "string", "pattern": r"\$\{(env|file):", "description": "filled from outside: ${env:NAME}"}
+_NAMES = {
+    "service": "An entry of `services`.",
+    "file": "A file, relative to the flow file.",
+    "node": "The name of a node.",
+    "side_input": "The node whose messages arrive here as a second input.",
+}
+"""What a setting is whose type says all."""
+_NODE_NAME = "^[a-z][a-z0-9_]*$"
+_SOURCE_NAME = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$"
+
+
+def _names() -> dict[str, str]:
+    """Kind of name to its description."""
+    names = dict(_NAMES)
+    for key, section in sections().items():
+        names[key] = f"The {key} of the camera; may be left out where the flow has only one."
+        names |= section.parts
+        names |= {kind: f"A {said}." for kind, (_, said) in section.published.items()}
+    return names
+
+
+def unit_of(name: str) -> str:
+    """The unit that a setting's name ends with; empty where it has none."""
+    return next((unit for ending, unit in sorted(UNITS.items(), key=lambda u: -len(u[0])) if name.endswith(ending)), "")
+
+
+def editor_schema(catalog: Catalog) -> Schema:
+    """The schema of flow files with the types of a catalogue. Types that can't be imported are left out."""
+    definitions: dict[str, Schema] = {}
+    nodes = []
+    names = []  # said beside the branches as well, so that an editor offers all of them
+    for name in catalog.names():
+        try:
+            kind = catalog.get(name)
+        except NodeTypeError:
+            continue
+        definitions[f"node.{name}"] = _node(kind, definitions)
+        names.append(name)
+        nodes.append({"$ref": f"#/$defs/node.{name}"})
+    blocks = {
+        key: {
+            "type": "object",
+            "description": section.description,
+            "additionalProperties": _struct(section.struct, key, definitions),
+        }
+        for key, section in sections().items()
+    }
+    services = {name: _struct(block, f"service.{name}", definitions) for name, block in KINDS.items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "flowrt flow",
+        "description": "A flow of an intersection: cameras, detection, tracking, rules, and where the results go.",
+        "type": "object",
+        "required": ["flow", "nodes"],
+        "properties": {
+            "flow": {
+                "type": "string",
+                "description": "The name of the flow; its journal and topics are named after it.",
+            },
+            "site": {"type": "string", "description": "Which intersection it is; by default the name of the flow."},
+            "include": {
+                "description": f"Files with {', '.join(sections())} and services, relative to this one.",
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            },
+            **blocks,
+            "services": {
+                "type": "object",
+                "description": "Where the broker, the database and the dashboards are.",
+                "properties": services,
+                "additionalProperties": {"type": "object", "required": ["kind"]},
+            },
+            "nodes": {
+                "type": "object",
+                "description": "The nodes by name: small letters, digits and _.",
+                "minProperties": 1,
+                "propertyNames": {"pattern": _NODE_NAME},
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": {"type": {"enum": names, "description": "What the node does."}},
+                    "required": ["type"],
+                    "oneOf": nodes,
+                },
+            },
+        },
+        "patternProperties": {"^x-": {}},
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
+    """One branch of the `oneOf`: the common keys, and the type's own settings."""
+    own = _struct(kind.cls, f"node.{kind.name}", definitions)
+    for name, extra in setting_extras(kind.cls).items():
+        if extra.get("kind") and "description" not in own["properties"].get(name, {}):
+            own["properties"][name]["description"] = _names()[extra["kind"]]
+    # the only entry of a section need not be named
+    required = [name for name in own.get("required", []) if name not in sections()]
+    source = issubclass(kind.cls, Source)
+    common: Schema = {"type": {"const": kind.name, "description": kind.summary}}
+    if not source:
+        common["from"] = {
+            "description": f"Where its messages come from: it takes {_said(kind.ports.inputs)}.",
+            "anyOf": [
+                {"type": "string", "pattern": _SOURCE_NAME},
+                {"type": "array", "items": {"type": "string", "pattern": _SOURCE_NAME}, "minItems": 1},
+            ],
+        }
+    common["was"] = {
+        "type": "string",
+        "pattern": _NODE_NAME,
+        "description": "Its former name, so that its state is kept.",
+    }
+    if source:
+        common["restart"] = _struct(Restart, "restart", definitions)
+    return {
+        "type": "object",
+        "description": inspect.getdoc(kind.cls) or "",
+        "properties": common | own["properties"],
+        "required": ["type", *([] if source else ["from"]), *required],
+        "additionalProperties": False,
+    }
+
+
+def _said(types: tuple[type, ...]) -> str:
+    return " or ".join(dict.fromkeys(getattr(each, "port", each.__name__) for each in types)) or "nothing"
+
+
+def _struct(cls: type, prefix: str, definitions: dict[str, Schema]) -> Schema:
+    """A struct's schema; structs inside it go to `definitions` under names that begin with `prefix`."""
+    schema = msgspec.json.schema(cls)
+    inner = schema.pop("$defs", {})
+    top = schema["$ref"].rpartition("/")[2] if "$ref" in schema else ""
+    body = inner.pop(top) if top else schema
+    for name, each in inner.items():
+        definitions[f"{prefix}.{name}"] = _tidy(each, prefix)
+    tidied = _tidy(body, prefix)
+    tidied.pop("title", None)
+    return tidied
+
+
+def _tidy(schema: Schema, prefix: str) -> Schema:
+    """References renamed, units added to descriptions, and `${…}` allowed for every property."""
+    result: Schema = {}
+    for key, value in schema.items():
+        if key == "$ref":
+            result[key] = f"#/$defs/{prefix}.{value.rpartition('/')[2]}"
+        elif key == "properties":
+            result[key] = {name: _property(name, _tidy(each, prefix)) for name, each in value.items()}
+        elif key in ("items", "additionalProperties", "propertyNames") and isinstance(value, dict):
+            result[key] = _tidy(value, prefix)
+        elif key in ("anyOf", "oneOf", "prefixItems"):
+            result[key] = [_tidy(each, prefix) for each in value]
+        elif key == "title" and "properties" in schema:
+            continue
+        else:
+            result[key] = value
+    return result
+
+
+def _property(name: str, schema: Schema) -> Schema:
+    about = {key: schema.pop(key) for key in ("description", "default", "examples") if key in schema}
+    kinds = schema.get("anyOf", [schema])
+    for kind in kinds:  # `Annotated[float, setting(…)] | None`: what is said belongs to the whole
+        said = kind.pop("description", "")
+        about.setdefault("description", said)
+    if not about["description"]:
+        del about["description"]
+    unit = unit_of(name)
+    if unit:
+        about["description"] = f"{about.get('description', '')} In {unit}.".strip()
+    if any(kind.get("type") == "string" and len(kind) == 1 for kind in kinds):
+        return about | schema
+    return about | {"anyOf": [*kinds, _FILLED]}

@@ -1,0 +1,155 @@
+"""From a file to a flow: every step in its order.
+
+The way: documents with marks (`sources`), substitution of `${…}`, sections, services, the nodes' own settings, names, wiring, the
+contract, the nodes' own checks. Each step goes on with what the steps before could read, so that one mistake hides no other,
+and nothing is reported twice because of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from flowrt.catalog import Catalog
+from flowrt.config.checks import View, check_nodes
+from flowrt.config.compatibility import prove
+from flowrt.config.nodes import NodeConfig, NodeConfigReader
+from flowrt.config.references import References, check_published, published_names
+from flowrt.config.report import Report
+from flowrt.config.sections import sections
+from flowrt.config.services import read_services
+from flowrt.config.sources import Sources
+from flowrt.config.wiring import Wiring
+from flowrt.config.yaml import UNKNOWN, shorten
+from flowrt.diagnostics import Diagnostic, FlowError
+from flowrt.fingerprint import fingerprint
+from flowrt.flow import Flow, NodeSpec
+from flowrt.node import Node
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NOTHING: Mapping[str, str] = {}
+
+
+def load(
+    path: str | Path,
+    *,
+    catalog: Catalog | None = None,
+    overrides: Mapping[str, str] = _NOTHING,
+    environment: Mapping[str, str] | None = None,
+) -> Flow:
+    """The checked flow of a file. Raises FlowError with all errors; warnings do not raise.
+
+    overrides: "NODE.SETTING" to text, which is read as the setting's type wants it.
+    environment: where `${env:…}` looks; by default the process's own.
+    """
+    flow, diagnostics = read(path, catalog=catalog, overrides=overrides, environment=environment)
+    if flow is None:
+        raise FlowError(diagnostic for diagnostic in diagnostics if diagnostic.severity == "error")
+    return flow
+
+
+def read(
+    path: str | Path,
+    *,
+    catalog: Catalog | None = None,
+    overrides: Mapping[str, str] = _NOTHING,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Flow | None, list[Diagnostic]]:
+    """The flow, None where there are errors, and every problem in the order of the file."""
+    report = Report()
+    path = Path(path)
+    catalog = catalog if catalog is not None else Catalog(path.parent)
+    environment = os.environ if environment is None else environment
+    sources = Sources(path, overrides, environment, report)
+    if sources.root is None:
+        return None, report.sorted()
+    flow = _flow(path, sources, catalog, environment, report)
+    return (None if report.failed else flow), report.sorted()
+
+
+def _flow(
+    path: Path, sources: Sources, catalog: Catalog, environment: Mapping[str, str], report: Report
+) -> Flow | None:
+    name = _label(sources, "flow", report)
+    site = _label(sources, "site", report) or name
+    entries = {
+        key: {
+            name: section.read(name, entry.node, f"{key}.{name}", report)
+            for name, entry in sources.sections[key].items()
+        }
+        for key, section in sections().items()
+    }
+    services = read_services(sources.services, environment, report)
+    reader = NodeConfigReader(catalog, entries, report)
+    configs = {key: reader.read(key, entry.node, entry.mark) for key, entry in sources.nodes.items()}
+    references = References(configs, entries, services.blocks, path.parent, report)
+    for config in configs.values():
+        references.check(config)
+    references.check_files(services.references)
+    wiring = Wiring(configs, catalog, report)
+    wiring.check()
+    schemas = prove(configs.values(), wiring.arriving, path.parent, report)
+    published = published_names(configs.values(), report)
+    readable = {key: {n: each for n, each in of_one.items() if each is not None} for key, of_one in entries.items()}
+    check_published(published, readable, sources, configs, report)
+    check_nodes(configs.values(), View(path.parent, services.blocks, readable, published), report)
+    if report.failed:
+        return None
+    secrets = sources.secrets | services.secrets | {secret for config in configs.values() for secret in config.secrets}
+    nodes = {key: _spec(config, wiring, path.parent, report) for key, config in configs.items()}
+    read_by_nodes = [file for spec in nodes.values() for file in spec.reads]
+    files = [*sources.all_files, *references.files, *catalog.files(), *schemas, *read_by_nodes]
+    return Flow(
+        name=name,
+        site=site,
+        path=path.absolute(),
+        nodes=nodes,
+        arriving=wiring.arriving,
+        sections=readable,
+        services=services.blocks,
+        files=tuple(dict.fromkeys(file.absolute() for file in files)),
+        secrets=frozenset(secrets - {""}),
+    )
+
+
+def _label(sources: Sources, key: str, report: Report) -> str:
+    """The name of the flow or site: it becomes part of topics and of file names."""
+    leaf = sources.text(key)
+    if leaf is None:
+        if key == "flow" and sources.root is not None and key not in sources.root.items:
+            report.add(sources.whole, "", "the flow has no name", "begin with `flow: NAME`")
+        return ""
+    if leaf.value is UNKNOWN:
+        return ""
+    text = str(leaf.value)
+    if not _LABEL.fullmatch(text):
+        message = f"'{shorten(text)}' is no name for a {key}"
+        report.add(leaf.mark, key, message, "letters, digits, '-', '_' and '.', beginning with a letter or digit")
+    return text
+
+
+def _spec(config: NodeConfig, wiring: Wiring, folder: Path, report: Report) -> NodeSpec:
+    assert config.type is not None
+    assert config.settings is not None
+    return NodeSpec(
+        name=config.name,
+        type=config.type,
+        settings=config.settings,
+        edges=tuple(wiring.edge(edge_ref, config.name) for edge_ref in config.edge_refs),
+        entries={r.field: (r.kind, r.name) for r in config.references if r.kind in sections()},
+        was=config.was,
+        restart=config.restart,
+        reads=_reads(config, config.settings, folder, report),
+    )
+
+
+def _reads(config: NodeConfig, settings: Node, folder: Path, report: Report) -> dict[Path, str]:
+    """What is in the files that a node reads as it opens."""
+    try:
+        return {file.absolute(): fingerprint(file) for file in settings.files(folder)}
+    except Exception as error:  # a third party's code; its fault is a finding, not a crash
+        message = f"{type(settings).__name__}.files() failed: {type(error).__name__}: {error}"
+        report.add(config.mark, config.path, message, "this is a fault of the node type")
+        return {}

@@ -1,0 +1,216 @@
+"""The `nodes` block: each entry becomes a config, which holds whatever of it could be read.
+
+A draft keeps its places in the file, so that everything found later is reported where it was written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as ReadOnly
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
+from flowrt.config.report import Report
+from flowrt.config.values import INVALID, Reference, Values
+from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Sequence, Yaml, describe, join, shorten
+from flowrt.flow import FROM, Restart
+from flowrt.node import Node, Source
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+LISTED = "`flowrt nodes` lists them"
+COMMON = frozenset({"type", FROM, "was", "restart"})
+
+
+class EdgeReference(msgspec.Struct, frozen=True, kw_only=True):
+    """One name after `from`, or in a side-input setting, and where it stands."""
+
+    source: str
+    port: str
+    field: str
+    mark: Mark
+    path: str
+
+
+class NodeConfig(msgspec.Struct, kw_only=True):
+    """A node as far as it could be read. settings is None where something in it is wrong; references: names it uses."""
+
+    name: str
+    mark: Mark
+    path: str
+    node: Yaml
+    type: NodeType | None = None
+    settings: Node | None = None
+    edge_refs: list[EdgeReference] = []
+    references: list[Reference] = []
+    secrets: set[str] = set()
+    was: str = ""
+    restart: Restart = Restart()
+
+
+class NodeConfigReader:
+    """Reads the entries of `nodes`. sections: the entries of each section by name."""
+
+    def __init__(self, catalog: Catalog, sections: ReadOnly[str, ReadOnly[str, Any]], report: Report) -> None:
+        self.catalog = catalog
+        self.sections = sections
+        self.report = report
+        self._broken: dict[str, NodeTypeError] = {}
+        self._extras: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def read(self, name: str, node: Yaml, mark: Mark) -> NodeConfig:
+        """The config of one entry."""
+        config = NodeConfig(name=name, mark=mark, path=join("nodes", name), node=node)
+        if not NAME.fullmatch(name):
+            hint = f"names are small letters, digits and _: {_tidy(name)}"
+            self.report.add(mark, config.path, f"'{shorten(name)}' is no name for a node", hint)
+        if not isinstance(node, Mapping):
+            if not (isinstance(node, Scalar) and node.value is UNKNOWN):
+                message = f"expected a mapping, found {describe(node)}"
+                self.report.add(node.mark if node.mark.line else mark, config.path, message, "write {type: …, from: …}")
+            return config
+        config.type = self._type(node, config)
+        config.edge_refs = self._edge_refs(node.items.get(FROM), FROM, join(config.path, FROM))
+        config.was = self._was(node, config)
+        if config.type is not None:
+            self._settings(node, config, config.type)
+        return config
+
+    def extras(self, kind: NodeType) -> dict[str, dict[str, Any]]:
+        """What the settings of a type say beyond their types, looked up once."""
+        if kind.name not in self._extras:
+            self._extras[kind.name] = setting_extras(kind.cls)
+        return self._extras[kind.name]
+
+    def _type(self, node: Mapping, config: NodeConfig) -> NodeType | None:
+        written = node.items.get("type")
+        path = join(config.path, "type")
+        if written is None:
+            self.report.add(config.mark, config.path, f"node '{config.name}' has no type", f"add `type: …`; {LISTED}")
+            return None
+        if not isinstance(written, Scalar) or not isinstance(written.value, str):
+            if not (isinstance(written, Scalar) and written.value is UNKNOWN):
+                self.report.add(
+                    written.mark, path, f"expected the name of a node type, found {describe(written)}", LISTED
+                )
+            return None
+        name = written.value
+        if name not in self.catalog:
+            near = self.report.suggest(name, self.catalog.names())
+            hint = near if near.startswith("did") else LISTED
+            self.report.add(written.mark, path, f"unknown node type '{shorten(name)}'", hint)
+            return None
+        try:
+            if name in self._broken:
+                raise self._broken[name]
+            return self.catalog.get(name)
+        except NodeTypeError as error:
+            self._broken[name] = error
+            hint = f"see {error.file}:{error.line}" if error.line else "mend the module"
+            self.report.add(written.mark, path, f"node type '{name}' can't be used: {shorten(str(error), 200)}", hint)
+            return None
+
+    def _edge_refs(self, node: Yaml | None, field: str, path: str) -> list[EdgeReference]:
+        """The names in `from` or a side input: one, or a list."""
+        if node is None:
+            return []
+        if isinstance(node, Sequence):
+            edge_refs = [w for i, item in enumerate(node.items) for w in self._edge_ref(item, field, join(path, i))]
+        else:
+            edge_refs = self._edge_ref(node, field, path)
+        seen: set[tuple[str, str]] = set()
+        for edge_ref in edge_refs:
+            if (edge_ref.source, edge_ref.port) in seen:
+                self.report.add(edge_ref.mark, edge_ref.path, f"'{edge_ref.source}' appears twice", "remove one")
+            seen.add((edge_ref.source, edge_ref.port))
+        return edge_refs
+
+    def _edge_ref(self, node: Yaml, field: str, path: str) -> list[EdgeReference]:
+        if isinstance(node, Scalar) and node.value is UNKNOWN:
+            return []
+        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
+            message = f"expected the name of a node, found {describe(node)}"
+            self.report.add(node.mark, path, message, "write a name, a list of names, or name.port")
+            return []
+        source, _, port = node.value.partition(".")
+        return [EdgeReference(source=source, port=port, field=field, mark=node.mark, path=path)]
+
+    def _was(self, node: Mapping, config: NodeConfig) -> str:
+        written = node.items.get("was")
+        if written is None:
+            return ""
+        if not isinstance(written, Scalar) or not isinstance(written.value, str) or not NAME.fullmatch(written.value):
+            message = f"expected the node's former name, found {describe(written)}"
+            self.report.add(
+                written.mark, join(config.path, "was"), message, "`was: old_name` keeps its state over a rename"
+            )
+            return ""
+        return written.value
+
+    def _settings(self, node: Mapping, config: NodeConfig, kind: NodeType) -> None:
+        values = Values(self.report)
+        before = len(self.report.diagnostics)
+        if (restart := node.items.get("restart")) is not None:
+            config.restart = self._restart(restart, node, config, kind)
+        self._only_entries(node, kind)
+        given = values.fields(node, kind.cls, config.path, f"'{kind.name}'", config.mark, COMMON, self._hints)
+        config.references, config.secrets = values.references, values.secrets
+        for reference in values.references:
+            if reference.kind == "side_input":
+                source, _, port = reference.name.partition(".")
+                config.edge_refs.append(
+                    EdgeReference(
+                        source=source, port=port, field=reference.field, mark=reference.mark, path=reference.path
+                    )
+                )
+        if given is INVALID or len(self.report.diagnostics) > before:
+            return
+        try:
+            config.settings = msgspec.convert(given, kind.cls)
+        except Exception as error:  # a type's own __post_init__ may raise anything
+            self.report.add(config.mark, config.path, f"'{kind.name}': {shorten(str(error), 200)}")
+            return
+        self._defaults(config, kind, given)
+
+    @cached_property
+    def _hints(self) -> dict[str, str]:
+        """What to say of settings that are missing and name something."""
+        return {key: f"add `{key}: …`; {self.report.suggest('', entries)}" for key, entries in self.sections.items()}
+
+    def _restart(self, written: Yaml, node: Mapping, config: NodeConfig, kind: NodeType) -> Restart:
+        path = join(config.path, "restart")
+        if not issubclass(kind.cls, Source):
+            message = f"'{kind.name}' is no source, and only sources are restarted"
+            self.report.add(node.key("restart"), path, message, "remove it")
+            return Restart()
+        restart = Values(self.report).struct(written, Restart, path, "'restart'", node.key("restart"))
+        return restart if isinstance(restart, Restart) else Restart()
+
+    def _only_entries(self, node: Mapping, kind: NodeType) -> None:
+        """A node that wants an entry of a section gets the flow's only one."""
+        for key, entries in self.sections.items():
+            wanted = self.extras(kind).get(key, {}).get("kind") == key
+            if wanted and key not in node.items and len(entries) == 1:
+                node.items[key] = Scalar(next(iter(entries)), node.mark)
+                node.keys[key] = node.mark
+
+    def _defaults(self, config: NodeConfig, kind: NodeType, given: dict[str, Any]) -> None:
+        """Names in defaults are references too; they are reported at the node's name."""
+        for field, extra in self.extras(kind).items():
+            value = getattr(config.settings, field)
+            if extra.get("kind") and field not in given and isinstance(value, str) and value:
+                path = join(config.path, field)
+                config.references.append(Reference(extra["kind"], value, config.mark, path, field))
+                if extra["kind"] == "side_input":
+                    source, _, port = value.partition(".")
+                    config.edge_refs.append(
+                        EdgeReference(source=source, port=port, field=field, mark=config.mark, path=path)
+                    )
+
+
+def _tidy(name: str) -> str:
+    """A legal name made of an illegal one."""
+    tidy = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return tidy if NAME.fullmatch(tidy) else f"node_{tidy}".rstrip("_")

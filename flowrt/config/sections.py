@@ -1,0 +1,71 @@
+"""Sections of the flow file: named blocks beside `nodes` whose entries nodes refer to by name, such as `scene`.
+
+An installed package adds a section by an entry point of the group `flowrt.sections`: its value is a module with a `SECTION`. The name
+of the entry point is the key in the file. flowrt's own `scene` is registered the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+
+from flowrt.config.report import Report
+from flowrt.config.yaml import Mark, Yaml
+from flowrt.message import Message
+from flowrt.resources import entry_points
+
+GROUP = "flowrt.sections"
+
+
+class Use(NamedTuple):
+    """A published name that the text of an entry uses, and where it stands."""
+
+    kind: str
+    name: str
+    path: str
+    mark: Mark
+
+
+class Section:
+    """One section. Its entries may be given in included files.
+
+    key: the word in the file. A node with a setting of that name, marked `reference(key)`, names an entry; the flow's only entry
+        need not be named.
+    description, struct: for editors: what it is, and the form of an entry.
+    parts: kinds of names that are looked up within the entry that a node names, with their descriptions (`zone`: "A zone of …").
+    published: kinds of names that nodes publish (`Node.published`) and entries or settings use, with the message type that carries
+        them and a description.
+    An entry's class may have a text `what` that says in a word what an edit of it changes ("the geometry of north").
+    """
+
+    key: ClassVar[str]
+    description: ClassVar[str]
+    struct: ClassVar[type[msgspec.Struct]]
+    parts: ClassVar[Mapping[str, str]] = {}
+    published: ClassVar[Mapping[str, tuple[type[Message], str]]] = {}
+
+    def read(self, name: str, node: Yaml, path: str, report: Report) -> Any | None:
+        """An entry, None where its values could not be read; what is wrong with it is added to the report."""
+        raise NotImplementedError
+
+    def names(self, entry: Any, part: str) -> Collection[str]:
+        """The names of a part that an entry has."""
+        return ()
+
+    def uses(self, entry: Any, node: Yaml, path: str) -> Iterable[Use]:
+        """The published names that an entry uses."""
+        return ()
+
+
+@functools.cache  # what is installed stays as it is while a program runs
+def sections() -> Mapping[str, Section]:
+    """Every section by its key."""
+    found: dict[str, Section] = {}
+    for name, module in entry_points(GROUP).items():
+        section: Section = importlib.import_module(module).SECTION
+        found[name] = section
+    return found

@@ -1,0 +1,84 @@
+"""The `services` block made into the structs of `flowrt.services`, with what it leaves out taken from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Environment
+
+import msgspec
+
+from flowrt.config.report import Report
+from flowrt.config.sources import Entry
+from flowrt.config.values import INVALID, Reference, Values
+from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Yaml, describe, join
+from flowrt.services import FROM_ENVIRONMENT, KINDS, Service
+
+
+class Services(msgspec.Struct, kw_only=True):
+    """The services by name, the secrets in them, and the files they name."""
+
+    blocks: dict[str, Service] = {}
+    secrets: set[str] = set()
+    references: list[Reference] = []
+
+
+def read_services(entries: Environment[str, Entry], environment: Environment[str, str], report: Report) -> Services:
+    """Every service of the flow; `mqtt`, `influx` and `grafana` are always among them."""
+    values = Values(report)
+    services = Services()
+    for name in (kind for kind in KINDS if kind not in entries):
+        services.blocks[name] = _default(name, environment, values)
+    for name, entry in entries.items():
+        node = entry.node
+        if isinstance(node, Scalar) and node.value is None:
+            node = Mapping(entry.mark)
+        block = _block(name, node, entry.mark, environment, values, report)
+        services.blocks[name] = block if block is not None else KINDS.get(name, KINDS["mqtt"])()
+    services.secrets = values.secrets
+    services.references = values.references
+    return services
+
+
+def _default(kind: str, environment: Environment[str, str], values: Values) -> Service:
+    """A service of which the file says nothing. A wrong address in the environment is reported as such."""
+    node = Mapping(Mark(f"the environment, for services.{kind}", 0, 0))
+    _complete(node, kind, environment)
+    block = values.struct(node, KINDS[kind], f"services.{kind}", f"'{kind}'", node.mark)
+    return KINDS[kind]() if block is INVALID else block
+
+
+def _complete(node: Mapping, kind: str, environment: Environment[str, str]) -> None:
+    """Fill settings that are not in the file from their variables."""
+    for setting, variable in FROM_ENVIRONMENT[kind].items():
+        if setting not in node.items and environment.get(variable):
+            leaf = Scalar(environment[variable], Mark(f"${variable}", 0, 0))
+            leaf.substituted, leaf.sources = True, frozenset({"env"})
+            node.items[setting] = leaf
+            node.keys[setting] = leaf.mark
+
+
+def _block(
+    name: str, node: Yaml, mark: Mark, environment: Environment[str, str], values: Values, report: Report
+) -> Service | None:
+    """One entry. `kind` says what it is where its name does not: `backup: {kind: mqtt, url: …}`."""
+    path = join("services", name)
+    kind = name
+    if isinstance(node, Mapping) and (said := node.items.get("kind")) is not None:
+        if not isinstance(said, Scalar) or said.value not in KINDS:
+            if not (isinstance(said, Scalar) and said.value is UNKNOWN):
+                hint = report.suggest(str(said.value) if isinstance(said, Scalar) else "", KINDS)
+                report.add(said.mark, join(path, "kind"), f"expected a kind of service, found {describe(said)}", hint)
+            return None
+        kind = str(said.value)
+    if kind not in KINDS:
+        hint = f"{report.suggest(name, KINDS)}; or say what it is: `kind: mqtt`"
+        report.add(mark, path, f"unknown service '{name}'", hint)
+        return None
+    if isinstance(node, Mapping):
+        rest = Mapping(node.mark)
+        rest.items = {key: item for key, item in node.items.items() if key != "kind"}
+        rest.keys = dict(node.keys)
+        if name == kind:
+            _complete(rest, kind, environment)
+        node = rest
+    block = values.struct(node, KINDS[kind], path, f"'{kind}'", mark)
+    return None if block is INVALID else block

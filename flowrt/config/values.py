@@ -1,0 +1,371 @@
+"""YAML nodes to values of a struct's fields, with every mismatch reported at its own place.
+
+`msgspec.convert` stops at the first mismatch and knows no lines. So each field is walked here by what `msgspec.inspect`
+says of its type, and `msgspec.convert` is only the last word on what passed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping as ReadOnly
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import inspect as kinds
+
+from flowrt.catalog import struct_fields
+from flowrt.config.report import Report, plain
+from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Sequence, Yaml, core_value, describe, join, shorten
+
+
+class _Invalid:
+    """What a value becomes that was reported."""
+
+    def __repr__(self) -> str:
+        return "invalid"
+
+
+INVALID = _Invalid()
+Said = dict[str, Any]
+_NOTHING: ReadOnly[str, str] = {}
+
+
+class Reference(NamedTuple):
+    """A value that names something else in the file: `kind` is what the marked types of `flowrt.node` say."""
+
+    kind: str
+    name: str
+    mark: Mark
+    path: str
+    field: str
+
+
+def bare(kind: kinds.Type) -> tuple[kinds.Type, dict[str, Any], dict[str, Any]]:
+    """A type without its metadata, what `setting(...)` and marked types said (extra), and its description and examples."""
+    extra: dict[str, Any] = {}
+    said: Said = {}
+    while isinstance(kind, kinds.Metadata):
+        extra |= kind.extra or {}
+        said |= kind.extra_json_schema or {}
+        kind = kind.type
+    if isinstance(kind, kinds.UnionType) and not said:  # `Annotated[float, setting(…)] | None`
+        said = next((each[2] for each in map(bare, kind.types) if each[2]), said)
+    return kind, extra, said
+
+
+class Values:
+    """Converts nodes, and keeps the references and secrets that it meets on the way."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.references: list[Reference] = []
+        self.secrets: set[str] = set()
+
+    def struct(self, node: Yaml, cls: type, path: str, owner: str, name: Mark) -> Any:
+        """An instance of `cls`, or INVALID.
+
+        owner: what the struct is called in messages. name: where missing settings are reported.
+        """
+        given = self.fields(node, cls, path, owner, name)
+        if given is INVALID:
+            return INVALID
+        try:
+            return msgspec.convert(given, cls)
+        except (msgspec.ValidationError, ValueError, TypeError) as error:
+            self.report.add(name, path, f"{owner}: {shorten(str(error), 200)}")
+            return INVALID
+
+    def fields(
+        self,
+        node: Yaml,
+        cls: type,
+        path: str,
+        owner: str,
+        name: Mark,
+        skip: frozenset[str] = frozenset(),
+        hints: ReadOnly[str, str] = _NOTHING,
+    ) -> Any:
+        """The given fields as a dict, or INVALID. Every unknown, missing and mistyped one is reported. skip: keys of others."""
+        if not isinstance(node, Mapping):
+            if not (isinstance(node, Scalar) and node.value is UNKNOWN):
+                self.report.add(node.mark, path, f"expected a mapping, found {describe(node)}", _example(cls))
+            return INVALID
+        fields = {field.encode_name: field for field in struct_fields(cls)}
+        good = True
+        given: dict[str, Any] = {}
+        for key, item in node.items.items():
+            if key in skip:
+                continue
+            if key not in fields:
+                hint = self.report.suggest(key, [*fields, *skip])
+                self.report.add(node.key(key), join(path, key), f"unknown setting '{shorten(key)}' of {owner}", hint)
+                good = False
+                continue
+            value = self.value(item, fields[key].type, join(path, key), key)
+            good = good and value is not INVALID
+            given[key] = value
+        for key, field in fields.items():
+            if field.required and key not in node.items:
+                _, _, said = bare(field.type)
+                hint = hints.get(key) or said.get("description") or f"add `{key}: …`"
+                self.report.add(name, path, f"{owner} needs the setting '{key}'", hint)
+                good = False
+        return given if good else INVALID
+
+    def value(self, node: Yaml, kind: kinds.Type, path: str, field: str) -> Any:
+        """The value of one node, or INVALID."""
+        kind, extra, said = bare(kind)
+        if isinstance(node, Scalar) and node.value is UNKNOWN:
+            return INVALID
+        if isinstance(kind, kinds.UnionType):
+            return self._union(node, kind, path, field, extra)
+        if isinstance(kind, kinds.StructType):
+            return self._nested(node, kind, path)
+        if isinstance(kind, kinds.DictType):
+            return self._dict(node, kind, path, field, said)
+        if isinstance(kind, kinds.TupleType):
+            return self._tuple(node, kind, path, field, said)
+        if isinstance(kind, kinds.ListType | kinds.VarTupleType | kinds.SetType | kinds.FrozenSetType):
+            return self._list(node, kind, path, field, said)
+        if not isinstance(node, Scalar):
+            if isinstance(kind, kinds.AnyType):
+                return plain(node)
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", _hint(said))
+            return INVALID
+        value = _scalar(node, kind)
+        if value is INVALID:
+            self._mismatch(node, kind, path, said)
+            return INVALID
+        if extra.get("secret") and isinstance(value, str):
+            return self._secret(node, value, path)
+        if extra.get("kind") and isinstance(value, str) and value:
+            self.references.append(Reference(extra["kind"], value, node.mark, path, field))
+        return value
+
+    def _mismatch(self, node: Scalar, kind: kinds.Type, path: str, said: Said) -> None:
+        found = describe(node)
+        hint = _hint(said)
+        if isinstance(kind, kinds.LiteralType) and isinstance(node.value, str):
+            hint = self.report.suggest(node.value, [str(value) for value in kind.values])
+        elif isinstance(kind, kinds.EnumType) and isinstance(node.value, str):
+            hint = self.report.suggest(node.value, [str(member.value) for member in kind.cls])
+        elif isinstance(node.value, str) and not node.substituted and _is_number(core_value(node.value), kind):
+            hint = "write it without quotes"
+        elif isinstance(kind, kinds.StrType) and node.value is not None and not isinstance(node.value, str):
+            hint = "write it in quotes"
+        elif isinstance(kind, kinds.BoolType) and isinstance(node.value, str):
+            hint = "write true or false"
+        self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}", hint)
+
+    def _secret(self, node: Scalar, value: str, path: str) -> Any:
+        if value and (not node.sources or "default" in node.sources):
+            hint = "use ${env:NAME} or ${file:PATH}, so that the file can be shown to others"
+            self.report.add(node.mark, path, "a secret written in the flow file", hint)
+            return INVALID
+        if value:
+            self.secrets.add(value)
+        return value
+
+    def _nested(self, node: Yaml, kind: kinds.StructType, path: str) -> Any:
+        return self.fields(node, kind.cls, path, f"'{path.rpartition('.')[2]}'", node.mark)
+
+    def _dict(self, node: Yaml, kind: kinds.DictType, path: str, field: str, said: Said) -> Any:
+        if not isinstance(node, Mapping):
+            self.report.add(node.mark, path, f"expected a mapping, found {describe(node)}", "write `name: value` lines")
+            return INVALID
+        result: dict[Any, Any] = {}
+        good = True
+        for key, item in node.items.items():
+            leaf = Scalar(key, node.key(key))
+            leaf.substituted = True  # keys are text in YAML; a numeric key type may read a number from it
+            name = self.value(leaf, kind.key_type, join(path, key), field)
+            value = self.value(item, kind.value_type, join(path, key), field)
+            good = good and name is not INVALID and value is not INVALID
+            if good:
+                result[name] = value
+        return result if good and self._length(node, len(node.items), kind, path, "entries", said) else INVALID
+
+    def _list(self, node: Yaml, kind: Any, path: str, field: str, said: Said) -> Any:
+        if not isinstance(node, Sequence):
+            hint = (
+                f"write [{shorten(str(node.value))}]"
+                if isinstance(node, Scalar) and node.value is not None
+                else _hint(said)
+            )
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", hint)
+            return INVALID
+        items = [self.value(item, kind.item_type, join(path, i), field) for i, item in enumerate(node.items)]
+        good = self._length(node, len(items), kind, path, "items", said)
+        return items if good and INVALID not in items else INVALID
+
+    def _tuple(self, node: Yaml, kind: kinds.TupleType, path: str, field: str, said: Said) -> Any:
+        wanted = len(kind.item_types)
+        if not isinstance(node, Sequence) or len(node.items) != wanted:
+            found = f"{len(node.items)} of them" if isinstance(node, Sequence) else describe(node)
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}", _hint(said))
+            return INVALID
+        pairs = zip(node.items, kind.item_types, strict=True)
+        items = [self.value(item, each, join(path, i), field) for i, (item, each) in enumerate(pairs)]
+        return INVALID if INVALID in items else items
+
+    def _length(self, node: Yaml, length: int, kind: Any, path: str, what: str, said: Said) -> bool:
+        if kind.min_length is not None and length < kind.min_length:
+            self.report.add(node.mark, path, f"expected at least {kind.min_length} {what}, found {length}", _hint(said))
+            return False
+        if kind.max_length is not None and length > kind.max_length:
+            self.report.add(node.mark, path, f"expected at most {kind.max_length} {what}, found {length}", _hint(said))
+            return False
+        return True
+
+    def _union(self, node: Yaml, kind: kinds.UnionType, path: str, field: str, extra: dict[str, Any]) -> Any:
+        fitting = [each for each in kind.types if _shape_fits(node, bare(each)[0])]
+        if isinstance(node, Scalar) and len(fitting) > 1:
+            # text from outside: a number is a number where one is wanted, and text only otherwise
+            fitting = [each for each in fitting if _scalar(node, bare(each)[0]) is not INVALID] or fitting[:1]
+            fitting.sort(key=lambda each: isinstance(bare(each)[0], kinds.StrType) and node.substituted)
+        if not fitting:
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}")
+            return INVALID
+        choice = fitting[0]
+        return self.value(node, kinds.Metadata(choice, None, extra) if extra else choice, path, field)
+
+
+def _shape_fits(node: Yaml, kind: kinds.Type) -> bool:
+    """Whether a member of a union is worth trying; scalars fit by their own type, so that its bounds can be told."""
+    if isinstance(kind, kinds.AnyType):
+        return True
+    if isinstance(node, Mapping):
+        return isinstance(kind, kinds.StructType | kinds.DictType)
+    if isinstance(node, Sequence):
+        return isinstance(
+            kind, kinds.ListType | kinds.TupleType | kinds.VarTupleType | kinds.SetType | kinds.FrozenSetType
+        )
+    if isinstance(kind, kinds.LiteralType | kinds.EnumType):
+        return node.value is not None
+    if node.substituted:
+        return isinstance(kind, kinds.StrType | kinds.IntType | kinds.FloatType | kinds.BoolType) or (
+            isinstance(kind, kinds.NoneType) and node.value == ""
+        )
+    if isinstance(kind, kinds.NoneType):
+        return node.value is None
+    if isinstance(kind, kinds.BoolType):
+        return isinstance(node.value, bool)
+    if isinstance(kind, kinds.StrType):
+        return isinstance(node.value, str)
+    return isinstance(kind, kinds.IntType | kinds.FloatType) and _is_number(node.value, kind)
+
+
+def _scalar(node: Scalar, kind: kinds.Type) -> Any:
+    """The leaf's value where it fits the type and its bounds, else INVALID."""
+    value = node.value
+    if node.substituted and isinstance(value, str) and not isinstance(kind, kinds.StrType | kinds.AnyType):
+        value = _read_as(value, kind)
+    if isinstance(kind, kinds.AnyType):
+        return value
+    if isinstance(kind, kinds.NoneType):
+        return None if value is None or (node.substituted and value == "") else INVALID
+    if isinstance(kind, kinds.BoolType):
+        return value if isinstance(value, bool) else INVALID
+    if isinstance(kind, kinds.IntType | kinds.FloatType):
+        return _number(value, kind)
+    if isinstance(kind, kinds.StrType):
+        return value if isinstance(value, str) and _text_fits(value, kind) else INVALID
+    if isinstance(kind, kinds.LiteralType):
+        return next((known for known in kind.values if known == value and type(known) is type(value)), INVALID)
+    if isinstance(kind, kinds.EnumType):
+        return value if any(member.value == value for member in kind.cls) else INVALID
+    return value  # dates and the like: msgspec has the last word
+
+
+def _read_as(text: str, kind: kinds.Type) -> Any:
+    if isinstance(kind, kinds.LiteralType):
+        return next((known for known in kind.values if str(known) == text), text)
+    return core_value(text) if len(text) < 100 else text
+
+
+def _is_number(value: Any, kind: kinds.Type) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(kind, kinds.FloatType):
+        return isinstance(value, int | float)
+    return isinstance(kind, kinds.IntType) and isinstance(value, int)
+
+
+def _number(value: Any, kind: kinds.IntType | kinds.FloatType) -> Any:
+    if not _is_number(value, kind) or abs(value) > 2**63 - 1 or not math.isfinite(value):
+        return INVALID
+    if (kind.ge is not None and value < kind.ge) or (kind.gt is not None and value <= kind.gt):
+        return INVALID
+    if (kind.le is not None and value > kind.le) or (kind.lt is not None and value >= kind.lt):
+        return INVALID
+    if kind.multiple_of is not None and value % kind.multiple_of:
+        return INVALID
+    return float(value) if isinstance(kind, kinds.FloatType) else value
+
+
+def _text_fits(text: str, kind: kinds.StrType) -> bool:
+    if kind.min_length is not None and len(text) < kind.min_length:
+        return False
+    if kind.max_length is not None and len(text) > kind.max_length:
+        return False
+    return kind.pattern is None or re.search(kind.pattern, text) is not None
+
+
+def expected(kind: kinds.Type) -> str:
+    """A type in words, with its bounds: `a number above 0 and at most 1`."""
+    kind, extra, _ = bare(kind)
+    if isinstance(kind, kinds.UnionType):
+        return " or ".join(dict.fromkeys(expected(each) for each in kind.types))
+    if isinstance(kind, kinds.LiteralType):
+        words = ", ".join(str(value) for value in kind.values if value != "")
+        empty = ", or empty" if "" in kind.values else ""
+        return f"one of {words}{empty}" if len(kind.values) > 1 else words
+    if isinstance(kind, kinds.EnumType):
+        return "one of " + ", ".join(str(member.value) for member in kind.cls)
+    if isinstance(kind, kinds.IntType | kinds.FloatType):
+        return ("a whole number" if isinstance(kind, kinds.IntType) else "a number") + bounds(kind)
+    if isinstance(kind, kinds.StrType):
+        return _expected_text(kind, extra)
+    if isinstance(kind, kinds.TupleType):
+        items = [expected(each) for each in kind.item_types]
+        each = f"each {items[0]}" if len(set(items)) == 1 else ", ".join(items)
+        return f"a list of {len(kind.item_types)} ({each})"
+    if isinstance(kind, kinds.ListType | kinds.VarTupleType | kinds.SetType | kinds.FrozenSetType):
+        return f"a list (each {expected(kind.item_type)})"
+    simple = {kinds.NoneType: "nothing", kinds.BoolType: "true or false", kinds.AnyType: "anything"}
+    return simple.get(type(kind), "a mapping")
+
+
+def bounds(kind: kinds.IntType | kinds.FloatType) -> str:
+    """The bounds of a number in words, with a leading space."""
+    said = [
+        f"{word} {limit:g}"
+        for word, limit in (("at least", kind.ge), ("above", kind.gt), ("at most", kind.le), ("below", kind.lt))
+        if limit is not None
+    ]
+    return " " + " and ".join(said) if said else ""
+
+
+def _expected_text(kind: kinds.StrType, extra: dict[str, Any]) -> str:
+    named = {"file": "a file", "side_input": "the name of a node", "node": "the name of a node"}.get(
+        extra.get("kind", "")
+    )
+    if named or extra.get("kind"):
+        return named or f"the name of a {extra['kind']}"
+    if kind.pattern is not None:
+        return "a string of the right form"
+    return "a string that is not empty" if kind.min_length else "a string"
+
+
+def _hint(said: Said) -> str:
+    if said.get("examples"):
+        return "for example " + " or ".join(str(example) for example in said["examples"][:2])
+    return str(said.get("description", ""))
+
+
+def _example(cls: type) -> str:
+    keys = [field.encode_name for field in struct_fields(cls) if field.required] or [
+        field.encode_name for field in struct_fields(cls)[:1]
+    ]
+    return f"write {{{', '.join(f'{key}: …' for key in keys)}}}" if keys else ""

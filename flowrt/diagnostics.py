@@ -1,0 +1,58 @@
+"""Diagnostics: everything that can be wrong with a flow file, told in one form.
+
+A diagnostic names file, line, column and path, what is wrong, and what to do. Diagnostics are collected, never raised one by one:
+`FlowError` carries all of a file's at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+
+class Diagnostic(msgspec.Struct, frozen=True):
+    """One finding.
+
+    keys: where it is below a node's entry, e.g. ("zones", 0); what a node's own `check` gives, from which the loader finds file, line,
+        column and path. Empty points at the node's name.
+    line and column count from 1; 0 where the finding concerns the file as a whole. path: `nodes.speed.lanes[0]`.
+    """
+
+    keys: tuple[str | int, ...] = ()
+    message: str = ""
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+    path: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    end_column: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        where = f" at {self.path}" if self.path else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}: {self.severity}: {self.message}{where}{hint}"
+
+
+class FlowError(Exception):
+    """A flow that can't be used, with all of its errors."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(map(str, self.diagnostics)))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A suggestion for a name that does not exist: the nearest known ones, or all of them when they are few."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    if not names:
+        return "there are none"
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"known: {shown}"

@@ -1,0 +1,173 @@
+"""What can be wrong with the drawing of a scene: crossing polygons, points outside of the picture, stop lines off the road."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowrt.config.report import Report, place
+from flowrt.config.yaml import Mapping, Mark, join
+from flowrt.traffic.scene import Line, Point, Scene, Zone
+
+MAX_CORNERS = 500
+
+
+def check_scene(
+    scene: Scene, node: Mapping, path: str, where: dict[tuple[str, str], tuple[str, ...]], report: Report
+) -> None:
+    """Report everything wrong with a scene. where: ("zone" or "line", name) to the keys below the scene's node."""
+    for zone in scene.zones.values():
+        _check_zone(zone, scene, node, where["zone", zone.name], path, report)
+    for line in scene.lines.values():
+        _check_line(line, scene, node, where["line", line.name], path, report)
+    _check_lamps(scene, node, path, report)
+    if scene.homography is not None:
+        counts = len(scene.homography.image_px), len(scene.homography.ground_m)
+        if counts[0] != counts[1]:
+            message = f"no homography: {counts[0]} picture points, but {counts[1]} ground points"
+            report.add(
+                node.key("homography"), join(path, "homography"), message, "give each picture point its ground point"
+            )
+            return
+        try:
+            scene.homography.matrix()
+        except ValueError as error:
+            hint = "give at least 4 points, spread over the road, no three on one line"
+            report.add(node.key("homography"), join(path, "homography"), f"no homography: {error}", hint)
+
+
+def _check_zone(zone: Zone, scene: Scene, node: Mapping, steps: tuple[str, ...], path: str, report: Report) -> None:
+    whole = place(node, (*steps, "zone"), node.mark)
+    below = join(_path(path, steps), "zone")
+    what = f"zone '{zone.name}'"
+    for i, point in enumerate(zone.points):
+        _inside(point, scene, place(node, (*steps, "zone", i), whole), join(below, i), what, report)
+    if len(zone.points) > MAX_CORNERS:
+        report.add(whole, below, f"{what} has {len(zone.points)} corners", f"at most {MAX_CORNERS}")
+    elif repeated := _repeated(zone.points):
+        message = f"{what}: corner {repeated + 1} repeats the one before it"
+        if zone.points[0] == zone.points[repeated] and repeated == len(zone.points) - 1:
+            message = f"{what}: the last corner repeats the first"
+        hint = "remove it: a zone closes by itself"
+        report.add(place(node, (*steps, "zone", repeated), whole), join(below, repeated), message, hint)
+    elif all(_turn(zone.points[0], zone.points[1], point) == 0 for point in zone.points[2:]):
+        report.add(whole, below, f"{what} has no area", "its corners lie on one line")
+    elif crossing := crossing_sides(zone.points):
+        first, second = crossing
+        hint = "list the corners in order around the zone"
+        message = f"{what} crosses itself: side {first + 1} meets side {second + 1}"
+        report.add(place(node, (*steps, "zone", second), whole), below, message, hint)
+    if zone.heading == (0.0, 0.0):
+        mark = place(node, (*steps, "heading"), whole)
+        hint = "give a direction in the picture: [0, 1] is straight down"
+        report.add(mark, join(_path(path, steps), "heading"), f"{what} has the heading [0, 0]", hint)
+
+
+def _repeated(points: Sequence[Point]) -> int:
+    """The index of a corner that stands where its neighbour stands; 0 where there is none."""
+    if points[-1] == points[0]:
+        return len(points) - 1
+    return next((i for i in range(1, len(points)) if points[i] == points[i - 1]), 0)
+
+
+def _check_line(line: Line, scene: Scene, node: Mapping, steps: tuple[str, ...], path: str, report: Report) -> None:
+    whole = place(node, (*steps, "line"), node.mark)
+    below = join(_path(path, steps), "line")
+    what = f"line '{line.name}'"
+    for i, point in enumerate(line.points):
+        _inside(point, scene, place(node, (*steps, "line", i), whole), join(below, i), what, report)
+    if line.points[0] == line.points[1]:
+        report.add(whole, below, f"{what} has no length", "give two different points")
+        return
+    lanes = scene.zones_of("lane")
+    if line.kind == "stop_line" and lanes and not any(touches(line.points, lane.points) for lane in lanes):
+        names = ", ".join(lane.name for lane in lanes[:6])
+        report.add(
+            whole, below, f"the stop line crosses none of the lanes ({names})", "draw it across the lanes it governs"
+        )
+
+
+def _check_lamps(scene: Scene, node: Mapping, path: str, report: Report) -> None:
+    for name, lamp in scene.lamps.items():
+        for colour in ("red", "amber", "green"):
+            lens = getattr(lamp, colour)
+            if lens is None:
+                continue
+            mark = place(node, ("lamps", name, colour), node.mark)
+            below = join(_path(path, ("lamps", name)), colour)
+            _inside((lens[0], lens[1]), scene, mark, below, f"lamp '{name}'", report)
+            if lens[2] <= 0:
+                report.add(mark, below, f"lamp '{name}': the {colour} lens has radius {lens[2]:g}", "above 0")
+
+
+def _inside(point: Point, scene: Scene, mark: Mark, path: str, what: str, report: Report) -> None:
+    width, height = scene.picture_px
+    if not (0 <= point[0] <= width and 0 <= point[1] <= height):
+        message = f"{what}: the point [{point[0]:g}, {point[1]:g}] lies outside of the picture"
+        report.add(mark, path, message, f"the picture has {width} x {height} pixels")
+
+
+def _path(path: str, steps: Sequence[str]) -> str:
+    for step in steps:
+        path = join(path, step)
+    return path
+
+
+def crossing_sides(points: Sequence[Point]) -> tuple[int, int] | None:
+    """The first two sides of a closed polygon that meet where they should not; None for a simple polygon.
+
+    Neighbouring sides share a corner; they are at fault only when one folds back over the other.
+    """
+    n = len(points)
+    sides = [(points[i], points[(i + 1) % n]) for i in range(n)]
+    for i in range(n):
+        for j in range(i + 1, n):
+            if j == i + 1 or (i == 0 and j == n - 1):
+                first, second = (sides[i], sides[j]) if j == i + 1 else (sides[j], sides[i])
+                if _folds_back(first[0], first[1], second[1]):
+                    return i, j
+            elif segments_meet(*sides[i], *sides[j]):
+                return i, j
+    return None
+
+
+def _folds_back(a: Point, b: Point, c: Point) -> bool:
+    """Whether the way a-b-c turns back over itself at b."""
+    forward = (b[0] - a[0]) * (c[0] - b[0]) + (b[1] - a[1]) * (c[1] - b[1])
+    return _turn(a, b, c) == 0 and forward < 0
+
+
+def segments_meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Whether the segments a-b and c-d have a point in common."""
+    abc, abd, cda, cdb = _turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b)
+    if abc * abd < 0 and cda * cdb < 0:
+        return True
+    return any(
+        turn == 0 and _within(p, q, r)
+        for turn, p, q, r in ((abc, a, b, c), (abd, a, b, d), (cda, c, d, a), (cdb, c, d, b))
+    )
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    """Above 0 where a-b-c turns one way, below 0 the other, 0 on a line."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _within(a: Point, b: Point, c: Point) -> bool:
+    """Whether c, on the line through a and b, lies between them."""
+    return min(a[0], b[0]) <= c[0] <= max(a[0], b[0]) and min(a[1], b[1]) <= c[1] <= max(a[1], b[1])
+
+
+def touches(line: tuple[Point, Point], polygon: Sequence[Point]) -> bool:
+    """Whether a segment crosses a polygon or lies in it."""
+    around = zip(polygon, [*polygon[1:], polygon[0]], strict=True)
+    return any(segments_meet(*line, a, b) for a, b in around) or contains(polygon, line[0])
+
+
+def contains(polygon: Sequence[Point], point: Point) -> bool:
+    """Whether a point lies in a polygon, by counting crossings of a ray to the right."""
+    x, y = point
+    inside = False
+    for (x1, y1), (x2, y2) in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
+        if (y1 > y) != (y2 > y) and x < (x2 - x1) * (y - y1) / (y2 - y1) + x1:
+            inside = not inside
+    return inside

@@ -1,0 +1,86 @@
+"""States: how signals, cameras, services and the runtime itself are at a moment."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from flowrt.message import Count, Message, NonNegative
+from flowrt.traffic.kinds import Position
+
+
+class SignalState(Message, frozen=True, kw_only=True, eq=False):
+    """State of the signal groups of an intersection at `time_s`.
+
+    states: group name to SAE J2735 movement phase state; since_s: group name to the time the state began, where known.
+    """
+
+    port: ClassVar[str] = "signals"
+    recorded: ClassVar[bool] = True
+
+    states: dict[str, str]
+    since_s: dict[str, float] = {}
+
+
+class CameraStatus(Message, frozen=True, kw_only=True, eq=False):
+    """State of one camera."""
+
+    port: ClassVar[str] = "camera_status"
+    recorded: ClassVar[bool] = True
+
+    status: Literal["online", "offline", "error"]
+    position: Position = ""
+    fps: NonNegative = 0.0
+    resolution: str = ""
+    detail: str = ""
+    reconnects: Count = 0
+
+
+class ServiceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a health probe found of one service."""
+
+    status: Literal["up", "down", "unknown", "disabled"]
+    latency_ms: NonNegative | None = None
+    error: str = ""
+
+
+class Health(Message, frozen=True, kw_only=True, eq=False):
+    """State of the whole runtime. `reasons` says why it is not healthy. CPU, memory and disk of the machine in percent."""
+
+    port: ClassVar[str] = "health"
+
+    status: Literal["healthy", "degraded", "critical"]
+    active_cameras: Count
+    services: dict[str, ServiceState]
+    uptime_seconds: NonNegative
+    host: str
+    reasons: list[str] = []
+    cpu_usage: NonNegative = 0.0
+    memory_usage: NonNegative = 0.0
+    disk_usage: NonNegative = 0.0
+
+
+class Performance(Message, frozen=True, kw_only=True, eq=False):
+    """Runtime metrics over the last interval. Usage in percent, memory in MB; per camera where camera_id is set.
+
+    frames_dropped: since the last report. queue_depth: the deepest of `queue_depths`.
+    """
+
+    port: ClassVar[str] = "performance"
+    identity: ClassVar[tuple[str, ...]] = ("service",)
+
+    fps: NonNegative
+    processing_time_ms: NonNegative
+    cpu_usage: NonNegative
+    memory_usage: NonNegative
+    gpu_usage: NonNegative | None = None
+    service: str = "flowrt"
+    camera_count: Count = 0
+    active_objects: Count = 0
+    frames_dropped: Count = 0
+    queue_depths: dict[str, Count] = {}
+    queue_depth: Count = 0
+    latency_p50_ms: NonNegative | None = None
+    latency_p99_ms: NonNegative | None = None
+    outbox_pending: Count = 0

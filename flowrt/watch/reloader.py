@@ -1,0 +1,209 @@
+"""The reloader: an edited flow is read, planned and applied, or refused and its problems shown.
+
+Invariants
+- What counts is content: a save that changes no byte of any file does nothing.
+- A file with problems leaves the running flow untouched; its problems stand in the status until they are mended.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flowrt.config import load
+from flowrt.config.report import locate
+from flowrt.contract import Contract
+from flowrt.diagnostics import Diagnostic, FlowError
+from flowrt.fingerprint import fingerprint
+from flowrt.flow import Flow
+from flowrt.plan import Plan
+from flowrt.runtime import ReloadFailed, Runtime
+from flowrt.runtime.reload import apply
+
+log = logging.getLogger("flowrt")
+
+
+class Reload(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one reload. plan: kind to node names; lines: the plan in words; took_ms: by stage."""
+
+    number: int
+    time_s: float
+    reason: str
+    ok: bool
+    message: str
+    plan: dict[str, list[str]] = {}
+    lines: list[str] = []
+    took_ms: dict[str, float] = {}
+    parked: dict[str, int] = {}
+    ledger: dict[str, Any] = {}
+    diagnostics: list[Diagnostic] = []
+
+
+class Reloader:
+    """Turns edits of the flow file into changes of the running graph. Safe to call from any thread."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        overrides: Mapping[str, str] | None = None,
+        strict: bool = False,
+        on_load: Callable[[Flow], None] | None = None,
+        on_reload: Callable[[Reload], None] | None = None,
+    ) -> None:
+        """on_load: told of each edited flow before anything is done with it. on_reload: told what became of it."""
+        self.runtime = runtime
+        self.strict = strict
+        self.history: list[Reload] = []
+        self.on_load = on_load
+        self.on_reload = on_reload
+        self._overrides = dict(overrides or {})
+        self._busy = threading.Lock()
+        self._number = 0
+        self._named: frozenset[Path] = frozenset()
+        self._seen = fingerprints(runtime.flow.files)
+        self._schemas = self._own_schemas(runtime.flow)
+
+    @property
+    def path(self) -> Path:
+        """The flow file."""
+        return self.runtime.flow.path
+
+    def files(self) -> tuple[Path, ...]:
+        """What is watched: the running flow's files, and those of the last edit or its problems, which may have been refused."""
+        return tuple({*self.runtime.flow.files, *self._named})
+
+    def reload(self, reason: str) -> Reload:
+        """Read the flow file and bring the running graph to it."""
+        with self._busy:
+            return self._reload(reason, time.perf_counter(), fingerprints(self.files()))
+
+    def follow(self, reason: str, since: float | None = None) -> Reload | None:
+        """The same, but only where a file that the flow was read from has another content than when it was last looked at.
+
+        since: when the edit was noticed (time.perf_counter), for the timings.
+        """
+        with self._busy:
+            seen = fingerprints(self.files())
+            if seen == self._seen:
+                return None
+            return self._reload(reason, time.perf_counter() if since is None else since, seen)
+
+    def _reload(self, reason: str, started: float, seen: dict[Path, str]) -> Reload:
+        self._seen = seen
+        self._number += 1
+        report = self._attempt(reason, started)
+        self._seen = {file: self._seen[file] for file in self.files()}
+        self.history.append(report)
+        del self.history[:-100]
+        self.runtime.reloads = [*self.runtime.reloads, msgspec.to_builtins(report)][-len(self.history) :]
+        self._tell(report)
+        return report
+
+    def _attempt(self, reason: str, started: float) -> Reload:
+        def report(ok: bool, message: str, **facts: Any) -> Reload:
+            return Reload(number=self._number, time_s=time.time(), reason=reason, ok=ok, message=message, **facts)
+
+        if not self.path.exists():
+            diagnostic = Diagnostic(
+                file=str(self.path), line=0, column=0, path="", severity="warning",
+                message="the flow file is gone; the flow goes on as it was", hint="put the file back to go on editing",
+            )  # fmt: skip
+            self.runtime.diagnostics = [msgspec.to_builtins(diagnostic)]
+            return report(False, diagnostic.message, diagnostics=[diagnostic])
+        try:
+            new = self._read()
+        except FlowError as error:
+            self.runtime.diagnostics = [msgspec.to_builtins(diagnostic) for diagnostic in error.diagnostics]
+            count = len(error.diagnostics)
+            message = f"{count} problem{'s' if count > 1 else ''}; the flow goes on as it was"
+            return report(False, message, diagnostics=list(error.diagnostics))
+        if self.on_load is not None:
+            self.on_load(new)
+        self._follow_schemas(new)
+        loaded = time.perf_counter()
+        plan = Plan.between(self.runtime.flow, new)
+        if plan.empty:
+            self._adopt(new)
+            return report(True, "nothing changes", plan=plan.names(), lines=plan.lines())
+        planned = time.perf_counter()
+        try:
+            facts = apply(self.runtime, plan, strict=self.strict)
+        except ReloadFailed as error:
+            mark = locate(self.path, "nodes", error.node)
+            diagnostic = Diagnostic(
+                file=mark.file, line=mark.line, column=mark.column, path=f"nodes.{error.node}" if error.node else "",
+                message=str(error),
+            )  # fmt: skip
+            self.runtime.diagnostics = [msgspec.to_builtins(diagnostic)]
+            return report(False, str(error), plan=plan.names(), lines=plan.lines(), diagnostics=[diagnostic])
+        self.runtime.diagnostics = []
+        took = {
+            "load": round((loaded - started) * 1e3, 2),
+            "plan": round((planned - loaded) * 1e3, 2),
+            "open": facts["open_ms"],
+            "rest": facts["rest_ms"],
+            "total": round((planned - started) * 1e3 + facts["in_force_ms"], 2),
+        }
+        return report(
+            True, "in force", plan=plan.names(), lines=plan.lines(), took_ms=took,
+            parked=facts["parked"], ledger=facts["ledger"],
+        )  # fmt: skip
+
+    def _read(self) -> Flow:
+        """The flow as its files say it now; none of them was read before it was fingerprinted. Raises FlowError."""
+        while True:
+            error = None
+            try:
+                new = load(self.path, overrides=self._overrides)
+                self._named = frozenset(new.files)
+            except FlowError as diagnostics:
+                error = diagnostics
+                self._named = frozenset(Path(diagnostic.file).absolute() for diagnostic in error.diagnostics)
+            unseen = self._named - self._seen.keys()
+            if not unseen:
+                if error is not None:
+                    raise error
+                return new
+            self._seen |= fingerprints(unseen)
+
+    @staticmethod
+    def _own_schemas(flow: Flow) -> dict[Path, str]:
+        return fingerprints(file for file in flow.files if "schemas" in file.parts and file.is_relative_to(flow.folder))
+
+    def _follow_schemas(self, new: Flow) -> None:
+        """Where the flow's own schemas changed, payloads and points are made by the new ones from here on."""
+        schemas = self._own_schemas(new)
+        if schemas != self._schemas:
+            self.runtime.adopt_contract(Contract.of_flow(new.folder))
+            self._schemas = schemas
+
+    def _adopt(self, new: Flow) -> None:
+        """The same graph from another text: keep the new marks and files, touch no node."""
+        with self.runtime.structure:
+            self.runtime.flow = new
+            self.runtime.diagnostics = []
+
+    def _tell(self, report: Reload) -> None:
+        if report.ok:
+            took = f" in {report.took_ms['total']:.0f} ms" if report.took_ms else ""
+            log.info("reload %d (%s): %s%s", report.number, report.reason, report.message, took)
+            for line in report.lines:
+                log.info("  %s", line)
+        else:
+            log.warning("reload %d (%s) refused: %s", report.number, report.reason, report.message)
+            for diagnostic in report.diagnostics:
+                log.warning("  %s", diagnostic)
+        if self.on_reload is not None:
+            self.on_reload(report)
+
+
+def fingerprints(files: Iterable[Path]) -> dict[Path, str]:
+    """What is in each file."""
+    return {file: fingerprint(file) for file in files}
