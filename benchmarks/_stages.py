@@ -43,7 +43,7 @@ def _measure(video: Path, size: tuple[int, int], model: Path) -> dict[str, float
         spent[name] += clock() - began_s
 
     with workshop() as folder, running(_write(folder, video, size, model), threads=False) as runtime:
-        node: dict[str, Any] = {name: cell.node for name, cell in runtime.cells.items()}
+        node: dict[str, Any] = {name: runner.node for name, runner in runtime.runners.items()}
         pictures = (m for m in node["camera"].produce() if m.port == "frames")
         for number in range(PICTURES + 20):
             if number == 20:

@@ -129,7 +129,7 @@ def _ours(flow: _Flow) -> _Rates:
         accepted_s = time.perf_counter()
         wait_until(lambda: tally.delivered >= many, 120, "delivery", every_s=0.005)
         delivered_s = time.perf_counter()
-        began_s = float(runtime.cells["source"].node.__dict__["began_s"])
+        began_s = float(runtime.runners["source"].node.__dict__["began_s"])
     return _Rates(many / (accepted_s - began_s), many / (delivered_s - began_s))
 
 

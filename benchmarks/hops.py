@@ -81,9 +81,9 @@ def _ours(nodes: int, window: int = 1) -> float:
         )
         with running(path) as runtime:
             runtime.wait(120)
-            cell = runtime.cells["end"]
+            cell = runtime.runners["end"]
             assert cell.n_in == messages + 2000, "every message arrived"
-            return messages / float(runtime.cells["source"].node.__dict__["cpu_s"])
+            return messages / float(runtime.runners["source"].node.__dict__["cpu_s"])
 
 
 def _beside_node_red(nodes: int, rings: dict[str, _Ring], pairs: int) -> list[Row]:

@@ -81,7 +81,7 @@ nodes:
             time.sleep(RUN_S)
             assert isinstance(runtime.delivery, Delivery)
             latencies = list(runtime.delivery.tally("to_broker").latencies)
-            seen = dict(runtime.cells["stamped"].node.__dict__["seen"])
+            seen = dict(runtime.runners["stamped"].node.__dict__["seen"])
         received, _ = subscriber.communicate("")
         flushes = _flushes(folder)
     came = {int(us): int(ns) for ns, us in (line.split() for line in received.splitlines())}

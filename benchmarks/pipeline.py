@@ -138,7 +138,7 @@ def _flow(video: Path, size: tuple[int, int], model: Path) -> Iterator[Contestan
     Inference runs on OpenVINO's threads; the resize into its input is part of the share and told by itself.
     """
     with workshop() as folder, _measured() as spent_s, running(_write(folder, video, size, model)) as runtime:
-        gate: Any = runtime.cells["gate"].node
+        gate: Any = runtime.runners["gate"].node
 
         def turn() -> Turn:
             gate.let_through(WARM)
@@ -300,7 +300,7 @@ def _in_turns(go: Callable[[int], None]) -> Contestant:
 def _same_nodes(video: Path, size: tuple[int, int], model: Path) -> Iterator[Contestant]:
     """The flow's own nodes, opened by the runtime and called by hand: one thread to `submit`, one to `collect` and go on."""
     with workshop() as folder, running(_write(folder, video, size, model), threads=False) as runtime:
-        node: dict[str, Any] = {name: cell.node for name, cell in runtime.cells.items()}
+        node: dict[str, Any] = {name: runner.node for name, runner in runtime.runners.items()}
         waiting: queue.Queue[Any] = queue.Queue(node["objects"].in_flight)
         stopping = threading.Event()
 

@@ -75,7 +75,7 @@ def _measure() -> Measured:
             watcher = Watcher(reloader)
             watcher.start()
             try:
-                wait_until(lambda: runtime.cells["marked"].n_out > 2 * FPS, 180, "the first pictures")
+                wait_until(lambda: runtime.runners["marked"].n_out > 2 * FPS, 180, "the first pictures")
                 time.sleep(READY_AFTER_S + 2)  # what edits may need is imported by then
                 settle()
                 settings: list[float] = []
@@ -92,7 +92,7 @@ def _measure() -> Measured:
                     spans[True].append((began_s, ended_s))
                     time.sleep(ended_s - began_s)
                     spans[False].append((ended_s, time.perf_counter()))
-                times_s = list(runtime.cells["marked"].node.__dict__["times_s"])
+                times_s = list(runtime.runners["marked"].node.__dict__["times_s"])
             finally:
                 watcher.stop()
                 gc.unfreeze()

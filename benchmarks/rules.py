@@ -67,7 +67,7 @@ class _Ours:
     def __init__(self, stack: ExitStack) -> None:
         folder = stack.enter_context(workshop())
         self._runtime = stack.enter_context(running(_flow(folder), threads=False))
-        self._entrance = self._runtime.cells["zones"].entrance(FROM, False)
+        self._entrance = self._runtime.runners["zones"].entrance(FROM, False)
         self._pictures = 0
 
     def picture_ms(self) -> float:

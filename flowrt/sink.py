@@ -46,7 +46,7 @@ class Acknowledger(Protocol):
         ...
 
     def rejected(self, record: OutboxRecord, reason: str) -> None:
-        """The outside will never take it: it becomes a deadrecord."""
+        """The outside will never take it: it becomes a dead letter."""
         ...
 
 
@@ -63,4 +63,4 @@ class Retry(Exception):
 
 
 class Reject(Exception):
-    """The outside will never take this. The record goes to the deadrecords with this reason."""
+    """The outside will never take this. The record goes to the dead letters with this reason."""

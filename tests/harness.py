@@ -59,7 +59,7 @@ def context(
         shared=shared or Shared(),
         runtime=StandAlone(),
         contract=cast("Contract", contract),
-        scene=scene,
+        entries={} if scene is None else {"scene": scene},
         services=services or {},
     )
 

@@ -1,6 +1,6 @@
 """List, show, retry or drop what was refused.
 
-A deadrecord is one that the outside refused for good, or that broke the contract; the reason stands beside it. `retry` queues it
+A dead letter is one that the outside refused for good, or that broke the contract; the reason stands beside it. `retry` queues it
 again behind everything that waits, also while the flow runs. `drop` removes it for ever.
 
 Where a sink is refused as a whole (its password, its bucket), nothing is wrong with its records. They are held and not dead, go by
@@ -61,7 +61,7 @@ def _no_such(view: JournalView, numbers: list[int]) -> str:
     if waiting:
         number, sink = next(iter(waiting.items()))
         return f"record {number} is not dead: it waits for '{sink}', see `flowrt outbox`"
-    return f"there is no deadrecord {', '.join(map(str, numbers))}; `flowrt dead-letters list` shows all"
+    return f"there is no dead letter {', '.join(map(str, numbers))}; `flowrt dead-letters list` shows all"
 
 
 def _list(found: list[DeadLetter], refused: list[OutboxView], form: str) -> None:
@@ -75,7 +75,7 @@ def _list(found: list[DeadLetter], refused: list[OutboxView], form: str) -> None
     if found:
         table(_HEAD, [_row(record) for record in found], right=frozenset({0, 5}))
     else:
-        print("there are no deadrecords")
+        print("there are no dead letters")
     _tell(refused)
 
 
@@ -88,7 +88,7 @@ def _show(found: list[DeadLetter], form: str) -> None:
     if form == "json":
         _print_json([_plain(record) for record in found])
     else:
-        print("\n\n".join(_full(record) for record in found) or "there are no deadrecords")
+        print("\n\n".join(_full(record) for record in found) or "there are no dead letters")
 
 
 def _print_json(value: Any) -> None:

@@ -1,6 +1,6 @@
 """Show what waits for delivery.
 
-Per sink, over the whole life of the flow's journal: accepted = delivered + deadrecords + dropped + pending. The journal is only read,
+Per sink, over the whole life of the flow's journal: accepted = delivered + dead letters + dropped + pending. The journal is only read,
 also while the flow runs. `drain` is the estimated time until nothing is pending at the present rate. Below stands why and since when
 a sink is refused as a whole (its password, its bucket).
 """

@@ -4,9 +4,9 @@ Invariants
 - A record leaves the journal only with a acknowledgement. Whatever else happens (Retry, an exception, a crash, a reload, the end of
   the run), it is sent again. So: at least once, in order of acceptance as far as the outside answers in order.
 - One dead service holds up nobody else: each outbox has its own thread and its own place in the journal.
-- A record that the outside refuses (`Reject`) is isolated: its batch is sent again one by one, and only it becomes a deadrecord.
+- A record that the outside refuses (`Reject`) is isolated: its batch is sent again one by one, and only it becomes a dead letter.
 - A node that raises anything else is contained: counted, logged, backed off. A single record on which it raised
-  `POISON_AFTER` times in a row is taken for the cause and becomes a deadrecord.
+  `POISON_AFTER` times in a row is taken for the cause and becomes a dead letter.
 
 What `Outbox.deliver` may rely on: records come in order; a record without a acknowledgement comes again, with `attempts` raised, only
 after a Retry or after `SILENCE_S` without any acknowledgement; while records are under way and no new ones come, `deliver` is called with an

@@ -2,11 +2,11 @@
 
 Invariants
 - A record is accepted once the transaction that holds it is committed and flushed to the disk (SQLite, WAL, fsync): neither
-  `kill -9` nor a power cut takes it away. It leaves the file when it was delivered, became a deadrecord, or was dropped by a limit.
+  `kill -9` nor a power cut takes it away. It leaves the file when it was delivered, became a dead letter, or was dropped by a limit.
 - Delivery may begin between commit and flush: what is sent and then lost with the power was delivered and never accepted.
 - On disk, per outbox, always: accepted = delivered + dead_letters + dropped + pending. Counters and rows change together.
 - One writer thread commits whatever has queued as soon as it is idle (group commit). Nobody else writes, except the
-  commands on deadrecords, in short transactions of their own that the writer notices.
+  commands on dead letters, in short transactions of their own that the writer notices.
 - Nothing grows for ever: limits by size and age, the lowest priority first, each drop counted.
 """
 

@@ -189,7 +189,7 @@ class Journal:
     def _record(self, outbox: str, row: ReadRow) -> OutboxRecord | None:
         record = record_of(row, attempts=int(row[0] <= self._leftover))
         if record is None:
-            self._log.error("record %d of '%s' is damaged in the journal; it is a deadrecord now", row[0], outbox)
+            self._log.error("record %d of '%s' is damaged in the journal; it is a dead letter now", row[0], outbox)
             self.rejected(outbox, row[0], "damaged in the journal: its checksum is wrong")
         return record
 
@@ -209,7 +209,7 @@ class Journal:
                 self._changed.notify_all()
 
     def rejected(self, outbox: str, number: int, reason: str) -> None:
-        """This one will never be taken: make it a deadrecord."""
+        """This one will never be taken: make it a dead letter."""
         with self._changed:
             gone = self._gone.setdefault(outbox, set())
             if number not in gone:

@@ -241,7 +241,7 @@ class Store:
         return self._drop(outbox, rank, "DELETE FROM records WHERE number = ?", numbers, "size")
 
     def enforce_age(self, now_s: float) -> list[Dropped]:
-        """Drop what waited for too long, and old events and deadrecords."""
+        """Drop what waited for too long, and old events and dead letters."""
         dropped = []
         for outbox, tallies in list(self.tallies.items()):
             for rank, tally in enumerate(tallies):

@@ -1,6 +1,6 @@
 """A journal seen from another process, while a run may be going on: for the commands.
 
-Reading takes no lock that a run would notice. Retrying and dropping deadrecords are short transactions, which the running
+Reading takes no lock that a run would notice. Retrying and dropping dead letters are short transactions, which the running
 writer waits for and then counts.
 """
 
@@ -174,7 +174,7 @@ class JournalView:
         return dict(rows.fetchall())
 
     def retry(self, numbers: Sequence[int] = (), outbox: str = "") -> int:
-        """Queue deadrecords again, behind everything that waits; how many."""
+        """Queue dead letters again, behind everything that waits; how many."""
         where, values = _which(numbers, outbox)
         link = self._link
         link.execute("BEGIN IMMEDIATE")
@@ -199,7 +199,7 @@ class JournalView:
         return len(rows)
 
     def drop(self, numbers: Sequence[int] = (), outbox: str = "") -> int:
-        """Remove deadrecords for good; how many. They stay counted."""
+        """Remove dead letters for good; how many. They stay counted."""
         where, values = _which(numbers, outbox)
         return self._link.execute(
             "DELETE FROM dead_letters WHERE number IN "

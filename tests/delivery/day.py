@@ -138,7 +138,7 @@ def main(folder: Path) -> None:
     watch.end_hour()
     ledger, events = runtime.ledger(), dict(runtime.events)
     runtime.stop(30.0)
-    pictures = runtime.cells["objects"].n_out
+    pictures = runtime.runners["objects"].n_out
     cpu_s = sum(psutil.Process().cpu_times()[:2])
     sinks = {name: watch.account(name) for name in runtime.outboxes}
     print(

@@ -95,12 +95,12 @@ def test_dead_letters_are_dropped_only_when_named(journal: Journal, capsys: pyte
     assert main(["dead-letters", "drop", "main-and-5th"]) == 2
     assert "which ones" in capsys.readouterr().err
     assert main(["dead-letters", "drop", "main-and-5th", "9"]) == 2
-    assert "no deadrecord 9" in capsys.readouterr().err
+    assert "no dead letter 9" in capsys.readouterr().err
     assert main(["dead-letters", "drop", "main-and-5th", "1"]) == 0
     assert main(["dead-letters", "drop", "main-and-5th", "--all"]) == 0
     assert capsys.readouterr().out == "1 dropped\n2 dropped\n"
     assert main(["dead-letters", "list", "main-and-5th"]) == 0
-    assert capsys.readouterr().out == "there are no deadrecords\n"
+    assert capsys.readouterr().out == "there are no dead letters\n"
 
 
 def test_events(journal: Journal, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

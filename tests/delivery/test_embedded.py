@@ -217,5 +217,5 @@ def publish(port: int, topic: str, data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("topic", "wrong"), [("a/#/b", "`#` may only"), ("a+/b", "`\\+` must fill"), ("", "empty")])
 def test_mqtt_in_checks_its_filters(topic: str, wrong: str) -> None:
     (diagnostic,) = MqttIn(topic=["fine/+/#", topic]).check(None)  # type: ignore[arg-type]
-    assert diagnostic.path == ("topic", 1)
+    assert diagnostic.keys == ("topic", 1)
     assert wrong.replace("\\", "") in diagnostic.message

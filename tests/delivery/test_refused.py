@@ -75,7 +75,7 @@ def test_wrong_credentials_are_named_and_cost_no_letter(
             assert sink["reason"].endswith("; check username and password")
             since = sink["since"]
             out = said(capsys, "dead-letters", "list", FLOW)
-            assert out.startswith("there are no deadrecords\nout is refused as a whole since ")
+            assert out.startswith("there are no dead letters\nout is refused as a whole since ")
             assert f"since {since}: {sink['reason']}. 3 records are held, and go as soon as that is put right" in out
             head, line, below = said(capsys, "outbox", FLOW).splitlines()
             assert (head.split()[1], line.split()[1]) == ("state", "refused")
@@ -93,7 +93,7 @@ def test_wrong_credentials_are_named_and_cost_no_letter(
             eventually(lambda: w.statistics.delivered == 3)
             eventually(lambda: len(sub.bodies("violations")) == 3)
             eventually(lambda: not _noted(journal))
-            assert said(capsys, "dead-letters", "list", FLOW) == "there are no deadrecords\n"
+            assert said(capsys, "dead-letters", "list", FLOW) == "there are no dead letters\n"
 
 
 def test_held_letters_are_neither_retried_nor_dropped(tmp_path: Path, journal: Path, capsys: Captured) -> None:

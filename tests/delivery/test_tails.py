@@ -81,7 +81,7 @@ def test_what_nobody_reads_does_not_fill_the_memory() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_memory_and_file_never_differ(tmp_path: Path, seed: int) -> None:
-    """Two outboxes, appends, reads that move on, readers that go back, acknowledgements, deadrecords retried by another process."""
+    """Two outboxes, appends, reads that move on, readers that go back, acknowledgements, dead letters retried by another process."""
     chance = random.Random(seed)
     path = tmp_path / "a.journal"
     journal = Journal(path, clock=CLOCK)

@@ -141,7 +141,7 @@ def test_a_growing_outbox_and_dead_letters_degrade(tmp_path: Path) -> None:
     after = {"nodes": {}, "sinks": {"to_broker": {"pending": 120, "dead_letters": 2}}}
     found = health(tmp_path, before, after, max_outbox=100)
     assert found.status == "degraded"
-    assert found.reasons[0] == "to_broker: 120 letters wait and their number grows"
+    assert found.reasons[0] == "to_broker: 120 messages wait and their number grows"
     assert "2 dead letters" in found.reasons[1]
 
 
@@ -158,7 +158,7 @@ def test_a_sink_that_cannot_deliver_degrades_and_the_slowest_sinks_latency_count
     status = {"nodes": {}, "sinks": {"to_broker": away, "to_history": good}}
     found, performance = reports(tmp_path, status, n=2)
     assert isinstance(found, Health)
-    assert found.reasons == ["to_broker: can't deliver (connection refused); its letters wait on disk"]
+    assert found.reasons == ["to_broker: can't deliver (connection refused); its messages wait on disk"]
     assert isinstance(performance, Performance)
     assert (performance.latency_p50_ms, performance.latency_p99_ms, performance.outbox_pending) == (25.0, 30.0, 10)
 

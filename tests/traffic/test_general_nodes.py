@@ -122,7 +122,7 @@ def test_map(tmp_path: Path) -> None:
 
 def test_map_complains_of_each_field() -> None:
     said = list(Map(fields={"a": "1 +", "b": "1 + 1", "c": "nobody"}).check(View()))  # type: ignore[arg-type]
-    assert [diagnostic.path for diagnostic in said] == [("fields", "a"), ("fields", "c")]
+    assert [diagnostic.keys for diagnostic in said] == [("fields", "a"), ("fields", "c")]
 
 
 def test_rate_limit(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_file_out_checks_its_folder(tmp_path: Path) -> None:
         folder = tmp_path
 
     said = list(FileOut(path="nowhere/o.csv", format="ndjson", columns=["a"]).check(Here()))  # type: ignore[arg-type]
-    assert {diagnostic.path for diagnostic in said} == {("columns",), ("path",)}
+    assert {diagnostic.keys for diagnostic in said} == {("columns",), ("path",)}
 
 
 OWN = ["roi", "speed", "traffic_flow", "timer", "filter", "map", "rate_limit", "debug", "file_out", "catch", "violation",

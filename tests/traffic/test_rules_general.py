@@ -243,7 +243,7 @@ def test_illegal_turn_checks_its_names(tmp_path: Path) -> None:
     rule = IllegalTurn(
         scene="north", timezone="Mars/Base", banned=[Ban(entry="lane_inn", exit="into_box", hours=["25:00-26:00"])]
     )
-    said = {diagnostic.path: diagnostic for diagnostic in rule.check(View(tmp_path, street()))}
+    said = {diagnostic.keys: diagnostic for diagnostic in rule.check(View(tmp_path, street()))}
     assert said["banned", 0, "from"].hint == "did you mean 'lane_in'?"
     assert ("timezone",) in said
     assert ("banned", 0, "hours", 0) in said
@@ -298,5 +298,5 @@ def test_general_rule(when: str, found: bool, tmp_path: Path) -> None:
 )
 def test_general_rule_complains_at_load(when: str, part: str, tmp_path: Path) -> None:
     [diagnostic] = CelRule(when=when).check(View(tmp_path, street()))
-    assert diagnostic.path == ("when",)
+    assert diagnostic.keys == ("when",)
     assert part in diagnostic.message

@@ -72,14 +72,14 @@ class Site:
 
     def phase(self) -> str:
         """What the rule takes the signal of its stop line for now; empty where that is unknown."""
-        rule = self.runtime.cells["red_light"].node
+        rule = self.runtime.runners["red_light"].node
         assert isinstance(rule, SignalRule)
         found = rule.phase("cars", time.time())
         return found.state if found else ""
 
     @property
     def status(self) -> dict[str, Any]:
-        return self.runtime.cells["signals"].node.status()
+        return self.runtime.runners["signals"].node.status()
 
     def run_the_light(self) -> None:
         """A car drives over the stop line, in real time."""
@@ -197,7 +197,7 @@ def test_from_the_controller_to_the_violation_and_through_an_outage(tmp_path: Pa
                 controller.state = "permissive-Movement-Allowed"
                 eventually(lambda: at.phase() == GREEN)
                 assert at.status["connects"] == 2
-                assert at.runtime.cells["signals"].errors == 0
+                assert at.runtime.runners["signals"].errors == 0
                 assert at.runtime.ledger()["balanced"]
         finally:
             controller.close()
@@ -238,7 +238,7 @@ def test_reports_of_an_outage_are_not_taken_for_news(tmp_path: Path) -> None:
             with site(tmp_path, broker) as at:
                 eventually(lambda: controller.publish(TOPICS[0], {"states": {"cars": "green"}}) or at.phase() == GREEN)
                 received = at.status["received"]
-                link = at.runtime.cells["signals"].node.__dict__["_link"]
+                link = at.runtime.runners["signals"].node.__dict__["_link"]
                 cut_off(link.client, lambda: controller.publish(TOPICS[0], {"states": {"cars": "red"}}))
                 eventually(lambda: at.status["connects"] == 2 and at.status["connected"])
                 eventually(

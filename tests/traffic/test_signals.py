@@ -119,7 +119,7 @@ def test_fixed_plan_in_virtual_time(tmp_path: Path) -> None:
 
 def test_fixed_plan_says_what_is_wrong() -> None:
     node = FixedSignal(plan=[Stage(duration_s=5, green=["a"], amber=["a"], states={"b": "purple"})])
-    said = {diagnostic.path: diagnostic.message for diagnostic in node.check(None)}  # type: ignore[arg-type]
+    said = {diagnostic.keys: diagnostic.message for diagnostic in node.check(None)}  # type: ignore[arg-type]
     assert "two states" in said["plan", 0]
     assert "purple" in said["plan", 0, "states", "b"]
 
@@ -224,7 +224,7 @@ def test_one_bad_picture_changes_nothing(tmp_path: Path) -> None:
 
 def test_lamps_of_a_scene_without_lamps() -> None:
     class View:
-        def scene(self, name: str) -> Scene:
+        def entry(self, section: str, name: str) -> Scene:
             return Scene(name="n", picture_px=(10, 10))
 
     [diagnostic] = LampSignal(scene="n").check(View())  # type: ignore[arg-type]

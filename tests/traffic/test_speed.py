@@ -268,7 +268,7 @@ def test_who_is_half_hidden_goes_on_as_he_drove(label: str, tmp_path: Path) -> N
 
 def test_speed_needs_a_homography(tmp_path: Path) -> None:
     class View:
-        def scene(self, name: str) -> Scene:
+        def entry(self, section: str, name: str) -> Scene:
             return street(homography=False)
 
     [diagnostic] = Speed(scene="north").check(View())  # type: ignore[arg-type]

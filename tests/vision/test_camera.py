@@ -206,7 +206,7 @@ def test_check_finds_what_is_wrong_before_a_run(tmp_path, clip, settings, path, 
     (tmp_path / "short.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "empty.mp4").touch()
     diagnostics = list(Camera(**settings).check(View(tmp_path)))
-    assert [diagnostic.path for diagnostic in diagnostics] == [path]
+    assert [diagnostic.keys for diagnostic in diagnostics] == [path]
     assert says in diagnostics[0].hint
 
 

@@ -408,7 +408,7 @@ def test_check_before_a_run(tmp_path, crowd):
     good = Detect(model="crowd.xml", labels="names.txt", keep=["car"])
     assert list(good.check(View(tmp_path))) == []
     bad = Detect(model="croud.xml", labels="names.txt", keep=["car", "cat"], min_confidence={"*": 0.5, "persom": 0.1})
-    diagnostics = {diagnostic.path: diagnostic.hint for diagnostic in bad.check(View(tmp_path))}
+    diagnostics = {diagnostic.keys: diagnostic.hint for diagnostic in bad.check(View(tmp_path))}
     assert diagnostics == {
         ("model",): "did you mean 'crowd.xml'?",
         ("keep", 1): "did you mean 'car'?",

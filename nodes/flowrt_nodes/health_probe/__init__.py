@@ -52,7 +52,7 @@ class HealthProbe(Source):
     min_disk_free_mb: Annotated[
         float, setting("Critical below this much free space where the journal lies.", ge=0.0)
     ] = 200.0
-    max_outbox: Annotated[int, setting("Degraded where a sink has more records waiting.", ge=1)] = 10_000
+    max_outbox: Annotated[int, setting("Degraded where a sink has more messages waiting.", ge=1)] = 10_000
 
     objects: Annotated[
         list[SideInput],

@@ -193,12 +193,12 @@ def edit_reasons(now: Readings) -> list[str]:
 
 def outbox_reasons(now: Readings, before: Readings | None, limit: int) -> list[str]:
     """Sinks with too much waiting, or with records that nobody will take."""
-    found = [f"{name}: can't deliver ({reason}); its records wait on disk" for name, reason in now.waiting.items()]
+    found = [f"{name}: can't deliver ({reason}); its messages wait on disk" for name, reason in now.waiting.items()]
     for name, pending in now.pending.items():
         if pending > limit:
             growing = before is not None and pending > before.pending.get(name, 0)
-            found.append(f"{name}: {pending} records wait" + (" and their number grows" if growing else ""))
+            found.append(f"{name}: {pending} messages wait" + (" and their number grows" if growing else ""))
     for name, dead in now.dead_letters.items():
         if dead:
-            found.append(f"{name}: {dead} deadrecords: `flowrt dead-letters list` says why")
+            found.append(f"{name}: {dead} dead letters: `flowrt dead-letters list` says why")
     return found

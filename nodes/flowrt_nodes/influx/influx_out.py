@@ -24,7 +24,7 @@ class InfluxOut(Outbox):
     contract: ClassVar[str] = "measurements"
     guarantee: ClassVar[str] = (
         "At least once. A point leaves the journal when the database took it (204). Its time is the event's own, so a repetition "
-        "changes nothing. A point that the database refuses (a field of another type) becomes a deadrecord, and only it."
+        "changes nothing. A point that the database refuses (a field of another type) becomes a dead letter, and only it."
     )
     example: ClassVar[str] = "to_history: {type: influx_out, from: [red_light, health]}"
 

@@ -66,7 +66,7 @@ class MqttOut(Outbox):
     guarantee: ClassVar[str] = (
         "At least once, in order of acceptance (`order: strict`). What is accepted is on disk and leaves it when the broker "
         "acknowledged it; with MQTT 5 a repetition carries the user property `resent: true`. What the broker refuses for good is a "
-        "deadrecord. Telemetry at QoS 0 counts as delivered once written to the socket."
+        "dead letter. Telemetry at QoS 0 counts as delivered once written to the socket."
     )
     example: ClassVar[str] = "to_broker: {type: mqtt_out, from: [red_light, health]}"
 
@@ -81,7 +81,7 @@ class MqttOut(Outbox):
     )
     validate: Annotated[
         Literal["all", "sample", "off"],
-        setting("Which payloads are held against their schema before they go out; a breach becomes a deadrecord."),
+        setting("Which payloads are held against their schema before they go out; a breach becomes a dead letter."),
     ] = "sample"
     order: Annotated[
         Literal["strict", "live-first"],
