@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.contract import Contract
-from flowrt.messages import Location, RoadUser, Violation
+from flowrt.traffic import Location, RoadUser, Violation
 from flowrt_ops.alerts import RULES
 from flowrt_ops.checks.queries import interpolated, queries_of
 from flowrt_ops.dashboards import DASHBOARDS

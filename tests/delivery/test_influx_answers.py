@@ -15,8 +15,8 @@ from doubles.influx_3 import MOST_BYTES, InfluxDB3, influx_3
 
 from flowrt.delivery import deliverer
 from flowrt.journal import JournalView
-from flowrt.messages import Location, RoadUser, ZoneEvent
 from flowrt.services import Influx
+from flowrt.traffic import Location, RoadUser, ZoneEvent
 from flowrt_nodes.influx.influx_out import InfluxOut
 from tests.delivery.outside import eventually
 from tests.delivery.scripted_http import Answer, scripted

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from harness import PROJECT
 
+from flowrt.config import load
 from flowrt.flow import Flow
-from flowrt.load import load
 from flowrt_nodes.violation import red_light
 from flowrt_nodes.violation._common import post_encroachment
 from flowrt_sim.referee.definitions import Definitions

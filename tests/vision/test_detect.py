@@ -415,7 +415,7 @@ def test_check_before_a_run(tmp_path, crowd):
         ("min_confidence", "persom"): "did you mean 'person'?",
     }
     nothing = Detect(model="crowd.xml", labels="gone.txt")
-    assert [c.path for c in nothing.check(View(tmp_path))] == [("labels",)]
+    assert [c.keys for c in nothing.check(View(tmp_path))] == [("labels",)]
 
 
 # The real thing
