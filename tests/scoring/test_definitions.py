@@ -81,6 +81,6 @@ def test_amber_acceleration_is_a_factor_here_and_a_gain_there(flow: Flow) -> Non
 
 
 def test_the_scene_has_the_referees_limit(flow: Flow) -> None:
-    for scene in flow.scenes.values():
+    for scene in flow.sections["scene"].values():
         limits = {zone.limit_kmh for zone in scene.zones.values() if zone.kind == "lane"}
         assert limits == {Layout().limit_kmh}
