@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,11 +105,33 @@ def feed(node: Node, arriving: Iterable[Message]) -> Iterator[Message]:
 
 def data_file(name: str) -> Path:
     """A file of the shared test data; without it the test is skipped, or fails where the data is required."""
-    folder = Path(os.environ.get("FLOWRT_TEST_DATA") or PROJECT.parent / "shared" / "data")
-    file = folder / name
-    if not file.exists():
-        reason = f"{name} is not in {folder}; set FLOWRT_TEST_DATA to the folder with the test data"
+    return _shared("data", name, "FLOWRT_TEST_DATA")
+
+
+def case_folder(name: str) -> Path:
+    """The folder of an input that once went wrong, by its name or number ("14"); without it skipped or failed as `data_file`.
+
+    It is read-only: copy what a test runs in it with `case_copy`.
+    """
+    return _shared("cases", name, "FLOWRT_TEST_CASES")
+
+
+def case_copy(name: str, into: Path) -> Path:
+    """A copy of a case's folder, in which a flow may run."""
+    source = case_folder(name)
+    copy = into / source.name
+    shutil.copytree(source, copy, copy_function=shutil.copyfile)
+    return copy
+
+
+def _shared(kind: str, name: str, variable: str) -> Path:
+    folder = Path(os.environ.get(variable) or PROJECT.parent / "shared" / kind)
+    found = folder / name
+    if not found.exists() and name.isdigit():
+        found = next(iter(sorted(folder.glob(f"{name}-*"))), found)
+    if not found.exists():
+        reason = f"{name} is not in {folder}; set {variable} to the folder with the test {kind}"
         if os.environ.get("FLOWRT_REQUIRE_TEST_DATA") == "1" or os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return file
+    return found
