@@ -1,5 +1,5 @@
-"""Scoring: a flow on simulated traffic, held against what really happened.
+"""Scoring: a flow on simulated traffic, compared with what really happened; and the detector on rendered pictures.
 
-`simulated` puts the simulation in the place of a flow's cameras and signals, `reference` knows the truth, `matching` compares,
-`report` prints. The package uses the runtime, the simulation and the node library; none of them knows it.
+`simulated` replaces a flow's cameras and signals by the simulation, `reference` holds the truth, `matching` compares the two and
+`report` prints the score. The package uses the runtime, the simulator and the node library; none of them imports it.
 """

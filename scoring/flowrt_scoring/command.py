@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=10.0, metavar="N", help="per seed (default 10)")
     parser.add_argument(
         "--boxes", choices=get_args(Boxes), default="model",
-        help="who detects: the flow's model (default), or the truth, everybody or those who are not hidden",
+        help="source of boxes: the flow's model (default), or the truth: all road users, or those that are visible",
     )  # fmt: skip
     parser.add_argument("--weather", default="", help="another weather for every seed")
     parser.add_argument("--scenario", default="", help="another scenario for every seed")
@@ -39,13 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--keep", type=Path, metavar="DIR",
-        help="keep what the detector saw in DIR, and take it from there next time, for other rules",
+        help="cache the detections in DIR, and read them from there next time, for other rules",
     )  # fmt: skip
     parser.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="lose this share of the pictures")
     parser.add_argument("--jitter", type=float, default=0.0, metavar="SHARE", help="shift pictures by up to this share")
-    parser.add_argument("--no-signal", action="store_true", help="signals say nothing")
+    parser.add_argument("--no-signal", action="store_true", help="without signal states")
     parser.add_argument(
-        "--noise-px", type=float, default=0.0, metavar="PX", help="boxes of the truth: shake their edges"
+        "--noise-px", type=float, default=0.0, metavar="PX", help="noise on the edges of the truth's boxes"
     )
     parser.add_argument("--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="override a setting")
     parser.add_argument("--model", type=Path, action="append", help="`detector`: this model; may be repeated")
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, and print what was found."""
+    """Score, and print the result."""
     from flowrt.commands import DONE, UsageError
 
     _check(args)
@@ -84,12 +84,12 @@ def seeds(text: str) -> list[int]:
 
     try:
         first, dots, last = text.partition("..")
-        found = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
+        numbers = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
     except ValueError:
-        found = []
-    if not found or min(found) < 0:
+        numbers = []
+    if not numbers or min(numbers) < 0:
         raise UsageError(f"--seeds {text}: expected one seed (7), a range (1..4) or a list (1,5,9)")
-    return found
+    return numbers
 
 
 def _flow(args: argparse.Namespace) -> None:
@@ -111,8 +111,8 @@ def _flow(args: argparse.Namespace) -> None:
             boxes=args.boxes,
             faults=faults,
             truth=truth,
-            keep=args.keep,
-            tell=lambda said: print(said, file=sys.stderr),
+            cache=args.keep,
+            report=lambda line: print(line, file=sys.stderr),
         )
     if args.format == "json":
         print(json.dumps(score.facts(), indent=2))
@@ -154,15 +154,15 @@ def _worlds(args: argparse.Namespace, flow: Any) -> list[tuple[Any, Any]]:
 def _detector(args: argparse.Namespace) -> int:
     from flowrt.commands import DONE, Failure
     from flowrt.resources import share
-    from flowrt_scoring.detector import evaluation as detector
+    from flowrt_scoring.detector import evaluation
 
     models = args.model or sorted(share("models").glob("flowrt-traffic/*.xml"))
     try:
-        scores = detector.score_detector(models, args.count)
+        scores = evaluation.score_detector(models, args.count)
     except (FileNotFoundError, RuntimeError) as error:
         raise Failure(str(error)) from error
     if args.format == "json":
         print(json.dumps([vars(score) for score in scores], indent=2))
     else:
-        print(detector.table(scores))
+        print(evaluation.table(scores))
     return DONE

@@ -1,8 +1,8 @@
 """Which reported violations are true, which were missed, and which never happened.
 
-A report matches a violation of the same rule by the same actor: the one that stands where the report says, at that time. Their
-time spans, from when it began to when it was last seen, may lie at most TIME_S apart. Each violation takes one report, each
-report one violation.
+A report matches a violation of the same rule by the same road user: the one at the reported place at that time. Their time
+spans, from the beginning to when it was last seen, may lie at most TIME_S apart. Each violation takes one report, each report
+one violation.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from flowrt_sim.referee.definitions import Violation
 
 TIME_S = 1.5
 NEAR_M = 2.5
-"""How far a reported position may be from the actor's middle; for long vehicles half their length, if that is more."""
+"""How far a reported position may be from the middle of the road user; for long vehicles half their length, if that is more."""
 EDGE_S = 5.0
-"""What happens so near to the beginning or end of a run is not judged: it could not be watched whole."""
-SEEN_WHOLE = frozenset({"illegal_turn"})
-"""Nor are these where they began before the run: nobody saw where they came from."""
+"""Violations this near to the beginning or end of a run are not judged: they are not seen in full."""
+SEEN_IN_FULL = frozenset({"illegal_turn"})
+"""Nor are these if they began before the run: where the vehicle came from was not seen."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ def reported(messages: Iterable[Report], legs: dict[str, str]) -> list[Reported]
     return [Reported(report, legs.get(report.camera_id, ""), last_s[key]) for key, report in first.items()]
 
 
-def judge(reference: Reference, found: list[Reported], rule: str, legs: frozenset[str], into: Judged) -> None:
+def judge(reference: Reference, all_reports: list[Reported], rule: str, legs: frozenset[str], into: Judged) -> None:
     """Match one rule's reports of one run. legs: those whose cameras the flow has."""
     seed, end_s = reference.options.seed, reference.options.duration_s
     truths = [truth for truth in reference.violations if truth.rule == rule]
-    reports = [each for each in found if each.report.violation_type == rule]
+    reports = [each for each in all_reports if each.report.violation_type == rule]
     pairs = sorted(
         (gap_s + (0.0 if truth.leg == each.leg else 10.0), i, j)
         for i, truth in enumerate(truths)
@@ -71,14 +71,14 @@ def judge(reference: Reference, found: list[Reported], rule: str, legs: frozense
         if j in done:
             continue
         if truths[i].leg != reports[j].leg:
-            elsewhere.add(j)  # true, and to be reported by another camera
+            elsewhere.add(j)  # true, but another camera's to report
         elif i not in taken:
             taken[i] = j
             done.add(j)
     for i, truth in enumerate(truths):
         if truth.leg not in legs or not EDGE_S <= truth.time_s <= end_s - EDGE_S:
             continue
-        if truth.start_s < 0 and rule in SEEN_WHOLE:
+        if truth.start_s < 0 and rule in SEEN_IN_FULL:
             continue
         if i in taken:
             into.hits.append((seed, truth, reports[taken[i]]))

@@ -1,4 +1,4 @@
-"""How exact speeds and counts are, beside the rules."""
+"""Errors of speeds and counts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from flowrt_sim.street.layout import exit_leg
 EVERY_PICTURES = 5
 SAME_M = 2.5
 MOVES_KMH = 3.6
-"""Standing vehicles would only make the speed error look smaller."""
+"""Slower vehicles are left out: standing ones would only make the error look smaller."""
 
 
 @dataclass
 class SpeedErrors:
-    """Absolute errors of the speeds of moving vehicles, against the actor that is nearest to each track."""
+    """Absolute errors of the speeds of moving vehicles, against the road user nearest to each track."""
 
     reference: Reference
     errors_kmh: list[float] = field(default_factory=list)
 
-    def take(self, node: str, tracks: Message) -> None:
+    def observe(self, node: str, tracks: Message) -> None:
         """Compare one picture in EVERY_PICTURES."""
         if not isinstance(tracks, Tracks) or tracks.frame_number % EVERY_PICTURES:
             return
@@ -44,12 +44,12 @@ class SpeedErrors:
 
 @dataclass
 class Counts:
-    """Vehicles per lane and per turning movement, true and found. Keys: (leg, lane), and (leg, lane, exit leg)."""
+    """Vehicles per lane and per turning movement, true and counted. Keys: (leg, lane), and (leg, lane, exit leg)."""
 
     true_lanes: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    found_lanes: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    counted_lanes: Counter[tuple[str, ...]] = field(default_factory=Counter)
     true_turns: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    found_turns: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    counted_turns: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     def add(self, reference: Reference, intervals: Iterable[LaneInterval], legs: dict[str, str]) -> None:
         """Add one run. legs: camera node to leg."""
@@ -59,28 +59,28 @@ class Counts:
             leg = legs.get(interval.camera_id, "")
             if not interval.lane_id.startswith("in_"):
                 continue
-            self.found_lanes[leg, interval.lane_id] += interval.vehicle_count
+            self.counted_lanes[leg, interval.lane_id] += interval.vehicle_count
             for movement, number in interval.turning_movements.items():
-                self.found_turns[leg, interval.lane_id, _way_out(leg, movement)] += number
+                self.counted_turns[leg, interval.lane_id, _exit_leg(leg, movement)] += number
 
     @property
     def error(self) -> float | None:
         """The larger of the two relative errors; None without traffic or without a node that counts."""
-        if not self.true_lanes or not self.found_lanes:
+        if not self.true_lanes or not self.counted_lanes:
             return None
-        errors = [_relative(self.true_lanes, self.found_lanes)]
-        if self.found_turns:
-            errors.append(_relative(self.true_turns, self.found_turns))
+        errors = [_relative(self.true_lanes, self.counted_lanes)]
+        if self.counted_turns:
+            errors.append(_relative(self.true_turns, self.counted_turns))
         return max(errors)
 
 
-def _way_out(leg: str, movement: str) -> str:
+def _exit_leg(leg: str, movement: str) -> str:
     """The leg by which a vehicle left: of a turn, or of `from-to` where the scene does not name the approaches."""
     if movement in ("left", "through", "right", "u_turn"):
         return exit_leg(leg, movement)
     return movement.rpartition("-")[2].removeprefix("exit_")
 
 
-def _relative(true: Counter[tuple[str, ...]], found: Counter[tuple[str, ...]]) -> float:
+def _relative(true: Counter[tuple[str, ...]], counted: Counter[tuple[str, ...]]) -> float:
     """Sum of absolute differences over the true total."""
-    return sum(abs(true[key] - found[key]) for key in {*true, *found}) / max(sum(true.values()), 1)
+    return sum(abs(true[key] - counted[key]) for key in {*true, *counted}) / max(sum(true.values()), 1)

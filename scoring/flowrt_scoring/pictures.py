@@ -1,7 +1,7 @@
-"""Pictures of what was found, missed and falsely reported: drawn again from the simulation, so that an eye can judge them.
+"""Pictures of hits, misses and false alarms, drawn again from the simulation for a person to check.
 
-Each shows who offends (thick box, trail of the last seconds), whom it concerns, the lines and the zone of the rule, the phases, and
-a small offender once more, enlarged: far away a vehicle is thirty pixels.
+Each shows the offender (thick box, trail of the last seconds), the other road user it concerns, the lines and the zone of the rule,
+the signal phases, and a small offender once more, enlarged: far away a vehicle is thirty pixels.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from flowrt_sim.uri import SimOptions
 HITS_PER_RULE = 3
 TRAIL_S, TRAIL_STEP_S = 3.0, 0.2
 MOMENT_S = {"red_light": 0.5, "near_miss": 0.0}
-"""Rules that speak late (a turn on red must show, a pair must have passed): when after its beginning the offence is best seen."""
+"""Rules that report late (a turn on red must show, a pair must have passed): seconds after the beginning at which the offence is best seen."""
 LENS, LENS_PX = 3, (60, 96)
-"""How much the offender is enlarged, and how much of the picture around it; one that is larger can be seen as it is."""
+"""The magnification of a small offender, and the least and largest size in pixels that is enlarged."""
 COLOURS = {"hit": (80, 220, 80), "missed": (0, 165, 255), "false": (60, 60, 235)}
 LAMP_COLOURS = {"red": (60, 40, 230), "amber": (0, 190, 250), "green": (80, 200, 60)}
 ZONE, OTHER, DARK, WHITE = (240, 200, 60), (230, 90, 200), (28, 24, 20), (255, 255, 255)
@@ -40,7 +40,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class _Shot:
-    """One picture to be taken. report: what was said; truth: what happened; one of them may be missing."""
+    """One picture to draw. report: what was reported; truth: what happened; one of them may be missing."""
 
     seed: int
     leg: str
@@ -49,7 +49,7 @@ class _Shot:
     kind: str
     report: Reported | None
     truth: Violation | None
-    said: str
+    caption: str
 
 
 def write_pictures(score: Score, worlds: dict[int, SimOptions], sizes: dict[str, SimOptions], folder: Path) -> int:
@@ -69,27 +69,29 @@ def write_pictures(score: Score, worlds: dict[int, SimOptions], sizes: dict[str,
 
 def _shots(score: Score) -> Iterator[_Shot]:
     for rule, judged in score.rules.items():
-        for seed, truth, found in judged.hits[:HITS_PER_RULE]:
-            yield _of_report(seed, rule, "hit", found, truth)
-        for seed, found in judged.false_alarms:
-            yield _of_report(seed, rule, "false", found, None)
+        for seed, truth, report in judged.hits[:HITS_PER_RULE]:
+            yield _of_report(seed, rule, "hit", report, truth)
+        for seed, report in judged.false_alarms:
+            yield _of_report(seed, rule, "false", report, None)
         for seed, truth in judged.misses:
             yield _Shot(seed, truth.leg, truth.time_s, rule, "missed", None, truth, truth.detail)
 
 
-def _of_report(seed: int, rule: str, kind: str, found: Reported, truth: Violation | None) -> _Shot:
-    time_s = found.report.time_s
+def _of_report(seed: int, rule: str, kind: str, reported: Reported, truth: Violation | None) -> _Shot:
+    time_s = reported.report.time_s
     if truth is not None and rule in MOMENT_S:
-        time_s = min(time_s, found.report.started_s + MOMENT_S[rule])
-    return _Shot(seed, found.leg, time_s, rule, kind, found, truth, found.report.description)
+        time_s = min(time_s, reported.report.started_s + MOMENT_S[rule])
+    return _Shot(seed, reported.leg, time_s, rule, kind, reported, truth, reported.report.description)
 
 
 def _write(camera: SimCamera, shot: _Shot, folder: Path) -> None:
-    told = shot.report is not None and shot.time_s == shot.report.report.time_s
-    trail = _told_trail(shot) if told else _true_trail(camera, shot)
+    as_reported = shot.report is not None and shot.time_s == shot.report.report.time_s
+    trail = _reported_trail(shot) if as_reported else _true_trail(camera, shot)
     frame = camera.frame(round(shot.time_s * CLOCK_HZ))
     picture, colour = frame.image.copy(), COLOURS[shot.kind]
-    box = shot.report.report.object.box_px if shot.report is not None and told else _true_box(frame, _actor(shot))
+    box = (
+        shot.report.report.object.box_px if shot.report is not None and as_reported else _true_box(frame, _actor(shot))
+    )
     other = _true_box(frame, shot.truth.other) if shot.truth is not None and shot.truth.other >= 0 else None
     _draw_scene(picture, camera.scene(), shot)
     if len(trail) > 1:
@@ -101,22 +103,24 @@ def _write(camera: SimCamera, shot: _Shot, folder: Path) -> None:
         _frame(picture, box, colour, 2)
         _lens(picture, box, colour)
     _lamps(picture, frame, shot.leg)
-    said = f"{shot.kind}: {shot.rule.replace('_', ' ')}, {shot.leg}, seed {shot.seed}, {shot.time_s:.1f} s. {shot.said}"
+    title = (
+        f"{shot.kind}: {shot.rule.replace('_', ' ')}, {shot.leg}, seed {shot.seed}, {shot.time_s:.1f} s. {shot.caption}"
+    )
     cv2.rectangle(picture, (0, 0), (picture.shape[1], 34), DARK, cv2.FILLED)
-    cv2.putText(picture, said, (10, 24), FONT, 0.6, colour, 1, cv2.LINE_AA)
+    cv2.putText(picture, title, (10, 24), FONT, 0.6, colour, 1, cv2.LINE_AA)
     name = f"{shot.rule}-{shot.kind}-{shot.seed}-{shot.leg}-{shot.time_s:07.1f}.jpg"
     if not cv2.imwrite(str(folder / name), picture):
         raise OSError(f"{folder / name} can't be written")
 
 
-def _told_trail(shot: _Shot) -> list[tuple[float, float]]:
-    """Where the report says that the offender was, in pixels."""
+def _reported_trail(shot: _Shot) -> list[tuple[float, float]]:
+    """Where the offender was by the report, in pixels."""
     samples: Sequence[dict[str, Any]] = shot.report.report.evidence.get("samples", ()) if shot.report else ()
     return [(s["x_px"], s["y_px"]) for s in samples if s["time_s"] >= shot.time_s - TRAIL_S]
 
 
 def _true_trail(camera: SimCamera, shot: _Shot) -> list[tuple[float, float]]:
-    """Where the offender really was: the bottom centres of its boxes."""
+    """Where the offender was by the truth: the bottom centres of its boxes."""
     trail = []
     for step in np.arange(max(shot.time_s - TRAIL_S, 0.0), shot.time_s, TRAIL_STEP_S).tolist():
         truth = camera.truth(round(step * CLOCK_HZ))
@@ -172,17 +176,17 @@ def _lens(picture: Image, box: Box, colour: tuple[int, int, int]) -> None:
 
 
 def _lamps(picture: Image, frame: SimFrame, leg: str) -> None:
-    """What the leg's drivers and its crosswalk are shown, and for how long already."""
-    for row, (who, group) in enumerate((("traffic", VEHICLE_GROUPS[leg]), ("people", CROSSWALK_GROUPS[leg]))):
+    """The states of the signals for the leg's traffic and its crosswalk, and for how long."""
+    for row, (name, group) in enumerate((("traffic", VEHICLE_GROUPS[leg]), ("walk", CROSSWALK_GROUPS[leg]))):
         state, since_s = frame.truth.phases[group]
         y, width = 60 + 30 * row, picture.shape[1]
         cv2.rectangle(picture, (width - 190, y - 15), (width, y + 15), DARK, cv2.FILLED)
         cv2.circle(picture, (width - 172, y), 10, LAMP_COLOURS[LAMPS[state]], cv2.FILLED, cv2.LINE_AA)
-        _text(picture, (width - 154, y + 5), f"{who} {frame.time_s - since_s:.1f} s", WHITE)
+        _text(picture, (width - 154, y + 5), f"{name} {frame.time_s - since_s:.1f} s", WHITE)
 
 
 def _text(picture: Image, place: tuple[int, int], text: str, colour: tuple[int, int, int]) -> None:
-    """Readable on anything: on a darkened strip of the picture."""
+    """Text on a darkened strip of the picture, readable on any background."""
     (width, height), base = cv2.getTextSize(text, FONT, 0.5, 1)
     x, y = place
     strip = picture[max(y - height - 3, 0) : y + base, max(x - 3, 0) : x + width + 3]

@@ -1,4 +1,4 @@
-"""The truth about one simulated run: violations, where everybody was at any time, and who crossed which stop line.
+"""The truth about one simulated run: violations, the place of each road user at any time, and counts at the stop lines.
 
 Times are seconds since the first picture, positions metres on the ground plane (the middle of a footprint).
 """
@@ -31,7 +31,7 @@ class TruthError(Exception):
 
 
 class Place(NamedTuple):
-    """Where an actor is, how fast, and how long it is; `vehicle` is False for people on foot."""
+    """Where a road user is, its speed and its length; `vehicle` is False for pedestrians."""
 
     x_m: float
     y_m: float
@@ -44,8 +44,8 @@ class Place(NamedTuple):
 class Reference:
     """What really happened in one run.
 
-    lanes: (leg, lane) to vehicles whose front crossed the stop line. movements: (leg, lane, exit leg) to those that went on over
-    the exit line as well, both within the run.
+    lanes: (leg, lane) to the vehicles whose front crossed the stop line. movements: (leg, lane, exit leg) to those that crossed
+    the exit line too, both within the run.
     """
 
     options: SimOptions
@@ -56,12 +56,12 @@ class Reference:
     _states: list[Floats] = field(default_factory=list)
 
     def at(self, time_s: float) -> tuple[npt.NDArray[np.int64], Floats]:
-        """(N,) actor numbers and (N, 5) x, y, km/h, length, whether a vehicle, at the step nearest to a time."""
+        """(N,) numbers of road users and (N, 5) x, y, km/h, length, whether a vehicle, at the step nearest to a time."""
         index = min(max(round(time_s / STEP_S), 0), len(self._numbers) - 1)
         return self._numbers[index], self._states[index]
 
     def place(self, actor: int, time_s: float) -> Place | None:
-        """Where one actor is; None where it is not in the world."""
+        """Where one road user is; None when it is not in the world."""
         numbers, states = self.at(time_s)
         row = np.flatnonzero(numbers == actor)
         if not len(row):
@@ -69,16 +69,16 @@ class Reference:
         x, y, speed, length, vehicle = states[row[0]].tolist()
         return Place(x, y, speed, length, bool(vehicle))
 
-    def remember(self, world: World) -> None:
-        """Keep the present state of the world."""
-        actors = world.road_users
-        self._numbers.append(np.array([actor.number for actor in actors], np.int64))
-        rows = [(a.x, a.y, a.speed * 3.6, a.shape.length_m, isinstance(a, Vehicle)) for a in actors]
+    def record(self, world: World) -> None:
+        """Record the present state of the world."""
+        road_users = world.road_users
+        self._numbers.append(np.array([actor.number for actor in road_users], np.int64))
+        rows = [(a.x, a.y, a.speed * 3.6, a.shape.length_m, isinstance(a, Vehicle)) for a in road_users]
         self._states.append(np.array(rows, np.float32).reshape(-1, 5))
 
 
 class Witness:
-    """Follows a world step by step and writes down what happens from its start to its end: `reference`."""
+    """Follows a world step by step and records in `reference` what happens from its start to its end."""
 
     def __init__(self, options: SimOptions) -> None:
         self.reference = Reference(options)
@@ -89,18 +89,18 @@ class Witness:
 
     @property
     def end_s(self) -> float:
-        """The world's time at which nothing more is written down."""
+        """The world's time at which recording ends."""
         return self.reference.options.start + self.reference.options.duration_s
 
     def watch(self, world: World) -> None:
-        """Look at the world after a step."""
+        """Record the world after a step."""
         reference, start = self.reference, self.reference.options.start
         if world.time_s > self.end_s + STEP_S / 2:
             return
         self._referee.watch()
         if world.time_s < start - 1e-9:
             return
-        reference.remember(world)
+        reference.record(world)
         exit_line_m = world.layout.stop_line_m - world.layout.crosswalk_m[0]
         for v in world.vehicles:
             lane = f"in_{v.route.lane}"
@@ -113,15 +113,14 @@ class Witness:
                 reference.movements[v.route.leg, lane, v.route.exit] += 1
 
     def finish(self) -> Reference:
-        """What happened, when the world has been stepped to the end."""
+        """The reference, once the world has been stepped to the end."""
         start = self.reference.options.start
-        found = self._referee.violations
-        self.reference.violations = [_since_start(v, start) for v in found if v.time_s >= start]
+        self.reference.violations = [_since_start(v, start) for v in self._referee.violations if v.time_s >= start]
         return self.reference
 
 
 def simulate(options: SimOptions) -> Reference:
-    """Let the world of an address run once, and keep what happened from its start to its end."""
+    """Run the world of an address once, from its start to its end."""
     witness = Witness(options)
     Motion(witness.simulation, witness.watch).run_until(witness.end_s)
     return witness.finish()
@@ -147,7 +146,7 @@ def read_truth(path: Path) -> tuple[SimOptions, list[Violation]]:
         )  # fmt: skip
         return options, [_violation(record) for record in records if record.get("type") == "violation"]
     except (KeyError, TypeError, ValueError) as error:
-        raise TruthError(f"{path}: {error!r} is missing or no good; write it anew with `flowrt sim`") from error
+        raise TruthError(f"{path}: {error!r} is missing or invalid; write the file again with `flowrt sim`") from error
 
 
 def _violation(record: dict[str, Any]) -> Violation:

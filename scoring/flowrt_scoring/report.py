@@ -11,7 +11,7 @@ HEAD = ("rule", "truth", "found", "hits", "false", "missed", "precision", "recal
 
 
 def table(score: Score) -> str:
-    """The score for people."""
+    """The score as a table."""
     facts = score.facts()
     rows = [HEAD, *(_row(rule, numbers) for rule, numbers in facts["rules"].items())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
@@ -44,12 +44,12 @@ def mistakes(score: Score) -> Iterator[str]:
     for rule, judged in score.rules.items():
         lines = []
         for seed, truth in judged.misses:
-            said = f"missed {truth.kind} {truth.actor}" + (f" with {truth.other}" if truth.other >= 0 else "")
+            mistake = f"missed {truth.kind} {truth.actor}" + (f" with {truth.other}" if truth.other >= 0 else "")
             where = f"{truth.leg} {truth.lane or 'box'} at ({truth.ground_m[0]:.1f}, {truth.ground_m[1]:.1f})"
-            lines.append((seed, truth.time_s, f"{said}, {where}, {truth.detail} {truth.value:.2f}".rstrip()))
+            lines.append((seed, truth.time_s, f"{mistake}, {where}, {truth.detail} {truth.value:.2f}".rstrip()))
         for seed, each in judged.false_alarms:
             report = each.report
             place = report.location
             where = f"{each.leg} {report.roi_id} at ({place.x_m}, {place.y_m})"
             lines.append((seed, report.time_s, f"false  {report.object.label}, {where}, {report.description}"))
-        yield from (f"{rule}  seed {seed}  {time_s:7.1f} s  {said}" for seed, time_s, said in sorted(lines))
+        yield from (f"{rule}  seed {seed}  {time_s:7.1f} s  {line}" for seed, time_s, line in sorted(lines))

@@ -12,7 +12,7 @@ from flowrt import LaneInterval, Message
 from flowrt import Violation as Report
 from flowrt.flow import Flow
 from flowrt.testing.replay import rehearse, tapped
-from flowrt_scoring.kept import kept
+from flowrt_scoring.detection_cache import cached_detections
 from flowrt_scoring.matching import Judged, judge, reported
 from flowrt_scoring.measures import Counts, SpeedErrors
 from flowrt_scoring.reference import Reference, Witness
@@ -24,7 +24,7 @@ from flowrt_sim.uri import SimOptions
 
 @dataclass
 class Score:
-    """What became of every run so far. rules: those that the flow reports or could report, in the referee's order."""
+    """The outcome of all runs so far. rules: those that the flow has nodes for, in the referee's order."""
 
     rules: dict[str, Judged] = field(default_factory=dict)
     minutes: float = 0.0
@@ -71,12 +71,12 @@ def add_run(
     boxes: Boxes,
     faults: Faults,
     truth: Iterable[Violation] | None = None,
-    keep: Path | None = None,
-    tell: Callable[[str], None] = lambda said: None,
+    cache: Path | None = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Reference:
     """Run the flow in one world and add the outcome; returns the truth. truth: given violations instead of the world's own.
 
-    keep: a folder that holds what the detector saw, or will (see `kept`).
+    cache: a folder for the detections, see `detection_cache`. report: takes a line about the run.
     """
     witness = Witness(world)
     reference, motion = witness.reference, Motion(witness.simulation, witness.watch)
@@ -84,25 +84,25 @@ def add_run(
     errors = SpeedErrors(reference)
     running = on_simulation(flow, world, motion, boxes=boxes, faults=faults)
     with (
-        kept(flow, running, world, faults, motion, keep)
-        if keep and boxes == "model"
+        cached_detections(flow, running, world, faults, motion, cache)
+        if cache and boxes == "model"
         else nullcontext(running) as running
     ):
-        running = tapped(running, speed_nodes(running), errors.take)
+        running = tapped(running, speed_nodes(running), errors.observe)
         arrived = rehearse(running, until_s=world.duration_s, kind=(Report, LaneInterval))
     messages = unique(message for _, message in arrived)
     motion.run_until(witness.end_s)
     witness.finish()
     if truth is not None:
         reference.violations = list(truth)
-    found = reported((m for m in messages if isinstance(m, Report)), legs)
-    reference.violations = [v for v in reference.violations if _looked_for(flow, reference, v)]
+    reports = reported((m for m in messages if isinstance(m, Report)), legs)
+    reference.violations = [v for v in reference.violations if _counts(flow, reference, v)]
     for rule in rules_of(flow):
-        judge(reference, found, rule, frozenset(legs.values()), score.rules.setdefault(rule, Judged()))
+        judge(reference, reports, rule, frozenset(legs.values()), score.rules.setdefault(rule, Judged()))
     score.speed_errors_kmh.extend(errors.errors_kmh)
     score.counts.add(reference, (m for m in messages if isinstance(m, LaneInterval)), legs)
     score.minutes += world.duration_s / 60 * len(legs)
-    tell(f"seed {world.seed}: {len(found)} violations reported")
+    report(f"seed {world.seed}: {len(reports)} violations reported")
     return reference
 
 
@@ -112,13 +112,13 @@ def rules_of(flow: Flow) -> list[str]:
     return [rule for rule in RULES if rule in present]
 
 
-def _looked_for(flow: Flow, reference: Reference, violation: Violation) -> bool:
-    """Near misses of two vehicles count only for a flow that looks for them."""
+def _counts(flow: Flow, reference: Reference, violation: Violation) -> bool:
+    """Near misses of two vehicles count only for a flow that reports them."""
     if violation.rule != "near_miss":
         return True
     pair = [reference.place(actor, violation.time_s) for actor in (violation.actor, violation.other)]
-    on_foot = any(place is not None and not place.vehicle for place in pair)
-    return on_foot or any(getattr(spec.settings, "between", "") == "all" for spec in flow.nodes.values())
+    with_pedestrian = any(place is not None and not place.vehicle for place in pair)
+    return with_pedestrian or any(getattr(spec.settings, "between", "") == "all" for spec in flow.nodes.values())
 
 
 def unique(messages: Iterable[Message]) -> list[Message]:

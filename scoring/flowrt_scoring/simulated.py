@@ -1,9 +1,8 @@
 """A flow with the simulation in the place of its cameras and signals, with faults on request.
 
-Pictures are drawn and looked at by the flow's own detector, or the truth's boxes and footprints are given in its place, which takes
-no drawing and no model: over ten times faster, and it tells what the rules themselves make of perfect detections, of everybody in
-the picture or of those who are not hidden.
-All cameras film one and the same moving world, which is stepped once.
+The flow's own detector works on drawn pictures, or the truth's boxes and footprints take its place. That needs no drawing and no
+model, is over ten times faster, and scores the rules alone: on perfect detections of all road users in the picture, or of
+the visible ones. All cameras film the same world, which is stepped once.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ CLOCK_HZ = 1000
 """Pictures may be taken at any millisecond."""
 
 Boxes = Literal["model", "truth", "visible"]
-SEEN = 0.3
-"""`visible` boxes are those of which at least this share is seen."""
+LEAST_VISIBLE = 0.3
+"""`visible` boxes are those of which at least this share is not hidden."""
 
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong. drop: share of pictures lost; jitter: largest shift of a picture's time, as a share of the interval.
+    """Faults of the input. drop: share of pictures lost; jitter: largest shift of a picture's time, as a share of the interval.
 
-    no_signal: signal sources say nothing. noise_px: standard deviation of a truth box's edges.
+    no_signal: signal sources are silent. noise_px: standard deviation of a truth box's edges.
     """
 
     drop: float = 0.0
@@ -47,13 +46,13 @@ class Faults:
 
 def cameras(flow: Flow) -> dict[str, SimOptions]:
     """The simulated cameras of a flow: node name to options. Raises FlowError where there is none."""
-    found = {name: parse(uri) for name, uri in _addresses(flow, Frame).items()}
-    if not found:
+    options = {name: parse(uri) for name, uri in _addresses(flow, Frame).items()}
+    if not options:
         hint = "score a flow whose cameras have `uri: sim://…`, or set one: --set NODE.uri=sim://four-way?camera=north"
         raise FlowError(
             [Diagnostic(file=str(flow.path), line=0, column=0, path="", message="no simulated camera", hint=hint)]
         )
-    return found
+    return options
 
 
 def on_simulation(flow: Flow, world: SimOptions, motion: Motion, *, boxes: Boxes, faults: Faults) -> Flow:
@@ -65,10 +64,10 @@ def on_simulation(flow: Flow, world: SimOptions, motion: Motion, *, boxes: Boxes
     placed = {name: _in_world(options, world) for name, options in cameras(flow).items()}
     films = {name: _Film(name, flow, options, faults, motion) for name, options in placed.items()}
     if boxes != "model":
-        seen = SEEN if boxes == "visible" else 0.0
+        least_visible = LEAST_VISIBLE if boxes == "visible" else 0.0
         for name in detecting(flow):
             behind = upstream(flow, [name])
-            given[name] = _Merged([_Boxes(film, seen) for camera, film in films.items() if camera in behind])
+            given[name] = _Merged([_Boxes(film, least_visible) for camera, film in films.items() if camera in behind])
     given |= {name: film for name, film in films.items() if not _cut(flow, name, given)}
     for name, uri in _addresses(flow, SignalState).items():
         given[name] = () if faults.no_signal else _Signals(_in_world(parse(uri), world))
@@ -76,7 +75,7 @@ def on_simulation(flow: Flow, world: SimOptions, motion: Motion, *, boxes: Boxes
 
 
 def detecting(flow: Flow) -> list[str]:
-    """The nodes that look at the simulated cameras' pictures."""
+    """The nodes that detect on the simulated cameras' pictures."""
     films = cameras(flow)
     return [
         name
@@ -152,20 +151,20 @@ class _Film:
 
 @dataclass
 class _Boxes:
-    """The truth's boxes of one camera in the place of detections; without those of which a share less than `seen` is seen."""
+    """The truth's boxes of one camera in the place of detections, those of which at least `least_visible` is not hidden."""
 
     film: _Film
-    seen: float
+    least_visible: float
 
     def __iter__(self) -> Iterator[Detections]:
         film, camera = self.film, self.film.camera()
         rng = np.random.default_rng((film.options.seed, 12))
         for number, time_s in film.times():
             truth = camera.truth(round(time_s * CLOCK_HZ))
-            rows = truth.visible >= self.seen
+            rows = truth.visible >= self.least_visible
             boxes = truth.boxes_px[rows]
             boxes = boxes + rng.normal(0, film.faults.noise_px, boxes.shape)
-            exact = np.zeros((len(boxes), 2))  # how wrong footprints are
+            exact = np.zeros((len(boxes), 2))  # footprints without error
             yield Detections(
                 time_s=time_s,
                 camera_id=film.node,

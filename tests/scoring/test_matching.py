@@ -31,7 +31,7 @@ def run(*truths: Truth) -> Reference:
         for n, (x, length) in shapes.items()
     ]
     for _ in range(90 * 20):
-        reference.remember(cast(Any, SimpleNamespace(road_users=actors)))
+        reference.record(cast(Any, SimpleNamespace(road_users=actors)))
     return reference
 
 

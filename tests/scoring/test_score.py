@@ -125,12 +125,12 @@ def test_words_that_make_no_sense(words: list[str], said: str, capsys: pytest.Ca
 
 
 @pytest.mark.slow
-def test_what_the_detector_saw_is_kept(flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detections_are_cached(flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_of(flow, seed=64, duration_s=12)
     facts = []
     for _ in range(2):
         score = Score()
-        add_run(score, flow, world, boxes="model", faults=Faults(), keep=tmp_path)
+        add_run(score, flow, world, boxes="model", faults=Faults(), cache=tmp_path)
         facts.append(score.facts())
         (file,) = tmp_path.iterdir()
         monkeypatch.setattr(SimCamera, "frame", lambda camera, number: pytest.fail("a picture was drawn again"))
@@ -139,7 +139,7 @@ def test_what_the_detector_saw_is_kept(flow: Flow, tmp_path: Path, monkeypatch: 
     assert facts[0]["speed_mae_kmh"] is not None
     other = load(FLOW, overrides={"objects.min_confidence": "0.4"})
     with pytest.raises(pytest.fail.Exception, match="drawn again"):
-        add_run(Score(), other, world, boxes="model", faults=Faults(), keep=tmp_path)
+        add_run(Score(), other, world, boxes="model", faults=Faults(), cache=tmp_path)
     assert [each.name for each in tmp_path.glob("*.rec")] == [file.name], (
-        "what was not finished is not taken for the whole"
+        "an unfinished recording is not taken for a complete one"
     )

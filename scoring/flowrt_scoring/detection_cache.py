@@ -1,9 +1,10 @@
-"""What the detector saw in a scored run, kept in a folder: pictures need not be drawn and looked at again to score changed rules.
+"""A cache of the detections of scored runs, so that changed rules are scored without drawing and detecting again.
 
-One recording a detect node and run. Its name holds all that what was seen depends on: the world, the camera, the faults, the
-node's settings and the content of its model. What it does not hold is the code that draws and detects: who changes that removes the folder.
+One recording per detect node and run. Its name is a digest of everything that the detections depend on (the world, the camera, the
+faults, the node's settings and the content of its model) except the code that draws and detects: remove the folder after
+changing that.
 
-Invariant: a recording has its name only once its run went to the end.
+Invariant: a recording has its final name only once its run is complete.
 """
 
 from __future__ import annotations
@@ -28,27 +29,29 @@ from flowrt_sim.uri import SimOptions
 
 
 @contextmanager
-def kept(flow: Flow, running: Flow, world: SimOptions, faults: Faults, motion: Motion, folder: Path) -> Iterator[Flow]:
-    """`running`, the flow on simulated time, with what its detectors saw from the folder, where it is there, else written to it.
+def cached_detections(
+    flow: Flow, running: Flow, world: SimOptions, faults: Faults, motion: Motion, folder: Path
+) -> Iterator[Flow]:
+    """`running`, the flow on simulated time, with its detections read from the folder if they are there, else written to it.
 
-    motion: the world, which goes on with what is read as it does with the pictures that cameras take.
+    motion: the world, which is stepped along with what is read as it is with the pictures of cameras.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / f"{name}-{_digest(flow, name, world, faults)}.rec" for name in detecting(flow)}
-    there = {name: _messages(file, world, motion) for name, file in files.items() if file.exists()}
+    cached = {name: _messages(file, world, motion) for name, file in files.items() if file.exists()}
     writers: dict[str, tuple[Writer, Path]] = {}
-    for name in files.keys() - there.keys():
+    for name in files.keys() - cached.keys():
         part = files[name].with_suffix(".part")
         part.unlink(missing_ok=True)
         header = Header(flow=flow.name, site=flow.site, nodes={name: flow.nodes[name].type.name})
         writers[name] = Writer(part, header), part
 
-    def take(name: str, message: Message) -> None:
+    def record(name: str, message: Message) -> None:
         if isinstance(message, Detections):
             writers[name][0].write(name, message)
 
     try:
-        yield tapped(substitute(running, there), writers, take)
+        yield tapped(substitute(running, cached), writers, record)
     finally:
         for writer, _ in writers.values():
             writer.close()
@@ -63,7 +66,7 @@ def _messages(file: Path, world: SimOptions, motion: Motion) -> Iterator[Message
 
 
 def _digest(flow: Flow, name: str, world: SimOptions, faults: Faults) -> str:
-    """A short text that differs where what the node sees differs."""
+    """A digest of everything that the detections of a node depend on."""
     spec = flow.nodes[name]
     behind = upstream(flow, [name])
     films = {camera: asdict(options) for camera, options in cameras(flow).items() if camera in behind}
