@@ -39,9 +39,9 @@ def test_every_parameter_is_in_the_table_with_its_default_and_range() -> None:
 
 def test_every_weather_and_every_scenario_is_there() -> None:
     assert [row[0].strip("`") for row in rows("| weather | light |")] == list(WEATHERS)
-    acts = rows("| scenario | somebody |")
-    assert [row[0].strip("`") for row in acts] == list(VIOLATIONS)
-    assert set(re.findall(r"`(\w+)`:", " ".join(row[2] for row in acts))) == set(LOOKALIKES)
+    incidents = rows("| scenario | incident |")
+    assert [row[0].strip("`") for row in incidents] == list(VIOLATIONS)
+    assert set(re.findall(r"`(\w+)`:", " ".join(row[2] for row in incidents))) == set(LOOKALIKES)
     others = set(SCENARIOS) - set(VIOLATIONS) - set(LOOKALIKES)
     assert all(f"`{name}`" in PAGE for name in others)
 
