@@ -1,6 +1,6 @@
 #!/bin/bash
 # InfluxDB 2, once, at the first start: the second bucket, a token that may only write, an account that may only read.
-# The image has made the organisation, the bucket of raw points and the administrator before; flowrt never sees his token.
+# The image has created the organisation, the bucket of raw points and the administrator, whose token flowrt never sees.
 set -euo pipefail
 
 org="$DOCKER_INFLUXDB_INIT_ORG"

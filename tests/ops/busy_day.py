@@ -111,7 +111,7 @@ def _events(chance: random.Random, end_s: float) -> Iterator[Message]:
         ):
             if chance.random() > rush(time_s):
                 continue
-            where, who = Location(x_px=400.0, y_px=300.0), _user(chance, "person" if kind == "crosswalk" else "car")
+            where, user = Location(x_px=400.0, y_px=300.0), _user(chance, "person" if kind == "crosswalk" else "car")
             inside, stay = chance.randrange(1, 5 if kind == "lane" else 9), abs(chance.gauss(9, 5))
             for event, late_s in (("entry", 0.0), ("exit", min(stay, 25.0))):
                 yield ZoneEvent(
@@ -119,9 +119,9 @@ def _events(chance: random.Random, end_s: float) -> Iterator[Message]:
                     time_s=time_s + late_s,
                     camera_id=CAMERAS[zone.startswith("s")],
                     roi_id=zone,
-                    roi_type=kind,  # type: ignore[arg-type]
-                    event_type=event,  # type: ignore[arg-type]
-                    object=who,
+                    roi_type=kind,
+                    event_type=event,
+                    object=user,
                     location=where,
                     dwell_time=round(late_s, 1),
                     object_count=inside,
@@ -151,8 +151,8 @@ def _crossing(chance: random.Random, time_s: float) -> ZoneEvent:
 
 def _violation(chance: random.Random, time_s: float) -> Violation:
     rule = chance.choices(list(RULES), (4, 9, 3, 5, 1, 2))[0]
-    who = _user(chance, "person" if rule == "jaywalking" else "car")
-    name = f"{rule}-{who.track_id}-{time_s:.0f}"
+    user = _user(chance, "person" if rule == "jaywalking" else "car")
+    name = f"{rule}-{user.track_id}-{time_s:.0f}"
     return Violation(
         id=name,
         time_s=time_s + 2.0,
@@ -160,11 +160,11 @@ def _violation(chance: random.Random, time_s: float) -> Violation:
         camera_id=chance.choice(CAMERAS),
         roi_id={"jaywalking": "carriageway", "red_light": "stop_line"}.get(rule, "n_in_1"),
         violation_type=rule,
-        severity=RULES[rule],  # type: ignore[arg-type]
+        severity=RULES[rule],
         phase="end",
         ended_s=time_s + 2.0,
         location=Location(x_px=400.0, y_px=300.0),
-        object=who,
+        object=user,
         evidence={"snapshot": f"snapshots/{name}.jpg"},
         confidence=round(chance.uniform(0.6, 0.99), 2),
     )
@@ -176,9 +176,9 @@ def _encounter(chance: random.Random, time_s: float) -> PedestrianEvent:
         id=f"{kind}-{time_s}",
         time_s=time_s,
         camera_id=CAMERAS[0],
-        event_type=kind,  # type: ignore[arg-type]
+        event_type=kind,
         pedestrian_id=chance.randrange(1, 9999),
-        risk_level={"near_miss": "high", "unsafe_crossing": "medium"}.get(kind, "low"),  # type: ignore[arg-type]
+        risk_level={"near_miss": "high", "unsafe_crossing": "medium"}.get(kind, "low"),
         location=Location(x_px=400.0, y_px=300.0),
         roi_id="crosswalk_n",
         ttc_s=round(chance.uniform(0.7, 1.5) if kind == "near_miss" else chance.uniform(1.6, 6), 2),
@@ -242,7 +242,7 @@ def _runtime(chance: random.Random, end_s: float) -> Iterator[Message]:
                 time_s=time_s,
                 camera_id=camera,
                 status="offline" if away else "online",
-                position=("north", "south")[i],  # type: ignore[arg-type]
+                position=("north", "south")[i],
                 fps=0.0 if away else 14.6,
                 resolution="1280x720",
                 reconnects=1 if tick >= 642 and i == 1 else 0,

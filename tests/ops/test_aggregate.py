@@ -54,16 +54,16 @@ def lane(time_s: float, vehicles: int, speed: float | None) -> LaneInterval:
 
 def violation(started_s: float, phase: str = "new") -> Violation:
     where = Location(x_px=1.0, y_px=2.0)
-    who = RoadUser(track_id=1, label="car", confidence=0.9, box_px=(0.0, 0.0, 2.0, 2.0))
+    user = RoadUser(track_id=1, label="car", confidence=0.9, box_px=(0.0, 0.0, 2.0, 2.0))
     return Violation(
         id=f"v-{started_s}",
         time_s=started_s + 1.0,
         camera_id="north",
         violation_type="red_light",
         severity="critical",
-        phase=phase,  # type: ignore[arg-type]
+        phase=phase,
         location=where,
-        object=who,
+        object=user,
         evidence={},
         started_s=started_s,
     )
@@ -84,7 +84,7 @@ def test_a_minute_of_frame_rates_is_their_mean(tmp_path: Path) -> None:
         *(fps(HOUR + 5 * i, 10.0 + i, dropped=2) for i in range(12)),
         fps(HOUR + 60.0, 3.0),
     ]
-    sent, owed = run(tmp_path, reports)  # type: ignore[arg-type]
+    sent, owed = run(tmp_path, reports)
     minute = sent[-1]
     assert isinstance(minute, FpsMinute)
     assert (minute.time_s, minute.fps, minute.n, minute.frames_dropped) == (HOUR, 15.5, 12, 24)
@@ -101,7 +101,7 @@ def test_five_minutes_of_vehicles_weight_speed_by_vehicles(tmp_path: Path) -> No
         *(lane(HOUR + 60.0 * i, i, 10.0 * i) for i in (1, 2, 3)),
         lane(HOUR + 300.0, 4, None),
     ]
-    sent, owed = run(tmp_path, intervals)  # type: ignore[arg-type]
+    sent, owed = run(tmp_path, intervals)
     assert isinstance(sent[0], VehicleCount)
     assert sent[0].vehicle_count == 9, "an interval that ends on the hour belongs to the window before"
     (window,) = owed
@@ -117,7 +117,7 @@ def test_a_violation_counts_once_in_the_hour_it_began(tmp_path: Path) -> None:
         violation(HOUR + 1.0, "update"),
         violation(HOUR + 1.0, "end"),
     ]
-    _, (hour,) = run(tmp_path, events)  # type: ignore[arg-type]
+    _, (hour,) = run(tmp_path, events)
     assert isinstance(hour, ViolationCount)
     assert (hour.time_s, hour.count, hour.violation_type, hour.severity) == (HOUR, 1, "red_light", "critical")
 

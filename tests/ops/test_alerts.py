@@ -74,7 +74,7 @@ def health(now_s: float, *, status: str = "healthy", silent_s: float = 0.0) -> I
     for tick in range(121):
         yield Health(
             time_s=now_s - silent_s - 600.0 + 5.0 * tick,
-            status=status,  # type: ignore[arg-type]
+            status=status,
             active_cameras=1,
             services={},
             uptime_seconds=1000.0 + 5.0 * tick,
@@ -123,7 +123,7 @@ def test_a_camera_that_is_off_is_not_called_slow_as_well(empty: Reader, contract
 
 
 def test_a_site_stays_silent_while_others_speak(empty: Reader, contract: Contract) -> None:
-    """The alarm lasts until somebody comes, not until its last sign of life is an hour old; after a day the site is forgotten."""
+    """The alert lasts for a day, not until the last sign of life is an hour old; after that the site is forgotten."""
     rule = next(rule for rule in RULES if rule.title == "No data at all")
     silent_s = NOW_S + 400_000.0
     write(empty, contract, "bad-site", health(silent_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,6 @@ from servers import free_port
 from flowrt.influx_buckets import inspect
 from flowrt_ops.services.home import Home
 from flowrt_ops.services.influx_setup import BUCKETS, ORG, READER, set_up
-from flowrt_ops.services.secrets import initialise
 from flowrt_ops.services.status.addresses import Addresses
 from flowrt_ops.services.status.database import database_rows
 from flowrt_ops.services.status.rows import Row
@@ -25,11 +24,9 @@ from flowrt_ops.services.status.rows import Row
 TOKEN_3 = "apiv3_of-the-administrator"
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    home = Home(tmp_path_factory.mktemp("status"))
-    initialise(home)
-    return home
+@pytest.fixture
+def home(new_home: Callable[[int], Home]) -> Home:
+    return new_home(2)
 
 
 @pytest.fixture

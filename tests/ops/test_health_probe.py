@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
 import threading
-import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -15,6 +11,7 @@ from typing import Any
 
 import pytest
 from harness import context, opened
+from servers import free_port, mosquitto
 
 from flowrt import Health, Performance
 from flowrt.clock import SystemClock, VirtualClock
@@ -186,45 +183,12 @@ def test_a_full_disk_is_critical(tmp_path: Path) -> None:
 # -- services ---------------------------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"nothing came up on port {port}")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[int]:
-    """A real mosquitto that wants a password."""
-    binary = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
-    if binary is None:
-        pytest.skip("mosquitto is not installed")
-    port = free_port()
-    subprocess.run(["mosquitto_passwd", "-b", "-c", str(tmp_path / "passwords"), "probe", "right"], check=True)
-    (tmp_path / "passwords").chmod(0o600)
-    text = f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {tmp_path}/passwords\nuser root\n"
-    (tmp_path / "mosquitto.conf").write_text(text)
-    process = subprocess.Popen([binary, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
-    wait_for(port)
-    yield port
-    process.terminate()
-    process.wait()
-
-
-def test_a_broker_that_answers_is_up_and_a_wrong_password_is_named(broker: int) -> None:
-    url = f"mqtt://127.0.0.1:{broker}"
-    right = check(Target(name="mqtt", kind="mqtt", url=url, user="probe", password="right"), 5.0)
+def test_a_broker_that_answers_is_up_and_a_wrong_password_is_named(tmp_path: Path) -> None:
+    with mosquitto(tmp_path, users={"probe": "right"}) as broker:
+        right = check(Target(name="mqtt", kind="mqtt", url=broker.url, user="probe", password="right"), 5.0)
+        wrong = check(Target(name="mqtt", kind="mqtt", url=broker.url, user="probe", password="wr0ng"), 5.0)
     assert right.up
     assert right.latency_ms is not None
-    wrong = check(Target(name="mqtt", kind="mqtt", url=url, user="probe", password="wr0ng"), 5.0)
     assert not wrong.up
     assert "check user and password" in wrong.error
     assert "wr0ng" not in wrong.error

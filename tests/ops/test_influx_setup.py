@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,21 +22,10 @@ STEPS_2 = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Folders with secrets for InfluxDB 2 and 3, made once: certificates take a moment."""
-    folders = {version: tmp_path_factory.mktemp(f"influx{version}") for version in (2, 3)}
-    for version, folder in folders.items():
-        initialise(Home(folder), influx=version)
-    return folders
-
-
 @pytest.fixture
-def home(initialised: dict[int, Path]) -> Home:
-    """Without a write token, as before the first set-up."""
-    home = Home(initialised[2])
-    home.write_token.unlink(missing_ok=True)
-    return home
+def home(new_home: Callable[[int], Home]) -> Home:
+    """For InfluxDB 2, before the first set-up."""
+    return new_home(2)
 
 
 def changed(steps: list[Step]) -> list[str]:
@@ -125,14 +115,9 @@ def test_a_failed_writer_does_not_keep_the_reader_from_being_made(home: Home, mo
 
 
 def test_a_password_that_the_database_refuses_is_said(home: Home) -> None:
-    secret = home.secrets / "influx_read_password"
-    before = secret.read_text()
-    secret.write_text("short\n")
-    try:
-        with influx_2() as database:
-            last = set_up(database.url, home)[-1]
-    finally:
-        secret.write_text(before)
+    (home.secrets / "influx_read_password").write_text("short\n")
+    with influx_2() as database:
+        last = set_up(database.url, home)[-1]
     assert last.name == "read-only account"
     assert "passwords must be between 8 and 72 characters long" in last.error
 
@@ -145,9 +130,8 @@ def test_a_database_that_does_not_answer_is_said(home: Home) -> None:
 # -- version 3 ------------------------------------------------------------------------------------------------------------
 
 
-def test_influxdb_3_gets_its_databases_and_the_second_time_nothing(initialised: dict[int, Path]) -> None:
-    home = Home(initialised[3])
-    home.write_token.unlink(missing_ok=True)
+def test_influxdb_3_gets_its_databases_and_the_second_time_nothing(new_home: Callable[[int], Home]) -> None:
+    home = new_home(3)
     with influx_3(home.influx3_token) as database:
         steps = ["database traffic_monitoring", "database traffic_analytics", "write token"]
         assert changed(set_up_3(database.url, home)) == steps
@@ -156,8 +140,8 @@ def test_influxdb_3_gets_its_databases_and_the_second_time_nothing(initialised: 
         assert changed(set_up_3(database.url, home)) == []
 
 
-def test_the_limit_of_databases_and_a_wrong_token_of_version_3_are_said(initialised: dict[int, Path]) -> None:
-    home = Home(initialised[3])
+def test_the_limit_of_databases_and_a_wrong_token_of_version_3_are_said(new_home: Callable[[int], Home]) -> None:
+    home = new_home(3)
     with influx_3(home.influx3_token) as database:
         for number in range(4):
             database.buckets[f"other{number}"] = Bucket(name=f"other{number}")

@@ -17,7 +17,7 @@ WALKER, CAR = 7, 4
 
 
 def picture() -> Tracks:
-    """A car and somebody on foot."""
+    """A car and a pedestrian."""
     boxes = np.array([[0, 0, 50, 30], [60, 0, 70, 30]], np.float32)
     seen = Detections(
         time_s=99.0, camera_id="north", boxes_px=boxes, confidence=np.ones(2, np.float32),
@@ -49,7 +49,7 @@ def violation(kind: str, track: int, **evidence: Any) -> Violation:
 
 def told(folder: Path, *messages: Any) -> list[PedestrianEvent]:
     with opened(PedestrianSafety(), context(folder)) as node:
-        return list(feed(node, [picture(), *messages]))  # type: ignore[arg-type]
+        return list(feed(node, [picture(), *messages]))
 
 
 @pytest.mark.parametrize(

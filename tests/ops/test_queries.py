@@ -72,7 +72,7 @@ def test_an_alerts_query_runs_and_has_one_value_per_minute(database: Reader, rul
 
 @pytest.mark.parametrize("site", SITES)
 def test_an_intersection_is_told_from_the_others(database: Reader, site: str) -> None:
-    """Chosen alone, each of the three gives its own points and nobody else's, also with signs that patterns know."""
+    """Chosen alone, each of the three gives its own points and no others, also with characters that mean something in patterns."""
     asked = 0
     for dashboard, panel, query in ALL:
         if query.where != "panel" or '"site"' not in query.text.partition("GROUP BY")[2]:

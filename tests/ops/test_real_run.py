@@ -30,7 +30,7 @@ from flowrt_ops.drawing.draw import draw
 from flowrt_ops.influx_reader import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
-HURRIED = Path(__file__).parent / "hurried.py"
+VIRTUAL_RUN = Path(__file__).parent / "virtual_run.py"
 LIVE_SITE = "main-and-5th"
 """Runs on the machine's clock, by the command that users run."""
 SITES = {
@@ -100,7 +100,7 @@ def _start(folder: Path, site: str, begin_s: float, influx_url: str, mqtt_url: s
         options = [word for setting in settings for word in ("--set", setting)]
         command = [sys.executable, "-m", "flowrt.cli", "run", str(flow), "--plain", "--http", "off", *options]
     else:
-        command = [sys.executable, str(HURRIED), str(flow), str(begin_s), *settings]
+        command = [sys.executable, str(VIRTUAL_RUN), str(flow), str(begin_s), *settings]
     environment = {
         **os.environ,
         "INFLUX_URL": influx_url,

@@ -68,7 +68,7 @@ def test_no_secret_stands_in_env_and_git_ignores_them_all(home: Home) -> None:
 
 @pytest.mark.parametrize("sudo", ["", "4321"])
 def test_nothing_in_a_container_is_root(sudo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files and containers are the caller's; behind sudo those of who called it, and for root himself the image's user."""
+    """Files and containers are the caller's; behind sudo those of its caller, and for root the image's user."""
     for name in ("SUDO_UID", "SUDO_GID"):
         monkeypatch.setenv(name, sudo)
     home = Home(tmp_path)
@@ -129,7 +129,7 @@ def login(home: Home, user: str) -> list[str]:
     return ["-u", user, "-P", home.secret(MQTT_USERS[user])]
 
 
-def test_nobody_comes_in_without_a_password(broker: tuple[int, int], home: Home) -> None:
+def test_the_broker_refuses_clients_without_a_password(broker: tuple[int, int], home: Home) -> None:
     topic = ["-t", "smartintersection/violations", "-m", "{}", "-q", "1"]
     assert "not authorised" in client("mosquitto_pub", broker[0], *topic).stderr
     assert "not authorised" in client("mosquitto_pub", broker[0], "-u", "flowrt", "-P", "wrong", *topic).stderr

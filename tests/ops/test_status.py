@@ -89,7 +89,7 @@ def test_no_token_is_a_warning(running: InfluxDB) -> None:
 
 
 def test_a_wrong_token_and_a_wrong_password_of_the_reader_are_told(tmp_path: Path) -> None:
-    """With a database that lets nobody in: its own answers, 401 and 403."""
+    """With a database that wants accounts: its own answers, 401 and 403."""
     with influx(tmp_path, password="of-admin") as database:
         database.query("CREATE USER \"grafana\" WITH PASSWORD 'reads'")
         at = addresses(influx=database.url, influx_token="guess", read_user="grafana", read_password="guess")
@@ -124,7 +124,7 @@ class Grafana(BaseHTTPRequestHandler):
         if self.path == "/api/health":
             return self.say(200, {"database": "ok", "version": "12.2.0"})
         assert re.fullmatch(r"/api/datasources/uid/flowrt-(monitoring|analytics)/health", self.path)
-        return self.say(*self.server.says)  # type: ignore[attr-defined]
+        return self.say(*self.server.says)
 
     def say(self, status: int, content: dict[str, str]) -> None:
         self.send_response(status)
@@ -149,7 +149,7 @@ def test_a_data_source_that_does_not_work_is_told(
     status: int, content: dict[str, str], verdict: str, said: str
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Grafana) as grafana:
-        grafana.says = status, content  # type: ignore[attr-defined]
+        grafana.says = status, content
         threading.Thread(target=grafana.serve_forever, daemon=True).start()
         row = rows(addresses(grafana=f"http://127.0.0.1:{grafana.server_port}", grafana_password="any"))["grafana"]
         grafana.shutdown()

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,6 @@ from flowrt_ops.commands import services as command
 from flowrt_ops.influx_reader import Reader
 from flowrt_ops.services import native
 from flowrt_ops.services.home import Home
-from flowrt_ops.services.secrets import initialise
 
 TESTS = Path(__file__).resolve().parents[1]
 PROGRAMS = {
@@ -87,17 +86,9 @@ class Up:
         return f"http://127.0.0.1:{self.ports['influxdb']}"
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    made = {version: tmp_path_factory.mktemp(f"up{version}") for version in (2, 3)}
-    for version, folder in made.items():
-        initialise(Home(folder), influx=version)
-    return made
-
-
 @pytest.fixture(params=[2, 3])
 def up(
-    request: pytest.FixtureRequest, folders: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, new_home: Callable[[int], Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Up]:
     """All three programs installed, for InfluxDB 2 and for 3; stopped at the end."""
     need("mosquitto")
@@ -105,8 +96,7 @@ def up(
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     for name in ("MQTT_URL", "INFLUX_URL", "INFLUX_TOKEN", "GRAFANA_URL", "FLOWRT_URL"):
         monkeypatch.delenv(name, raising=False)
-    one = Up(Home(folders[request.param]))
-    one.home.write_token.unlink(missing_ok=True)
+    one = Up(new_home(request.param))
     yield one
     for name in native.NAMES:
         native.stop(one.home, name)
@@ -182,14 +172,14 @@ def test_telemetry_of_version_3_is_off(up: Up) -> None:
 
 
 def test_up_fails_where_one_of_three_is_missing_and_starts_the_others(
-    folders: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    new_home: Callable[[int], Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     need("mosquitto")
     install(tmp_path / "bin", "influxd")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     if native.find(native.PROGRAMS[2]):
         pytest.skip("a Grafana is installed")
-    one = Up(Home(folders[2]))
+    one = Up(new_home(2))
     try:
         assert one.run("up") == FAILED
         said = capsys.readouterr().out
@@ -201,12 +191,12 @@ def test_up_fails_where_one_of_three_is_missing_and_starts_the_others(
 
 
 def test_another_version_than_init_chose_is_said(
-    folders: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_home: Callable[[int], Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path / "bin", "influxdb3")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(native, "PROGRAMS", tuple(_without_places(program) for program in native.PROGRAMS))
-    database = {service.name: service for service in native.plan(Home(folders[2]))}["influxdb"]
+    database = {service.name: service for service in native.plan(new_home(2))}["influxdb"]
     assert "is InfluxDB 3, and `flowrt services init` chose 2: run it with `--influx 3`" in database.obstacle
 
 

@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where the journal goes (default: $FLOWRT_DATA, or .flowrt beside the flow)",
     )
-    install.add_argument("--user", default="", metavar="NAME", help="whom it runs as (default: you)")
+    install.add_argument("--user", default="", metavar="NAME", help="the user that it runs as (default: you)")
     install.add_argument("--folder", type=Path, metavar="FOLDER", help="where `flowrt services init` put the secrets")
 
 

@@ -1,8 +1,8 @@
-"""The shipped flow under virtual time, with its letters really going out, and the truth's boxes in the place of the detector.
+"""The shipped flow under virtual time, with real delivery, and the true boxes in the place of the detector's.
 
-python hurried.py FLOW BEGIN_S [NODE.SETTING=VALUE ...]
+python virtual_run.py FLOW BEGIN_S [NODE.SETTING=VALUE ...]
 
-For events that a minute of traffic seldom has: what the simulation shows is what the rules see, however slow the machine is.
+For events that a minute of traffic seldom has: the rules see every picture of the simulation, however slow the machine is.
 BEGIN_S is the flow's first moment, seconds since the epoch. Broker and database are those of MQTT_URL and INFLUX_URL.
 """
 
@@ -34,7 +34,7 @@ CAMERA, DETECTOR = "north", "objects"
 
 
 def seen(uri: str, begin_s: float) -> Iterator[Detections]:
-    """What a perfect detector would make of the pictures, which nobody draws."""
+    """The detections of a perfect detector; the pictures are not drawn."""
     camera = SimCamera(parse(uri))
     for number, (time_s, truth) in enumerate(camera.truths()):
         yield Detections(
@@ -51,9 +51,9 @@ def seen(uri: str, begin_s: float) -> Iterator[Detections]:
 
 
 def main(file: str, begin_s: float, settings: list[str]) -> None:
-    """Run it to the end of the simulation, and wait until everything was taken."""
+    """Run to the end of the simulation, and wait until everything is delivered."""
     flow = load(file, overrides=parse_overrides(settings))
-    uri: str = flow.nodes[CAMERA].settings.uri  # type: ignore[attr-defined]  # the shipped flow's camera
+    uri: str = flow.nodes[CAMERA].settings.uri
     flow = substitute(flow, {DETECTOR: seen(uri, begin_s)})
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.db", clock=SystemClock())
