@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flowrt.commands import DONE, Failure
+from flowrt.environment import Environment
 from flowrt_ops.commands import doctor, service
 from flowrt_ops.services.system_service import App, render, system_of
 
@@ -46,22 +47,24 @@ def test_systemd_finds_nothing_wrong_with_the_unit(app: App, tmp_path: Path) -> 
     assert [line for line in done.stderr.splitlines() if "flowrt.service" in line] == []
 
 
-def test_the_unit_is_told_apart_from_its_secrets(app: App) -> None:
+def test_the_unit_names_files_of_secrets_and_no_secret(app: App) -> None:
     text = render(app, "systemd")
     assert "Type=notify" in text
     assert "WatchdogSec=60" in text
     assert "ProtectSystem=strict" in text
     assert f"LoadCredential=MQTT_PASSWORD:{app.credentials['MQTT_PASSWORD']}".replace("%", "%%") in text
+    assert 'Environment="MQTT_PASSWORD_FILE=%d/MQTT_PASSWORD"' in text, "the folder of the credentials"
     assert "it's $ecret" not in text
+    assert "/bin/sh" not in text
 
 
-def test_the_property_list_is_one_and_its_shell_line_works(app: App) -> None:
+def test_the_property_list_names_files_of_secrets(app: App) -> None:
     content = plistlib.loads(render(app, "launchd").encode())
     assert content["KeepAlive"] == {"SuccessfulExit": False}
-    assert content["EnvironmentVariables"]["MQTT_URL"] == "mqtt://localhost:1883"
-    app.program.write_text('#!/bin/sh\necho "$MQTT_PASSWORD|$2"\n')
-    done = subprocess.run(content["ProgramArguments"], capture_output=True, text=True)
-    assert done.stdout == f"it's $ecret|{app.flow}\n", done.stderr
+    assert content["ProgramArguments"][:3] == [str(app.program), "run", str(app.flow)]
+    variables = content["EnvironmentVariables"]
+    assert variables["MQTT_URL"] == "mqtt://localhost:1883"
+    assert Environment(variables)["MQTT_PASSWORD"] == "it's $ecret"
 
 
 def test_winsw_gets_xml_with_quoted_arguments(app: App) -> None:
@@ -69,7 +72,7 @@ def test_winsw_gets_xml_with_quoted_arguments(app: App) -> None:
     assert root.findtext("id") == "flowrt"
     assert root.findtext("executable") == str(app.program)
     assert f'"{app.flow}"' in str(root.findtext("arguments"))
-    assert {env.get("name") for env in root.findall("env")} == {"FLOWRT_DATA", "MQTT_URL"}
+    assert {env.get("name") for env in root.findall("env")} == {"FLOWRT_DATA", "MQTT_URL", "MQTT_PASSWORD_FILE"}
     assert root.find("onfailure") is not None
 
 

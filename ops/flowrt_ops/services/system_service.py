@@ -1,13 +1,12 @@
 """flowrt as a service of the operating system: a systemd unit, a launchd property list, or WinSW's XML.
 
-Rendering is pure and works for all three on any machine. Secrets do not stand in the files: systemd hands them over as
-credentials, the others read the environment file of `flowrt services`.
+Rendering is pure and works for all three on any machine. No secret is in the files: `NAME_FILE` names the file of a secret, which
+systemd hands over as a credential.
 """
 
 from __future__ import annotations
 
 import plistlib
-import shlex
 import sys
 import xml.etree.ElementTree as xml
 from pathlib import Path
@@ -19,7 +18,7 @@ LABEL = "org.flowrt.intersection"
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to run. program: the `flowrt` executable. environment: without secrets. credentials: variable to file."""
+    """What runs. program: the `flowrt` executable. environment: without secrets. credentials: variable to the file of its secret."""
 
     program: Path
     flow: Path
@@ -33,6 +32,12 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     def arguments(self) -> list[str]:
         """After the program."""
         return ["run", str(self.flow), "--plain", "--http", self.http]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The service's environment."""
+        files = {f"{name}_FILE": str(file) for name, file in self.credentials.items()}
+        return {"FLOWRT_DATA": str(self.data), **self.environment, **files}
 
 
 def system_of(platform: str = sys.platform) -> str:
@@ -64,13 +69,13 @@ def activation(system: str) -> list[list[str]]:
 
 
 def systemd(app: App) -> str:
-    """A unit that is told when flowrt is ready, restarts it when it hangs, and lets it write only its own data.
+    """A unit: flowrt reports when it is ready, is restarted when it hangs, and may write only its own data.
 
-    Secrets come as credentials (LoadCredential); a small shell line makes environment variables of them.
+    systemd copies the secrets into a folder that only this service can read (LoadCredential), `%d` in the unit.
     """
-    variables = {"FLOWRT_DATA": str(app.data)}
-    given = "".join(f'{name}="$(cat "$CREDENTIALS_DIRECTORY/{name}")" ' for name in app.credentials)
-    command = f"/bin/sh -c {_quoted(f'{given}exec {shlex.join([str(app.program), *app.arguments])}', command=True)}"
+    credentials = {f"{name}_FILE": f"%d/{name}" for name in app.credentials}
+    variables = {name: _literal(value) for name, value in app.variables.items()} | credentials
+    command = " ".join([_in_quotes(_literal(str(app.program))), *(_argument(word) for word in app.arguments)])
     lines = [
         "[Unit]",
         "Description=flowrt: smart intersection",
@@ -87,12 +92,12 @@ def systemd(app: App) -> str:
         "Restart=on-failure",
         "RestartSec=5",
         "TimeoutStopSec=15",
-        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in {**variables, **app.environment}.items()),
+        *(f"Environment={_in_quotes(f'{name}={value}')}" for name, value in variables.items()),
         *(f"LoadCredential={name}:{_literal(str(file))}" for name, file in app.credentials.items()),
         "",
-        "# It may write its data and nothing else.",
+        "# It may write only its data.",
         "ProtectSystem=strict",
-        f"ReadWritePaths={_quoted(str(app.data))}",
+        f"ReadWritePaths={_in_quotes(_literal(str(app.data)))}",
         "ProtectHome=read-only",
         "PrivateTmp=yes",
         "NoNewPrivileges=yes",
@@ -116,23 +121,23 @@ def _literal(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _quoted(text: str, *, command: bool = False) -> str:
-    """One word of a unit, whatever is in it; in commands a $ means something as well."""
-    escaped = _literal(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped.replace("$", "$$") if command else escaped}"'
+def _argument(text: str) -> str:
+    """One argument of a unit's command, in which a $ means something as well."""
+    return _in_quotes(_literal(text)).replace("$", "$$")
+
+
+def _in_quotes(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def launchd(app: App) -> str:
-    """A property list that keeps flowrt running, logs beside its data, and reads secrets from files by a shell line."""
-    words = [str(app.program), *app.arguments]
-    if app.credentials:
-        given = " ".join(f'{name}="$(cat {shlex.quote(str(file))})"' for name, file in app.credentials.items())
-        words = ["/bin/sh", "-c", f"{given} exec {shlex.join(words)}"]
+    """A property list that keeps flowrt running and logs beside its data."""
     content = {
         "Label": LABEL,
-        "ProgramArguments": words,
+        "ProgramArguments": [str(app.program), *app.arguments],
         "UserName": app.user,
-        "EnvironmentVariables": {"FLOWRT_DATA": str(app.data), **app.environment},
+        "EnvironmentVariables": app.variables,
         "WorkingDirectory": str(app.data),
         "RunAtLoad": True,
         "KeepAlive": {"SuccessfulExit": False},
@@ -146,7 +151,7 @@ def launchd(app: App) -> str:
 
 
 def winsw(app: App) -> str:
-    """The XML that lies beside WinSW's executable. Secrets: give the service's account the variables, or `${file:…}` in the flow."""
+    """The XML beside WinSW's executable. The service's account has to be able to read the files of the secrets."""
     root = xml.Element("service")
 
     def add(name: str, text: str, **attributes: str) -> None:
@@ -158,7 +163,7 @@ def winsw(app: App) -> str:
     add("executable", str(app.program))
     add("arguments", " ".join(f'"{word}"' if " " in word else word for word in app.arguments))
     add("workingdirectory", str(app.data))
-    for name, value in {"FLOWRT_DATA": str(app.data), **app.environment}.items():
+    for name, value in app.variables.items():
         xml.SubElement(root, "env", {"name": name, "value": value})
     add("startmode", "Automatic")
     xml.SubElement(root, "onfailure", {"action": "restart", "delay": "5 sec"})
