@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from flowrt.commands import UsageError
 from flowrt.runtime import Runtime
+from flowrt.services.environment import Environment, UnreadableSecret
 from flowrt.watch import Reloader
 
 
@@ -40,7 +41,10 @@ class HttpServer:
 
     def __init__(self, runtime: Runtime, reloader: Reloader, address: str, mask: Callable[[str], str]) -> None:
         host, port = _parse(address)
-        self._token = os.environ.get("FLOWRT_HTTP_TOKEN", "")
+        try:
+            self._token = Environment().get("FLOWRT_HTTP_TOKEN", "")
+        except UnreadableSecret as error:
+            raise BadAddress(str(error)) from error
         self._open = not _loopback(host)
         if self._open and not self._token:
             raise BadAddress(

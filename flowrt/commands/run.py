@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from flowrt.clock import SystemClock
+from flowrt.commands import Failure
 from flowrt.commands._logs import Mask, set_up
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
@@ -29,6 +30,7 @@ from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Flow
 from flowrt.journal import Journal, JournalBusy, data_folder, journal_path
 from flowrt.runtime import Runtime, StartFailed
+from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
 
 log = logging.getLogger("flowrt")
 
@@ -55,6 +57,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--http", default="127.0.0.1:8480", metavar="HOST:PORT", help="status, metrics and reload, or off"
     )
+    parser.add_argument(
+        "--services",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="use the services that `flowrt services` prepared there (default: docker/, else .flowrt/services)",
+    )
     parser.add_argument("--watch", choices=["auto", "poll", "off"], default="auto", help="how edits are noticed")
     parser.add_argument("--strict", action="store_true", help="refuse a reload that would park a sink's backlog")
     parser.add_argument("--plain", action="store_true", help="log lines instead of the live view on a terminal")
@@ -63,6 +72,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until the sources end, the time is up or a signal comes."""
     overrides = parse_overrides(args.set)
+    if args.services is not None:
+        _use_services(services_folder(Path(args.services) if args.services else None))
     try:
         flow = load(args.flow, overrides=overrides)
     except FlowError as error:
@@ -77,6 +88,15 @@ def run(args: argparse.Namespace) -> int:
     except JournalBusy as error:
         log.error("%s", error)
         return 3
+
+
+def _use_services(folder: Path) -> None:
+    """Put addresses and files of secrets into the environment. A service whose address is set there already keeps its own."""
+    variables = read_services_file(folder)
+    if not variables:
+        raise Failure(f"{folder / SERVICES_FILE} is missing: run `flowrt services init`, then start the services")
+    own = {name.removesuffix("_URL") for name in variables if name.endswith("_URL") and os.environ.get(name)}
+    os.environ.update({name: value for name, value in variables.items() if name.partition("_")[0] not in own})
 
 
 class _Run:

@@ -7,7 +7,6 @@ and nothing is reported twice because of it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow, NodeSpec
 from flowrt.node import Node
+from flowrt.services.environment import Environment
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NOTHING: Mapping[str, str] = {}
@@ -42,7 +42,7 @@ def load(
     """The checked flow of a file. Raises FlowError with all errors; warnings do not raise.
 
     overrides: "NODE.SETTING" to text, which is read as the setting's type wants it.
-    environment: where `${env:…}` looks; by default the process's own.
+    environment: where `${env:…}` looks, `NAME_FILE` included; by default the process's own.
     """
     flow, diagnostics = read(path, catalog=catalog, overrides=overrides, environment=environment)
     if flow is None:
@@ -61,7 +61,7 @@ def read(
     report = Report()
     path = Path(path)
     catalog = catalog if catalog is not None else Catalog(path.parent)
-    environment = os.environ if environment is None else environment
+    environment = Environment(environment)
     sources = Sources(path, overrides, environment, report)
     if sources.root is None:
         return None, report.sorted()

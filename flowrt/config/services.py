@@ -11,6 +11,7 @@ from flowrt.config.sources import Entry
 from flowrt.config.values import INVALID, Reference, Values
 from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Yaml, describe, join
 from flowrt.services import FROM_ENVIRONMENT, KINDS, Service
+from flowrt.services.environment import UnreadableSecret
 
 
 class Services(msgspec.Struct, kw_only=True):
@@ -41,16 +42,24 @@ def read_services(entries: Environment[str, Entry], environment: Environment[str
 def _default(kind: str, environment: Environment[str, str], values: Values) -> Service:
     """A service of which the file says nothing. A wrong address in the environment is reported as such."""
     node = Mapping(Mark(f"the environment, for services.{kind}", 0, 0))
-    _complete(node, kind, environment)
+    _complete(node, kind, environment, values.report)
     block = values.struct(node, KINDS[kind], f"services.{kind}", f"'{kind}'", node.mark)
     return KINDS[kind]() if block is INVALID else block
 
 
-def _complete(node: Mapping, kind: str, environment: Environment[str, str]) -> None:
+def _complete(node: Mapping, kind: str, environment: Environment[str, str], report: Report) -> None:
     """Fill settings that are not in the file from their variables."""
     for setting, variable in FROM_ENVIRONMENT[kind].items():
-        if setting not in node.items and environment.get(variable):
-            leaf = Scalar(environment[variable], Mark(f"${variable}", 0, 0))
+        if setting in node.items:
+            continue
+        mark = Mark(f"${variable}", 0, 0)
+        try:
+            value = environment.get(variable)
+        except UnreadableSecret as error:
+            report.add(mark, f"services.{kind}.{setting}", str(error))
+            continue
+        if value:
+            leaf = Scalar(value, mark)
             leaf.substituted, leaf.sources = True, frozenset({"env"})
             node.items[setting] = leaf
             node.keys[setting] = leaf.mark
@@ -78,7 +87,7 @@ def _block(
         rest.items = {key: item for key, item in node.items.items() if key != "kind"}
         rest.keys = dict(node.keys)
         if name == kind:
-            _complete(rest, kind, environment)
+            _complete(rest, kind, environment, report)
         node = rest
     block = values.struct(node, KINDS[kind], path, f"'{kind}'", mark)
     return None if block is INVALID else block

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flowrt.config.report import Report
 from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Sequence, Unreadable, Yaml, join, read_text, shorten
+from flowrt.services.environment import UnreadableSecret
 
 _USE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -89,7 +90,11 @@ class Substitution:
         if not _NAME.fullmatch(name):
             self.report.add(mark, path, f"'{shorten(name)}' is no name of a variable", "write ${env:NAME:-default}")
             return None
-        text = self.environment.get(name)
+        try:
+            text = self.environment.get(name)
+        except UnreadableSecret as error:
+            self.report.add(mark, path, str(error))
+            return None
         if text is None or (text == "" and default_given):
             if not default_given:
                 hint = f"set it, or give a default: ${{env:{name}:-…}}"

@@ -67,7 +67,7 @@ def test_yaml_is_tidy() -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("script", ["docker/entrypoint.sh", "docker/influxdb/init-v3.sh", "docker/influxdb/init-v2.sh"])
+@pytest.mark.parametrize("script", ["docker/influxdb/init-v3.sh", "docker/influxdb/init-v2.sh"])
 def test_scripts_can_be_read_by_their_shell_and_run(script: str) -> None:
     first = (ROOT / script).read_text("utf-8").splitlines()[0]
     assert subprocess.run([first.removeprefix("#!"), "-n", str(ROOT / script)], capture_output=True).returncode == 0
@@ -267,15 +267,11 @@ def test_the_images_dependencies_are_the_projects() -> None:
     assert len(done.stdout.splitlines()) > 10
 
 
-def test_the_entrypoint_takes_secrets_from_files(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("s3cret\n")
-    (tmp_path / "flowrt").write_text('#!/bin/sh\necho "$1 $MQTT_PASSWORD"\n')
-    (tmp_path / "flowrt").chmod(0o755)
-    path = f"{tmp_path}:/usr/bin:/bin"
-    script = str(DOCKER / "entrypoint.sh")
-    given = {"PATH": path, "MQTT_PASSWORD_FILE": str(tmp_path / "secret")}
-    assert subprocess.run(["sh", script, "run"], env=given, capture_output=True, text=True).stdout == "run s3cret\n"
-    missing = {"PATH": path, "INFLUX_TOKEN_FILE": str(tmp_path / "nothing")}
-    done = subprocess.run(["sh", script, "run"], env=missing, capture_output=True, text=True)
-    assert done.returncode == 3
-    assert "flowrt services init" in done.stderr
+def test_secrets_of_the_app_are_files_that_flowrt_reads_itself() -> None:
+    environment = SERVICES["flowrt"]["environment"]
+    assert {name for name in environment if name.endswith("_FILE")} == {
+        "MQTT_PASSWORD_FILE",
+        "INFLUX_TOKEN_FILE",
+        "FLOWRT_HTTP_TOKEN_FILE",
+    }
+    assert 'ENTRYPOINT ["tini", "--", "flowrt"]' in (DOCKER / "Dockerfile").read_text("utf-8")

@@ -14,7 +14,7 @@ from doubles.influx_2 import InfluxDB2, influx_2
 from doubles.influx_3 import InfluxDB3, influx_3
 from servers import free_port
 
-from flowrt.influx_buckets import inspect
+from flowrt.services.influx_buckets import inspect
 from flowrt_ops.services.home import Home
 from flowrt_ops.services.influx_setup import BUCKETS, ORG, READER, set_up
 from flowrt_ops.services.status.addresses import Addresses

@@ -16,8 +16,8 @@ from servers import free_port, mosquitto
 from flowrt import Health, Performance
 from flowrt.clock import SystemClock, VirtualClock
 from flowrt.delivery.delivery import SinkStatistics
-from flowrt.service_checks import Target, check, targets
 from flowrt.services import Grafana, Influx, Mqtt
+from flowrt.services.checks import Target, check, targets
 from flowrt_nodes.health_probe import HealthProbe
 
 

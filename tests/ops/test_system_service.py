@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flowrt.commands import DONE, Failure
-from flowrt.environment import Environment
+from flowrt.services.environment import Environment
 from flowrt_ops.commands import doctor, service
 from flowrt_ops.services.system_service import App, render, system_of
 

@@ -14,7 +14,7 @@ import pytest
 from servers import free_port, need
 
 from flowrt.commands import DONE, FAILED
-from flowrt.environment import read_services_file
+from flowrt.services.environment import read_services_file
 from flowrt_ops.commands import services as command
 from flowrt_ops.influx_reader import Reader
 from flowrt_ops.services import native

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from flowrt.environment import SERVICES_FILE, read_services_file, services_folder
 from flowrt.resources import share
+from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
 
 SECRETS = (
     "mqtt_password",

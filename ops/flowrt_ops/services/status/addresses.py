@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from flowrt.environment import Environment
+from flowrt.services.environment import Environment
 from flowrt_ops.services.home import Home
 from flowrt_ops.services.influx_setup import READER
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from flowrt.influx_buckets import Buckets, inspect
-from flowrt.service_checks import Target
+from flowrt.services.checks import Target
+from flowrt.services.influx_buckets import Buckets, inspect
 from flowrt_ops.grafana.influxql import LIVE, LONG
 from flowrt_ops.influx_reader import DATABASES, Reader, Refused
 from flowrt_ops.services.influx_setup import ORG

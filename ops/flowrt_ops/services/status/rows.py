@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from flowrt.service_checks import Target, check
+from flowrt.services.checks import Target, check
 
 Verdict = Literal["ok", "warning", "down"]
 

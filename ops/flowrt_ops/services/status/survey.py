@@ -14,7 +14,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
-from flowrt.service_checks import Target
+from flowrt.services.checks import Target
 from flowrt_ops.influx_reader import DATABASES
 from flowrt_ops.services.status.addresses import Addresses
 from flowrt_ops.services.status.database import database_rows
