@@ -13,7 +13,6 @@ after a Retry or after `SILENCE_S` without any acknowledgement; while records ar
 empty sequence every `Outbox.tick_s`, so that a node that gathers records, or learns late of a lost connection, gets to act.
 """
 
-from flowrt.delivery.deliverer import Backoff
 from flowrt.delivery.delivery import Delivery, SinkStatistics
 
-__all__ = ["Backoff", "Delivery", "SinkStatistics"]
+__all__ = ["Delivery", "SinkStatistics"]

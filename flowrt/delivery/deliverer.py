@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from flowrt.backoff import Backoff
 from flowrt.delivery.cursor import Cursor
 from flowrt.journal import REFUSED, Journal
 from flowrt.node import Outbox
@@ -21,38 +21,20 @@ PACE_S = 0.01
 SILENCE_S = 60.0
 POISON_AFTER = 10
 BATCH = 1000
-BACKOFF_MIN_S = 0.2
-BACKOFF_MAX_S = 30.0
 _RATE_WINDOW_S = 5.0
-
-
-class Backoff:
-    """Doubling waits from `BACKOFF_MIN_S` to `BACKOFF_MAX_S`, each multiplied by a random 0.5 to 1.
-
-    The randomness keeps a fleet of machines from returning to a recovered service in the same instant.
-    """
-
-    def __init__(self) -> None:
-        self._next_s = BACKOFF_MIN_S
-
-    def reset(self) -> None:
-        """It worked."""
-        self._next_s = BACKOFF_MIN_S
-
-    def wait_s(self, after_s: float | None) -> float:
-        """How long to wait now: what the outside asked for and up to a tenth more, else the next step."""
-        if after_s is not None:
-            return after_s * random.uniform(1.0, 1.1)
-        wait_s = self._next_s * random.uniform(0.5, 1.0)
-        self._next_s = min(self._next_s * 2, BACKOFF_MAX_S)
-        return wait_s
 
 
 class Deliverer:
     """One outbox and its node. The thread ends when stopped; a successor then goes on with whatever has no acknowledgement."""
 
     def __init__(
-        self, name: str, node: Outbox, journal: Journal, log: Log, attempts: Mapping[int, int] | None = None
+        self,
+        name: str,
+        node: Outbox,
+        journal: Journal,
+        log: Log,
+        backoff: Backoff,
+        attempts: Mapping[int, int] | None = None,
     ) -> None:
         """attempts: records that a predecessor had begun, by number."""
         self.name, self.node = name, node
@@ -69,7 +51,7 @@ class Deliverer:
         self._last_acknowledged = time.monotonic()
         self._acknowledged = self._acknowledged_before = 0  # now, and when the last failure was
         self._rate = _Rate()
-        self._backoff = Backoff()
+        self._backoff = backoff
         self.stopping = threading.Event()
         self.state, self.last_error, self.errors, self.retries = "up", "", 0, 0
         self._thread = threading.Thread(target=self._run, name=f"flowrt-deliver-{name}", daemon=True)

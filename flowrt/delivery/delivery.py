@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from flowrt.backoff import Backoff
 from flowrt.clock import Clock
 from flowrt.delivery.deliverer import Deliverer, Log
 from flowrt.journal import EventRow, Journal, OutboxTally, percentiles
@@ -44,9 +45,13 @@ class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class Delivery:
     """The outboxes of one flow. Methods may be called from any thread; `accept` is the only one on a message's way."""
 
-    def __init__(self, journal: Journal, clock: Clock, log: Log | None = None) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, log: Log | None = None, *, backoff: Callable[[], Backoff] = Backoff
+    ) -> None:
+        """backoff: makes the waits of one outbox."""
         self._journal = journal
         self._clock = clock
+        self._backoff = backoff
         self._log: Log = log or logging.getLogger("flowrt.delivery")
         self._deliverers: dict[str, Deliverer] = {}
         self._nodes: dict[str, Outbox] = {}
@@ -56,7 +61,7 @@ class Delivery:
 
     def add(self, name: str, node: Outbox) -> None:
         """Start to deliver what waits, and will wait, for the outbox of that name. The node is open."""
-        deliverer = Deliverer(name, node, self._journal, self._log)
+        deliverer = Deliverer(name, node, self._journal, self._log, self._backoff())
         with self._lock:
             if name in self._deliverers:
                 raise ValueError(f"there is an outbox '{name}' already")
@@ -71,7 +76,7 @@ class Delivery:
             self._log.warning(
                 "'%s': the old node's delivery did not end within %.0f s; going on without it", name, timeout_s
             )
-        new = Deliverer(name, node, self._journal, self._log, old.begun())
+        new = Deliverer(name, node, self._journal, self._log, self._backoff(), old.begun())
         with self._lock:
             self._deliverers[name] = new
         new.start()

@@ -27,7 +27,7 @@ from flowrt.message import Record
 from flowrt.services import Mqtt
 from flowrt.sink import OutboxRecord
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
-from tests.delivery.outside import Outside, eventually, records
+from tests.delivery.outside import Outside, eventually, quick, records
 from tests.delivery.world import Subscriber, World, violation, world
 from tests.servers import Mosquitto, free_port, mosquitto, need, wait_for_port
 
@@ -204,7 +204,7 @@ def disk_full(folder: Path) -> Ledger:
     """Somebody else fills the disk that the journal lies on."""
     with small_disk(folder / "small", 12) as disk:
         journal = Journal(disk / "a.journal", limits=Limits(buffer_records=200), clock=SystemClock())
-        delivery = Delivery(journal, SystemClock())
+        delivery = Delivery(journal, SystemClock(), backoff=quick)
         node = Outside().prepare()
         delivery.add("out", node)
         journal.append("out", records(BEFORE, size=500), wait=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from flowrt.backoff import Backoff
 from flowrt.message import Message
 from flowrt.node import Outbox
 from flowrt.sink import Acknowledger, OutboxRecord, Priority
@@ -59,3 +60,8 @@ def eventually(true: Callable[[], Any], timeout_s: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < until, "did not happen in time"
         threading.Event().wait(0.01)
+
+
+def quick() -> Backoff:
+    """Waits for tests, in which the outside is back within the second."""
+    return Backoff(0.05, 0.5)

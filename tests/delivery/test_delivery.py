@@ -12,7 +12,7 @@ from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery, deliverer
 from flowrt.journal import Journal
 from flowrt.sink import Acknowledger, OutboxRecord, Reject, Retry
-from tests.delivery.outside import Outside, eventually, records
+from tests.delivery.outside import Outside, eventually, quick, records
 
 
 @pytest.fixture
@@ -24,8 +24,7 @@ def journal() -> Iterator[Journal]:
 
 @pytest.fixture
 def delivery(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Delivery]:
-    monkeypatch.setattr(deliverer, "BACKOFF_MIN_S", 0.01)
-    delivery = Delivery(journal, SystemClock())
+    delivery = Delivery(journal, SystemClock(), backoff=quick)
     yield delivery
     delivery.close(2.0)
 

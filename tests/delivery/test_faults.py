@@ -11,23 +11,17 @@ from pathlib import Path
 import pytest
 
 from flowrt.clock import SystemClock
-from flowrt.delivery import Delivery, deliverer
+from flowrt.delivery import Delivery
 from flowrt.journal import Journal
 from flowrt.services import Mqtt
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.crash_child import ToFile
-from tests.delivery.outside import eventually
+from tests.delivery.outside import eventually, quick
 from tests.delivery.world import Subscriber, world, zone_event
 from tests.servers import mosquitto
 
 PROJECT = Path(__file__).resolve().parents[2]
 REQUIRED = bool(os.environ.get("CI") or os.environ.get("FLOWRT_REQUIRE_TEST_DATA") == "1")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliverer, "BACKOFF_MIN_S", 0.05)
-    monkeypatch.setattr(deliverer, "BACKOFF_MAX_S", 0.5)
 
 
 @pytest.mark.slow
@@ -41,7 +35,7 @@ def test_200_kills_at_random_instants_lose_nothing(tmp_path: Path) -> None:
     assert len(accepted) > 100, "most children must have lived long enough to accept something"
     journal = Journal(tmp_path / "a.journal", clock=SystemClock())
     assert journal.statistics().recovered == ()
-    delivery = Delivery(journal, SystemClock())
+    delivery = Delivery(journal, SystemClock(), backoff=quick)
     delivery.add("out", ToFile().to(tmp_path / "delivered"))
     eventually(lambda: journal.pending("out") == 0, 60.0)
     delivery.close(2.0)

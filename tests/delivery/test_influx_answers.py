@@ -13,7 +13,6 @@ from doubles.influx import Bucket, Double, Request
 from doubles.influx_2 import InfluxDB2, influx_2
 from doubles.influx_3 import MOST_BYTES, InfluxDB3, influx_3
 
-from flowrt.delivery import deliverer
 from flowrt.journal import JournalView
 from flowrt.services import Influx
 from flowrt.traffic import Location, RoadUser, ZoneEvent
@@ -25,12 +24,6 @@ from tests.delivery.world import World, world
 ORG, RAW = "smart-intersection", "traffic_monitoring"
 TAKEN_FOR_SUCCESS = pytest.mark.xfail(reason="influx_out takes every 2xx for a success", strict=True)
 TOKEN_3 = "apiv3_of-the-administrator"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliverer, "BACKOFF_MIN_S", 0.05)
-    monkeypatch.setattr(deliverer, "BACKOFF_MAX_S", 0.5)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from flowrt.delivery import deliverer
 from flowrt.journal import JournalView
 from flowrt.services import Influx
 from flowrt_nodes.influx.influx_out import InfluxOut
@@ -16,12 +15,6 @@ from tests.delivery.outside import eventually
 from tests.delivery.scripted_http import OK, Answer, scripted
 from tests.delivery.world import violation, world, zone_event
 from tests.servers import free_port, influx, victoria
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliverer, "BACKOFF_MIN_S", 0.05)
-    monkeypatch.setattr(deliverer, "BACKOFF_MAX_S", 0.5)
 
 
 def node(**settings: Any) -> InfluxOut:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from flowrt.delivery import deliverer
 from flowrt.journal import JournalView
 from flowrt.message import Record
 from flowrt.services import Mqtt
@@ -24,12 +23,6 @@ from tests.delivery.world import Subscriber, camera_status, violation, world, zo
 from tests.servers import certificates, mosquitto
 
 VERSIONS = pytest.mark.parametrize("version", [5, "3.1.1"])
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliverer, "BACKOFF_MIN_S", 0.05)
-    monkeypatch.setattr(deliverer, "BACKOFF_MAX_S", 0.5)
 
 
 def ids(sub: Subscriber, topic: str) -> list[str]:

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from flowrt.contract import Contract
-from flowrt.delivery import deliverer
 from tests.delivery.outages import AWAY_S, SCENARIOS, Ledger
 
 pytestmark = pytest.mark.slow
@@ -17,9 +16,8 @@ MQTT = [name for name in SCENARIOS if "disk" not in name]
 
 @pytest.fixture(scope="module")
 def outages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ledger]]]:
-    """All of them, under way. Whoever comes back is found within 5 s instead of 30, so that the tests cost no more than the outages."""
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(SCENARIOS)) as pool:
-        patch.setattr(deliverer, "BACKOFF_MAX_S", 5.0)
+    """All of them, under way."""
+    with ThreadPoolExecutor(len(SCENARIOS)) as pool:
         folder = tmp_path_factory.mktemp("outages")
         Contract.load()  # msgspec does not bear that several threads make it look at a type for the first time
         under_way = {}

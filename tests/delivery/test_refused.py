@@ -13,7 +13,6 @@ import pytest
 
 from flowrt.cli import main
 from flowrt.clock import SystemClock
-from flowrt.delivery import deliverer
 from flowrt.journal import Journal, JournalView, journal_path
 from flowrt.services import Influx, Mqtt
 from flowrt_nodes.influx.influx_out import InfluxOut
@@ -29,8 +28,6 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the flow's journal is for the commands."""
-    monkeypatch.setattr(deliverer, "BACKOFF_MIN_S", 0.05)
-    monkeypatch.setattr(deliverer, "BACKOFF_MAX_S", 0.5)
     monkeypatch.setenv("FLOWRT_DATA", str(tmp_path / "data"))
     return journal_path(FLOW)
 

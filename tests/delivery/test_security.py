@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from flowrt.delivery import deliverer
 from flowrt.services import Influx, Mqtt
 from flowrt_nodes.influx.influx_out import InfluxOut
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
@@ -17,11 +16,6 @@ from tests.delivery.world import violation, world
 from tests.servers import free_port, mosquitto
 
 SECRETS = ("planted-password", "planted-token", "planted-in-url")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliverer, "BACKOFF_MAX_S", 0.5)
 
 
 def test_no_secret_leaves(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from flowrt.clock import SystemClock
-from flowrt.delivery import Delivery, deliverer
+from flowrt.delivery import Delivery
 from flowrt.journal import Journal
 from flowrt.sink import Retry
 from tests.delivery.outages import fill_up, small_disk
-from tests.delivery.outside import Outside, eventually, records
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliverer, "BACKOFF_MIN_S", 0.05)
-    monkeypatch.setattr(deliverer, "BACKOFF_MAX_S", 0.5)
+from tests.delivery.outside import Outside, eventually, quick, records
 
 
 @pytest.fixture
@@ -72,7 +66,7 @@ def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> 
     count = 12_000  # of 0.6 kB: about twice what the disk holds
     away = Away()
     journal = Journal(tiny_disk / "a.journal", clock=SystemClock())
-    delivery = Delivery(journal, SystemClock())
+    delivery = Delivery(journal, SystemClock(), backoff=quick)
     node = Outside().prepare(away)
     delivery.add("out", node)
 
@@ -105,7 +99,7 @@ def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> 
 def test_more_at_once_than_the_disk_holds_goes_through_in_parts(tiny_disk: Path) -> None:
     """20,000 records may wait in memory for their commit; 10 MB in one transaction would never fit."""
     journal = Journal(tiny_disk / "a.journal", clock=SystemClock())
-    delivery = Delivery(journal, SystemClock())
+    delivery = Delivery(journal, SystemClock(), backoff=quick)
     node = Outside().prepare()
     delivery.add("out", node)
     delivery.accept("out", records(18_000, size=500))
@@ -118,7 +112,7 @@ def test_more_at_once_than_the_disk_holds_goes_through_in_parts(tiny_disk: Path)
 def test_a_journal_that_filled_its_disk_opens_again(tiny_disk: Path) -> None:
     away = Away()
     journal = Journal(tiny_disk / "a.journal", clock=SystemClock())
-    delivery = Delivery(journal, SystemClock())
+    delivery = Delivery(journal, SystemClock(), backoff=quick)
     delivery.add("out", Outside().prepare(away))
     delivery.accept("out", records(18_000, size=500))
     eventually(lambda: "full" in journal.statistics().trouble, 30.0)
@@ -127,7 +121,7 @@ def test_a_journal_that_filled_its_disk_opens_again(tiny_disk: Path) -> None:
     accepted = journal.tally("out").accepted
     again = Journal(tiny_disk / "a.journal", clock=SystemClock())
     assert again.pending("out") == accepted > 3000
-    delivery = Delivery(again, SystemClock())
+    delivery = Delivery(again, SystemClock(), backoff=quick)
     node = Outside().prepare()
     delivery.add("out", node)
     eventually(lambda: again.pending("out") == 0, 30.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from flowrt.backoff import Backoff
 from flowrt.clock import SystemClock
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
@@ -19,6 +20,7 @@ from flowrt.journal import Journal
 from flowrt.message import Message
 from flowrt.node import Outbox, Shared
 from flowrt.traffic import CameraStatus, Location, RoadUser, Violation, ZoneEvent
+from tests.delivery.outside import quick
 from tests.harness import context, opened
 
 
@@ -46,6 +48,7 @@ def world(
     *,
     journal: Path | None = None,
     shared: Shared | None = None,
+    backoff: Callable[[], Backoff] = quick,
 ) -> Iterator[World]:
     """The node open, its records under way. journal: a file; in memory without one."""
     clock = SystemClock()
@@ -54,7 +57,7 @@ def world(
     kept = Journal(journal, clock=clock)
     try:
         with opened(node, where):
-            delivery = Delivery(kept, clock)
+            delivery = Delivery(kept, clock, backoff=backoff)
             delivery.add("out", node)
             try:
                 yield World(node, kept, delivery)

@@ -25,7 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from flowrt import Context
-from flowrt.delivery import Backoff
+from flowrt.backoff import Backoff
 from flowrt.services import Mqtt
 from flowrt_nodes.mqtt import _embedded_broker as embedded
 from flowrt_nodes.mqtt._paho import Client
@@ -113,7 +113,7 @@ class MqttLink:
         self.connects = 0
         self.packet_limit: int | None = None
         self.receive_limit = 65535
-        self._backoff = Backoff()
+        self._backoff = Backoff(most_s=10.0)
         self.embedded: embedded.EmbeddedBroker | None = None
         if not service.url:
             self.embedded = context.shared.acquire(embedded.KEY, lambda: embedded.start(context))
@@ -230,7 +230,7 @@ class MqttLink:
     # -- on the network thread -------------------------------------------------------------------------------------
 
     def _before_connect(self, client: paho.Client, _data: Any) -> None:
-        wait_s = self._backoff.wait_s(None)
+        wait_s = self._backoff.wait_s()
         client.reconnect_delay_set(wait_s, wait_s)  # type: ignore[arg-type]  # paho adds it to a float
 
     def _connected(
@@ -247,7 +247,7 @@ class MqttLink:
             self._say(f"{text}; {advice}" if advice else text, refused=advice is not None)
             return
         self._backoff.reset()
-        wait_s = self._backoff.wait_s(None)
+        wait_s = self._backoff.wait_s()
         client.reconnect_delay_set(wait_s, wait_s)  # type: ignore[arg-type]  # paho adds it to a float
         self.packet_limit = getattr(properties, "MaximumPacketSize", None)
         self.receive_limit = getattr(properties, "ReceiveMaximum", 65535)
