@@ -108,7 +108,7 @@ def along(*stops: tuple[float, float, float]) -> Way:
 
 @dataclass
 class Actor:
-    """Somebody who follows a path, from its first to its last second. heading_deg turns the body, else it follows the path.
+    """A road user that follows a path, from its first to its last second. heading_deg turns the body, else it follows the path.
 
     length_m: where it is not the usual one.
     """
@@ -141,7 +141,7 @@ class Actor:
 def box(
     x: float, y: float, heading: tuple[float, float], size: tuple[float, float, float], camera: Array
 ) -> list[float]:
-    """The box around a body that hangs between its wheels, 13 cm above the ground; those on foot stand on it."""
+    """The box around a body that hangs between its wheels, 13 cm above the ground; pedestrians stand on it."""
     length, width, height = size
     (hx, hy), corners = heading, []
     clear, wheels = (0.13, 0.32) if length > 1 else (0.0, 0.5)
@@ -167,9 +167,9 @@ def play(
     start_s: float = START_S,
     tells_px: float | None = None,
 ) -> Iterator[Tracks]:
-    """The tracks of a camera: boxes of everybody in view, exact or with noise, some pictures dropped or late.
+    """The tracks of a camera: boxes of all road users in view, exact or with noise, some pictures dropped or late.
 
-    tells_px: the detector tells footprints as well, so many pixels off (standard deviation), front or rear as it happens.
+    tells_px: the detector gives footprints as well, so many pixels off (standard deviation), front or rear as it happens.
     """
     rng = np.random.default_rng(seed)
     cast = list(actors)
@@ -208,7 +208,7 @@ def play(
 
 
 def footprint(actor: Actor, time_s: float, camera: Array) -> list[float]:
-    """As a detector tells it, without errors: middle, and from there the front, in pixels."""
+    """As a detector gives it, without errors: middle, and from there the front, in pixels."""
     x, y = actor.path(time_s)
     dx, dy = actor.heading(time_s)
     half = actor.size_m[0] / 2

@@ -111,12 +111,16 @@ def test_filter_complains_at_load(when: str, part: str) -> None:
 
 
 def test_map(tmp_path: Path) -> None:
-    fields = {"who": "message.object.track_id", "fast": "message.object.speed_kmh > 40", "where": "site + '/' + camera"}
+    fields = {
+        "track": "message.object.track_id",
+        "fast": "message.object.speed_kmh > 40",
+        "where": "site + '/' + camera",
+    }
     with opened(Map(fields=fields, topic="fines"), context(tmp_path)) as node:
         record = node.process(violation(7))
         assert node.process(Tick(time_s=1.0, count=1)) is None
     assert isinstance(record, Record)
-    assert record.data == {"who": 7, "fast": True, "where": "main-and-5th/north"}
+    assert record.data == {"track": 7, "fast": True, "where": "main-and-5th/north"}
     assert (record.topic, record.time_s) == ("fines", START_S)
 
 

@@ -1,4 +1,4 @@
-"""The filter of headings: it keeps up with turns, and turns nobody who stands."""
+"""The filter of headings: it keeps up with turns, and does not turn a standing vehicle."""
 
 from __future__ import annotations
 

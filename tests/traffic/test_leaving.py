@@ -1,4 +1,4 @@
-"""Who leaves the picture does not come back as somebody else."""
+"""A track that leaves the picture does not come back as another road user."""
 
 from __future__ import annotations
 

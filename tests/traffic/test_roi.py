@@ -1,4 +1,4 @@
-"""Zones and lines: who enters, dwells, leaves, crosses."""
+"""Zones and lines: entries, long stays, exits and crossings."""
 
 from __future__ import annotations
 

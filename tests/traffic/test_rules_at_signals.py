@@ -47,7 +47,7 @@ RED_LIGHT_CASES = [
     ),
     pytest.param(FAST, [(0, "unavailable")], {}, None, id="phase unavailable"),
     pytest.param(FAST, [(0, "dark")], {}, None, id="signal dark"),
-    pytest.param(FAST, [], {}, None, id="nobody reports"),
+    pytest.param(FAST, [], {}, None, id="no reports"),
     pytest.param(front((0, -3), (5, -20)), [(0, RED)], {}, None, id="first seen past the line"),
     pytest.param(
         front((0, 3), (5, 0.4), (10, 0.4), (13, -20)), [(0, RED), (9.9, GREEN)], {}, None, id="starts at green"
@@ -60,7 +60,7 @@ RED_LIGHT_CASES = [
 def test_a_truck_that_brakes_hard_before_the_line_seems_over_it_for_a_moment(
     back_s: float, found: bool, tmp_path: Path
 ) -> None:
-    """Its place swings 1.7 m further than it comes, and back: a filter's speed lags behind who brakes."""
+    """Its place swings 1.7 m further than it comes, and back: a filter's speed lags behind braking."""
     stops = (0, -1.75, 33.9), (2, -1.75, 12), (3, -1.75, 5.5), (4, -1.75, 2.6), (back_s, -1.75, 2.6)
     way = along(*stops, (back_s + 0.6, -1.75, 4.3), (20, -1.75, 4.3))
     truck = play([Actor(7, "truck", way, heading_deg=-90)], 15, fps=5, noise_px=0.3)
@@ -181,7 +181,7 @@ def test_red_light_once_per_cycle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("until_s", [10.6, 12.0, 30.0])
 @pytest.mark.parametrize("fps", [5.0, 10.0])
 def test_a_box_that_jumps_over_the_line_is_no_red_light(until_s: float, fps: float, tmp_path: Path) -> None:
-    """Who waits at the line gets a box around him and somebody before him, for a moment or for good."""
+    """A car that waits at the line gets a box around it and the one in front, for a moment or for good."""
 
     def way(t: float) -> tuple[float, float]:
         x, y = STOPS(t)
@@ -194,7 +194,7 @@ def test_a_box_that_jumps_over_the_line_is_no_red_light(until_s: float, fps: flo
 
 @pytest.mark.parametrize(("back_s", "found"), [(4.0, False), (0.5, True)])
 def test_the_box_of_who_rests_at_the_line_may_tremble_over_it(back_s: float, found: bool, tmp_path: Path) -> None:
-    """He stands with his nose on the line; people walk past in front, and his box is back, and some time later further on."""
+    """It stands with its front on the line; pedestrians walk past, and its box is back, and some time later further on."""
     on_s = 10 + back_s
     stands = [
         (7.5, -0.4),
@@ -222,7 +222,7 @@ def test_the_box_of_who_rests_at_the_line_may_tremble_over_it(back_s: float, fou
 def test_whether_who_crept_over_the_line_was_turning_on_red_is_known_when_it_goes_on(
     goes_on: list, found: bool, tmp_path: Path
 ) -> None:
-    """It stands past the line for seven seconds: people walk over the crosswalk. Green comes at second 19."""
+    """It stands past the line for seven seconds: pedestrians walk over the crosswalk. Green comes at second 19."""
     creeps = [(0, 22.225), (3, 2.625), (6, 2.625), (9, 0.425), (16, 0.425)]
     way = along(*((t, -1.75, y) for t, y in creeps), *goes_on)
     rule = RedLight(scene="north", signal="s", turn_on_red="right")
@@ -330,7 +330,7 @@ def test_stopped_on_crosswalk(way: Way, changes: list, expected: float | None, t
 def test_a_rear_is_on_the_crosswalk_as_far_as_the_length_is_known(
     length_m: float, front_m: float, tells_px: float | None, tmp_path: Path
 ) -> None:
-    """1.1 and 1.15 m of it: enough where a detector told how long the car is."""
+    """1.1 and 1.15 m of it: enough where a detector has measured how long the car is."""
     way = along(*((t, -1.75, y + length_m / 2) for t, y in ((0, 30), (3, front_m), (20, front_m))))
     car = play([Actor(7, "car", way, length_m=length_m)], 15, tells_px=tells_px)
     said = judge(StoppedOnCrosswalk(scene="north", signal="s"), tmp_path, car, lights((0, RED)))
@@ -338,7 +338,7 @@ def test_a_rear_is_on_the_crosswalk_as_far_as_the_length_is_known(
 
 
 def test_who_stands_on_the_crosswalk_is_one_offender_though_others_cross_in_front(tmp_path: Path) -> None:
-    """People take the car's box along, so that it seems to roll; then it is hidden, and comes back as another track."""
+    """Pedestrians take the car's box along, so that it seems to roll; then it is hidden, and comes back as another track."""
     stands = front((0, 30), (3, -3), (30, -3))
     pushed = lambda t: (stands(t)[0], stands(t)[1] + (0.0 if t < 7 else 3.0 * (t - 7)))  # noqa: E731
     car = [Actor(7, "car", pushed, end_s=7.8), Actor(8, "car", stands, begin_s=9.5)]

@@ -82,7 +82,7 @@ def test_finish_ends_what_is_open(tmp_path: Path) -> None:
 
 
 def test_state_moves_to_a_successor(tmp_path: Path) -> None:
-    """A violation that began before a replacement is neither told twice nor forgotten."""
+    """A violation that began before a replacement is neither reported twice nor forgotten."""
     pictures = list(play([Actor(7, "car", BACKWARDS)], 5))
     first, second = WrongWay(scene="north"), WrongWay(scene="north")
     with opened(first, context(tmp_path, scene=street())):
@@ -130,7 +130,7 @@ LATE_PROOF = [
         id="drives onto the crosswalk, and on",
     ),
     pytest.param(NearMiss(scene="north", pet_s=0), [PASSES, RUNS_OVER], [], id="passes nearby after a short TTC"),
-    pytest.param(NearMiss(scene="north", ttc_s=0), [PASSES, RAN_OVER], [], id="comes where somebody just was"),
+    pytest.param(NearMiss(scene="north", ttc_s=0), [PASSES, RAN_OVER], [], id="comes where a pedestrian just was"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Rules about people on foot: the violation is found, its innocent look-alikes are not."""
+"""Rules about pedestrians: violations are found, and what only looks like one is not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JAYWALKING_CASES = [
     pytest.param(OVER_ROAD, [(0, WALK)], True, id="over the road"),
     pytest.param(OVER_ROAD, [], True, id="over the road, no signal known"),
     pytest.param(along((0, -6, 20), (2, -4.2, 20), (4.8, 5, 20)), [(0, WALK)], True, id="runs over the road"),
-    pytest.param(along((0, -1.75, 40), (8, -1.75, 4)), [(0, WALK)], False, id="a rider who looks like a person"),
+    pytest.param(along((0, -1.75, 40), (8, -1.75, 4)), [(0, WALK)], False, id="a rider that looks like a pedestrian"),
     pytest.param(along((0, -1.75, 20), (4, -1.75, 20), (12, -1.75, 8)), [], False, id="starts to ride along the lane"),
     pytest.param(along((0, -6, 20), (1, -5, 20), (2.5, 5, 20)), [(0, WALK)], False, id="faster than anybody runs"),
     pytest.param(OVER_CROSSWALK, [(0, DONT_WALK)], True, id="over the crosswalk against Don't Walk"),
@@ -57,14 +57,14 @@ def test_jaywalking(way: Way, changes: list, found: bool, tmp_path: Path) -> Non
 
 
 def test_who_was_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -> None:
-    """A van passes in front; the tracker finds the walker again under another number."""
+    """A van passes in front; the tracker finds the pedestrian again under another number."""
     strolls = along((0, -6, 20), (2, -4.2, 20), (13.5, 5, 20))
-    walker = [Actor(5, "pedestrian", strolls, end_s=6.6), Actor(6, "pedestrian", strolls, begin_s=7.6)]
+    pedestrian = [Actor(5, "pedestrian", strolls, end_s=6.6), Actor(6, "pedestrian", strolls, begin_s=7.6)]
     rule = Jaywalking(scene="north", roads=["road"])
-    assert len(begun(judge(rule, tmp_path, play(walker, 12)))) == 1
+    assert len(begun(judge(rule, tmp_path, play(pedestrian, 12)))) == 1
     another = Actor(6, "pedestrian", along((6, 4, 34), (12, -4, 34)), begin_s=6)
     rule = Jaywalking(scene="north", roads=["road"])
-    assert len(begun(judge(rule, tmp_path, play([walker[0], another], 12)))) == 2
+    assert len(begun(judge(rule, tmp_path, play([pedestrian[0], another], 12)))) == 2
 
 
 SLANTS = along((0, -5, 20), (0.8, -4.2, 20), (3.4, -1.6, 20), (4.2, -1.0, 21.4))
@@ -81,16 +81,16 @@ SWERVES = along((0, -5, 20), (0.8, -4.2, 20), (3.6, -1.4, 20), (4.2, -1.0, 19.2)
 def test_who_turned_while_hidden_on_the_road_is_still_the_same_offender(
     way: Way, again_s: float, again: Way, tmp_path: Path
 ) -> None:
-    """He is far away and his feet are hidden: his last boxes, and the first ones of the new track, lie metres off."""
-    walker = [Actor(5, "pedestrian", way, end_s=4.2), Actor(6, "pedestrian", again, begin_s=again_s)]
+    """Far away, with hidden feet: the last boxes, and the first ones of the new track, are metres off."""
+    pedestrian = [Actor(5, "pedestrian", way, end_s=4.2), Actor(6, "pedestrian", again, begin_s=again_s)]
     rule = Jaywalking(scene="north", roads=["road"])
-    assert len(begun(judge(rule, tmp_path, play(walker, 12)))) == 1
+    assert len(begun(judge(rule, tmp_path, play(pedestrian, 12)))) == 1
     rule = Jaywalking(scene="north", roads=["road"])
-    assert len(begun(judge(rule, tmp_path, play(walker[1:], 12)))) == 1
+    assert len(begun(judge(rule, tmp_path, play(pedestrian[1:], 12)))) == 1
 
 
 def test_who_seems_to_stand_beside_the_crosswalk_for_a_while_has_not_left_it(tmp_path: Path) -> None:
-    """He is held up half a metre within its border, and his feet are hidden now and then."""
+    """Held up half a metre within its border, with feet hidden now and then."""
     stands = along((0, -6, -2.1), (3, -4.2, -2.1), (6, -1.5, -2.1), (40, -1.5, -2.1))
     trembles = lambda t: (stands(t)[0], -2.1 + float(np.interp(t, [14, 16, 19, 19.4], [0, 0.7, 0.7, 0])))  # noqa: E731
     rule = Jaywalking(scene="north", signal="s", roads=["road"])
@@ -100,7 +100,7 @@ def test_who_seems_to_stand_beside_the_crosswalk_for_a_while_has_not_left_it(tmp
 
 
 def test_who_is_hidden_on_the_crosswalk_has_not_stepped_onto_it_again(tmp_path: Path) -> None:
-    """He stands there, held up by a queue, and is hidden for two seconds while Don't Walk is shown."""
+    """Held up there by a queue, and hidden for two seconds while Don't Walk is shown."""
     stops = along((0, -6, -3), (3, -4.2, -3), (6, -1.5, -3), (40, -1.5, -3))
     seen = [Actor(5, "pedestrian", stops, end_s=18), Actor(5, "pedestrian", stops, begin_s=20)]
     rule = Jaywalking(scene="north", signal="s", roads=["road"])
@@ -112,7 +112,7 @@ def test_who_is_hidden_on_the_crosswalk_has_not_stepped_onto_it_again(tmp_path: 
 def test_who_stands_at_the_border_steps_onto_the_crosswalk_when_he_goes(
     goes: bool, found: bool, tmp_path: Path
 ) -> None:
-    """His feet are hidden now and then, so that he seems to stand half a metre nearer: inside the crosswalk's border."""
+    """With feet hidden now and then, the pedestrian seems half a metre nearer: inside the crosswalk's border."""
     stands = along((0, -6, -3), (4, -3.2, -3), (18, -3.2, -3), (24, 3.2 if goes else -3.2, -3))
     trembles = lambda t: (stands(t)[0] + float(np.interp(t, [11, 15, 16, 18], [0, 0.45, 0.45, 0])), -3.0)  # noqa: E731
     rule = Jaywalking(scene="north", signal="s")
@@ -122,15 +122,15 @@ def test_who_stands_at_the_border_steps_onto_the_crosswalk_when_he_goes(
 
 
 def test_a_pause_between_pictures_does_not_begin_a_hold_time_anew(tmp_path: Path) -> None:
-    """Two of five pictures a second arrive: nobody was seen off the road in between."""
+    """Two of five pictures a second arrive: no picture in between shows the pedestrian off the road."""
     rule = Jaywalking(scene="north", roads=["road"])
     assert len(begun(judge(rule, tmp_path, play([Actor(5, "pedestrian", OVER_ROAD)], 12, fps=2.5)))) == 1
 
 
 def test_jaywalking_stale_signal(tmp_path: Path) -> None:
     reports = [r for r in lights((0, DONT_WALK), group="walk") if r.time_s < START_S + 1]
-    walker = play([Actor(5, "pedestrian", OVER_CROSSWALK)], 12)
-    assert begun(judge(Jaywalking(scene="north", signal="s", roads=["road"]), tmp_path, walker, reports)) == []
+    pedestrian = play([Actor(5, "pedestrian", OVER_CROSSWALK)], 12)
+    assert begun(judge(Jaywalking(scene="north", signal="s", roads=["road"]), tmp_path, pedestrian, reports)) == []
 
 
 def test_jaywalking_ignores_vehicles(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_bicycle_at_walking_pace_may_be_somebody_on_foot(kmh: float, found: bo
 
 @pytest.mark.parametrize("known", [True, False])
 def test_nobody_waits_for_who_may_be_elsewhere(known: bool, tmp_path: Path) -> None:
-    """What looks like somebody on foot on the area was seen just now, and `speed` does not know yet where it is."""
+    """A track that looks like a pedestrian on the area has just begun, and `speed` does not know its position yet."""
     rule, walk = FailureToYield(scene="north", signal="s"), lights((0, WALK), group="walk")
     actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", IN_THE_LANE)]
     seen = with_speeds(play(actors, 9, fps=5), tmp_path)
@@ -193,7 +193,7 @@ def test_nobody_waits_for_who_may_be_elsewhere(known: bool, tmp_path: Path) -> N
 
 
 def test_who_is_on_the_area_is_told_of_the_moment_between_two_pictures(tmp_path: Path) -> None:
-    """The front comes onto it at second 4.1, and is surely on it in the pictures of second 4.2 and 4.4; he leaves it at 4.25."""
+    """The front comes onto it at second 4.1, and is surely on it in the pictures of second 4.2 and 4.4; the pedestrian leaves it at 4.25."""
     leaves = along((0, -5.52, -3), (8, 4.88, -3))
     actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", leaves)]
     said = judge(
@@ -238,7 +238,7 @@ def test_who_turns_onto_the_area_and_stops_on_it_has_entered_it(tmp_path: Path) 
 
 @pytest.mark.parametrize("later_s", [0.0, 0.05, 0.1, 0.15])
 def test_how_far_somebody_drove_on_does_not_hang_on_the_moments_of_pictures(later_s: float, tmp_path: Path) -> None:
-    """At 14 km/h, 0.8 m from picture to picture, until his front is 2.4 m beyond the border."""
+    """At 14 km/h, 0.8 m from picture to picture, until its front is 2.4 m beyond the border."""
     stops_s, stops_m = 7 + later_s, -1.5 - 2.4 + SIZES_M["car"][0] / 2
     drives = along((0, -1.75, stops_m + 3.9 * stops_s), (stops_s, -1.75, stops_m), (9, -1.75, stops_m))
     actors = [Actor(7, "car", drives), Actor(5, "pedestrian", along((0, -5.2, -4), (6, -0.4, -4)))]
@@ -249,7 +249,7 @@ def test_how_far_somebody_drove_on_does_not_hang_on_the_moments_of_pictures(late
 
 
 def test_who_trembles_at_the_border_of_the_area_has_not_entered_it(tmp_path: Path) -> None:
-    """A car waits with its front just before the area, and its box swings over it while people walk past in front."""
+    """A car waits with its front just before the area, and its box swings over it while pedestrians walk past in front."""
 
     def waits(t: float) -> tuple[float, float]:
         swing = 2.0 * np.sin(2.0 * (t - 4)) if t > 4 else 0.0
@@ -286,12 +286,12 @@ def test_near_miss(driving: Way, other: Way, label: str, found: bool, tmp_path: 
     if found:
         assert said[0].evidence["other_id"] == 5
         assert {"ttc_s", "pet_s"} <= set(said[0].evidence), (
-            "the PET comes first, and tells the TTC that was predicted before"
+            "the PET comes first, and gives the TTC that was predicted before"
         )
 
 
 def test_nobody_drives_through_somebody(tmp_path: Path) -> None:
-    """A lorry that is half hidden behind others seems metres nearer, and somebody walks on through it."""
+    """A lorry that is half hidden behind others seems metres nearer, and a pedestrian walks on through it."""
     drives, walks = along((0, -1.75, 65), (10, -1.75, -25)), along((0, -8.75, 20), (10, 5.25, 20))
     actors = [Actor(7, "truck", drives), Actor(5, "pedestrian", walks)]
     assert begun(judge(NearMiss(scene="north"), tmp_path, play(actors, 9, fps=5))) == []
@@ -325,7 +325,7 @@ def test_lost_pictures_do_not_hide_a_pet(lost_s: tuple[float, float], tmp_path: 
 
 
 def test_a_pet_is_told_of_who_was_seen_only_just_before(tmp_path: Path) -> None:
-    """A runner shows up in the lane; when it is known how he runs he has left it again, half a second before the car comes."""
+    """A runner appears in the lane; when its velocity is known it has left again, half a second before the car comes."""
     runs = along((0, -10.0, 20), (9, 17.0, 20))  # leaves the car's way at second 3.13
     drives = along((0, -1.75, 51), (9, -1.75, -21))  # comes at second 3.56
     actors = [Actor(7, "car", drives), Actor(5, "pedestrian", runs, begin_s=2.75)]
@@ -335,7 +335,7 @@ def test_a_pet_is_told_of_who_was_seen_only_just_before(tmp_path: Path) -> None:
 
 
 def test_a_pet_is_the_shortest_of_the_encounter(tmp_path: Path) -> None:
-    """A car that turns cuts the way of somebody at a slant: what it reaches later he has left later."""
+    """A turning car cuts a pedestrian's path at a slant: what it reaches later was left later."""
     walks = along((0, -5, 20), (9, 7.6, 20))
     slants = along((0, -9.5, 40), (9, 8.5, -14))
     actors = [Actor(7, "car", slants), Actor(5, "pedestrian", walks)]
@@ -347,10 +347,10 @@ def test_a_pet_is_the_shortest_of_the_encounter(tmp_path: Path) -> None:
 
 def test_cameras_have_near_misses_of_their_own(tmp_path: Path) -> None:
     """Track 5 walks before one camera and track 7 drives before another, over the same ground."""
-    walker = play([Actor(5, "pedestrian", along((0, -5.9, 20), (9, 11.2, 20)))], 9)
+    pedestrian = play([Actor(5, "pedestrian", along((0, -5.9, 20), (9, 11.2, 20)))], 9)
     car = play([Actor(7, "car", along((0, -1.75, 45), (9, -1.75, -27)))], 9)
     elsewhere = [tracks.replace(camera_id="south_camera", time_s=tracks.time_s + 0.01) for tracks in car]
-    mixed = sorted([*walker, *elsewhere], key=lambda tracks: tracks.time_s)
+    mixed = sorted([*pedestrian, *elsewhere], key=lambda tracks: tracks.time_s)
     assert begun(judge(NearMiss(scene="north", between="all"), tmp_path, mixed)) == []
 
 
@@ -364,8 +364,8 @@ PUSHED = along(
 @pytest.mark.parametrize(
     ("rider", "walks_y", "heading_deg"),
     [
-        pytest.param(PUSHED, 19.4, -90, id="pushed towards him"),
-        pytest.param(TAKEN_ALONG, 21.6, None, id="taken along over the ground that he left"),
+        pytest.param(PUSHED, 19.4, -90, id="pushed towards the pedestrian"),
+        pytest.param(TAKEN_ALONG, 21.6, None, id="taken along over the ground that was left"),
     ],
 )
 def test_a_rider_who_stands_and_whose_box_jumps_at_a_walker_is_no_near_miss(
@@ -382,7 +382,7 @@ def test_a_rider_at_the_pace_of_a_turn_can_nearly_hit_somebody(
     label: str, pace_m_s: float, seed: int, tmp_path: Path
 ) -> None:
     begin_m = 20 + 3.1 * pace_m_s
-    rides = along((0, -1.75, begin_m), (9, -1.75, begin_m - 9 * pace_m_s))  # over the walker's way at second 3.1
+    rides = along((0, -1.75, begin_m), (9, -1.75, begin_m - 9 * pace_m_s))  # over the pedestrian's path at second 3.1
     walks = along((0, -5.9, 20), (9, 11.2, 20))  # leaves the rider's way half a second before
     actors = [Actor(7, label, rides), Actor(5, "pedestrian", walks)]
     said = judge(NearMiss(scene="north"), tmp_path, play(actors, 9, fps=5, noise_px=1.0, seed=seed))

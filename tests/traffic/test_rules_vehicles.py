@@ -26,7 +26,7 @@ def test_a_box_that_jumps_over_the_exit_turned_nowhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("hidden_s", "turned"), [(1.2, False), (0.0, True)])
 def test_nobody_turns_back_unseen(hidden_s: float, turned: bool, tmp_path: Path) -> None:
-    """Hidden for a moment, his track goes on with somebody who comes the other way; who turns in sight turns."""
+    """Hidden for a moment, the track goes on with a vehicle that comes the other way; a turn in sight is one."""
     goes = along((0, -1.75, 30), (4, -1.75, -2), (5.5, -1.75, -5))
     comes = along((5.5 + hidden_s, 1.75, -6), (10, 1.75, 25))
     turns = along(
@@ -101,7 +101,7 @@ def test_speeding_is_sure_where_it_is_told_to_be(tmp_path: Path) -> None:
 
 
 def test_speeding_needs_a_section_that_was_seen(tmp_path: Path) -> None:
-    """Seen once, and again 1.4 s later, somewhere else: whether that was the same car nobody knows."""
+    """Seen once, and again 1.4 s later, somewhere else: whether that is the same car is unknown."""
     once = Actor(7, "car", along((1.6, -1.75, 40), (2, -1.75, 34)), begin_s=1.5, end_s=1.7)
     again = Actor(7, "car", along((3, -1.75, 16), (4, -1.75, 0)), begin_s=2.9, end_s=3.9)
     assert begun(judge(Speeding(scene="north"), tmp_path, play([once, again], 4, fps=5))) == []

@@ -53,8 +53,8 @@ def platoon(count: int, label: str = "car", kmh: float = 36.0, every_s: float = 
 def test_counts_by_class_and_lane(tmp_path: Path) -> None:
     actors = [*platoon(5), *platoon(2, "truck", every_s=9, first=20)]
     oncoming = Actor(40, "bus", along((0, 1.75, -5), (8, 1.75, 60)))
-    walker = Actor(41, "pedestrian", along((0, -1.75, 10), (20, -1.75, -6)))
-    said = flow(tmp_path, list(play([*actors, oncoming, walker], 30)), interval_s=3600)
+    pedestrian = Actor(41, "pedestrian", along((0, -1.75, 10), (20, -1.75, -6)))
+    said = flow(tmp_path, list(play([*actors, oncoming, pedestrian], 30)), interval_s=3600)
     by_lane = {interval.lane_id: interval for interval in said}
     assert by_lane["lane_in"].class_counts == {"car": 5, "truck": 2}
     assert by_lane["lane_in"].vehicle_count == 7
@@ -151,7 +151,7 @@ def test_turns_are_named_as_drivers_name_them() -> None:
     ]  # fmt: skip
     assert [movement_of("west", end) for end in ("east", "north", "south")] == ["through", "left", "right"]
     assert movement_of("northeast", "southeast") == "left"
-    assert movement_of("in_1", "exit_east") == "in_1-exit_east", "without the approaches nobody knows"
+    assert movement_of("in_1", "exit_east") == "in_1-exit_east", "without the approaches it is unknown"
 
 
 def test_a_lane_without_a_line_counts_those_who_settle(tmp_path: Path) -> None:
