@@ -36,7 +36,7 @@ def test_it_keeps_up_with_a_turn() -> None:
     assert np.abs(followed(turn, pace=5.0))[9:].max() < 0.02
 
 
-def test_noise_is_smoothed_where_somebody_drives_straight_on() -> None:
+def test_noise_is_smoothed_on_a_straight_way() -> None:
     errors = np.concatenate([followed(np.zeros(60), 10.0, noise=0.15, seed=seed)[10:] for seed in range(20)])
     assert errors.std() < 0.75 * 0.15
     assert abs(errors.mean()) < 0.02
@@ -50,7 +50,7 @@ def test_nobody_turns_tighter_than_vehicles_do() -> None:
     assert np.arctan2(heading[1], heading[0])[0] < 1.0 / 6.0 * 1.0 + 0.01
 
 
-def test_who_stands_does_not_turn() -> None:
+def test_a_standing_vehicle_does_not_turn() -> None:
     heading, rate, doubt = vector(0.3), np.array([0.5]), np.array([[0.01], [0.0], [0.05]])
     for _ in range(20):
         swing(heading, rate, doubt, np.zeros(1), STEP_S)
@@ -58,7 +58,7 @@ def test_who_stands_does_not_turn() -> None:
     assert doubt[0, 0] < 0.03
 
 
-def test_who_begins_anew_does_not_go_on_turning() -> None:
+def test_a_restarted_track_does_not_go_on_turning() -> None:
     rate, doubt = np.array([0.4, 0.4]), np.full((3, 2), 0.02)
     begin(rate, doubt, np.array([0.1, 0.1]), np.array([True, False]))
     assert rate.tolist() == [0.0, 0.4]

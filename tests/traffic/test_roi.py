@@ -145,7 +145,7 @@ def test_the_scene_fits_the_picture(tmp_path: Path) -> None:
     assert kinds(through(Roi(scene="p", zones=["a"]), small, tmp_path)[1])[0] == ("entry", "a")
 
 
-def test_an_edited_scene_moves_the_zone_and_keeps_who_was_inside(tmp_path: Path) -> None:
+def test_an_edited_scene_moves_the_zone_and_keeps_what_was_inside(tmp_path: Path) -> None:
     node, where = Roi(scene="p", zones=["a"], lines=["gate"]), context(tmp_path, scene=SQUARE)
     wider = Zone(name="a", points=((100, 100), (900, 100), (900, 300), (100, 300)))
     with opened(node, where):

@@ -85,7 +85,7 @@ def test_a_truck_that_brakes_hard_is_judged_when_it_stands(rests_m: float, found
     assert bool(begun(said)) == found
 
 
-def test_a_bus_whose_pace_trembles_does_not_brake_when_it_drives_through(tmp_path: Path) -> None:
+def test_a_bus_whose_speed_trembles_does_not_brake_when_it_drives_through(tmp_path: Path) -> None:
     """From picture to picture its pace falls and rises by a tenth, as of one whose boxes jump in the rain."""
     seen = with_speeds(play([Actor(7, "bus", front((0, 40), (6, -20)))], 6, fps=5), tmp_path)
     seen = [
@@ -144,7 +144,7 @@ def test_how_far_past_the_line_a_front_must_be_and_that_of_a_truck_is_known_less
     assert bool(begun(judge(RedLight(scene="north", signal="s"), tmp_path, tracks, lights((0, RED))))) == found
 
 
-def test_an_offender_whom_the_track_of_the_one_behind_takes_over_is_no_second_one(tmp_path: Path) -> None:
+def test_an_offender_taken_over_by_the_track_behind_is_no_second_one(tmp_path: Path) -> None:
     """It stands past the line for a while; then it is lost, and the box of the next in the queue moves up to where it stood."""
     behind = front((0, 26), (3, 6), (12, 6), (12.6, 3.2), (13.2, -1.0), (14, -1.8), (20, -1.8))
     cars = [Actor(7, "car", CREEP, end_s=12.0), Actor(8, "car", behind)]
@@ -193,7 +193,9 @@ def test_a_box_that_jumps_over_the_line_is_no_red_light(until_s: float, fps: flo
 
 
 @pytest.mark.parametrize(("back_s", "found"), [(4.0, False), (0.5, True)])
-def test_the_box_of_who_rests_at_the_line_may_tremble_over_it(back_s: float, found: bool, tmp_path: Path) -> None:
+def test_the_box_of_a_vehicle_standing_at_the_line_may_tremble_over_it(
+    back_s: float, found: bool, tmp_path: Path
+) -> None:
     """It stands with its front on the line; pedestrians walk past, and its box is back, and some time later further on."""
     on_s = 10 + back_s
     stands = [
@@ -219,7 +221,7 @@ def test_the_box_of_who_rests_at_the_line_may_tremble_over_it(back_s: float, fou
         pytest.param([(20, -1.75, 0.425)], True, id="not before the red ends"),
     ],
 )
-def test_whether_who_crept_over_the_line_was_turning_on_red_is_known_when_it_goes_on(
+def test_whether_a_creeping_vehicle_turns_on_red_is_known_when_it_goes_on(
     goes_on: list, found: bool, tmp_path: Path
 ) -> None:
     """It stands past the line for seven seconds: pedestrians walk over the crosswalk. Green comes at second 19."""
@@ -337,7 +339,7 @@ def test_a_rear_is_on_the_crosswalk_as_far_as_the_length_is_known(
     assert bool(begun(said)) == (tells_px is not None)
 
 
-def test_who_stands_on_the_crosswalk_is_one_offender_though_others_cross_in_front(tmp_path: Path) -> None:
+def test_a_vehicle_on_the_crosswalk_is_one_offender_though_pedestrians_cross_in_front(tmp_path: Path) -> None:
     """Pedestrians take the car's box along, so that it seems to roll; then it is hidden, and comes back as another track."""
     stands = front((0, 30), (3, -3), (30, -3))
     pushed = lambda t: (stands(t)[0], stands(t)[1] + (0.0 if t < 7 else 3.0 * (t - 7)))  # noqa: E731

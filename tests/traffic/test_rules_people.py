@@ -56,7 +56,7 @@ def test_jaywalking(way: Way, changes: list, found: bool, tmp_path: Path) -> Non
         assert 2.0 < begun(said)[0][1] < 5.0
 
 
-def test_who_was_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -> None:
+def test_a_pedestrian_hidden_on_the_road_is_still_the_same_offender(tmp_path: Path) -> None:
     """A van passes in front; the tracker finds the pedestrian again under another number."""
     strolls = along((0, -6, 20), (2, -4.2, 20), (13.5, 5, 20))
     pedestrian = [Actor(5, "pedestrian", strolls, end_s=6.6), Actor(6, "pedestrian", strolls, begin_s=7.6)]
@@ -78,7 +78,7 @@ SWERVES = along((0, -5, 20), (0.8, -4.2, 20), (3.6, -1.4, 20), (4.2, -1.0, 19.2)
         pytest.param(SWERVES, 4.8, along((4.8, 0.6, 21.6), (5.2, 0.6, 20.4), (8, 3.0, 20)), id="is seen metres off"),
     ],
 )
-def test_who_turned_while_hidden_on_the_road_is_still_the_same_offender(
+def test_a_pedestrian_that_turned_while_hidden_is_still_the_same_offender(
     way: Way, again_s: float, again: Way, tmp_path: Path
 ) -> None:
     """Far away, with hidden feet: the last boxes, and the first ones of the new track, are metres off."""
@@ -89,7 +89,7 @@ def test_who_turned_while_hidden_on_the_road_is_still_the_same_offender(
     assert len(begun(judge(rule, tmp_path, play(pedestrian[1:], 12)))) == 1
 
 
-def test_who_seems_to_stand_beside_the_crosswalk_for_a_while_has_not_left_it(tmp_path: Path) -> None:
+def test_a_pedestrian_that_seems_beside_the_crosswalk_for_a_while_has_not_left_it(tmp_path: Path) -> None:
     """Held up half a metre within its border, with feet hidden now and then."""
     stands = along((0, -6, -2.1), (3, -4.2, -2.1), (6, -1.5, -2.1), (40, -1.5, -2.1))
     trembles = lambda t: (stands(t)[0], -2.1 + float(np.interp(t, [14, 16, 19, 19.4], [0, 0.7, 0.7, 0])))  # noqa: E731
@@ -99,7 +99,7 @@ def test_who_seems_to_stand_beside_the_crosswalk_for_a_while_has_not_left_it(tmp
     assert begun(said) == []
 
 
-def test_who_is_hidden_on_the_crosswalk_has_not_stepped_onto_it_again(tmp_path: Path) -> None:
+def test_a_pedestrian_hidden_on_the_crosswalk_has_not_stepped_onto_it_again(tmp_path: Path) -> None:
     """Held up there by a queue, and hidden for two seconds while Don't Walk is shown."""
     stops = along((0, -6, -3), (3, -4.2, -3), (6, -1.5, -3), (40, -1.5, -3))
     seen = [Actor(5, "pedestrian", stops, end_s=18), Actor(5, "pedestrian", stops, begin_s=20)]
@@ -109,7 +109,7 @@ def test_who_is_hidden_on_the_crosswalk_has_not_stepped_onto_it_again(tmp_path: 
 
 
 @pytest.mark.parametrize(("goes", "found"), [(False, False), (True, True)])
-def test_who_stands_at_the_border_steps_onto_the_crosswalk_when_he_goes(
+def test_a_pedestrian_at_the_border_steps_onto_the_crosswalk_when_it_walks(
     goes: bool, found: bool, tmp_path: Path
 ) -> None:
     """With feet hidden now and then, the pedestrian seems half a metre nearer: inside the crosswalk's border."""
@@ -167,7 +167,7 @@ def test_failure_to_yield(driving: Way, walking: Way, changes: list, found: bool
 
 
 @pytest.mark.parametrize(("kmh", "found"), [(6, False), (14, True)])
-def test_a_bicycle_at_walking_pace_may_be_somebody_on_foot(kmh: float, found: bool, tmp_path: Path) -> None:
+def test_a_bicycle_at_walking_speed_may_be_a_pedestrian(kmh: float, found: bool, tmp_path: Path) -> None:
     """Two walk along one behind the other, and the second looks like a rider."""
     rides = along((0, -1.75, 5 * kmh / 3.6 - 3), (12, -1.75, -7 * kmh / 3.6 - 3))
     actors = [Actor(7, "bicycle", rides), Actor(5, "pedestrian", along((0, -4.2, -3), (12, 0.2, -3)))]
@@ -178,7 +178,7 @@ def test_a_bicycle_at_walking_pace_may_be_somebody_on_foot(kmh: float, found: bo
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_nobody_waits_for_who_may_be_elsewhere(known: bool, tmp_path: Path) -> None:
+def test_a_pedestrian_that_may_be_elsewhere_has_no_right_of_way(known: bool, tmp_path: Path) -> None:
     """A track that looks like a pedestrian on the area has just begun, and `speed` does not know its position yet."""
     rule, walk = FailureToYield(scene="north", signal="s"), lights((0, WALK), group="walk")
     actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", IN_THE_LANE)]
@@ -192,7 +192,7 @@ def test_nobody_waits_for_who_may_be_elsewhere(known: bool, tmp_path: Path) -> N
     assert [track for track, _ in begun(said)] == ([7] if known else [])
 
 
-def test_who_is_on_the_area_is_told_of_the_moment_between_two_pictures(tmp_path: Path) -> None:
+def test_entry_is_judged_at_its_moment_between_two_pictures(tmp_path: Path) -> None:
     """The front comes onto it at second 4.1, and is surely on it in the pictures of second 4.2 and 4.4; the pedestrian leaves it at 4.25."""
     leaves = along((0, -5.52, -3), (8, 4.88, -3))
     actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", leaves)]
@@ -202,7 +202,7 @@ def test_who_is_on_the_area_is_told_of_the_moment_between_two_pictures(tmp_path:
     assert begun(said) == [(7, pytest.approx(4.1, abs=0.06))]
 
 
-def test_who_left_the_area_just_before_is_no_reason_to_wait(tmp_path: Path) -> None:
+def test_a_pedestrian_that_left_just_before_is_no_reason_to_wait(tmp_path: Path) -> None:
     left = along((0, -5.07, -3), (8, 5.33, -3))  # at second 3.9
     actors = [Actor(7, "car", DRIVES_ON), Actor(5, "pedestrian", left)]
     said = judge(
@@ -212,7 +212,7 @@ def test_who_left_the_area_just_before_is_no_reason_to_wait(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("first_seen_s", [3.7, 3.9, 4.0])
-def test_who_comes_out_of_hiding_has_entered_once_his_speed_is_known(first_seen_s: float, tmp_path: Path) -> None:
+def test_a_vehicle_that_was_hidden_has_entered_once_its_speed_is_known(first_seen_s: float, tmp_path: Path) -> None:
     actors = [Actor(7, "car", DRIVES_ON, begin_s=first_seen_s), Actor(5, "pedestrian", IN_THE_LANE)]
     rule = FailureToYield(scene="north", signal="s")
     said = judge(rule, tmp_path, play(actors, 9, fps=5, noise_px=0.3), lights((0, WALK), group="walk"))
