@@ -401,7 +401,7 @@ def test_amber_acceleration_with_noise_and_lost_pictures(seed: int, tmp_path: Pa
     assert begun(judge(rule, tmp_path, tracks, lights((0, GREEN), (1.8, AMBER))))
 
 
-def test_where_too_few_pictures_are_left_for_a_slope_the_speed_that_was_told_counts(tmp_path: Path) -> None:
+def test_with_too_few_pictures_for_a_slope_the_given_speed_counts(tmp_path: Path) -> None:
     """From amber on there is one picture in 0.8 s."""
     seen = play([Actor(7, "car", accelerating(1.6))], 6, fps=5, noise_px=0.3)
     left = [t for t in seen if t.time_s - START_S < 1.9 or round((t.time_s - START_S) * 5) % 4 == 1]

@@ -220,7 +220,7 @@ def test_a_vehicle_that_was_hidden_has_entered_once_its_speed_is_known(first_see
     assert begun(said)[0][1] == pytest.approx(4.1, abs=0.9)
 
 
-def test_who_turns_onto_the_area_and_stops_on_it_has_entered_it(tmp_path: Path) -> None:
+def test_a_vehicle_that_turns_onto_the_area_and_stops_has_entered_it(tmp_path: Path) -> None:
     """A right turn of radius 6 m at 14 km/h, which ends with the front 2.8 m beyond the border."""
 
     def turns(t: float) -> tuple[float, float]:
@@ -237,7 +237,7 @@ def test_who_turns_onto_the_area_and_stops_on_it_has_entered_it(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("later_s", [0.0, 0.05, 0.1, 0.15])
-def test_how_far_somebody_drove_on_does_not_hang_on_the_moments_of_pictures(later_s: float, tmp_path: Path) -> None:
+def test_how_far_a_vehicle_drove_on_does_not_depend_on_picture_times(later_s: float, tmp_path: Path) -> None:
     """At 14 km/h, 0.8 m from picture to picture, until its front is 2.4 m beyond the border."""
     stops_s, stops_m = 7 + later_s, -1.5 - 2.4 + SIZES_M["car"][0] / 2
     drives = along((0, -1.75, stops_m + 3.9 * stops_s), (stops_s, -1.75, stops_m), (9, -1.75, stops_m))
@@ -248,7 +248,7 @@ def test_how_far_somebody_drove_on_does_not_hang_on_the_moments_of_pictures(late
     assert [track for track, _ in begun(said)] == [7]
 
 
-def test_who_trembles_at_the_border_of_the_area_has_not_entered_it(tmp_path: Path) -> None:
+def test_a_box_that_trembles_at_the_border_has_not_entered_the_area(tmp_path: Path) -> None:
     """A car waits with its front just before the area, and its box swings over it while pedestrians walk past in front."""
 
     def waits(t: float) -> tuple[float, float]:
@@ -290,7 +290,7 @@ def test_near_miss(driving: Way, other: Way, label: str, found: bool, tmp_path: 
         )
 
 
-def test_nobody_drives_through_somebody(tmp_path: Path) -> None:
+def test_bodies_that_seem_to_overlap_are_no_near_miss(tmp_path: Path) -> None:
     """A lorry that is half hidden behind others seems metres nearer, and a pedestrian walks on through it."""
     drives, walks = along((0, -1.75, 65), (10, -1.75, -25)), along((0, -8.75, 20), (10, 5.25, 20))
     actors = [Actor(7, "truck", drives), Actor(5, "pedestrian", walks)]
@@ -324,7 +324,7 @@ def test_lost_pictures_do_not_hide_a_pet(lost_s: tuple[float, float], tmp_path: 
     assert said["some"] == pytest.approx(said["all"], abs=0.04)
 
 
-def test_a_pet_is_told_of_who_was_seen_only_just_before(tmp_path: Path) -> None:
+def test_a_pet_counts_for_a_pedestrian_seen_only_just_before(tmp_path: Path) -> None:
     """A runner appears in the lane; when its velocity is known it has left again, half a second before the car comes."""
     runs = along((0, -10.0, 20), (9, 17.0, 20))  # leaves the car's way at second 3.13
     drives = along((0, -1.75, 51), (9, -1.75, -21))  # comes at second 3.56
@@ -368,7 +368,7 @@ PUSHED = along(
         pytest.param(TAKEN_ALONG, 21.6, None, id="taken along over the ground that was left"),
     ],
 )
-def test_a_rider_who_stands_and_whose_box_jumps_at_a_walker_is_no_near_miss(
+def test_a_standing_rider_whose_box_jumps_at_a_pedestrian_is_no_near_miss(
     rider: Way, walks_y: float, heading_deg: float | None, tmp_path: Path
 ) -> None:
     walks = along((0, -6, walks_y), (6, 0.6, walks_y))
@@ -378,7 +378,7 @@ def test_a_rider_who_stands_and_whose_box_jumps_at_a_walker_is_no_near_miss(
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("label", "pace_m_s"), [("bicycle", 3.85), ("motorcycle", 3.4)])
-def test_a_rider_at_the_pace_of_a_turn_can_nearly_hit_somebody(
+def test_a_rider_at_turning_speed_can_nearly_hit_a_pedestrian(
     label: str, pace_m_s: float, seed: int, tmp_path: Path
 ) -> None:
     begin_m = 20 + 3.1 * pace_m_s

@@ -25,7 +25,7 @@ def test_a_box_that_jumps_over_the_exit_turned_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("hidden_s", "turned"), [(1.2, False), (0.0, True)])
-def test_nobody_turns_back_unseen(hidden_s: float, turned: bool, tmp_path: Path) -> None:
+def test_no_vehicle_turns_back_unseen(hidden_s: float, turned: bool, tmp_path: Path) -> None:
     """Hidden for a moment, the track goes on with a vehicle that comes the other way; a turn in sight is one."""
     goes = along((0, -1.75, 30), (4, -1.75, -2), (5.5, -1.75, -5))
     comes = along((5.5 + hidden_s, 1.75, -6), (10, 1.75, 25))
@@ -76,7 +76,7 @@ def test_speeding(kmh: float, found: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("from_kmh", "found"), [(59, False), (60, False), (64, True)])
-def test_who_brakes_has_driven_the_section_too_fast_all_the_same(from_kmh: float, found: bool, tmp_path: Path) -> None:
+def test_a_braking_vehicle_has_driven_the_section_too_fast(from_kmh: float, found: bool, tmp_path: Path) -> None:
     """Braking with 2.5 m/s² in view: half of the 20 m are driven faster than 55 km/h from 64, a quarter from 59."""
     begin_m_s = from_kmh / 3.6
     brakes = lambda t: (-1.75, 45 - begin_m_s * t + 2.5 * t * t / 2)  # noqa: E731
@@ -84,7 +84,7 @@ def test_who_brakes_has_driven_the_section_too_fast_all_the_same(from_kmh: float
     assert bool(begun(said)) == found
 
 
-def test_who_comes_out_from_behind_something_half_seen_was_not_that_fast(tmp_path: Path) -> None:
+def test_a_vehicle_coming_out_from_behind_another_was_not_that_fast(tmp_path: Path) -> None:
     """At 46 km/h away from the camera, hidden for 1.2 s; the first box after it is that of the rear half, a few metres nearer."""
     drives = lambda t: (1.75, 4.0 + 12.8 * t)  # noqa: E731
     half = lambda t: (1.75, drives(t)[1] - (3.0 if t < 2.25 else 0.0))  # noqa: E731
@@ -93,7 +93,7 @@ def test_who_comes_out_from_behind_something_half_seen_was_not_that_fast(tmp_pat
         assert begun(judge(Speeding(scene="north"), tmp_path, play(seen, 3.8, fps=5))) == []
 
 
-def test_speeding_is_sure_where_it_is_told_to_be(tmp_path: Path) -> None:
+def test_speeding_leaves_no_doubt_with_more_sigmas(tmp_path: Path) -> None:
     way = along((0, -1.75, 55), (55 / (57 / 3.6), -1.75, 0))
     tracks = list(play([Actor(7, "car", way)], 55 / (57 / 3.6)))
     assert begun(judge(Speeding(scene="north"), tmp_path, tracks))
@@ -136,7 +136,7 @@ def test_stopped(actors: list[Actor], found: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("hidden_s", "metric", "start"), [(2.5, True, 4), (2.5, False, 4), (6.0, True, 14)])
-def test_who_was_hidden_while_he_stood_has_stood_all_the_time(
+def test_a_vehicle_hidden_while_it_stood_has_stood_all_the_time(
     hidden_s: float, metric: bool, start: float, tmp_path: Path
 ) -> None:
     """A truck passes in front, and the tracker finds the car again under another number. After six seconds it may be another car."""
@@ -147,7 +147,7 @@ def test_who_was_hidden_while_he_stood_has_stood_all_the_time(
     assert begun(said)[0][1] == pytest.approx(start, abs=1.5)
 
 
-def test_who_leaves_a_place_is_not_who_stands_there_next(tmp_path: Path) -> None:
+def test_a_vehicle_that_left_is_not_the_one_that_stands_there_next(tmp_path: Path) -> None:
     leaves = along((0, -4.7, 40), (4, -4.7, 20), (14, -4.7, 20), (19, -4.7, 0), (20, -4.7, -8))
     comes = along((20, -4.7, 45), (25, -4.7, 20), (50, -4.7, 20))
     cars = [Actor(7, "car", leaves, end_s=20), Actor(8, "car", comes, begin_s=20.5)]

@@ -212,9 +212,7 @@ def test_from_the_controller_to_the_violation_and_through_an_outage(tmp_path: Pa
     ],
     ids=["undated", "old", "from the future"],
 )
-def test_what_the_broker_kept_for_nobody_knows_how_long_is_no_phase(
-    tmp_path: Path, report: dict[str, Any], why: str
-) -> None:
+def test_a_retained_report_of_unknown_age_is_no_phase(tmp_path: Path, report: dict[str, Any], why: str) -> None:
     with mosquitto(tmp_path) as broker:
         controller = Controller(broker.port)
         try:

@@ -131,7 +131,7 @@ def test_who_stays_elsewhere_begins_anew_there(fps: float, tmp_path: Path) -> No
     assert known[-1].speed_kmh[0] < 5
 
 
-def test_lost_pictures_make_nobody_new(tmp_path: Path) -> None:
+def test_lost_pictures_make_no_new_track(tmp_path: Path) -> None:
     """For a second no picture comes; who was there before and is there after is the same, and his speed is known."""
     pictures = [
         t for t in play([Actor(1, "car", STRAIGHT)], 4, fps=5, noise_px=0.5) if not 1.5 < t.time_s - START_S < 2.5

@@ -128,7 +128,7 @@ def test_turning_movements(tmp_path: Path) -> None:
     assert lane.vehicle_count == 2
 
 
-def test_who_comes_into_a_lane_over_the_line_at_its_beginning_is_counted(tmp_path: Path) -> None:
+def test_a_vehicle_that_enters_a_lane_over_the_line_at_its_beginning_is_counted(tmp_path: Path) -> None:
     """As on the way out of the intersection: the line is crossed while the vehicle is in no lane yet."""
     scene = street()
     (ax, ay), (bx, by) = pixels([(0, -0.4), (3.5, -0.4)])
@@ -154,7 +154,7 @@ def test_turns_are_named_as_drivers_name_them() -> None:
     assert movement_of("in_1", "exit_east") == "in_1-exit_east", "without the approaches it is unknown"
 
 
-def test_a_lane_without_a_line_counts_those_who_settle(tmp_path: Path) -> None:
+def test_a_lane_without_a_line_counts_vehicles_that_settle(tmp_path: Path) -> None:
     scene = msgspec.structs.replace(street(), lines={})
     actors = [*platoon(3), Actor(30, "car", along((0, -6, 20), (2, 8, 20)))]  # the last one only crosses the lane
     said = flow(tmp_path, list(play(actors, 20)), scene=scene, interval_s=3600, lanes=["lane_in"], settle_s=1.0)
