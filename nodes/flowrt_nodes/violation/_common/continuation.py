@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flowrt import PEDESTRIANS, Floats, Tracks
+from flowrt import PEDESTRIANS, Tracks
 from flowrt_nodes.violation._common.history import Sample
 
 LOST_S = 60.0
@@ -70,5 +71,5 @@ def continues(
     return same is None or (slow and _distance_m(tracks.ground_m[same], start) > 2 * ROOM_M)
 
 
-def _distance_m(a: Floats, b: Floats) -> float:
+def _distance_m(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float(np.hypot(a[0] - b[0], a[1] - b[1]))
