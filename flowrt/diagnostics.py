@@ -1,4 +1,4 @@
-"""Diagnostics: everything that can be wrong with a flow file, told in one form.
+"""Diagnostics: everything that can be wrong with a flow file, in one form.
 
 A diagnostic names file, line, column and path, what is wrong, and what to do. Diagnostics are collected, never raised one by one:
 `FlowError` carries all of a file's at once.
@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 
+class Mark(NamedTuple):
+    """A place in a file. Line and column count from 1; 0 is the file as such. The end is exclusive."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    end_column: int = 0
+
+
 class Diagnostic(msgspec.Struct, frozen=True):
-    """One finding.
+    """One problem.
 
     keys: where it is below a node's entry, e.g. ("zones", 0); what a node's own `check` gives, from which the loader finds file, line,
         column and path. Empty points at the node's name.
-    line and column count from 1; 0 where the finding concerns the file as a whole. path: `nodes.speed.lanes[0]`.
+    line and column count from 1; 0 where the problem is the file as such. path: `nodes.speed.lanes[0]`.
     """
 
     keys: tuple[str | int, ...] = ()
@@ -30,6 +39,22 @@ class Diagnostic(msgspec.Struct, frozen=True):
     line: int = 0
     column: int = 0
     end_column: int = 0
+
+    @classmethod
+    def at(
+        cls, mark: Mark, path: str, message: str, hint: str = "", severity: Literal["error", "warning"] = "error"
+    ) -> Diagnostic:
+        """A problem at a place."""
+        return cls(
+            file=mark.file,
+            line=mark.line,
+            column=mark.column,
+            end_column=mark.end_column,
+            path=path,
+            message=message,
+            hint=hint,
+            severity=severity,
+        )
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file

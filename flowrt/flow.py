@@ -1,6 +1,6 @@
 """A flow: the checked, frozen graph that a flow file describes. Nothing here runs.
 
-Equality is by meaning: two files that differ only in comments, order or formatting give equal flows.
+Two files that differ only in comments, order or formatting give flows between which `Plan` sees no change.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from flowrt.catalog import NodeType
+from flowrt.diagnostics import Diagnostic, Mark
 from flowrt.message import Message
 from flowrt.node import Node, setting
 
@@ -23,7 +24,7 @@ FROM = "from"
 
 
 class Edge(msgspec.Struct, frozen=True, order=True):
-    """source's messages go to target; `field` is `from` or the name of a feed setting.
+    """source's messages go to target; `field` is `from` or the name of a side input.
 
     port: only messages of this port (`name.port` in the file); empty for all that the target accepts.
     """
@@ -45,8 +46,9 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One node of a flow.
 
-    settings: an unopened node that holds the settings. types: for each incoming edge, the message types that travel on it.
-    entries: setting to the section and entry that it names. was: the node's former name, for a rename that keeps its state. reads: what is in the files that the node reads as it opens.
+    settings: an unopened node that holds the settings. entries: setting to the section and entry that it names.
+    renamed_from: the node's former name, for a rename that keeps its state. reads: fingerprints of the files that the node reads as
+    it opens. mark: where the node is in its file, for errors; an edit that only moves a node changes nothing else.
     """
 
     name: str
@@ -54,9 +56,10 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     settings: Node
     edges: tuple[Edge, ...] = ()
     entries: dict[str, tuple[str, str]] = {}
-    was: str = ""
+    renamed_from: str = ""
     restart: Restart = Restart()
     reads: dict[Path, str] = {}
+    mark: Mark = Mark("")
 
     def instance(self) -> Node:
         """A new node with these settings and no memory."""
@@ -64,7 +67,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole flow. arriving: per edge, the message types that travel on it.
+    """A checked flow. arriving: per edge, the message types that travel on it.
 
     sections: of each section of the file besides `nodes` and `services`, its entries by name (`sections["scene"]["north"]`).
     files: everything the flow was read from (flow file, includes, `${file:…}`, models, `nodes/`), for the watcher.
@@ -90,6 +93,12 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     def edges(self) -> list[Edge]:
         """Every edge."""
         return [edge for node in self.nodes.values() for edge in node.edges]
+
+    def diagnostic(self, node: str, message: str, hint: str = "") -> Diagnostic:
+        """A problem of a node, at its place in the file; of the flow file as such where the flow has no such node."""
+        spec = self.nodes.get(node)
+        mark = spec.mark if spec is not None and spec.mark.file else Mark(str(self.path))
+        return Diagnostic.at(mark, f"nodes.{node}" if node else "", message, hint)
 
     def graph(self) -> nx.DiGraph[str]:
         """The nodes and edges as a networkx graph; each edge carries its `Edge`s as `edges`."""

@@ -6,7 +6,7 @@
 - rewired: the same node, fed by other nodes. Nothing restarts.
 - reconfigured: settings, or the section entries that they name, change in place; the node keeps its memory.
 - replaced: a new node takes the old one's place, because its type, its code or a setting that can't change in place did.
-- added, removed: as they say. A node that names its former self with `was:` is not removed and added but carried over.
+- added, removed: as they say. A node that names its former self with `renamed_from:` is not removed and added but carried over.
 """
 
 from __future__ import annotations
@@ -94,7 +94,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def _origins(old: Flow, new: Flow) -> dict[str, str]:
     """New name to old name, for every node that has a former self."""
-    origin = {name: spec.was for name, spec in new.nodes.items() if spec.was in old.nodes and spec.was not in new.nodes}
+    origin = {
+        name: spec.renamed_from
+        for name, spec in new.nodes.items()
+        if spec.renamed_from in old.nodes and spec.renamed_from not in new.nodes
+    }
     taken = set(origin.values())
     origin |= {name: name for name in new.nodes if name in old.nodes and name not in origin and name not in taken}
     return origin

@@ -23,7 +23,6 @@ from flowrt.commands import DONE, FAILED
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
 from flowrt.contract import Contract
-from flowrt.diagnostics import Diagnostic
 from flowrt.flow import Flow
 from flowrt.runtime import Runtime, StartFailed
 from flowrt.testing.replay import TAP, recorder, rehearse
@@ -54,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             failed = _live(recorded, args.duration)
     except StartFailed as error:
-        path = f"nodes.{error.node}"
-        print_diagnostics([Diagnostic(file=str(flow.path), line=0, column=0, path=path, message=str(error))])
+        print_diagnostics([flow.diagnostic(error.node, str(error))])
         return 1
     finally:
         writer.close()

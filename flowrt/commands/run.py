@@ -23,7 +23,6 @@ from flowrt.commands import Failure
 from flowrt.commands._logs import Mask, set_up
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
-from flowrt.config.report import locate
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.diagnostics import Diagnostic, FlowError
@@ -235,16 +234,7 @@ class _Run:
 
 
 def _start_problem(flow: Flow, error: StartFailed) -> Diagnostic:
-    mark = locate(flow.path, "nodes", error.node)
-    return Diagnostic(
-        file=mark.file,
-        line=mark.line,
-        column=mark.column,
-        end_column=mark.end_column,
-        path=f"nodes.{error.node}",
-        message=str(error),
-        hint="nothing was started; FLOWRT_DEBUG=1 shows where it was raised",
-    )
+    return flow.diagnostic(error.node, str(error), "nothing was started; FLOWRT_DEBUG=1 shows where it was raised")
 
 
 def _say_goodbye(facts: dict[str, object]) -> None:

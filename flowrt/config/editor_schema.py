@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
+from flowrt.config.nodes import FORMERLY
 from flowrt.config.sections import sections
 from flowrt.flow import Restart
 from flowrt.node import Source
@@ -141,11 +142,12 @@ def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
                 {"type": "array", "items": {"type": "string", "pattern": _SOURCE_NAME}, "minItems": 1},
             ],
         }
-    common["was"] = {
+    common["renamed_from"] = {
         "type": "string",
         "pattern": _NODE_NAME,
         "description": "Its former name, so that its state is kept.",
     }
+    common |= {old: common[key] | {"deprecated": True} for old, key in FORMERLY.items()}
     if source:
         common["restart"] = _struct(Restart, "restart", definitions)
     return {

@@ -139,7 +139,8 @@ def _spec(config: NodeConfig, wiring: Wiring, folder: Path, report: Report) -> N
         settings=config.settings,
         edges=tuple(wiring.edge(edge_ref, config.name) for edge_ref in config.edge_refs),
         entries={r.field: (r.kind, r.name) for r in config.references if r.kind in sections()},
-        was=config.was,
+        renamed_from=config.renamed_from,
+        mark=config.mark,
         restart=config.restart,
         reads=_reads(config, config.settings, folder, report),
     )

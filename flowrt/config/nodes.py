@@ -1,6 +1,6 @@
 """The `nodes` block: each entry becomes a config, which holds whatever of it could be read.
 
-A draft keeps its places in the file, so that everything found later is reported where it was written.
+A config keeps its places in the file, so that every later problem is reported where its cause is written.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ import msgspec
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
 from flowrt.config.report import Report
 from flowrt.config.values import INVALID, Reference, Values
-from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Sequence, Yaml, describe, join, shorten
+from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Sequence, Yaml, describe, join, shorten
+from flowrt.diagnostics import Mark
 from flowrt.flow import FROM, Restart
 from flowrt.node import Node, Source
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LISTED = "`flowrt nodes` lists them"
-COMMON = frozenset({"type", FROM, "was", "restart"})
+RENAMED_FROM = "renamed_from"
+FORMERLY = {"was": RENAMED_FROM}
+"""Old keys of nodes, which still work, and what they are now."""
+COMMON = frozenset({"type", FROM, RENAMED_FROM, "restart", *FORMERLY})
 
 
 class EdgeReference(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +50,7 @@ class NodeConfig(msgspec.Struct, kw_only=True):
     edge_refs: list[EdgeReference] = []
     references: list[Reference] = []
     secrets: set[str] = set()
-    was: str = ""
+    renamed_from: str = ""
     restart: Restart = Restart()
 
 
@@ -73,7 +77,7 @@ class NodeConfigReader:
             return config
         config.type = self._type(node, config)
         config.edge_refs = self._edge_refs(node.items.get(FROM), FROM, join(config.path, FROM))
-        config.was = self._was(node, config)
+        config.renamed_from = self._renamed_from(node, config)
         if config.type is not None:
             self._settings(node, config, config.type)
         return config
@@ -137,15 +141,18 @@ class NodeConfigReader:
         source, _, port = node.value.partition(".")
         return [EdgeReference(source=source, port=port, field=field, mark=node.mark, path=path)]
 
-    def _was(self, node: Mapping, config: NodeConfig) -> str:
-        written = node.items.get("was")
-        if written is None:
+    def _renamed_from(self, node: Mapping, config: NodeConfig) -> str:
+        key = next((key for key in (RENAMED_FROM, *FORMERLY) if key in node.items), "")
+        if not key:
             return ""
+        path = join(config.path, key)
+        if key in FORMERLY:
+            message, hint = f"`{key}` is now called `{FORMERLY[key]}`", f"write `{FORMERLY[key]}: …`"
+            self.report.add(node.key(key), path, message, hint, severity="warning")
+        written = node.items[key]
         if not isinstance(written, Scalar) or not isinstance(written.value, str) or not NAME.fullmatch(written.value):
             message = f"expected the node's former name, found {describe(written)}"
-            self.report.add(
-                written.mark, join(config.path, "was"), message, "`was: old_name` keeps its state over a rename"
-            )
+            self.report.add(written.mark, path, message, "`renamed_from: old_name` keeps its state over a rename")
             return ""
         return written.value
 

@@ -1,19 +1,18 @@
-"""Where the loader collects what it finds, and how it names a place in the file."""
+"""The loader's list of problems, and places below a YAML node."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Literal
 
-from flowrt.config.yaml import Mapping, Mark, Scalar, Sequence, Yaml, read_document
-from flowrt.diagnostics import Diagnostic, did_you_mean
+from flowrt.config.yaml import Mapping, Scalar, Sequence, Yaml
+from flowrt.diagnostics import Diagnostic, Mark, did_you_mean
 
 MAX_COMPARED = 50_000
 
 
 class Report:
-    """The problems found so far."""
+    """The problems of a flow file so far."""
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
@@ -27,19 +26,8 @@ class Report:
     def add(
         self, mark: Mark, path: str, message: str, hint: str = "", severity: Literal["error", "warning"] = "error"
     ) -> None:
-        """One more finding at `mark`."""
-        self.diagnostics.append(
-            Diagnostic(
-                file=mark.file,
-                line=mark.line,
-                column=mark.column,
-                end_column=mark.end_column,
-                path=path,
-                message=message,
-                hint=hint,
-                severity=severity,
-            )
-        )
+        """Add a problem at `mark`."""
+        self.diagnostics.append(Diagnostic.at(mark, path, message, hint, severity))
 
     @property
     def failed(self) -> bool:
@@ -47,7 +35,7 @@ class Report:
         return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
     def sorted(self) -> list[Diagnostic]:
-        """By place, each finding once."""
+        """By place, each problem once."""
         unique = dict.fromkeys(self.diagnostics)
         return sorted(unique, key=lambda p: (p.file, p.line, p.column, p.severity, p.message))
 
@@ -77,14 +65,6 @@ def _child(node: Yaml, step: str | int) -> Yaml | None:
     if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
         return node.items[step]
     return None
-
-
-def locate(path: Path, *steps: str | int) -> Mark:
-    """Where something stands in a flow file that was read before; the file as a whole where it can't be found any more."""
-    root = read_document(path, str(path), [])
-    holder = below(root, steps[:-1]) if root is not None else None
-    whole = Mark(str(path), 0, 0)
-    return holder.keys.get(str(steps[-1]), whole) if steps and isinstance(holder, Mapping) else whole
 
 
 def plain(node: Yaml) -> object:

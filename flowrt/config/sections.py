@@ -14,7 +14,8 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from flowrt.config.report import Report
-from flowrt.config.yaml import Mark, Yaml
+from flowrt.config.yaml import Yaml
+from flowrt.diagnostics import Mark
 from flowrt.message import Message
 from flowrt.resources import entry_points
 

@@ -9,7 +9,8 @@ import msgspec
 from flowrt.config.report import Report
 from flowrt.config.sources import Entry
 from flowrt.config.values import INVALID, Reference, Values
-from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Yaml, describe, join
+from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Yaml, describe, join
+from flowrt.diagnostics import Mark
 from flowrt.services import FROM_ENVIRONMENT, KINDS, Service
 from flowrt.services.environment import UnreadableSecret
 

@@ -17,7 +17,6 @@ from flowrt.config.substitution import Substitution
 from flowrt.config.yaml import (
     UNKNOWN,
     Mapping,
-    Mark,
     Scalar,
     Sequence,
     Unreadable,
@@ -30,7 +29,7 @@ from flowrt.config.yaml import (
     read_text,
     shorten,
 )
-from flowrt.diagnostics import Diagnostic
+from flowrt.diagnostics import Diagnostic, Mark
 
 MAX_INCLUDES = 100
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping as Environment
 from pathlib import Path
 
 from flowrt.config.report import Report
-from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Sequence, Unreadable, Yaml, join, read_text, shorten
+from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Sequence, Unreadable, Yaml, join, read_text, shorten
+from flowrt.diagnostics import Mark
 from flowrt.services.environment import UnreadableSecret
 
 _USE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")

@@ -16,7 +16,8 @@ from msgspec import inspect as kinds
 
 from flowrt.catalog import struct_fields
 from flowrt.config.report import Report, plain
-from flowrt.config.yaml import UNKNOWN, Mapping, Mark, Scalar, Sequence, Yaml, core_value, describe, join, shorten
+from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Sequence, Yaml, core_value, describe, join, shorten
+from flowrt.diagnostics import Mark
 
 
 class _Invalid:

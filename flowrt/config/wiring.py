@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping as ReadOnly
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError
-from flowrt.config.nodes import EdgeReference, NodeConfig
+from flowrt.config.nodes import RENAMED_FROM, EdgeReference, NodeConfig
 from flowrt.config.report import Report, place
 from flowrt.config.yaml import Mapping, Sequence
 from flowrt.flow import FROM, Edge, meeting
@@ -33,7 +33,7 @@ class Wiring:
         successors = self._successors()
         for config in self.configs.values():
             self._check_from(config)
-            self._check_was(config)
+            self._check_rename(config)
         order, unsettled = _sorted(successors)
         if unsettled:
             self._cycles(successors)
@@ -74,16 +74,15 @@ class Wiring:
         elif isinstance(written := config.node.items.get(FROM), Sequence) and not written.items:
             self.report.add(written.mark, f"{config.path}.{FROM}", "`from` is empty", "name at least one node")
 
-    def _check_was(self, config: NodeConfig) -> None:
-        if config.was and config.was in self.configs:
-            path = f"{config.path}.was"
-            mark = place(config.node, ("was",), config.mark)
+    def _check_rename(self, config: NodeConfig) -> None:
+        former = config.renamed_from
+        if former and former in self.configs:
+            mark = place(config.node, (RENAMED_FROM,), place(config.node, ("was",), config.mark))
             message = (
-                f"'{config.was}' is still a node of this flow"
-                if config.was != config.name
-                else "the name has not changed"
+                f"'{former}' is still a node of this flow" if former != config.name else "the name has not changed"
             )
-            self.report.add(mark, path, message, "`was` is for a node that got a new name: remove it")
+            hint = "`renamed_from` is for a node that got a new name: remove it"
+            self.report.add(mark, f"{config.path}.{RENAMED_FROM}", message, hint)
 
     def _cycles(self, successors: dict[str, list[str]]) -> None:
         """Report one circle for every knot of nodes that feed each other."""

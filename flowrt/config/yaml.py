@@ -14,11 +14,11 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
-from flowrt.diagnostics import Diagnostic
+from flowrt.diagnostics import Diagnostic, Mark
 
 MAX_BYTES = 8_000_000
 MAX_DEPTH = 40
@@ -35,15 +35,6 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
 _PASSWORD = re.compile(r":[^:@/\s]+@")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-class Mark(NamedTuple):
-    """Where something stands. Line and column count from 1; 0 is the file as a whole. The end is exclusive."""
-
-    file: str
-    line: int
-    column: int
-    end_column: int = 0
 
 
 class _Unknown:
@@ -133,15 +124,7 @@ class Unreadable(Exception):
 
     def __init__(self, mark: Mark, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.diagnostic = Diagnostic(
-            file=mark.file,
-            line=mark.line,
-            column=mark.column,
-            end_column=mark.end_column,
-            path="",
-            message=message,
-            hint=hint,
-        )
+        self.diagnostic = Diagnostic.at(mark, "", message, hint)
 
 
 def read_document(path: Path, name: str, diagnostics: list[Diagnostic]) -> Mapping | None:

@@ -17,7 +17,7 @@ import msgspec
 from flowrt.catalog import NodeType, ports_of
 from flowrt.clock import VirtualClock
 from flowrt.contract import Contract
-from flowrt.diagnostics import Diagnostic, FlowError, did_you_mean
+from flowrt.diagnostics import FlowError, did_you_mean
 from flowrt.flow import Edge, Flow, NodeSpec
 from flowrt.message import Message, Tick
 from flowrt.node import Source, Transform
@@ -86,7 +86,7 @@ def rehearse(
         try:
             runtime.start()
         except StartFailed as error:
-            raise _diagnostic(flow, f"nodes.{error.node}", str(error)) from error
+            raise FlowError([flow.diagnostic(error.node, str(error))]) from error
         try:
             run(runtime, until_s=until_s, stream=stream)
         finally:
@@ -144,13 +144,11 @@ def recorder(flow: Flow, names: Collection[str], file: Path) -> tuple[Flow, Writ
     names = list(names) or usual_nodes(flow)
     for name in names:
         if name not in flow.nodes:
-            raise _diagnostic(flow, "", f"there is no node '{name}' to record", did_you_mean(name, flow.nodes))
+            raise _diagnostic(flow, f"there is no node '{name}' to record", did_you_mean(name, flow.nodes))
         if not _recordable(flow, name):
-            raise _diagnostic(flow, f"nodes.{name}", f"'{name}' makes nothing that can be recorded", "pictures can't")
+            raise FlowError([flow.diagnostic(name, f"'{name}' makes nothing that can be recorded", "pictures can't")])
     if not names:
-        raise _diagnostic(
-            flow, "", "there is nothing to record", "name nodes with --node, such as one that gives tracks"
-        )
+        raise _diagnostic(flow, "there is nothing to record", "name nodes with --node, such as one that gives tracks")
     header = Header(
         flow=flow.name,
         site=flow.site,
@@ -172,7 +170,7 @@ def replay(
     for name in recording.header.nodes:
         if name not in flow.nodes:
             hint = did_you_mean(name, flow.nodes) or "give the flow that was recorded, or one with the same names"
-            raise _diagnostic(flow, "", f"the flow has no node '{name}', which was recorded", hint)
+            raise _diagnostic(flow, f"the flow has no node '{name}', which was recorded", hint)
     sources = [(name, spec.type.ports.outputs) for name, spec in flow.nodes.items() if spec.type.role == "source"]
     silent = [name for name, outputs in sources if Tick not in outputs]
     nothing: tuple[Message, ...] = ()
@@ -210,5 +208,5 @@ def _recordable(flow: Flow, name: str) -> tuple[type[Message], ...]:
     return tuple(kind for kind in kinds if not kind.replaceable)
 
 
-def _diagnostic(flow: Flow, path: str, message: str, hint: str = "") -> FlowError:
-    return FlowError([Diagnostic(file=str(flow.path), line=0, column=0, path=path, message=message, hint=hint)])
+def _diagnostic(flow: Flow, message: str, hint: str = "") -> FlowError:
+    return FlowError([flow.diagnostic("", message, hint)])

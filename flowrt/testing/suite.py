@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from flowrt.config.report import below, place, plain
-from flowrt.config.yaml import Mapping, Mark, read_document
-from flowrt.diagnostics import Diagnostic, FlowError, did_you_mean
+from flowrt.config.yaml import Mapping, read_document
+from flowrt.diagnostics import Diagnostic, FlowError, Mark, did_you_mean
 
 Steps = tuple[str | int, ...]
 """The way to something in a file."""

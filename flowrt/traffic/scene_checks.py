@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowrt.config.report import Report, place
-from flowrt.config.yaml import Mapping, Mark, join
+from flowrt.config.yaml import Mapping, join
+from flowrt.diagnostics import Mark
 from flowrt.traffic.scene import Line, Point, Scene, Zone
 
 MAX_CORNERS = 500

@@ -10,7 +10,8 @@ import msgspec
 from flowrt.config.report import Report
 from flowrt.config.sections import Section, Use
 from flowrt.config.values import INVALID, Values
-from flowrt.config.yaml import Mapping, Mark, Scalar, Yaml, join
+from flowrt.config.yaml import Mapping, Scalar, Yaml, join
+from flowrt.diagnostics import Mark
 from flowrt.node import setting
 from flowrt.traffic.kinds import Position
 from flowrt.traffic.scene import Homography, Lamp, Line, LineKind, Point, Scene, Zone, ZoneKind

@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from flowrt.config import load
-from flowrt.config.report import locate
 from flowrt.contract import Contract
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.fingerprint import fingerprint
@@ -136,11 +135,7 @@ class Reloader:
         try:
             facts = apply(self.runtime, plan, strict=self.strict)
         except ReloadFailed as error:
-            mark = locate(self.path, "nodes", error.node)
-            diagnostic = Diagnostic(
-                file=mark.file, line=mark.line, column=mark.column, path=f"nodes.{error.node}" if error.node else "",
-                message=str(error),
-            )  # fmt: skip
+            diagnostic = new.diagnostic(error.node, str(error))
             self.runtime.diagnostics = [msgspec.to_builtins(diagnostic)]
             return report(False, str(error), plan=plan.names(), lines=plan.lines(), diagnostics=[diagnostic])
         self.runtime.diagnostics = []

@@ -35,7 +35,7 @@ services:
 nodes:
   cam: {type: camera, uri: "rtsp://camera.example/1", fps: "${env:FPS:-15}"}
   objects: {type: detect, from: cam, model: a.onnx, keep: [car, bus]}
-  tracks: {type: track, from: objects, was: trakcs}
+  tracks: {type: track, from: objects, renamed_from: trakcs}
   zones: {type: roi, from: [tracks], zones: [n_in_1, crosswalk]}
   print: {type: debug, from: [zones.zone_events, cam]}
 """

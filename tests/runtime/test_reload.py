@@ -172,10 +172,12 @@ def test_a_node_that_refuses_its_settings_rolls_all_of_them_back(bench: Bench) -
     complete(runtime)
 
 
-def test_a_rename_with_was_keeps_the_node(bench: Bench) -> None:
+def test_a_rename_keeps_the_node(bench: Bench) -> None:
     runtime = start(bench, FLOW)
     node = runtime.runners["sum"].node
-    text = FLOW.replace("sum: {type: total", "tally: {type: total, was: sum").replace("from: sum", "from: tally")
+    text = FLOW.replace("from: sum", "from: tally").replace(
+        "sum: {type: total", "tally: {type: total, renamed_from: sum"
+    )
     bench.edit(runtime, text)
     assert runtime.runners["tally"].node is node
     plain = FLOW.replace("sum:", "total:").replace("from: sum", "from: total")
