@@ -41,7 +41,7 @@ class Reload(msgspec.Struct, frozen=True, kw_only=True):
     took_ms: dict[str, float] = {}
     parked: dict[str, int] = {}
     ledger: dict[str, Any] = {}
-    diagnostics: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = msgspec.field(default_factory=list, name="problems")
 
 
 class Reloader:
