@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 """Which of our packages each of them may import."""
 LAYERS = [
-    {"message", "diagnostics", "clock", "resources", "fingerprint", "sink", "backoff"},
+    {"message", "diagnostics", "clock", "resources", "fingerprint", "sink", "backoff", "threads"},
     {"contract"},
     {"node"},
     {"catalog", "services"},
