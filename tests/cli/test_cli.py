@@ -203,7 +203,7 @@ def test_check_waits_for_nothing_heavy() -> None:
     """What takes long to import is not imported for a check. A flow without outboxes needs no contract either."""
     code = (
         "import sys; from flowrt import cli; code = cli.main(['check', sys.argv[1]]); "
-        "heavy = {'cv2', 'openvino', 'scipy', 'rich', 'jsonschema', 'networkx', 'paho', 'starlette', 'cel', 'influxdb_client'}; "
+        "heavy = {'cv2', 'openvino', 'lap', 'rich', 'jsonschema', 'networkx', 'paho', 'starlette', 'cel', 'influxdb_client'}; "
         "print(code, sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(FLOW)], capture_output=True, text=True, timeout=60)

@@ -18,7 +18,7 @@ nodes:
 """
 HEAVY = {
     "amqtt", "cel", "cv2", "influxdb_client", "jsonschema", "networkx", "openvino", "paho", "prometheus_client", "psutil",
-    "rich", "importlib.metadata", "scipy", "starlette", "uvicorn", "watchdog", "flowrt.runtime", "flowrt_sim.camera.view", "flowrt_sim.traffic.world",
+    "rich", "importlib.metadata", "lap", "starlette", "uvicorn", "watchdog", "flowrt.runtime", "flowrt_sim.camera.view", "flowrt_sim.traffic.world",
 }  # fmt: skip
 SCRIPT = """\
 import contextlib, io, json, sys

@@ -115,7 +115,7 @@ def test_footprints_are_found_whatever_the_axes(axes: list) -> None:
     for x, y, degrees in ((-3, 5, -90), (2, 30, 90), (0, 15, 30), (4, 50, 200)):
         heading = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
         seen = box(x, y, (heading[0], heading[1]), CAR_M, CAMERA)
-        found, (_, ratio) = view.stand([seen], (np.array(axes) @ heading)[None], np.array([CAR_M]), steps=6)
+        found, (_, ratio) = view.fit_footprints([seen], (np.array(axes) @ heading)[None], np.array([CAR_M]), steps=6)
         assert found[0] == pytest.approx(np.array(axes) @ [x, y], abs=0.03)
         assert ratio[0] == pytest.approx(1.0, abs=0.02)
 
@@ -124,5 +124,5 @@ def test_a_plan_view_has_no_upright() -> None:
     """Seen from straight above, the homography is a similarity: heights can't be told, bottom centres are used."""
     view = Viewpoint(np.diag([0.05, 0.05, 1.0]), PICTURE_PX)
     assert not view.upright
-    found, _ = view.stand([[100, 100, 140, 200]], np.array([[0.0, 1.0]]), np.array([CAR_M]))
+    found, _ = view.fit_footprints([[100, 100, 140, 200]], np.array([[0.0, 1.0]]), np.array([CAR_M]))
     assert found[0] == pytest.approx([6.0, 10.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flowrt_nodes.speed._heading_filter import begin, swing, take
+from flowrt_nodes.speed._heading_filter import correct, predict, reset
 
 STEP_S = np.array([0.2])
 
@@ -17,15 +17,15 @@ def vector(angle: float) -> np.ndarray:
 def followed(truth: np.ndarray, pace: float, noise: float = 0.0, seed: int = 1) -> np.ndarray:
     """Errors in radians, picture by picture, of headings measured with so much noise."""
     rng = np.random.default_rng(seed)
-    heading, rate, doubt = vector(truth[0]), np.zeros(1), np.array([[0.02], [0.0], [0.0]])
+    heading, rate, covariance = vector(truth[0]), np.zeros(1), np.array([[0.02], [0.0], [0.0]])
     errors = []
     for angle in truth[1:]:
-        swing(heading, rate, doubt, np.array([pace]), STEP_S)
+        predict(heading, rate, covariance, np.array([pace]), STEP_S)
         seen = vector(angle + noise * rng.standard_normal())
         off = np.arctan2(heading[0] * seen[1] - heading[1] * seen[0], (heading * seen).sum(axis=0))
-        take(heading, rate, doubt, off, np.array([max(noise, 0.02) ** 2]), np.array([True]))
-        assert (doubt[[0, 2]] >= 0).all()
-        assert doubt[1] ** 2 <= doubt[0] * doubt[2] + 1e-12
+        correct(heading, rate, covariance, off, np.array([max(noise, 0.02) ** 2]), np.array([True]))
+        assert (covariance[[0, 2]] >= 0).all()
+        assert covariance[1] ** 2 <= covariance[0] * covariance[2] + 1e-12
         errors.append(float((np.arctan2(heading[1], heading[0])[0] - angle + np.pi) % (2 * np.pi) - np.pi))
     return np.array(errors)
 
@@ -44,23 +44,23 @@ def test_noise_is_smoothed_on_a_straight_way() -> None:
 
 def test_nobody_turns_tighter_than_vehicles_do() -> None:
     """A measurement that jumps by a radian, at 1 m/s."""
-    heading, rate, doubt = vector(0.0), np.array([3.0]), np.array([[0.01], [0.0], [0.01]])
+    heading, rate, covariance = vector(0.0), np.array([3.0]), np.array([[0.01], [0.0], [0.01]])
     for _ in range(5):
-        swing(heading, rate, doubt, np.array([1.0]), STEP_S)
+        predict(heading, rate, covariance, np.array([1.0]), STEP_S)
     assert np.arctan2(heading[1], heading[0])[0] < 1.0 / 6.0 * 1.0 + 0.01
 
 
 def test_a_standing_vehicle_does_not_turn() -> None:
-    heading, rate, doubt = vector(0.3), np.array([0.5]), np.array([[0.01], [0.0], [0.05]])
+    heading, rate, covariance = vector(0.3), np.array([0.5]), np.array([[0.01], [0.0], [0.05]])
     for _ in range(20):
-        swing(heading, rate, doubt, np.zeros(1), STEP_S)
+        predict(heading, rate, covariance, np.zeros(1), STEP_S)
     assert np.arctan2(heading[1], heading[0])[0] == pytest.approx(0.3)
-    assert doubt[0, 0] < 0.03
+    assert covariance[0, 0] < 0.03
 
 
 def test_a_restarted_track_does_not_go_on_turning() -> None:
-    rate, doubt = np.array([0.4, 0.4]), np.full((3, 2), 0.02)
-    begin(rate, doubt, np.array([0.1, 0.1]), np.array([True, False]))
+    rate, covariance = np.array([0.4, 0.4]), np.full((3, 2), 0.02)
+    reset(rate, covariance, np.array([0.1, 0.1]), np.array([True, False]))
     assert rate.tolist() == [0.0, 0.4]
-    assert doubt[:, 0].tolist() == [0.1, 0.0, 0.0]
-    assert doubt[:, 1].tolist() == [0.02, 0.02, 0.02]
+    assert covariance[:, 0].tolist() == [0.1, 0.0, 0.0]
+    assert covariance[:, 1].tolist() == [0.02, 0.02, 0.02]

@@ -1,11 +1,11 @@
-"""Where a road user stands on the ground, from the box around it in the picture.
+"""A road user's footprint on the ground, from the box around it in the picture.
 
 A box's bottom centre is not the middle of a vehicle: it is its front when it drives towards the camera, its rear when it
 drives away, and a corner when it turns. With a homography, a usual size of the class and the heading, the cuboid whose
 picture has the same bottom and the same horizontal middle as the box is found; its base is the footprint.
 
 The camera is recovered from the homography of the ground plane, assuming square pixels and a principal point in the middle
-of the picture (Hartley and Zisserman, Multiple CameraView Geometry, 2nd edition, section 8.5: calibration from a scene plane).
+of the picture (Hartley and Zisserman, Multiple View Geometry, 2nd edition, section 8.5: calibration from a scene plane).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SIZES_M = {
 TWO_WHEELERS = frozenset({"motorcycle", "bicycle"})
 CYCLES = frozenset({"bicycle"})
 HEAVY_VEHICLES = frozenset({"truck", "bus"})
-VARIED, KNOWN = 0.08, 0.025
+LENGTH_SPREAD, LENGTH_KNOWN = 0.08, 0.025
 """Lengths of one class vary by the first share of the usual one (standard deviation); a length counts as known when its standard
 deviation is less than the second."""
 UNKNOWN_M = (1.0, 1.0, 1.5)
@@ -74,8 +74,8 @@ def usual_lengths_m(tracks: Tracks) -> Array:
 
 @per_frame
 def length_known(tracks: Tracks) -> Mask:
-    """(N,): whose length is known, and not just taken from the class."""
-    return np.asarray(tracks.length_sigma_m < KNOWN * usual_lengths_m(tracks))
+    """(N,): tracks whose length is known, and not just taken from the class."""
+    return np.asarray(tracks.length_sigma_m < LENGTH_KNOWN * usual_lengths_m(tracks))
 
 
 @lru_cache(maxsize=64)
@@ -84,18 +84,18 @@ def _sizes_of(labels: tuple[str, ...]) -> Array:
     return np.array([SIZES_M.get(label, UNKNOWN_M) for label in labels] or [UNKNOWN_M])
 
 
-class Told(NamedTuple):
-    """How road users stand on the ground, as a detector told it of the picture; N last. NaN beyond the horizon.
+class MeasuredFootprints(NamedTuple):
+    """Footprints on the ground as a detector measured them in the picture; N last. NaN beyond the horizon.
 
     middle_m: (2, N) of the footprint, in metres. noise: (2, 2, N) its covariance. axis: (2, N) unit vectors along the length, in
-    either sense. axis_variance: (N,) in radians squared. half_m: (N,) from the middle to an end.
+    either sense. axis_variance: (N,) in radians squared. half_length_m: (N,) from the middle to an end.
     """
 
     middle_m: Array
     noise: Array
     axis: Array
     axis_variance: Array
-    half_m: Array
+    half_length_m: Array
 
 
 class Viewpoint:
@@ -130,14 +130,14 @@ class Viewpoint:
         target = on_ground[:2] / depth
         return target, (self.to_ground[:2, :2, None] - target[:, None] * self.to_ground[2, :2, None]) / depth
 
-    def told(self, footprints_px: ArrayLike, least_px: float) -> Told:
-        """What footprints (N, 6) of a picture, see `Objects.footprints_px`, are on the ground; none is surer than `least_px`.
+    def measured(self, footprints_px: ArrayLike, least_sigma_px: float) -> MeasuredFootprints:
+        """Footprints (N, 6) of a picture, see `Objects.footprints_px`, on the ground; none is more certain than `least_sigma_px`.
 
-        A detector learns axes with their angle doubled, so that an end is half as unsure across the axis as it is along it.
+        A detector learns axes with their angle doubled, so that an end is half as uncertain across the axis as along it.
         """
-        x, y, along, down, spread, end_spread = np.asarray(footprints_px, np.float64).T
+        x, y, along, down, sigma_px, end_sigma_px = np.asarray(footprints_px, np.float64).T
         middle_m, slope = self.ground_and_slope(np.stack((x, y)))
-        noise = noise_m(slope * np.maximum(spread, least_px))
+        noise = noise_m(slope * np.maximum(sigma_px, least_sigma_px))
         axis = slope[:, 0] * along + slope[:, 1] * down
         aside = (
             slope[:, 1] * along - slope[:, 0] * down
@@ -145,23 +145,25 @@ class Viewpoint:
         length = np.maximum(np.hypot(axis[0], axis[1]), 1e-6)
         pixels = np.maximum(np.hypot(along, down), 1e-6)
         across = (axis[0] * aside[1] - axis[1] * aside[0]) / length  # metres that the end moves across the axis
-        return Told(middle_m, noise, axis / length, (across * end_spread / (2 * pixels * length)) ** 2, length)
+        return MeasuredFootprints(
+            middle_m, noise, axis / length, (across * end_sigma_px / (2 * pixels * length)) ** 2, length
+        )
 
-    def lengths(self, footprints_px: ArrayLike, told: Told, heading: Array) -> tuple[Array, Array]:
-        """(N,) twice: lengths in metres that footprints (N, 6) tell, and how wrong they are likely to be (standard deviation).
+    def lengths(self, footprints_px: ArrayLike, measured: MeasuredFootprints, heading: Array) -> tuple[Array, Array]:
+        """(N,) twice: lengths in metres of footprints (N, 6), and their standard deviations.
 
-        heading: (2, N), unit vectors on the ground. The end that a footprint tells is the front: in the picture the other half has
-        another length.
+        heading: (2, N), unit vectors on the ground. A footprint's end is the front: in the picture the other half has another
+        length.
         """
         feet = np.asarray(footprints_px, np.float64).T
-        ahead = np.where((told.axis * heading).sum(axis=0) < 0, -1.0, 1.0)
+        ahead = np.where((measured.axis * heading).sum(axis=0) < 0, -1.0, 1.0)
         front, slope = self.ground_and_slope(feet[:2] + feet[2:4] * ahead)
-        reach = front - told.middle_m
+        reach = front - measured.middle_m
         half = np.maximum(np.hypot(reach[0], reach[1]), 1e-6)
         moves = np.hypot(*((reach / half)[:, None] * slope).sum(axis=0))
         return 2 * half, 2 * moves * feet[5]
 
-    def stand(
+    def fit_footprints(
         self, boxes_px: ArrayLike, heading: Array, size_m: Array, guess_m: Array | None = None, steps: int = 3
     ) -> tuple[Array, Array]:
         """Middle of each footprint (N, 2) in metres, and (2, N) width and height of the box over those of the fitted cuboid's.

@@ -23,7 +23,7 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
 """
 
     high_confidence: Annotated[
-        float, setting("Detections at least this sure are matched first, and may begin a track.", ge=0, le=1)
+        float, setting("Detections of at least this confidence are matched first, and may begin a track.", ge=0, le=1)
     ] = 0.35
     low_confidence: Annotated[
         float, setting("Detections below this are not looked at; those between only continue a track.", ge=0, le=1)

@@ -1,61 +1,60 @@
 """Tracking by association in two stages, with time-aware constant-velocity filters, all tracks of a camera at once.
 
-After ByteTrack, Zhang et al., arXiv:2110.06864: what the detector is sure of is matched first, then what it is unsure of, with
-the tracks that were left over. Different here:
+After ByteTrack, Zhang et al., arXiv:2110.06864: confident detections are matched first, then the others, with the tracks that
+were left over. Different here:
 - Time is the pictures' capture time, so that dropped and irregular pictures don't bend the motion (the filter: `_track_columns`).
-- Overlap is taken between boxes grown by what the track does not know of its position: a track whose velocity is not known yet,
-  or that was not seen for a while, finds its vehicle a little further away.
-- A track is no track until it was seen in `confirm_frames` pictures, of which the detector was sure enough on average; only then
-  it gets a number. So parts of a truck that look like a motorcycle now and then are nobody.
+- Overlap is taken between boxes grown by the uncertainty of the track's position: a track whose velocity is not known yet, or that
+  was not seen for a while, finds its vehicle a little further away.
+- A track is confirmed, and gets a number, once `confirm_frames` pictures showed it with enough confidence on average. So parts of a
+  truck that look like a motorcycle now and then get no number.
 - Besides overlapping, a detection must lie where the track can be: Mahalanobis' distance between the two centres is bounded (as in
   Wojke et al., DeepSORT, arXiv:1703.07402). Else, in a queue, a car that is hidden for a moment hands its track to the one behind.
-- People and two-wheelers are associated with each other: someone on foot among cars is now and then taken for a rider. What
-  the track is, the votes of all its pictures say, until it has surely passed to something else. Who was seen only once or
-  twice takes whoever is left over, of the two: else somebody who runs, and looks like a rider every other picture, never gets a
-  number.
-- Somebody on foot who stood when he was last seen, a moment ago, may have begun to run: he takes whoever is left over within reach.
+- Pedestrians and two-wheelers are associated with each other: a pedestrian among cars is now and then taken for a rider. The class
+  of a track is the vote of all its pictures, until it has clearly passed to another object. A track seen only once or twice
+  takes whichever of the two is left over: else a runner that looks like a rider in every other picture never gets a number.
+- A pedestrian that stood when last seen, a moment ago, may have begun to run: its track takes what is left over within reach.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import lap
 import numpy as np
 
 from flowrt import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
 from flowrt_nodes._lib.footprint import TWO_WHEELERS
-from flowrt_nodes.track._assignment import linear_sum_assignment
 from flowrt_nodes.track._track_columns import MEASURED, UNKNOWN, Columns, Doubles, size_of
 
 LIGHT, HEAVY = 1, 2
-"""The groups of people and two-wheelers, and of other vehicles; see `_groups`."""
+"""The groups of pedestrians and two-wheelers, and of other vehicles; see `_groups`."""
 
 GROW_MAX, GROW_FIRST = 0.5, 2.0
-"""Boxes are grown by at most this share of their size; those of which only one picture is known, so that their velocity is not, by
-as much as `UNKNOWN` lets them go, and at most by the second."""
+"""Boxes are grown by at most this share of their size; those seen in one picture only, whose velocity is unknown, by as far as
+`UNKNOWN` lets them go, and at most by the second."""
 RESIZE_MAX = 2.0
 """A box more than so many times wider or higher than its track is not the same object."""
 STRIDE_MAX = 3.5
-"""The same for the width of people, who are broad with their legs apart."""
+"""The same for the width of pedestrians, which are broad with their legs apart."""
 FAR_OFF = 16.0
-"""A detection further than so many squared standard deviations from where the track should be is another object (4 of them: with
-two degrees of freedom, 1 in 3,000 of its own)."""
+"""A detection further than this squared distance in standard deviations from the predicted position is another object (with two
+degrees of freedom, 1 in 3,000 of its own is)."""
 PIXEL_PX = 1.0
 """Standard deviation of a centre in any case."""
 SECOND_IOU = 0.5
 SECOND_S = 0.5
-"""Unsure detections continue tracks that were seen this long ago at most."""
+"""Detections of low confidence continue tracks that were seen this long ago at most."""
 EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.25
 SAME_OBJECT_IOU = 0.5
 MISTAKEN = 0.7
-"""Somebody on foot may be taken for a rider now and then; a box that is surely the other of the two is this much less alike."""
-STANDING, RUNNING, SLACK, ALIKE, HIDDEN_S = 0.25, 1.9, 0.3, 1.35, 1.0
-"""Somebody on foot who moved less than this (in heights a second, of 1.7 m) may have begun to run, so fast at most, while he was
-hidden behind a post or a car for this long at most; how far off he may be in any case, and how much his height may change."""
+"""A pedestrian may be taken for a rider now and then; a box that is confidently the other of the two is this much less similar."""
+STANDING, RUNNING, SLACK, HEIGHT_CHANGE, HIDDEN_S = 0.25, 1.9, 0.3, 1.35, 1.0
+"""A pedestrian slower than the first (heights per second, of 1.7 m) may have begun to run, at most as fast as the second, while it
+was hidden behind a post or a car, at most as long as the last; how far off it may be in any case, and how much its height may change."""
 PART = 0.6
-"""Somebody of whose box this share lies within a vehicle's box may be a part of it."""
+"""A pedestrian or two-wheeler with this share of its box within a vehicle's box may be a part of it."""
 
 
 class Limits(NamedTuple):
@@ -69,7 +68,7 @@ class Limits(NamedTuple):
     lost_s: float
 
 
-class Seen(NamedTuple):
+class ConfirmedTracks(NamedTuple):
     """The confirmed tracks in a picture, as columns. row: which detection each is."""
 
     row: Ints
@@ -96,7 +95,7 @@ class ByteTrack:
         if labels == self.labels:
             return
         votes = np.zeros((len(self.tracks), len(labels)))
-        self.tracks.said = np.full(len(self.tracks), -1)
+        self.tracks.latest_class = np.full(len(self.tracks), -1)
         for i, name in enumerate(labels):
             if name in self.labels:
                 votes[:, i] = self.tracks.votes[:, self.labels.index(name)]
@@ -105,27 +104,27 @@ class ByteTrack:
 
     def update(
         self, time_s: float, boxes: Floats, confidence: Floats, class_id: Ints, limits: Limits, next_number: int
-    ) -> tuple[Seen, int]:
-        """Take in one picture's detections. Returns the confirmed tracks seen, and the next free number."""
+    ) -> tuple[ConfirmedTracks, int]:
+        """Associate one picture's detections. Returns the confirmed tracks in it, and the next free number."""
         tracks, dt_s = self._moved_to(time_s, limits)
         measured = _centred(boxes)
         found = np.full(len(tracks), -1)
         confirmed = tracks.number > 0
         in_sight = tracks.last_s >= time_s - max(dt_s, SECOND_S) - 1e-6
-        sure = _where(confidence >= limits.high_confidence)
-        unsure = _where((confidence < limits.high_confidence) & (confidence >= limits.low_confidence))
-        overlap, alike = self._alike(boxes, measured, class_id, confidence)
+        confident = _where(confidence >= limits.high_confidence)
+        uncertain = _where((confidence < limits.high_confidence) & (confidence >= limits.low_confidence))
+        overlap, similarity = self._similarity(boxes, measured, class_id, confidence)
 
-        sure = _match(alike, found, _where(confirmed), sure, limits.match_iou)
-        _match(alike, found, _where(confirmed & in_sight & (found < 0)), unsure, SECOND_IOU)
+        confident = _match(similarity, found, _where(confirmed), confident, limits.match_iou)
+        _match(similarity, found, _where(confirmed & in_sight & (found < 0)), uncertain, SECOND_IOU)
         least = max(limits.match_iou, UNCONFIRMED_IOU)
-        sure = _match(alike, found, _where(~confirmed), sure, least)
-        sure = _match(overlap, found, _where(~confirmed & (found < 0)), sure, least)
+        confident = _match(similarity, found, _where(~confirmed), confident, least)
+        confident = _match(overlap, found, _where(~confirmed & (found < 0)), confident, least)
 
-        if len(sure):  # seldom: there is somebody new
-            stood = _where(self._stood(time_s) & confirmed & (found < 0))
+        if len(confident):  # rare: an object that no track explains
+            stood = _where(self._standing_pedestrians(time_s) & confirmed & (found < 0))
             if len(stood):
-                sure = _match(self._within_reach(measured, class_id, time_s), found, stood, sure, 1e-6)
+                confident = _match(self._within_reach(measured, class_id, time_s), found, stood, confident, 1e-6)
 
         rows = _where(found >= 0)
         if len(rows):
@@ -133,8 +132,8 @@ class ByteTrack:
             tracks.last_s[rows] = time_s
             tracks.hits[rows] += 1
             tracks.vote(rows, class_id[found[rows]], confidence[found[rows]], time_s)
-        sure = sure[confidence[sure] >= limits.new_confidence]
-        new = self._newcomers(boxes, class_id, confidence, sure, found[rows])
+        confident = confident[confidence[confident] >= limits.new_confidence]
+        new = self._new_objects(boxes, class_id, confidence, confident, found[rows])
         stay = confirmed | (found >= 0)
         if not stay.all():
             tracks, found = tracks.take(stay), found[stay]
@@ -143,11 +142,11 @@ class ByteTrack:
             votes[np.arange(len(new)), class_id[new]] = confidence[new]
             tracks = tracks.with_more(Columns.born(measured[new], time_s, votes))
             found = np.concatenate((found, new))
-        sure_of = tracks.votes.sum(axis=1) >= limits.new_confidence * tracks.hits
-        fresh = _where((tracks.number == 0) & (tracks.hits >= limits.confirm_frames) & sure_of)
+        credible = tracks.votes.sum(axis=1) >= limits.new_confidence * tracks.hits
+        fresh = _where((tracks.number == 0) & (tracks.hits >= limits.confirm_frames) & credible)
         tracks.number[fresh] = np.arange(next_number, next_number + len(fresh))
         self.tracks = tracks
-        return self._seen(found, time_s), next_number + len(fresh)
+        return self._confirmed(found, time_s), next_number + len(fresh)
 
     def _moved_to(self, time_s: float, limits: Limits) -> tuple[Columns, float]:
         """The tracks, predicted; those not seen for `lost_s` are gone, and all are when time went back (a clip began again)."""
@@ -172,9 +171,9 @@ class ByteTrack:
     def _has_left(self, row: int, unseen_s: float, dt_s: float) -> bool:
         """Whether a track that the last picture did not show went out over the left, right or lower border.
 
-        Who vanished there has left; what shows up there next is somebody else.
+        A road user that vanished there has left; what shows up there next is another one.
         """
-        assert self.picture_px is not None
+        assert self.picture_px is not None  # `update` is called after the picture size is set
         width, height = self.picture_px
         x, y, wide, high = self.tracks.state[row].tolist()
         speed_x, speed_y = self.tracks.speed[row, :2].tolist()
@@ -192,16 +191,18 @@ class ByteTrack:
         )
         return touched and unseen_s > EDGE_S
 
-    def _alike(self, boxes: Floats, measured: Doubles, class_id: Ints, confidence: Floats) -> tuple[Doubles, Doubles]:
-        """(T, D) twice: overlap of grown boxes, 0 between a pedestrian and a car, and where the size or the place is quite another; and
-        the same, less between somebody on foot and a rider."""
+    def _similarity(
+        self, boxes: Floats, measured: Doubles, class_id: Ints, confidence: Floats
+    ) -> tuple[Doubles, Doubles]:
+        """(T, D) twice: overlap of grown boxes, 0 between a pedestrian and a car and where size or position differ too much; and the
+        same, less between a pedestrian and a rider."""
         tracks = self.tracks
         if not len(tracks) or not len(boxes):
             nothing = np.zeros((len(tracks), len(boxes)))
             return nothing, nothing
         size = size_of(tracks.state)[:, 0]
         unknown = np.sqrt(np.maximum(tracks.pp[:, 0], tracks.pp[:, 1])) - MEASURED[0] * size
-        assert self.time_s is not None
+        assert self.time_s is not None  # `_moved_to` set it
         gone = np.where(tracks.hits == 1, UNKNOWN[0] * (self.time_s - tracks.last_s), 0.0)
         most = np.clip(gone, GROW_MAX, GROW_FIRST)
         grow = np.minimum(np.maximum(unknown, 0.0), most * size)
@@ -215,36 +216,36 @@ class ByteTrack:
         expected = tracks.pp[:, :2] + (MEASURED[:2] * size[:, None]) ** 2 + PIXEL_PX**2
         near = (off**2 / expected[:, None]).sum(axis=2) <= FAR_OFF
         overlap *= near & (kind[:, None] == kind_seen) & (change <= most).all(axis=2)
-        light, alike = kind_seen == LIGHT, overlap
+        light, similarity = kind_seen == LIGHT, overlap
         if light.any():
             walking = self._on_foot[class_id]
             share = tracks.votes[:, self._on_foot].sum(axis=1) / np.maximum(tracks.votes.sum(axis=1), 1e-9)
             other = np.where(walking, 1.0 - share[:, None], share[:, None])
-            alike = overlap * (1.0 - MISTAKEN * np.where(light, other * confidence, 0.0))
-        return overlap, alike
+            similarity = overlap * (1.0 - MISTAKEN * np.where(light, other * confidence, 0.0))
+        return overlap, similarity
 
-    def _stood(self, time_s: float) -> Bools:
-        """(T,): people who stood when they were seen last, not long ago."""
+    def _standing_pedestrians(self, time_s: float) -> Bools:
+        """(T,): pedestrians that stood when last seen, not long ago."""
         tracks = self.tracks
-        pace = np.hypot(tracks.speed[:, 0], tracks.speed[:, 1])
-        standing = pace < STANDING * tracks.state[:, 3]
+        speed = np.hypot(tracks.speed[:, 0], tracks.speed[:, 1])
+        standing = speed < STANDING * tracks.state[:, 3]
         return np.asarray(
             standing & self._on_foot[tracks.votes.argmax(axis=1)] & (time_s - tracks.last_s <= HIDDEN_S + 1e-6)
         )
 
     def _within_reach(self, measured: Doubles, class_id: Ints, time_s: float) -> Doubles:
-        """(T, D): 1 where somebody on foot is in the same place, 0 where he cannot have run to since he was last seen."""
+        """(T, D): 1 for a pedestrian in the same place, 0 where it cannot have run to since it was last seen."""
         tracks = self.tracks
         high = tracks.state[:, 3]
         reach = (SLACK + RUNNING * (time_s - tracks.last_s)) * high
         way = tracks.state[:, None, :2] - measured[:, :2]
         change = high[:, None] / measured[:, 3]
-        fits = (np.maximum(change, 1.0 / change) <= ALIKE) & (self._groups[class_id] == LIGHT)
+        fits = (np.maximum(change, 1.0 / change) <= HEIGHT_CHANGE) & (self._groups[class_id] == LIGHT)
         return np.where(fits, np.maximum(1.0 - np.hypot(way[..., 0], way[..., 1]) / reach[:, None], 0.0), 0.0)
 
-    def _newcomers(self, boxes: Floats, class_id: Ints, confidence: Floats, rows: Ints, taken: Ints) -> Ints:
-        """Those of the rows that are no second box around what a track has already, or around a surer newcomer, and no part of a
-        vehicle that looks like a person or a two-wheeler: within its box, and not in front of it."""
+    def _new_objects(self, boxes: Floats, class_id: Ints, confidence: Floats, rows: Ints, taken: Ints) -> Ints:
+        """The rows that are no second box around a tracked object or a more confident new one, and no part of a vehicle that looks
+        like a pedestrian or a two-wheeler: within its box, and not in front of it."""
         if not len(rows):
             return rows
         rows = rows[np.argsort(-confidence[rows], kind="stable")]
@@ -259,13 +260,13 @@ class ByteTrack:
             second |= part.any(axis=1) & (self._groups[class_id[rows]] == LIGHT)
         return np.sort(rows[~second])
 
-    def _seen(self, found: Ints, time_s: float) -> Seen:
+    def _confirmed(self, found: Ints, time_s: float) -> ConfirmedTracks:
         tracks = self.tracks
         shown = _where((found >= 0) & (tracks.number > 0))
         speed = tracks.speed[shown]
         ground = speed[:, :2].astype(np.float32)
         ground[:, 1] += 0.5 * speed[:, 3]
-        return Seen(
+        return ConfirmedTracks(
             row=found[shown],
             number=tracks.number[shown],
             age_s=(time_s - tracks.first_s[shown]).astype(np.float32),
@@ -279,7 +280,7 @@ class ByteTrack:
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> ByteTrack:
-        """What `export` gave, alive again."""
+        """A tracker from what `export` gave."""
         tracker = cls(tuple(state["labels"]))
         tracker.time_s = state["time_s"]
         tracker.tracks = Columns(**{name: np.array(column) for name, column in state["columns"].items()})
@@ -287,22 +288,24 @@ class ByteTrack:
 
 
 def _groups(labels: tuple[str, ...]) -> Ints:
-    """People and two-wheelers, other vehicles, others: a track never changes between them."""
+    """Pedestrians and two-wheelers, other vehicles, others: a track never changes between them."""
     light = PEDESTRIANS | TWO_WHEELERS
     return np.array([LIGHT if name in light else HEAVY if name in VEHICLES else 0 for name in labels], np.int64)
 
 
-def _match(alike: Doubles, found: Ints, tracks: Ints, rows: Ints, least: float) -> Ints:
-    """Assign detections `rows` to `tracks` where they are alike enough, into `found`; returns the rows left over."""
+def _match(similarity: Doubles, found: Ints, tracks: Ints, rows: Ints, least: float) -> Ints:
+    """Assign detections `rows` to `tracks` where they are similar enough, into `found`; returns the rows left over."""
     if not len(tracks) or not len(rows):
         return rows
-    part = alike[tracks[:, None], rows]
+    part = similarity[tracks[:, None], rows]
     possible = part >= least
     t, d = possible.nonzero()
     if not len(t):
         return rows
-    if np.bincount(t).max() > 1 or np.bincount(d).max() > 1:  # some have a choice
-        t, d = linear_sum_assignment(part * possible, maximize=True)
+    if np.bincount(t).max() > 1 or np.bincount(d).max() > 1:  # more than one choice
+        row_of, _ = lap.lapjv(-(part * possible), extend_cost=True, return_cost=False)
+        t = _where(row_of >= 0)
+        d = row_of[t]
         good = possible[t, d]
         t, d = t[good], d[good]
     found[tracks[t]] = rows[d]

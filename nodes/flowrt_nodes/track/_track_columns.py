@@ -1,4 +1,4 @@
-"""The tracks of a camera as columns: filters of place and size, and votes on what each is.
+"""The tracks of a camera as columns: filters of position and size, and votes on the class.
 
 The filter is the exact discrete form of white-noise acceleration (Bar-Shalom, Li, Kirubarajan, Estimation with Applications to
 Tracking and Navigation, section 6.2.2). Centre and size are four independent filters of position and velocity, so covariances
@@ -23,22 +23,22 @@ Doubles = NDArray[np.float64]
 MEASURED = np.array([0.05, 0.05, 0.08, 0.08])
 """Standard deviation of centre x, y, width and height as a detector measures them."""
 SWERVE = np.array([2.0, 2.0, 0.5, 0.5])
-"""How far the velocities stray in one second, per second."""
+"""Process noise of the velocities: per second, in one second."""
 UNKNOWN = np.array([5.0, 5.0, 0.5, 0.5])
-"""Standard deviation of the velocities of what was seen once: sizes per second."""
+"""Standard deviation of the velocities of an object seen once: sizes per second."""
 RESIZING_S = 0.1
 """A size goes on changing for so long: the box of a car that turns grows and shrinks again within a second."""
 ANOTHER_S, ANOTHER_PICTURES = 2.0, 8
-"""A track of which all pictures said something else for so long has passed to another object, from a bus to the car behind it, say:
-what was said of it before is void."""
+"""A track whose latest pictures all show another class, for this long and this many, has passed to another object, say from a bus to
+the car behind it: its earlier votes are void."""
 
 
 @dataclass
 class Columns:
     """Tracks as columns of length T. state, speed: (T, 4) centre x, y, width, height in pixels, and per second.
 
-    pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class. said, said_since_s,
-    said_times: the class that its latest pictures said, since when, and how many did.
+    pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class. latest_class,
+    latest_since_s, latest_pictures: the class in its latest pictures, since when, and in how many.
     """
 
     number: Ints
@@ -51,9 +51,9 @@ class Columns:
     last_s: Doubles
     hits: Ints
     votes: Doubles
-    said: Ints
-    said_since_s: Doubles
-    said_times: Ints
+    latest_class: Ints
+    latest_since_s: Doubles
+    latest_pictures: Ints
 
     @classmethod
     def none(cls, labels: int) -> Columns:
@@ -76,9 +76,9 @@ class Columns:
             last_s=np.full(n, time_s),
             hits=np.ones(n, np.int64),
             votes=votes,
-            said=np.full(n, -1),
-            said_since_s=np.full(n, time_s),
-            said_times=np.zeros(n, np.int64),
+            latest_class=np.full(n, -1),
+            latest_since_s=np.full(n, time_s),
+            latest_pictures=np.zeros(n, np.int64),
         )
 
     def __len__(self) -> int:
@@ -93,22 +93,22 @@ class Columns:
         return Columns(*map(np.concatenate, zip(self.__dict__.values(), other.__dict__.values(), strict=True)))
 
     def vote(self, rows: Ints, class_id: Ints, confidence: Floats, time_s: float) -> None:
-        """What one picture says these tracks are."""
-        same = self.said[rows] == class_id
-        self.said[rows] = class_id
-        self.said_since_s[rows] = np.where(same, self.said_since_s[rows], time_s)
-        self.said_times[rows] = np.where(same, self.said_times[rows] + 1, 1)
+        """Count the classes in which one picture shows these tracks."""
+        same = self.latest_class[rows] == class_id
+        self.latest_class[rows] = class_id
+        self.latest_since_s[rows] = np.where(same, self.latest_since_s[rows], time_s)
+        self.latest_pictures[rows] = np.where(same, self.latest_pictures[rows] + 1, 1)
         self.votes[rows, class_id] += confidence
-        long = (time_s - self.said_since_s[rows] >= ANOTHER_S) & (self.said_times[rows] >= ANOTHER_PICTURES)
+        long = (time_s - self.latest_since_s[rows] >= ANOTHER_S) & (self.latest_pictures[rows] >= ANOTHER_PICTURES)
         passed = rows[long & (self.votes[rows].argmax(axis=1) != class_id)]
         if len(passed):
-            now = self.said[passed]
+            now = self.latest_class[passed]
             own = self.votes[passed, now]
             self.votes[passed] = 0.0
             self.votes[passed, now] = own
 
     def predict(self, dt_s: float, lost: Bools) -> None:
-        """Move on by `dt_s`. What is not in sight keeps its size."""
+        """Move on by `dt_s`. A lost track keeps its size."""
         if lost.any():
             self.speed[lost, 2:] = 0.0
         drift = (SWERVE * size_of(self.state)) ** 2
@@ -120,7 +120,7 @@ class Columns:
         self.vv += drift * dt_s
 
     def correct(self, rows: Ints, measured: Doubles) -> None:
-        """Take in what was measured for these tracks."""
+        """Apply the measured boxes of these tracks."""
         pp, pv = self.pp[rows], self.pv[rows]
         total = pp + (MEASURED * size_of(measured)) ** 2
         gain, speed_gain = pp / total, pv / total
