@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 """Which of our packages each of them may import."""
 LAYERS = [
-    {"message", "diagnostics", "clock", "resources", "fingerprint", "sink", "backoff", "threads"},
+    {"message", "diagnostics", "clock", "resources", "fingerprint", "sink", "backoff", "threads", "http_client"},
     {"contract"},
     {"node"},
     {"catalog", "services"},
@@ -42,7 +42,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOMAIN = "traffic"
 """The domain's vocabulary, beside the layers: it may import up to `config`, and only `flowrt/__init__.py` imports it."""
-OPEN_TO_NODES = {"backoff", "contract", "diagnostics", "node", "resources", "services", "sink"}
+OPEN_TO_NODES = {"backoff", "contract", "diagnostics", "http_client", "node", "resources", "services", "sink"}
 """What the node library may import beside flowrt's public names; never the graph, the loader, or what runs it."""
 TRAFFIC = re.compile(
     r"vehicle|pedestrian|crosswalk|violation|homography|scene|red_light|jaywalk|(?<!p)lane(?!t)|speed_kmh|spat/",
