@@ -25,7 +25,6 @@ class Loss(NamedTuple):
     box: Tensor
     objectness: Tensor
     classes: Tensor
-    positives: int
 
 
 def detection_loss(
@@ -48,7 +47,7 @@ def detection_loss(
         raw.classes[found.positive], wanted_class, weight=class_weights, reduction="none", label_smoothing=0.02
     )
     classes = per_object.sum() / count
-    return Loss(BOX_WEIGHT * box + objectness + class_weight * classes, box, objectness, classes, count)
+    return Loss(BOX_WEIGHT * box + objectness + class_weight * classes, box, objectness, classes)
 
 
 def paired_giou(a_px: Tensor, b_px: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ filling it; so seeds of training and test sets should come from distant ranges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -46,6 +47,10 @@ class Sample:
     class_ids: npt.NDArray[np.int64]
     occlusion: npt.NDArray[np.float32]
     footprints_px: npt.NDArray[np.float32]
+
+
+Put = Callable[[str, npt.NDArray[np.float64], float], None]
+"""Puts a road user of a class at a place, with a heading."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ def _traffic(rng: np.random.Generator, layout: Layout) -> list[Figure]:
     return figures
 
 
-def _pedestrian(rng: np.random.Generator, layout: Layout, put) -> None:  # type: ignore[no-untyped-def]
+def _pedestrian(rng: np.random.Generator, layout: Layout, put: Put) -> None:
     leg = LEGS[int(rng.integers(4))]
     heading = float(rng.uniform(0, 2 * np.pi))
     spot = rng.random()

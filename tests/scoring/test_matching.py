@@ -15,8 +15,8 @@ from flowrt_scoring.measures import Counts
 from flowrt_scoring.reference import Reference, Witness
 from flowrt_sim.referee.definitions import Violation as Truth
 from flowrt_sim.street.route import route
-from flowrt_sim.traffic.arrivals import enter
 from flowrt_sim.uri import SimOptions
+from tests.sim.worlds import entered
 
 LEGS = {"cam_n": "north", "cam_e": "east"}
 TRUTH = Truth("speeding", 5, "car", "north", "in_1", 50.0, 48.0, 50.0, (0.0, 20.0), (0.0, 18.0), 70.0)
@@ -132,8 +132,7 @@ def test_a_movement_is_true_when_a_vehicle_has_crossed_both_lines() -> None:
     """Who is between the lines when the run ends has been in a lane, and has not turned yet."""
     witness = Witness(SimOptions(scenario="calm", start=0.0, duration_s=90.0))
     world = witness.simulation.world
-    car = enter(world, "car", route(world.layout, "north", 2, "right"))
-    assert car is not None
+    car = entered(world, "car", route(world.layout, "north", 2, "right"))
     world.vehicles = [car]
     seen = []
     for s in (

@@ -64,15 +64,16 @@ class Sensor:
         move = self.shake(number)
         if move != (0.0, 0.0):
             matrix = np.array([[1, 0, move[0]], [0, 1, move[1]]], np.float64)
-            picture = cv2.warpAffine(
+            shaken = cv2.warpAffine(
                 picture, matrix, self.size_px, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )  # type: ignore[assignment]
+            )
+            picture = np.asarray(shaken, np.uint8)
         y, x = (int(v) for v in rng.integers(0, PAD, 2))
         tile = self._tiles[0][y : y + picture.shape[0], x : x + picture.shape[1]]
         cv2.addWeighted(picture, 1.0, tile, 1.0, -128.0, dst=picture)
         if self.jpeg:
             data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg])[1]
-            picture = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+            picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
         return picture
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from math import atan2, degrees, pi, radians
+from math import atan2, pi, radians
 
 from flowrt_sim.referee.conflicts import Conflict, Conflicts
 from flowrt_sim.referee.definitions import Definitions, Violation
@@ -237,7 +237,7 @@ class Referee:
             self._extend(v.number, "wrong_way" + leg)
         elif lasts_s >= self.definitions.wrong_way_s and way_m >= self.definitions.wrong_way_m:
             memory.reported.add("wrong way")
-            self._report("wrong_way", v, leg, lane, memory.wrong_since_s, degrees(angle))
+            self._report("wrong_way", v, leg, lane, memory.wrong_since_s, angle * 180 / pi)
 
     def _speeding(self, v: Vehicle, memory: _Memory, leg: str, lane: str, out: float, in_lane: bool) -> None:
         """The median speed over any section of that length within an inbound or outbound lane, for more than a moment."""

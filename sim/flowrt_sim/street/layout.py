@@ -62,7 +62,6 @@ class Layout:
     stop_line_m: float = 16.0
     sidewalk_width_m: float = 3.2
     corner_m: float = 5.0
-    leg_length_m: float = 130.0
     bay_m: tuple[float, float] = (22.0, 46.0)
     bay_width_m: float = 2.6
     limit_kmh: float = 50.0

@@ -8,6 +8,7 @@ A new incident is a name in `scenarios` and a method of the director that begins
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from math import sqrt
 
@@ -29,11 +30,12 @@ AT_AMBER = ("red_light", "past_line_at_red", "amber_acceleration", "stopped_on_c
 
 
 class Director:
-    """Decides in each step which of the due incidents begin. Raises KeyError for an unknown scenario."""
+    """Decides in each step which of the due incidents begin, and counts them in `begun`. Raises KeyError for an unknown scenario."""
 
     def __init__(self, world: World, scenario: str, rng: np.random.Generator) -> None:
         self.world, self.rng = world, rng
         self.every_s = SCENARIOS[scenario]
+        self.begun: Counter[str] = Counter()
         self.due_s = {incident: float(rng.exponential(every)) for incident, every in self.every_s.items()}
         self._amber = dict.fromkeys(LEGS, False)
         self._prepared_s: dict[tuple[str, str], float] = {}
@@ -75,6 +77,7 @@ class Director:
                 self._done(incident)
 
     def _done(self, incident: str) -> None:
+        self.begun[incident] += 1
         self.due_s[incident] = self.world.time_s + float(self.rng.exponential(self.every_s[incident]))
 
     def _due(self, incident: str) -> bool:
