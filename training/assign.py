@@ -1,8 +1,8 @@
-"""Which grid cells answer for which object: the dynamic assignment of YOLOX (SimOTA), for a whole batch at once.
+"""The assignment of grid cells to objects: the dynamic assignment of YOLOX (SimOTA), for a whole batch at once.
 
-A cell may answer for an object when its centre lies near the object's centre. Among those, each object takes the k cells of
+A cell may predict an object when its centre lies near the object's centre. Among those, each object takes the k cells of
 least cost, where cost is the classification error plus three times -log IoU of what the cell predicts now, and k is the sum of
-the object's ten best IoUs (at least one). A cell wanted by several objects goes to the cheapest.
+the object's ten best IoUs (at least one). A cell taken by several objects goes to the cheapest.
 Source: Ge et al. 2021, "YOLOX", section 2.1; Ge et al. 2021, "OTA: Optimal Transport Assignment for Object Detection".
 """
 
@@ -22,7 +22,7 @@ WINDOW = 2 * RADIUS_CELLS
 """Cells a side, on each level, whose centres can lie within the radius of an object's centre."""
 IOU_WEIGHT = 3.0
 FAR = 1e4
-"""Cost added to a cell that may not answer: above any true cost, below float32's limits."""
+"""Cost added to a cell that may not be assigned: above any true cost, below float32's limits."""
 
 
 class Targets(NamedTuple):
@@ -33,22 +33,22 @@ class Targets(NamedTuple):
     classes: Tensor
     """[batch, objects] int64, 0 in the padding."""
     counted: Tensor
-    """[batch, objects] bool: an object to be found; False for the padding and for ignored objects."""
+    """[batch, objects] bool: an object that counts; False for the padding and for ignored objects."""
     ignored: Tensor
-    """[batch, objects] bool: an object too hidden or too small to be asked for, where finding it is no mistake either."""
+    """[batch, objects] bool: an object too hidden or too small to count, neither as missed nor as false."""
 
 
 class Assignment(NamedTuple):
-    """The answer cells of a batch."""
+    """The cells assigned in a batch."""
 
     positive: Tensor
     """[batch, cells] bool."""
     object_index: Tensor
-    """[batch, cells] int64, the object that a positive cell answers for; 0 elsewhere."""
+    """[batch, cells] int64, the object of a positive cell; 0 elsewhere."""
     iou: Tensor
     """[batch, cells] of the cell's present prediction with its object; 0 elsewhere."""
     neutral: Tensor
-    """[batch, cells] bool: the cell lies in an ignored object and answers for none."""
+    """[batch, cells] bool: the cell lies in an ignored object and has no object."""
 
 
 class Nearby(NamedTuple):
@@ -57,7 +57,7 @@ class Nearby(NamedTuple):
     cells: Tensor
     """[batch, objects, k] int64, the row of the output."""
     allowed: Tensor
-    """[batch, objects, k] bool: the cell exists, and its centre is near enough to answer for the object."""
+    """[batch, objects, k] bool: the cell exists, and its centre is near enough to be assigned."""
 
 
 @torch.no_grad()
@@ -98,7 +98,7 @@ def assign(predicted_px: Tensor, objectness: Tensor, class_logits: Tensor, targe
 
 
 def cells_nearby(targets: Targets, grid: Grid) -> Nearby:
-    """The cells that may answer: centre within the radius, and inside the object or less than one cell from its middle.
+    """The cells that may be assigned: centre within the radius, and inside the object or less than one cell from its middle.
 
     The second half of the rule is for objects so small that no cell's centre lies in them.
     """

@@ -1,7 +1,7 @@
-"""Changes of a training picture that leave its truth true: a part of it, mirror, zoom, light, colour, noise, blur, patches.
+"""Augmentation of a training picture: crop, mirror, zoom, light, colour, noise, blur, patches.
 
 Pictures are [h, w, 3] uint8 BGR; boxes [n, 4] corners and footprints [n, 4] points in pixels. Rendered pictures are cleaner and more alike than those
-of a street, and every camera has its own colours: the changes are there to keep the network from learning the renderer.
+of a street, and every camera has its own colours: augmentation keeps the network from learning the renderer.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 FILL = (114, 114, 114)
-KEPT_SHARE = 0.4
-"""An object of which the cut leaves less than this share is no longer asked for."""
+LEAST_SHARE = 0.4
+"""An object of which the crop leaves less than this share is ignored."""
 SMALLEST_SIDE_PX = 4.0
-"""In pixels of the network's input: below this no box can be placed to half a cell's accuracy, so it is not asked for."""
+"""In pixels of the network's input: below this no box can be placed to half a cell's accuracy, so the object is ignored."""
 
 
 class Example(NamedTuple):
@@ -43,13 +43,13 @@ def augmented(
     share: float = 1.0,
     zoom: tuple[float, float] = (0.65, 1.35),
 ) -> Example:
-    """A changed part of an example, `view_px` (width, height) large.
+    """An augmented crop of an example, `view_px` (width, height) large.
 
-    `wanted` [classes] is how much more often a part around an object of that class is taken: what is rare in the pictures
-    becomes common in the parts. `share` (0..1) scales how often light and sensor are changed: less towards the end of a
+    `wanted` [classes] is how much more often a crop around an object of that class is taken: classes rare in the pictures
+    become common in the crops. `share` (0..1) scales how often light and sensor are changed: less towards the end of a
     short training, where the network has yet to learn the pictures as they are. `zoom` is the least and the largest zoom.
     """
-    example = _part(example, rng, view_px, wanted, zoom)
+    example = _crop(example, rng, view_px, wanted, zoom)
     picture = example.picture
     if rng.random() < share:
         picture = _recoloured(picture, rng)
@@ -62,16 +62,16 @@ def augmented(
     return example._replace(picture=picture)
 
 
-def _part(
+def _crop(
     example: Example,
     rng: np.random.Generator,
     view_px: tuple[int, int],
     wanted: Floats,
     zoom_range: tuple[float, float],
 ) -> Example:
-    """Mirror, zoom (each axis a little on its own), and cut out a part; boxes are cut with it.
+    """Mirror, zoom (each axis a little on its own) and crop; boxes are cut with the picture.
 
-    Four of five parts lie around an object drawn by `wanted`, the others anywhere.
+    Four of five crops lie around an object drawn by `wanted`, the others anywhere.
     """
     height, width = example.picture.shape[:2]
     view_w, view_h = view_px
@@ -97,15 +97,15 @@ def _part(
     whole = np.prod(moved[:, 2:] - moved[:, :2], axis=1)
     area = np.prod(cut[:, 2:] - cut[:, :2], axis=1)
     small = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf) < SMALLEST_SIDE_PX
-    ignored = example.ignored | (area / np.maximum(whole, 1e-6) < KEPT_SHARE) | small
-    kept = area > 0
+    ignored = example.ignored | (area / np.maximum(whole, 1e-6) < LEAST_SHARE) | small
+    inside = area > 0
     stands = example.footprints_px.reshape(-1, 2, 2) * matrix[[0, 1], [0, 1]] + matrix[:, 2]
     return Example(
         np.asarray(picture, dtype=np.uint8),
-        cut[kept],
-        example.classes[kept],
-        ignored[kept],
-        stands.reshape(-1, 4).astype(np.float32)[kept],
+        cut[inside],
+        example.classes[inside],
+        ignored[inside],
+        stands.reshape(-1, 4).astype(np.float32)[inside],
     )
 
 

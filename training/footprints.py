@@ -45,7 +45,7 @@ FARTHEST = 3.0
 
 
 class Seen(NamedTuple):
-    """What one level of the network saw around n answering cells, and what is true there."""
+    """What one level of the network saw around n assigned cells, and what is true there."""
 
     around: Tensor
     """[n, channels, 5, 5] half: the level's values at the cell and around it."""

@@ -1,6 +1,6 @@
 """What training minimises: where the boxes are (GIoU), whether something is there (BCE), what it is (cross entropy).
 
-The objectness of an answering cell is taught towards (1 + IoU) / 2 of its own box, so that among several cells on one object the
+The target of an assigned cell's objectness is (1 + IoU) / 2 of its own box, so that among several cells on one object the
 one with the best box wins the suppression. GIoU: Rezatofighi et al. 2019, "Generalized Intersection over Union".
 """
 
@@ -19,7 +19,7 @@ BOX_WEIGHT = 4.0
 
 
 class Loss(NamedTuple):
-    """The parts, each divided by the number of answering cells; `total` is what is differentiated."""
+    """The parts, each divided by the number of assigned cells; `total` is what is differentiated."""
 
     total: Tensor
     box: Tensor
@@ -32,19 +32,19 @@ def detection_loss(
 ) -> Loss:
     """The loss of a batch. `class_weights` is [classes] and lifts the rare ones, `class_weight` all of them against the boxes."""
     boxes_px = grid.boxes_px(raw.offsets)
-    found = assign(boxes_px.detach(), raw.objectness.detach(), raw.classes.detach(), targets, grid)
-    count = max(1, int(found.positive.sum()))
+    assigned = assign(boxes_px.detach(), raw.objectness.detach(), raw.classes.detach(), targets, grid)
+    count = max(1, int(assigned.positive.sum()))
 
-    wanted_px = targets.boxes_px.gather(1, found.object_index[..., None].expand(-1, -1, 4))[found.positive]
-    wanted_class = targets.classes.gather(1, found.object_index)[found.positive]
-    box = (1 - paired_giou(boxes_px[found.positive], wanted_px)).sum() / count
+    wanted_px = targets.boxes_px.gather(1, assigned.object_index[..., None].expand(-1, -1, 4))[assigned.positive]
+    wanted_class = targets.classes.gather(1, assigned.object_index)[assigned.positive]
+    box = (1 - paired_giou(boxes_px[assigned.positive], wanted_px)).sum() / count
 
-    goal = torch.where(found.positive, 0.5 + 0.5 * found.iou, torch.zeros_like(found.iou))
+    goal = torch.where(assigned.positive, 0.5 + 0.5 * assigned.iou, torch.zeros_like(assigned.iou))
     per_cell = functional.binary_cross_entropy_with_logits(raw.objectness, goal, reduction="none")
-    objectness = (per_cell * ~found.neutral).sum() / count
+    objectness = (per_cell * ~assigned.neutral).sum() / count
 
     per_object = functional.cross_entropy(
-        raw.classes[found.positive], wanted_class, weight=class_weights, reduction="none", label_smoothing=0.02
+        raw.classes[assigned.positive], wanted_class, weight=class_weights, reduction="none", label_smoothing=0.02
     )
     classes = per_object.sum() / count
     return Loss(BOX_WEIGHT * box + objectness + class_weight * classes, box, objectness, classes)

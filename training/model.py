@@ -158,7 +158,7 @@ class TrafficDetector(nn.Module):
 
 
 class FootprintHead(nn.Module):
-    """Beside the detector's own heads: how each object stands on the ground, six values a cell.
+    """A head beside the detector's own: how each object stands on the ground, six values per cell.
 
     With the box that the cell predicts (centre, width, height) and size = sqrt(width * height), all in pixels:
 

@@ -27,19 +27,19 @@ from flowrt_sim.render.pinhole import Camera
 from flowrt_sim.street.layout import LEGS, Layout
 
 HIDDEN = 0.92
-"""Objects of which more than this share is not seen are left out; a user of the pictures draws the line of what counts."""
+"""Objects hidden by more than this share are left out; users of the pictures may set a stricter limit."""
 SMALLEST_PX = 4.0
 """Objects lower than this in a 720 pixel high picture are left out."""
 SHARING = 8
-"""How many consecutive seeds share a place."""
+"""Number of consecutive seeds that share a place."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture and its truth: BGR (H, W, 3), boxes (N, 4) px, class ids (N,), share not seen (N,), footprints (N, 4) px.
+    """One picture and its truth: BGR (H, W, 3), boxes (N, 4) px, class ids (N,), hidden share (N,), footprints (N, 4) px.
 
-    What is hidden by something nearer and what lies outside the picture both count as not seen. Of a footprint: where its
-    middle and the middle of its front edge are, x, y, x, y, which may lie outside the picture.
+    Hidden is what something nearer covers and what lies outside the picture. A footprint is the middle of the footprint and the
+    middle of its front edge, x, y, x, y; both may lie outside the picture.
     """
 
     image_bgr: npt.NDArray[np.uint8]

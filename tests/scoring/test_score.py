@@ -59,7 +59,7 @@ def test_without_signals_no_rule_that_needs_them_reports(flow: Flow) -> None:
 
 
 def test_visible_boxes_are_those_of_whom_enough_is_seen(flow: Flow) -> None:
-    """Everybody in the picture, or those who are not hidden, with their footprints."""
+    """All road users in the picture, or the visible ones, with their footprints."""
     world = world_of(flow, seed=7, duration_s=3)
 
     def given(boxes: Boxes) -> list[Detections]:
@@ -69,16 +69,16 @@ def test_visible_boxes_are_those_of_whom_enough_is_seen(flow: Flow) -> None:
         rehearse(running, until_s=world.duration_s)
         return [each for each in seen if isinstance(each, Detections)]
 
-    everybody, visible = given("truth"), given("visible")
+    present, visible = given("truth"), given("visible")
     camera = SimCamera(replace(cameras(flow)["north"], seed=7, start=world.start, duration_s=3))
-    assert len(everybody) == len(visible) == 3 * camera.fps
-    for every, seen in zip(everybody, visible, strict=True):
+    assert len(present) == len(visible) == 3 * camera.fps
+    for every, seen in zip(present, visible, strict=True):
         truth = camera.truth(every.frame_number)
         assert every.boxes_px == pytest.approx(truth.boxes_px, abs=0.01)
         assert seen.boxes_px == pytest.approx(truth.boxes_px[truth.visible >= 0.3], abs=0.01)
         assert every.footprints_px is not None
         assert every.footprints_px[:, :4] == pytest.approx(truth.footprints_px, abs=0.01)
-    assert sum(map(len, visible)) < sum(map(len, everybody))
+    assert sum(map(len, visible)) < sum(map(len, present))
 
 
 def test_the_command_prints_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

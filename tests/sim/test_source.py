@@ -94,13 +94,13 @@ def test_speed_is_the_distance_per_time() -> None:
 def test_the_signal_feed_tells_every_change_when_it_happens() -> None:
     options = parse("sim://four-way?seed=7&start=10&duration_s=70")
     plan = signal_plan(options)
-    told = list(open_signals(options))
-    times = [t for t, _ in told]
+    feed = list(open_signals(options))
+    times = [t for t, _ in feed]
     assert times == sorted(times)
     assert max(b - a for a, b in itertools.pairwise(times)) <= 1.0 + 1e-6
     for change in plan.changes(10.0, 80.0):
         assert min(abs(change - 10.0 - t) for t in times) < 1e-3
-    for time_s, groups in told:
+    for time_s, groups in feed:
         assert {g: s for g, (s, _) in groups.items()} == {g: s for g, (s, _) in plan.phases(10 + time_s).items()}
         assert all(since <= time_s + 1e-6 for _, since in groups.values())
 
@@ -170,7 +170,7 @@ def test_the_command_tells_violations_by_recording_time(tmp_path: Path) -> None:
     truth = [json.loads(line) for line in (tmp_path / "truth.ndjson").read_text().splitlines()]
     found = [row for row in truth if row["type"] == "violation"]
     assert found
-    assert any(row["type"] == "count" for row in truth), "in a minute and a half somebody crosses a line"
+    assert any(row["type"] == "count" for row in truth), "in a minute and a half a vehicle crosses a line"
     assert all(0 <= row["time_s"] <= 90 and row["rule"] == "illegal_turn" and row["camera"] in CAMERAS for row in found)
     assert not (tmp_path / "east.mp4").exists()
 

@@ -114,7 +114,7 @@ def test_a_scenario_commits_its_violation(scenario: str, rule: str, least: int) 
         ("spill_back", "spill_back", ("stopped", "stopped_on_crosswalk", "red_light")),
         ("waiting_pedestrian", "waiting_pedestrian", ("jaywalking", "failure_to_yield", "near_miss")),
         ("hard_stop", "hard_stop", ("red_light", "stopped_on_crosswalk", "near_miss")),
-        # Pulling out of the bay again, one may come nearer to who drives there than either would like: a near miss of two vehicles.
+        # A vehicle that pulls out of the bay may come near to another in the lane: a near miss of two vehicles.
         ("short_stop", "short_stop", ("wrong_way", "red_light", "speeding")),
     ],
 )

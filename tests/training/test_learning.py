@@ -1,4 +1,4 @@
-"""The parts of training: who answers for what, what is punished, and that pictures and boxes change together."""
+"""The parts of training: assignment, loss, and augmentation of pictures and boxes together."""
 
 from pathlib import Path
 

@@ -117,7 +117,7 @@ def _line(camera: Camera, ends_m: Array) -> list[list[float]]:
 
 
 def _exit_line(layout: Layout, name: str, leaving: str) -> Array:
-    """The line over which vehicles leave by a leg: behind its crosswalk, or well before it where the camera sees no further.
+    """The line over which vehicles leave by a leg: behind its crosswalk, or well before it where the picture ends there.
 
     Long vehicles reach the border of the picture before their middle reaches the crosswalk below the camera.
     """

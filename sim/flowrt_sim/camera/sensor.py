@@ -1,6 +1,6 @@
-"""What lies between the scene and the stored picture: rain, soft lens, shake, sensor noise, JPEG.
+"""The way from the rendered scene to the stored picture: rain, lens blur, camera shake, sensor noise, JPEG.
 
-Invariants: everything random comes from the seed and the frame number, so a frame can be made again alone.
+Invariants: all randomness comes from the seed and the frame number, so a single frame can be made again.
 """
 
 from __future__ import annotations

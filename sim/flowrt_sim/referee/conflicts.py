@@ -80,13 +80,13 @@ class Conflicts:
         """Measure one moment."""
         self._numbers = {v.number for v in vehicles}
         near = [v for v in vehicles if max(abs(v.x), abs(v.y)) < REACH_M]
-        people = [p for p in pedestrians if p.crossing and max(abs(p.x), abs(p.y)) < REACH_M]
-        found = self._encroach(time_s, near, people)
-        found.extend(self._predict(time_s, near, people))
+        walking = [p for p in pedestrians if p.crossing and max(abs(p.x), abs(p.y)) < REACH_M]
+        found = self._encroach(time_s, near, walking)
+        found.extend(self._predict(time_s, near, walking))
         return found
 
-    def _encroach(self, time_s: float, vehicles: list[Vehicle], people: list[Pedestrian]) -> list[Conflict]:
-        actors: list[Vehicle | Pedestrian] = [*vehicles, *people]
+    def _encroach(self, time_s: float, vehicles: list[Vehicle], walking: list[Pedestrian]) -> list[Conflict]:
+        actors: list[Vehicle | Pedestrian] = [*vehicles, *walking]
         now = _moment(time_s, actors, self._definitions.least_closing_ms)
         past = self._past
         if past and len(actors):
@@ -116,8 +116,8 @@ class Conflicts:
             self._reported = dict.fromkeys(list(self._reported)[REMEMBERED_PAIRS // 2 :])
         return True
 
-    def _predict(self, time_s: float, vehicles: list[Vehicle], people: list[Pedestrian]) -> list[Conflict]:
-        discs, owner = _discs(vehicles, people)
+    def _predict(self, time_s: float, vehicles: list[Vehicle], walking: list[Pedestrian]) -> list[Conflict]:
+        discs, owner = _discs(vehicles, walking)
         if len(discs) > 1:
             self._collide(time_s, discs, owner, len(vehicles))
         done = [key for key, pair in self._pairs.items() if time_s - pair.last_s > 2.0]
@@ -240,7 +240,7 @@ def _apart_m(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDAr
     return np.asarray(np.maximum.reduce(found), np.float64)
 
 
-def _discs(vehicles: list[Vehicle], people: list[Pedestrian]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def _discs(vehicles: list[Vehicle], walking: list[Pedestrian]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Discs (N, 6) of x, y, radius, vx, vy, number, and the index of the actor that owns each."""
     rows: list[tuple[float, ...]] = []
     owner: list[int] = []
@@ -253,7 +253,7 @@ def _discs(vehicles: list[Vehicle], people: list[Pedestrian]) -> tuple[npt.NDArr
             offset = reach * (2 * k / (count - 1) - 1) if count > 1 else 0.0
             rows.append((v.x + offset * c, v.y + offset * s, radius, v.speed * c, v.speed * s, v.number))
             owner.append(index)
-    for index, p in enumerate(people):
+    for index, p in enumerate(walking):
         c, s = float(np.cos(p.heading)), float(np.sin(p.heading))
         rows.append((p.x, p.y, 0.25, p.speed * c, p.speed * s, p.number))
         owner.append(len(vehicles) + index)

@@ -27,7 +27,7 @@ MOST_FILES = 16
 def cached(folder: Path | None, made_from: object, paint: Callable[[], Picture]) -> Picture:
     """The picture that `paint` gives, from the folder if it is there; without a folder nothing is cached.
 
-    made_from: everything that the picture depends on, as told by its `repr`.
+    made_from: everything that the picture depends on, as its `repr` gives it.
     """
     if folder is None:
         return paint()

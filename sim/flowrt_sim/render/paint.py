@@ -1,7 +1,8 @@
-"""Draws figures (vehicles, pedestrians, poles) into a picture in painter's order and measures what is seen of each.
+"""Draws figures (vehicles, pedestrians, poles) into a picture in painter's order and measures how much of each is visible.
 
-Invariants: pixel (0, 0) reaches from 0 to 1, so its middle is at 0.5, as in the camera's projection; figures are drawn far to near; a figure's box is the extent of its projected vertices, which is exactly what
-is filled; `visible` is counted in an id picture of half size, so it agrees with the drawing order.
+Invariants: pixel (0, 0) reaches from 0 to 1, so its middle is at 0.5, as in the camera's projection; figures are drawn far to
+near; a figure's box is the extent of its projected vertices, exactly what is filled; `visible` is counted in a picture of ids
+of half size, so it agrees with the drawing order.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def paint_shadows(picture: Picture, camera: Camera, casts: Sequence[Cast], light
 def paint_figures(
     picture: Picture, camera: Camera, figures: Sequence[Figure], light: Light, still: Sequence[Cast] = ()
 ) -> list[Seen]:
-    """Draw figures with their shadows and lamps into `picture` (H, W, 3) and say what is seen of each actor.
+    """Draw figures with their shadows and lamps into `picture` (H, W, 3) and return what is visible of each.
 
     `still` are figures prepared by `still_life`, whose shadows are already in the picture.
     """

@@ -21,7 +21,7 @@ NEAR_M = 1.0
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a camera stands, where it looks and how wide.
+    """Position, direction and field of view of a camera.
 
     `position_m` is (x, y, z); `yaw_rad` the direction looked at, from east anticlockwise; `pitch_rad` positive upwards;
     `roll_rad` positive when the picture's right side sinks; `fov_rad` the horizontal field of view.
