@@ -234,7 +234,7 @@ def struct_fields(cls: type) -> tuple[msgspec.inspect.Field, ...]:
 
 @functools.cache
 def setting_extras(cls: type[Node]) -> dict[str, dict[str, Any]]:
-    """Setting name to what `setting(...)` and the marked types said about it (restart, secret, kind)."""
+    """Setting name to what `setting(...)` and the marked types declare (restart, secret, kind)."""
     return {field.name: _extra(field.type) for field in struct_fields(cls)}
 
 

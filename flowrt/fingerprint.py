@@ -1,8 +1,8 @@
-"""What is in a file, told by a short text: two files of equal text have the same content.
+"""A file's content as a short text: two files with the same fingerprint have the same content.
 
 A file is read again only where its size, its times or its place on the disk changed, so that to look at the many that an edit left
 alone costs one question to the system each. A file that changed a moment ago is read each time: it may change again without
-its time showing it. What is larger than a model (videos) is told apart by size and time alone.
+its time showing it. Files larger than a model (videos) are distinguished by size and time alone.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def graph_of(names: Iterable[str], edges: Iterable[Edge]) -> nx.DiGraph[str]:
     return graph
 
 
-def meeting(
+def accepted_outputs(
     outputs: Iterable[type[Message]], accepted: Iterable[type[Message]], port: str = ""
 ) -> tuple[type[Message], ...]:
     """The output types that an input accepts (an input takes subtypes as well), filtered by port name."""

@@ -1,4 +1,4 @@
-"""Plans: what a reload will keep, rewire, reconfigure, replace, add and remove, said before anything is touched.
+"""Plans: what a reload will keep, rewire, reconfigure, replace, add and remove, before anything is touched.
 
 `Plan.between(old, new)` is pure. Comments, order and formatting of the file never reach it, since it compares flows.
 

@@ -25,11 +25,11 @@ class Command(NamedTuple):
 
 BUILT_IN = {
     "run": Command("flowrt.commands.run", "Run a flow."),
-    "check": Command("flowrt.commands.check", "Check flow files and say everything that is wrong with them."),
+    "check": Command("flowrt.commands.check", "Check flow files and list everything that is wrong with them."),
     "test": Command("flowrt.commands.test", "Run declarative flow tests under virtual time."),
-    "record": Command("flowrt.commands.record", "Record what trackers and signals say, to be replayed."),
+    "record": Command("flowrt.commands.record", "Record tracks and signal states, to be replayed."),
     "replay": Command("flowrt.commands.replay", "Run the rules of a flow over a recording, many times faster."),
-    "plan": Command("flowrt.commands.plan", "Say what a reload would keep, change and forget."),
+    "plan": Command("flowrt.commands.plan", "Show what a reload would keep, change and reset."),
     "new": Command("flowrt.commands.new", "Write a small flow to begin with."),
     "nodes": Command("flowrt.commands.nodes", "List the node types, or describe one."),
     "graph": Command("flowrt.commands.graph", "Draw a flow as Mermaid, SVG or PNG."),

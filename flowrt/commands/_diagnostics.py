@@ -1,4 +1,4 @@
-"""Problems for people and machines: in the manner of a modern compiler, as JSON, as annotations of GitHub Actions.
+"""Problems for people and machines: as a compiler prints them, as JSON, as annotations of GitHub Actions.
 
 error: unknown setting 'devise' of 'detect'
   --> flow.yaml:4:33
@@ -38,9 +38,9 @@ def text(diagnostics: Iterable[Diagnostic], colour: bool = False) -> str:
 def as_json(diagnostics: Sequence[Diagnostic]) -> str:
     """`{"ok": false, "problems": [{file, line, column, path, message, hint, severity}]}`"""
     keys = ("file", "line", "column", "path", "message", "hint", "severity")
-    found = [{key: getattr(diagnostic, key) for key in keys} for diagnostic in diagnostics]
+    problems = [{key: getattr(diagnostic, key) for key in keys} for diagnostic in diagnostics]
     good = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
-    return msgspec.json.format(msgspec.json.encode({"ok": good, "problems": found}), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode({"ok": good, "problems": problems}), indent=2).decode()
 
 
 def github(diagnostics: Iterable[Diagnostic]) -> str:
@@ -61,8 +61,8 @@ def summary(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def _one(diagnostic: Diagnostic, lines: list[str], colour: bool) -> str:
-    def paint(code: str, said: str) -> str:
-        return f"{code}{said}{_PLAIN}" if colour else said
+    def paint(code: str, content: str) -> str:
+        return f"{code}{content}{_PLAIN}" if colour else content
 
     severity = paint(_BOLD + (_RED if diagnostic.severity == "error" else _YELLOW), diagnostic.severity)
     number = str(diagnostic.line) if 0 < diagnostic.line <= len(lines) else ""
@@ -76,9 +76,9 @@ def _one(diagnostic: Diagnostic, lines: list[str], colour: bool) -> str:
         snippet, caret = _snippet(lines[diagnostic.line - 1], diagnostic)
         bar = paint(_BLUE, "|")
         out += [f"{margin} {bar}", f"{paint(_BLUE, number)} {bar} {snippet}", f"{margin} {bar} {paint(_RED, caret)}"]
-    for label, said in (("at", diagnostic.path), ("help:", diagnostic.hint)):
-        if said:
-            out.append(f"{margin} {paint(_BLUE, '=')} {label} {printable(said)}")
+    for label, content in (("at", diagnostic.path), ("help:", diagnostic.hint)):
+        if content:
+            out.append(f"{margin} {paint(_BLUE, '=')} {label} {printable(content)}")
     return "\n".join(out)
 
 
@@ -96,10 +96,10 @@ def _snippet(line: str, diagnostic: Diagnostic) -> tuple[str, str]:
     return lead + shown + tail, " " * before + "^" * carets
 
 
-def _columns(said: str) -> int:
+def _columns(content: str) -> int:
     """The columns that text takes on a terminal: wide characters take two, combining ones none."""
     return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in said
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in content
     )
 
 
@@ -117,13 +117,13 @@ def _annotation(diagnostic: Diagnostic) -> str:
         fields |= {"line": str(diagnostic.line), "col": str(diagnostic.column)}
         if diagnostic.end_column > diagnostic.column:
             fields["endColumn"] = str(diagnostic.end_column - 1)
-    said = diagnostic.message + (f" ({diagnostic.hint})" if diagnostic.hint else "")
+    content = diagnostic.message + (f" ({diagnostic.hint})" if diagnostic.hint else "")
     listed = ",".join(f"{key}={_escape(value, ':,')}" for key, value in fields.items())
-    return f"::{diagnostic.severity} {listed}::{_escape(said)}"
+    return f"::{diagnostic.severity} {listed}::{_escape(content)}"
 
 
-def _escape(said: str, also: str = "") -> str:
+def _escape(content: str, also: str = "") -> str:
     """Percent-encoding as the Actions toolkit does it."""
     for char in "%\r\n" + also:
-        said = said.replace(char, f"%{ord(char):02X}")
-    return said
+        content = content.replace(char, f"%{ord(char):02X}")
+    return content

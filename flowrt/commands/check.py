@@ -1,4 +1,4 @@
-"""Check flow files and flow tests, and say everything that is wrong with them.
+"""Check flow files and flow tests, and list everything that is wrong with them.
 
 Prints each problem with its line, or with --format json or github for machines. Ends with 1 where there is an error.
 """
@@ -38,26 +38,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check every file, then print."""
     overrides = parse_overrides(args.set)
-    found = [_checked(path, overrides) for path in args.flows]
-    diagnostics = [diagnostic for one in found for diagnostic in one.diagnostics]
+    checked = [_checked(path, overrides) for path in args.flows]
+    diagnostics = [diagnostic for one in checked for diagnostic in one.diagnostics]
     if args.format == "json":
         print(show.as_json(diagnostics))
     elif args.format == "github":
         print(show.github(diagnostics), end="\n" if diagnostics else "")
     else:
-        _print(found)
-    return DONE if all(one.parts for one in found) else BAD_FLOW
+        _print(checked)
+    return DONE if all(one.parts for one in checked) else BAD_FLOW
 
 
 def _checked(path: str, overrides: dict[str, str]) -> _Checked:
     if path.endswith(".test.yaml"):
         return _checked_tests(path)
-    flow, found = read(path, overrides=overrides)
+    flow, diagnostics = read(path, overrides=overrides)
     if flow is None:
-        return _Checked(path, "", found)
+        return _Checked(path, "", diagnostics)
     parts = [_count(flow.nodes, "node"), _count(flow.edges, "edge")]
     parts += [_count(entries, key) for key, entries in flow.sections.items()]
-    return _Checked(path, ", ".join(parts), found)
+    return _Checked(path, ", ".join(parts), diagnostics)
 
 
 def _checked_tests(path: str) -> _Checked:
@@ -69,10 +69,10 @@ def _checked_tests(path: str) -> _Checked:
         return _Checked(path, "", error.diagnostics)
 
 
-def parse_overrides(said: list[str]) -> dict[str, str]:
+def parse_overrides(words: list[str]) -> dict[str, str]:
     """`NODE.SETTING=VALUE` words as a mapping. Raises UsageError."""
     overrides = {}
-    for word in said:
+    for word in words:
         target, equals, value = word.partition("=")
         if not equals or "." not in target:
             raise UsageError(f"--set {word}: expected NODE.SETTING=VALUE")
@@ -85,13 +85,13 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     print(f"{show.text(diagnostics, wants_colour(sys.stderr))}\n\n{show.summary(diagnostics)}", file=sys.stderr)
 
 
-def _print(found: list[_Checked]) -> None:
+def _print(checked: list[_Checked]) -> None:
     colour = wants_colour(sys.stdout)
-    for path, parts, diagnostics in found:
+    for path, parts, diagnostics in checked:
         if diagnostics:
             print(show.text(diagnostics, colour) + "\n")
-        said = [f"ok, {parts}"] if parts else []
-        print(f"{path}: " + ", ".join([*said, *([show.summary(diagnostics)] if diagnostics else [])]))
+        verdict = [f"ok, {parts}"] if parts else []
+        print(f"{path}: " + ", ".join([*verdict, *([show.summary(diagnostics)] if diagnostics else [])]))
 
 
 def _count(things: Sized, word: str) -> str:

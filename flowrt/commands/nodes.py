@@ -1,6 +1,6 @@
 """List the node types, or describe one.
 
-With TYPE: what it takes and gives, its settings with unit, bounds and default, what it drops or guarantees, an example.
+With TYPE: what it accepts and outputs, its settings with unit, bounds and default, what it drops or guarantees, an example.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import inspect as kinds
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, Ports, struct_fields
 from flowrt.commands import DONE, FAILED, UsageError
 from flowrt.config.editor_schema import unit_of
-from flowrt.config.values import bare, expected
+from flowrt.config.values import expected, unwrap
 from flowrt.diagnostics import did_you_mean
 
 ROLES = (
@@ -89,17 +89,17 @@ def description(kind: NodeType) -> str:
 
 
 def _ports(ports: Ports) -> list[str]:
-    lines = [f"  takes {each.port} ({each.__name__})" for each in ports.inputs]
+    lines = [f"  accepts {each.port} ({each.__name__})" for each in ports.inputs]
     for setting, types in ports.side_inputs.items():
-        lines += [f"  takes {each.port} ({each.__name__}) from the node that `{setting}` names" for each in types]
-    lines += [f"  gives {each.port} ({each.__name__})" for each in ports.outputs]
+        lines += [f"  accepts {each.port} ({each.__name__}) from the node that `{setting}` names" for each in types]
+    lines += [f"  outputs {each.port} ({each.__name__})" for each in ports.outputs]
     if ports.passes:
-        lines.append("  gives what it takes")
+        lines.append("  outputs what it accepts")
     return lines
 
 
 def _setting(field: kinds.Field) -> list[str]:
-    _, _, said = bare(field.type)
+    _, _, about = unwrap(field.type)
     default = "required" if field.required else f"default {_default(field)}"
     unit = unit_of(field.encode_name)
     facts = [expected(field.type) + (f", {unit}" if unit else ""), default]
@@ -109,17 +109,17 @@ def _setting(field: kinds.Field) -> list[str]:
     if extra.get("secret"):
         facts.append("secret: from ${env:…} or ${file:…}")
     lines = [f"  {field.encode_name}: {'; '.join(facts)}"]
-    if "description" in said:
-        lines += textwrap.wrap(said["description"], 110, initial_indent="      ", subsequent_indent="      ")
-    if said.get("examples"):
-        lines.append(f"      for example {', '.join(str(example) for example in said['examples'])}")
+    if "description" in about:
+        lines += textwrap.wrap(about["description"], 110, initial_indent="      ", subsequent_indent="      ")
+    if about.get("examples"):
+        lines.append(f"      for example {', '.join(str(example) for example in about['examples'])}")
     return lines
 
 
 def _extras(kind: kinds.Type) -> dict[str, Any]:
-    inner, extra, _ = bare(kind)
+    inner, extra, _ = unwrap(kind)
     for member in inner.types if isinstance(inner, kinds.UnionType) else ():
-        extra = {**bare(member)[1], **extra}
+        extra = {**unwrap(member)[1], **extra}
     return extra
 
 

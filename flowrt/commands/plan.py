@@ -1,4 +1,4 @@
-"""Say what a reload from one flow file to another would keep, change and forget."""
+"""Show what a reload from one flow file to another would keep, change and reset."""
 
 from __future__ import annotations
 

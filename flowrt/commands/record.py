@@ -1,4 +1,4 @@
-"""Record what trackers and signals say, to be replayed.
+"""Record tracks and signal states, to be replayed.
 
 Runs the flow's sources and nodes, and writes the tracks, signal states and camera states that flow, without pictures, to a file.
 Nothing is delivered: outboxes are not opened, so a flow may be recorded beside one that runs. A file that is there is added to.

@@ -12,9 +12,9 @@ def wants_colour(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def printable(said: str) -> str:
+def printable(text: str) -> str:
     """Text of a file, without anything that a terminal would obey."""
-    return "".join(char if char.isprintable() else " " if char == "\t" else "�" for char in said)
+    return "".join(char if char.isprintable() else " " if char == "\t" else "�" for char in text)
 
 
 def table(head: list[str], rows: list[list[str]], right: frozenset[int] = frozenset()) -> None:

@@ -1,8 +1,8 @@
 """The JSON Schema of flow files, for editors: completion, descriptions and red lines while typing.
 
-It is made from the node catalogue and says what a schema can say: `oneOf` over the node types, told apart by `type`, each
-setting with its description, unit, bounds and default. What needs the whole file (names, wiring, geometry) is the
-loader's. A string with `${…}` is allowed wherever a value is, since it is replaced before the types are looked at.
+It is made from the node catalogue and holds what a schema can express: `oneOf` over the node types, distinguished by `type`, each
+setting with its description, unit, bounds and default. What concerns the file as a whole (names, wiring, geometry) is
+checked by the loader. A string with `${…}` is allowed wherever a value is, since it is replaced before the types are looked at.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NAMES = {
     "node": "The name of a node.",
     "side_input": "The node whose messages arrive here as a second input.",
 }
-"""What a setting is whose type says all."""
+"""Descriptions of settings that have no text of their own."""
 _NODE_NAME = "^[a-z][a-z0-9_]*$"
 _SOURCE_NAME = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$"
 
@@ -51,7 +51,7 @@ def _names() -> dict[str, str]:
     for key, section in sections().items():
         names[key] = f"The {key} of the camera; may be left out where the flow has only one."
         names |= section.parts
-        names |= {kind: f"A {said}." for kind, (_, said) in section.published.items()}
+        names |= {kind: f"A {about}." for kind, (_, about) in section.published.items()}
     return names
 
 
@@ -64,7 +64,7 @@ def editor_schema(catalog: Catalog) -> Schema:
     """The schema of flow files with the types of a catalogue. Types that can't be imported are left out."""
     definitions: dict[str, Schema] = {}
     nodes = []
-    names = []  # said beside the branches as well, so that an editor offers all of them
+    names = []  # listed beside the branches as well, so that an editor offers all of them
     for name in catalog.names():
         try:
             kind = catalog.get(name)
@@ -136,7 +136,7 @@ def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
     common: Schema = {"type": {"const": kind.name, "description": kind.summary}}
     if not source:
         common["from"] = {
-            "description": f"Where its messages come from: it takes {_said(kind.ports.inputs)}.",
+            "description": f"Where its messages come from: it accepts {_port_names(kind.ports.inputs)}.",
             "anyOf": [
                 {"type": "string", "pattern": _SOURCE_NAME},
                 {"type": "array", "items": {"type": "string", "pattern": _SOURCE_NAME}, "minItems": 1},
@@ -159,7 +159,7 @@ def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
     }
 
 
-def _said(types: tuple[type, ...]) -> str:
+def _port_names(types: tuple[type, ...]) -> str:
     return " or ".join(dict.fromkeys(getattr(each, "port", each.__name__) for each in types)) or "nothing"
 
 
@@ -198,9 +198,9 @@ def _tidy(schema: Schema, prefix: str) -> Schema:
 def _property(name: str, schema: Schema) -> Schema:
     about = {key: schema.pop(key) for key in ("description", "default", "examples") if key in schema}
     kinds = schema.get("anyOf", [schema])
-    for kind in kinds:  # `Annotated[float, setting(…)] | None`: what is said belongs to the whole
-        said = kind.pop("description", "")
-        about.setdefault("description", said)
+    for kind in kinds:  # `Annotated[float, setting(…)] | None`: the description is the union's
+        description = kind.pop("description", "")
+        about.setdefault("description", description)
     if not about["description"]:
         del about["description"]
     unit = unit_of(name)

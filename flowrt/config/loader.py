@@ -1,6 +1,6 @@
 """From a file to a flow: every step in its order.
 
-The way: documents with marks (`sources`), substitution of `${…}`, sections, services, the nodes' own settings, names, wiring, the
+The way: documents with marks (`documents`), substitution of `${…}`, sections, services, the nodes' own settings, names, wiring, the
 contract, the nodes' own checks. Each step goes on with what the steps before could read, so that one mistake hides no other,
 and nothing is reported twice because of it.
 """
@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flowrt.catalog import Catalog
-from flowrt.config.checks import View, check_nodes
-from flowrt.config.compatibility import prove
+from flowrt.config.contract_checks import check_contract
+from flowrt.config.documents import Documents
+from flowrt.config.node_checks import FlowView, check_nodes
 from flowrt.config.nodes import NodeConfig, NodeConfigReader
 from flowrt.config.references import References, check_published, published_names
 from flowrt.config.report import Report
 from flowrt.config.sections import sections
 from flowrt.config.services import read_services
-from flowrt.config.sources import Sources
 from flowrt.config.wiring import Wiring
 from flowrt.config.yaml import UNKNOWN, shorten
 from flowrt.diagnostics import Diagnostic, FlowError
@@ -62,45 +62,47 @@ def read(
     path = Path(path)
     catalog = catalog if catalog is not None else Catalog(path.parent)
     environment = Environment(environment)
-    sources = Sources(path, overrides, environment, report)
-    if sources.root is None:
+    documents = Documents(path, overrides, environment, report)
+    if documents.root is None:
         return None, report.sorted()
-    flow = _flow(path, sources, catalog, environment, report)
+    flow = _flow(path, documents, catalog, environment, report)
     return (None if report.failed else flow), report.sorted()
 
 
 def _flow(
-    path: Path, sources: Sources, catalog: Catalog, environment: Mapping[str, str], report: Report
+    path: Path, documents: Documents, catalog: Catalog, environment: Mapping[str, str], report: Report
 ) -> Flow | None:
-    name = _label(sources, "flow", report)
-    site = _label(sources, "site", report) or name
+    name = _label(documents, "flow", report)
+    site = _label(documents, "site", report) or name
     entries = {
         key: {
             name: section.read(name, entry.node, f"{key}.{name}", report)
-            for name, entry in sources.sections[key].items()
+            for name, entry in documents.sections[key].items()
         }
         for key, section in sections().items()
     }
-    services = read_services(sources.services, environment, report)
+    services = read_services(documents.services, environment, report)
     reader = NodeConfigReader(catalog, entries, report)
-    configs = {key: reader.read(key, entry.node, entry.mark) for key, entry in sources.nodes.items()}
+    configs = {key: reader.read(key, entry.node, entry.mark) for key, entry in documents.nodes.items()}
     references = References(configs, entries, services.blocks, path.parent, report)
     for config in configs.values():
         references.check(config)
     references.check_files(services.references)
     wiring = Wiring(configs, catalog, report)
     wiring.check()
-    schemas = prove(configs.values(), wiring.arriving, path.parent, report)
+    schemas = check_contract(configs.values(), wiring.arriving, path.parent, report)
     published = published_names(configs.values(), report)
     readable = {key: {n: each for n, each in of_one.items() if each is not None} for key, of_one in entries.items()}
-    check_published(published, readable, sources, configs, report)
-    check_nodes(configs.values(), View(path.parent, services.blocks, readable, published), report)
+    check_published(published, readable, documents, configs, report)
+    check_nodes(configs.values(), FlowView(path.parent, services.blocks, readable, published), report)
     if report.failed:
         return None
-    secrets = sources.secrets | services.secrets | {secret for config in configs.values() for secret in config.secrets}
+    secrets = (
+        documents.secrets | services.secrets | {secret for config in configs.values() for secret in config.secrets}
+    )
     nodes = {key: _spec(config, wiring, path.parent, report) for key, config in configs.items()}
     read_by_nodes = [file for spec in nodes.values() for file in spec.reads]
-    files = [*sources.all_files, *references.files, *catalog.files(), *schemas, *read_by_nodes]
+    files = [*documents.all_files, *references.files, *catalog.files(), *schemas, *read_by_nodes]
     return Flow(
         name=name,
         site=site,
@@ -114,12 +116,12 @@ def _flow(
     )
 
 
-def _label(sources: Sources, key: str, report: Report) -> str:
+def _label(documents: Documents, key: str, report: Report) -> str:
     """The name of the flow or site: it becomes part of topics and of file names."""
-    leaf = sources.text(key)
+    leaf = documents.text(key)
     if leaf is None:
-        if key == "flow" and sources.root is not None and key not in sources.root.items:
-            report.add(sources.whole, "", "the flow has no name", "begin with `flow: NAME`")
+        if key == "flow" and documents.root is not None and key not in documents.root.items:
+            report.add(documents.whole, "", "the flow has no name", "begin with `flow: NAME`")
         return ""
     if leaf.value is UNKNOWN:
         return ""

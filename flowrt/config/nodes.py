@@ -14,7 +14,7 @@ import msgspec
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
 from flowrt.config.report import Report
-from flowrt.config.values import INVALID, Reference, Values
+from flowrt.config.values import INVALID, Reference, SettingsReader
 from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Sequence, Yaml, describe, join, shorten
 from flowrt.diagnostics import Mark
 from flowrt.flow import FROM, Restart
@@ -157,7 +157,7 @@ class NodeConfigReader:
         return written.value
 
     def _settings(self, node: Mapping, config: NodeConfig, kind: NodeType) -> None:
-        values = Values(self.report)
+        values = SettingsReader(self.report)
         before = len(self.report.diagnostics)
         if (restart := node.items.get("restart")) is not None:
             config.restart = self._restart(restart, node, config, kind)
@@ -192,7 +192,7 @@ class NodeConfigReader:
             message = f"'{kind.name}' is no source, and only sources are restarted"
             self.report.add(node.key("restart"), path, message, "remove it")
             return Restart()
-        restart = Values(self.report).struct(written, Restart, path, "'restart'", node.key("restart"))
+        restart = SettingsReader(self.report).struct(written, Restart, path, "'restart'", node.key("restart"))
         return restart if isinstance(restart, Restart) else Restart()
 
     def _only_entries(self, node: Mapping, kind: NodeType) -> None:

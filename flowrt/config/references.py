@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from flowrt.config.documents import Documents
 from flowrt.config.nodes import NodeConfig
 from flowrt.config.report import Report
 from flowrt.config.sections import Use, sections
-from flowrt.config.sources import Sources
 from flowrt.config.values import Reference
 from flowrt.message import Message
 
@@ -67,7 +67,7 @@ class References:
         name = next((r.name for r in config.references if r.kind == key and r.field == key), "")
         if not name:
             if config.settings is None:
-                return  # that the setting is missing was said already
+                return  # that the setting is missing was reported already
             if len(entries) != 1:
                 hint = (
                     f"add `{key}: …`; {self.report.suggest('', entries)}" if entries else f"declare one under `{key}`"
@@ -138,7 +138,7 @@ def _published(kind: str, message: type[Message], configs: Iterable[NodeConfig],
 def check_published(
     published: Mapping[str, frozenset[str]],
     entries: Mapping[str, Mapping[str, Any]],
-    sources: Sources,
+    documents: Documents,
     configs: Mapping[str, NodeConfig],
     report: Report,
 ) -> None:
@@ -147,13 +147,13 @@ def check_published(
         use
         for key, section in sections().items()
         for name, entry in entries[key].items()
-        for use in section.uses(entry, sources.sections[key][name].node, f"{key}.{name}")
+        for use in section.uses(entry, documents.sections[key][name].node, f"{key}.{name}")
     ]
     for config in configs.values():
         uses += [Use(r.kind, r.name, r.path, r.mark) for r in config.references if r.kind in published]
-    descriptions = {kind: said for section in sections().values() for kind, (_, said) in section.published.items()}
+    descriptions = {kind: text for section in sections().values() for kind, (_, text) in section.published.items()}
     for use in uses:
         names = published[use.kind]
         if names and use.name not in names:
-            message = f"nobody publishes the {descriptions[use.kind]} '{use.name}'"
+            message = f"no node publishes the {descriptions[use.kind]} '{use.name}'"
             report.add(use.mark, use.path, message, report.suggest(use.name, names))

@@ -6,9 +6,9 @@ from collections.abc import Mapping as Environment
 
 import msgspec
 
+from flowrt.config.documents import Entry
 from flowrt.config.report import Report
-from flowrt.config.sources import Entry
-from flowrt.config.values import INVALID, Reference, Values
+from flowrt.config.values import INVALID, Reference, SettingsReader
 from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Yaml, describe, join
 from flowrt.diagnostics import Mark
 from flowrt.services import FROM_ENVIRONMENT, KINDS, Service
@@ -25,7 +25,7 @@ class Services(msgspec.Struct, kw_only=True):
 
 def read_services(entries: Environment[str, Entry], environment: Environment[str, str], report: Report) -> Services:
     """Every service of the flow; `mqtt`, `influx` and `grafana` are always among them."""
-    values = Values(report)
+    values = SettingsReader(report)
     services = Services()
     for name in (kind for kind in KINDS if kind not in entries):
         services.blocks[name] = _default(name, environment, values)
@@ -40,7 +40,7 @@ def read_services(entries: Environment[str, Entry], environment: Environment[str
     return services
 
 
-def _default(kind: str, environment: Environment[str, str], values: Values) -> Service:
+def _default(kind: str, environment: Environment[str, str], values: SettingsReader) -> Service:
     """A service of which the file says nothing. A wrong address in the environment is reported as such."""
     node = Mapping(Mark(f"the environment, for services.{kind}", 0, 0))
     _complete(node, kind, environment, values.report)
@@ -67,18 +67,20 @@ def _complete(node: Mapping, kind: str, environment: Environment[str, str], repo
 
 
 def _block(
-    name: str, node: Yaml, mark: Mark, environment: Environment[str, str], values: Values, report: Report
+    name: str, node: Yaml, mark: Mark, environment: Environment[str, str], values: SettingsReader, report: Report
 ) -> Service | None:
     """One entry. `kind` says what it is where its name does not: `backup: {kind: mqtt, url: …}`."""
     path = join("services", name)
     kind = name
-    if isinstance(node, Mapping) and (said := node.items.get("kind")) is not None:
-        if not isinstance(said, Scalar) or said.value not in KINDS:
-            if not (isinstance(said, Scalar) and said.value is UNKNOWN):
-                hint = report.suggest(str(said.value) if isinstance(said, Scalar) else "", KINDS)
-                report.add(said.mark, join(path, "kind"), f"expected a kind of service, found {describe(said)}", hint)
+    if isinstance(node, Mapping) and (written := node.items.get("kind")) is not None:
+        if not isinstance(written, Scalar) or written.value not in KINDS:
+            if not (isinstance(written, Scalar) and written.value is UNKNOWN):
+                hint = report.suggest(str(written.value) if isinstance(written, Scalar) else "", KINDS)
+                report.add(
+                    written.mark, join(path, "kind"), f"expected a kind of service, found {describe(written)}", hint
+                )
             return None
-        kind = str(said.value)
+        kind = str(written.value)
     if kind not in KINDS:
         hint = f"{report.suggest(name, KINDS)}; or say what it is: `kind: mqtt`"
         report.add(mark, path, f"unknown service '{name}'", hint)

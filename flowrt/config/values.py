@@ -28,7 +28,7 @@ class _Invalid:
 
 
 INVALID = _Invalid()
-Said = dict[str, Any]
+Description = dict[str, Any]
 _NOTHING: ReadOnly[str, str] = {}
 
 
@@ -42,21 +42,21 @@ class Reference(NamedTuple):
     field: str
 
 
-def bare(kind: kinds.Type) -> tuple[kinds.Type, dict[str, Any], dict[str, Any]]:
-    """A type without its metadata, what `setting(...)` and marked types said (extra), and its description and examples."""
+def unwrap(kind: kinds.Type) -> tuple[kinds.Type, dict[str, Any], dict[str, Any]]:
+    """A type without its metadata, what `setting(...)` and marked types declare (extra), and its description and examples."""
     extra: dict[str, Any] = {}
-    said: Said = {}
+    about: Description = {}
     while isinstance(kind, kinds.Metadata):
         extra |= kind.extra or {}
-        said |= kind.extra_json_schema or {}
+        about |= kind.extra_json_schema or {}
         kind = kind.type
-    if isinstance(kind, kinds.UnionType) and not said:  # `Annotated[float, setting(…)] | None`
-        said = next((each[2] for each in map(bare, kind.types) if each[2]), said)
-    return kind, extra, said
+    if isinstance(kind, kinds.UnionType) and not about:  # `Annotated[float, setting(…)] | None`
+        about = next((each[2] for each in map(unwrap, kind.types) if each[2]), about)
+    return kind, extra, about
 
 
-class Values:
-    """Converts nodes, and keeps the references and secrets that it meets on the way."""
+class SettingsReader:
+    """Reads settings from YAML nodes, and collects the references and secrets in them."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -108,15 +108,15 @@ class Values:
             given[key] = value
         for key, field in fields.items():
             if field.required and key not in node.items:
-                _, _, said = bare(field.type)
-                hint = hints.get(key) or said.get("description") or f"add `{key}: …`"
+                _, _, about = unwrap(field.type)
+                hint = hints.get(key) or about.get("description") or f"add `{key}: …`"
                 self.report.add(name, path, f"{owner} needs the setting '{key}'", hint)
                 good = False
         return given if good else INVALID
 
     def value(self, node: Yaml, kind: kinds.Type, path: str, field: str) -> Any:
         """The value of one node, or INVALID."""
-        kind, extra, said = bare(kind)
+        kind, extra, about = unwrap(kind)
         if isinstance(node, Scalar) and node.value is UNKNOWN:
             return INVALID
         if isinstance(kind, kinds.UnionType):
@@ -124,19 +124,19 @@ class Values:
         if isinstance(kind, kinds.StructType):
             return self._nested(node, kind, path)
         if isinstance(kind, kinds.DictType):
-            return self._dict(node, kind, path, field, said)
+            return self._dict(node, kind, path, field, about)
         if isinstance(kind, kinds.TupleType):
-            return self._tuple(node, kind, path, field, said)
+            return self._tuple(node, kind, path, field, about)
         if isinstance(kind, kinds.ListType | kinds.VarTupleType | kinds.SetType | kinds.FrozenSetType):
-            return self._list(node, kind, path, field, said)
+            return self._list(node, kind, path, field, about)
         if not isinstance(node, Scalar):
             if isinstance(kind, kinds.AnyType):
                 return plain(node)
-            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", _hint(said))
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", _hint(about))
             return INVALID
         value = _scalar(node, kind)
         if value is INVALID:
-            self._mismatch(node, kind, path, said)
+            self._mismatch(node, kind, path, about)
             return INVALID
         if extra.get("secret") and isinstance(value, str):
             return self._secret(node, value, path)
@@ -144,9 +144,9 @@ class Values:
             self.references.append(Reference(extra["kind"], value, node.mark, path, field))
         return value
 
-    def _mismatch(self, node: Scalar, kind: kinds.Type, path: str, said: Said) -> None:
+    def _mismatch(self, node: Scalar, kind: kinds.Type, path: str, about: Description) -> None:
         found = describe(node)
-        hint = _hint(said)
+        hint = _hint(about)
         if isinstance(kind, kinds.LiteralType) and isinstance(node.value, str):
             hint = self.report.suggest(node.value, [str(value) for value in kind.values])
         elif isinstance(kind, kinds.EnumType) and isinstance(node.value, str):
@@ -171,7 +171,7 @@ class Values:
     def _nested(self, node: Yaml, kind: kinds.StructType, path: str) -> Any:
         return self.fields(node, kind.cls, path, f"'{path.rpartition('.')[2]}'", node.mark)
 
-    def _dict(self, node: Yaml, kind: kinds.DictType, path: str, field: str, said: Said) -> Any:
+    def _dict(self, node: Yaml, kind: kinds.DictType, path: str, field: str, about: Description) -> Any:
         if not isinstance(node, Mapping):
             self.report.add(node.mark, path, f"expected a mapping, found {describe(node)}", "write `name: value` lines")
             return INVALID
@@ -185,46 +185,48 @@ class Values:
             good = good and name is not INVALID and value is not INVALID
             if good:
                 result[name] = value
-        return result if good and self._length(node, len(node.items), kind, path, "entries", said) else INVALID
+        return result if good and self._length(node, len(node.items), kind, path, "entries", about) else INVALID
 
-    def _list(self, node: Yaml, kind: Any, path: str, field: str, said: Said) -> Any:
+    def _list(self, node: Yaml, kind: Any, path: str, field: str, about: Description) -> Any:
         if not isinstance(node, Sequence):
             hint = (
                 f"write [{shorten(str(node.value))}]"
                 if isinstance(node, Scalar) and node.value is not None
-                else _hint(said)
+                else _hint(about)
             )
             self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", hint)
             return INVALID
         items = [self.value(item, kind.item_type, join(path, i), field) for i, item in enumerate(node.items)]
-        good = self._length(node, len(items), kind, path, "items", said)
+        good = self._length(node, len(items), kind, path, "items", about)
         return items if good and INVALID not in items else INVALID
 
-    def _tuple(self, node: Yaml, kind: kinds.TupleType, path: str, field: str, said: Said) -> Any:
+    def _tuple(self, node: Yaml, kind: kinds.TupleType, path: str, field: str, about: Description) -> Any:
         wanted = len(kind.item_types)
         if not isinstance(node, Sequence) or len(node.items) != wanted:
             found = f"{len(node.items)} of them" if isinstance(node, Sequence) else describe(node)
-            self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}", _hint(said))
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}", _hint(about))
             return INVALID
         pairs = zip(node.items, kind.item_types, strict=True)
         items = [self.value(item, each, join(path, i), field) for i, (item, each) in enumerate(pairs)]
         return INVALID if INVALID in items else items
 
-    def _length(self, node: Yaml, length: int, kind: Any, path: str, what: str, said: Said) -> bool:
+    def _length(self, node: Yaml, length: int, kind: Any, path: str, what: str, about: Description) -> bool:
         if kind.min_length is not None and length < kind.min_length:
-            self.report.add(node.mark, path, f"expected at least {kind.min_length} {what}, found {length}", _hint(said))
+            self.report.add(
+                node.mark, path, f"expected at least {kind.min_length} {what}, found {length}", _hint(about)
+            )
             return False
         if kind.max_length is not None and length > kind.max_length:
-            self.report.add(node.mark, path, f"expected at most {kind.max_length} {what}, found {length}", _hint(said))
+            self.report.add(node.mark, path, f"expected at most {kind.max_length} {what}, found {length}", _hint(about))
             return False
         return True
 
     def _union(self, node: Yaml, kind: kinds.UnionType, path: str, field: str, extra: dict[str, Any]) -> Any:
-        fitting = [each for each in kind.types if _shape_fits(node, bare(each)[0])]
+        fitting = [each for each in kind.types if _shape_fits(node, unwrap(each)[0])]
         if isinstance(node, Scalar) and len(fitting) > 1:
             # text from outside: a number is a number where one is wanted, and text only otherwise
-            fitting = [each for each in fitting if _scalar(node, bare(each)[0]) is not INVALID] or fitting[:1]
-            fitting.sort(key=lambda each: isinstance(bare(each)[0], kinds.StrType) and node.substituted)
+            fitting = [each for each in fitting if _scalar(node, unwrap(each)[0]) is not INVALID] or fitting[:1]
+            fitting.sort(key=lambda each: isinstance(unwrap(each)[0], kinds.StrType) and node.substituted)
         if not fitting:
             self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}")
             return INVALID
@@ -233,7 +235,7 @@ class Values:
 
 
 def _shape_fits(node: Yaml, kind: kinds.Type) -> bool:
-    """Whether a member of a union is worth trying; scalars fit by their own type, so that its bounds can be told."""
+    """Whether a member of a union is worth trying; scalars fit by their own type, so that the message can name its bounds."""
     if isinstance(kind, kinds.AnyType):
         return True
     if isinstance(node, Mapping):
@@ -315,7 +317,7 @@ def _text_fits(text: str, kind: kinds.StrType) -> bool:
 
 def expected(kind: kinds.Type) -> str:
     """A type in words, with its bounds: `a number above 0 and at most 1`."""
-    kind, extra, _ = bare(kind)
+    kind, extra, _ = unwrap(kind)
     if isinstance(kind, kinds.UnionType):
         return " or ".join(dict.fromkeys(expected(each) for each in kind.types))
     if isinstance(kind, kinds.LiteralType):
@@ -340,12 +342,12 @@ def expected(kind: kinds.Type) -> str:
 
 def bounds(kind: kinds.IntType | kinds.FloatType) -> str:
     """The bounds of a number in words, with a leading space."""
-    said = [
+    limits = [
         f"{word} {limit:g}"
         for word, limit in (("at least", kind.ge), ("above", kind.gt), ("at most", kind.le), ("below", kind.lt))
         if limit is not None
     ]
-    return " " + " and ".join(said) if said else ""
+    return " " + " and ".join(limits) if limits else ""
 
 
 def _expected_text(kind: kinds.StrType, extra: dict[str, Any]) -> str:
@@ -359,10 +361,10 @@ def _expected_text(kind: kinds.StrType, extra: dict[str, Any]) -> str:
     return "a string that is not empty" if kind.min_length else "a string"
 
 
-def _hint(said: Said) -> str:
-    if said.get("examples"):
-        return "for example " + " or ".join(str(example) for example in said["examples"][:2])
-    return str(said.get("description", ""))
+def _hint(about: Description) -> str:
+    if about.get("examples"):
+        return "for example " + " or ".join(str(example) for example in about["examples"][:2])
+    return str(about.get("description", ""))
 
 
 def _example(cls: type) -> str:

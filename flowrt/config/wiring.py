@@ -1,4 +1,4 @@
-"""The graph: every name leads somewhere, there is no way round in a circle, and on every edge the message types meet."""
+"""The graph: every name leads somewhere, there are no cycles, and each edge carries message types that its target accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowrt.catalog import Catalog, NodeType, NodeTypeError
 from flowrt.config.nodes import RENAMED_FROM, EdgeReference, NodeConfig
 from flowrt.config.report import Report, place
 from flowrt.config.yaml import Mapping, Sequence
-from flowrt.flow import FROM, Edge, meeting
+from flowrt.flow import FROM, Edge, accepted_outputs
 from flowrt.message import Fault, Message
 from flowrt.node import Outbox, Source
 
@@ -64,12 +64,15 @@ class Wiring:
         edge_refs = [edge_ref for edge_ref in config.edge_refs if edge_ref.field == FROM]
         if issubclass(config.type.cls, Source):
             if edge_refs:
-                message = f"'{config.type.name}' is a source and takes no `from`"
+                message = f"'{config.type.name}' is a source and has no `from`"
                 self.report.add(edge_refs[0].mark, edge_refs[0].path, message, "remove it")
         elif not edge_refs and FROM not in config.node.items:
-            takes = said(config.type.ports.inputs)
+            accepts = port_names(config.type.ports.inputs)
             self.report.add(
-                config.mark, config.path, f"node '{config.name}' has no `from`", f"'{config.type.name}' takes {takes}"
+                config.mark,
+                config.path,
+                f"node '{config.name}' has no `from`",
+                f"'{config.type.name}' accepts {accepts}",
             )
         elif isinstance(written := config.node.items.get(FROM), Sequence) and not written.items:
             self.report.add(written.mark, f"{config.path}.{FROM}", "`from` is empty", "name at least one node")
@@ -85,25 +88,25 @@ class Wiring:
             self.report.add(mark, f"{config.path}.{RENAMED_FROM}", message, hint)
 
     def _cycles(self, successors: dict[str, list[str]]) -> None:
-        """Report one circle for every knot of nodes that feed each other."""
+        """Report one cycle for each group of nodes that feed each other."""
         import networkx as nx  # only a flow with a circle waits for it
 
         graph: nx.DiGraph[str] = nx.DiGraph(
             [(source, target) for source, targets in successors.items() for target in targets]
         )
         position = {name: i for i, name in enumerate(self.configs)}
-        for knot in nx.strongly_connected_components(graph):
-            first = min(knot, key=position.__getitem__)
-            if len(knot) == 1 and not graph.has_edge(first, first):
+        for group in nx.strongly_connected_components(graph):
+            first = min(group, key=position.__getitem__)
+            if len(group) == 1 and not graph.has_edge(first, first):
                 continue
             way = (
-                [first] if graph.has_edge(first, first) else [a for a, _ in nx.find_cycle(graph.subgraph(knot), first)]
+                [first] if graph.has_edge(first, first) else [a for a, _ in nx.find_cycle(graph.subgraph(group), first)]
             )
             source, target = way[-1], way[0]
             edge_ref = next(w for w in self.configs[target].edge_refs if w.source == source)
             circle = " -> ".join([*way, way[0]])
-            message = f"'{target}' feeds itself" if len(way) == 1 else f"the nodes go round in a circle: {circle}"
-            self.report.add(edge_ref.mark, edge_ref.path, message, "a flow runs one way: take one of these edges out")
+            message = f"'{target}' feeds itself" if len(way) == 1 else f"the nodes form a cycle: {circle}"
+            self.report.add(edge_ref.mark, edge_ref.path, message, "remove one of these edges")
 
     def _resolve(self, config: NodeConfig) -> None:
         """Find what arrives at a node and what leaves it; everything before it is settled."""
@@ -131,8 +134,8 @@ class Wiring:
 
     def _travelling(self, edge_ref: EdgeReference, source: NodeConfig, target: NodeConfig, kind: NodeType) -> Types:
         outputs = self._outputs[source.name]
-        if edge_ref.port == Fault.port or takes_faults(kind):
-            outputs = (*outputs, Fault)  # every node may fail, and says so to those who ask
+        if edge_ref.port == Fault.port or accepts_only_faults(kind):
+            outputs = (*outputs, Fault)  # every node may fail, for nodes that subscribe to faults
         accepted = kind.ports.inputs if edge_ref.field == FROM else kind.ports.side_inputs.get(edge_ref.field, ())
         if edge_ref.field == FROM and issubclass(kind.cls, Source):
             return ()
@@ -142,15 +145,15 @@ class Wiring:
             message = f"'{edge_ref.source}' ({source.type.name}) has no port '{edge_ref.port}'"
             self.report.add(edge_ref.mark, edge_ref.path, message, self.report.suggest(edge_ref.port, ports))
             return ()
-        types = meeting(outputs, accepted, edge_ref.port)
+        types = accepted_outputs(outputs, accepted, edge_ref.port)
         if not types:
             port = [out for out in outputs if not edge_ref.port or out.port == edge_ref.port]
-            gives = said(tuple(port)) if port else "nothing"
-            takes = f"'{kind.name}' takes {said(accepted)}" + (
+            outputs_named = port_names(tuple(port)) if port else "nothing"
+            accepts = f"'{kind.name}' accepts {port_names(accepted)}" + (
                 "" if edge_ref.field == FROM else f" as '{edge_ref.field}'"
             )
-            message = f"'{edge_ref.source}' ({source.type.name}) gives {gives}, but {takes}"
-            others = meeting(outputs, accepted)
+            message = f"'{edge_ref.source}' ({source.type.name}) outputs {outputs_named}, but {accepts}"
+            others = accepted_outputs(outputs, accepted)
             hint = f"write {edge_ref.source}.{others[0].port}" if others else self._between(tuple(port), accepted)
             self.report.add(edge_ref.mark, edge_ref.path, message, hint)
         return types
@@ -158,8 +161,8 @@ class Wiring:
     def _check_facts(self, edge_ref: EdgeReference, config: NodeConfig, kind: NodeType) -> None:
         for fact in sorted(kind.cls.requires - self._facts.get(edge_ref.source, frozenset())):
             givers = [each.name for each in self._usable_types() if fact in each.cls.provides]
-            hint = f"put a '{givers[0]}' node between" if givers else "no known node type gives it"
-            message = f"'{kind.name}' needs {fact}, which nothing before '{edge_ref.source}' gives"
+            hint = f"put a '{givers[0]}' node between" if givers else "no known node type provides it"
+            message = f"'{kind.name}' needs {fact}, which no node before '{edge_ref.source}' provides"
             if givers and config.name != edge_ref.source:
                 message = f"'{kind.name}' needs {fact}, and there is no '{givers[0]}' node on the way through '{edge_ref.source}'"
             self.report.add(edge_ref.mark, edge_ref.path, message, hint)
@@ -175,18 +178,18 @@ class Wiring:
             further: list[tuple[Types, tuple[str, ...]]] = []
             for given, way in ways:
                 for kind in kinds:
-                    if kind.name in seen or not meeting(given, kind.ports.inputs):
+                    if kind.name in seen or not accepted_outputs(given, kind.ports.inputs):
                         continue
                     seen.add(kind.name)
-                    if meeting(kind.ports.outputs, accepted):
+                    if accepted_outputs(kind.ports.outputs, accepted):
                         names = " and ".join(f"'{name}'" for name in (*way, kind.name))
                         return f"put {names} between them" if way else f"put a {names} node between them"
                     further.append((kind.ports.outputs, (*way, kind.name)))
             ways = further
-        givers = [kind.name for kind in self._usable_types() if meeting(kind.ports.outputs, accepted)]
+        givers = [kind.name for kind in self._usable_types() if accepted_outputs(kind.ports.outputs, accepted)]
         if givers and len(givers) <= 8:
             return f"name a node of type {' or '.join(givers)}"
-        return "`flowrt nodes TYPE` shows what a type takes and gives"
+        return "`flowrt nodes TYPE` shows what a type accepts and outputs"
 
     def _usable_types(self) -> Iterator[NodeType]:
         for name in self.catalog.names():
@@ -204,17 +207,17 @@ class Wiring:
             if config.type is None or config.name in used or issubclass(config.type.cls, Outbox):
                 continue
             if config.type.ports.outputs:
-                message = f"nobody takes what '{config.name}' gives ({said(config.type.ports.outputs)})"
+                message = f"the output of '{config.name}' ({port_names(config.type.ports.outputs)}) is not used"
                 hint = f"name it in another node's `from`, or remove it: `from: {config.name}`"
                 self.report.add(config.mark, config.path, message, hint, severity="warning")
 
 
-def takes_faults(kind: NodeType) -> bool:
-    """Whether a node is there for the faults of others, and for nothing else."""
+def accepts_only_faults(kind: NodeType) -> bool:
+    """Whether a node accepts nothing but faults."""
     return bool(kind.ports.inputs) and all(issubclass(each, Fault) for each in kind.ports.inputs)
 
 
-def said(types: Types) -> str:
+def port_names(types: Types) -> str:
     """Message types by their ports: `frames or camera_status`."""
     names = list(dict.fromkeys("any message" if each is Message else each.port for each in types))
     return " or ".join(names) if names else "nothing"

@@ -1,6 +1,6 @@
 """The contract: which topics and measurements exist, what is in them, and whether a message keeps to it.
 
-`schemas/` is the one source: payloads, points, validation at run time, the proof at load, the documents in `docs/`, the AsyncAPI
+`schemas/` is the one source: payloads, points, validation at run time, the compatibility check at load, the documents in `docs/`, the AsyncAPI
 document and the broker's access list are all made from it.
 """
 

@@ -1,8 +1,8 @@
-"""Proof at load: whatever payload a message type can give, its schema allows.
+"""Schema compatibility, checked at load: every payload that a message type can have is allowed by its schema.
 
 The JSON Schema that msgspec derives from the message type is turned into that of its payload, and that has to lie within the
-topic's: each property known there, each required one always there, types, closed sets and bounds no wider. The proof takes the
-declared types at their word (mypy holds the code to them); what they can't say is left to validation at run time.
+topic's: each property known there, each required one always there, types, closed sets and bounds no wider. The check
+trusts the declared types (mypy holds the code to them); what they can't express is left to validation at run time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CantDerive(Exception):
     """The payload of a message type can't be described: a field holds something JSON has no form for."""
 
 
-def prove_topic(message: type[Message], spec: TopicSpec) -> list[str]:
+def topic_incompatibilities(message: type[Message], spec: TopicSpec) -> list[str]:
     """Why payloads of this type might break the topic's schema; empty where they can't."""
     try:
         payload = payload_schema(message)
@@ -42,7 +42,7 @@ def prove_topic(message: type[Message], spec: TopicSpec) -> list[str]:
     return list(_outside(payload, spec.schema, spec.schema, ""))
 
 
-def prove_measurement(message: type[Message], spec: MeasurementSpec) -> list[str]:
+def measurement_incompatibilities(message: type[Message], spec: MeasurementSpec) -> list[str]:
     """Which tags and fields of the measurement can't be filled from this type; empty where all can."""
     try:
         payload = payload_schema(message)
@@ -66,7 +66,7 @@ def _unfilled(spec: MeasurementSpec, known: Schema, of_entries: Schema) -> Itera
         if found is None:
             yield f"{name}: the message has no '{path}'"
         elif name in spec.tags and not _types(found) <= {"string", "integer"}:
-            yield f"{name}: a tag is a word, '{path}' is {_said(found)}"
+            yield f"{name}: a tag is a word, '{path}' is {_type_names(found)}"
     for name, field in spec.fields.items():
         if not field.path:
             continue
@@ -75,7 +75,7 @@ def _unfilled(spec: MeasurementSpec, known: Schema, of_entries: Schema) -> Itera
             yield f"{name}: the message has no '{field.path}'"
         for found in sources:
             if not _types(found) <= _wanted(field):
-                yield f"{name}: a field of type {field.type} can't take '{field.path}', which is {_said(found)}"
+                yield f"{name}: a field of type {field.type} can't take '{field.path}', which is {_type_names(found)}"
 
 
 def _wanted(field: FieldSpec) -> set[str]:
@@ -158,7 +158,7 @@ def _outside(inner: Schema, outer: Schema | bool, root: Schema, path: str) -> It
         return
     choices = outer.get("anyOf") or outer.get("oneOf")
     if choices and all(any(True for _ in _outside(inner, choice, root, path)) for choice in choices):
-        yield f"{where}: {_said(inner)} fits none of the schema's alternatives"
+        yield f"{where}: {_type_names(inner)} fits none of the schema's alternatives"
     yield from _outside_values(inner, outer, where)
     if inner.get("type") == "object":
         yield from _outside_object(inner, outer, root, path)
@@ -169,13 +169,13 @@ def _outside(inner: Schema, outer: Schema | bool, root: Schema, path: str) -> It
 def _outside_values(inner: Schema, outer: Schema, where: str) -> Iterator[str]:
     allowed = _types({"type": outer.get("type", [])})
     if allowed and not _types(inner) <= allowed | ({"integer"} if "number" in allowed else set()):
-        yield f"{where}: the schema wants {' or '.join(sorted(allowed))}, the message has {_said(inner)}"
+        yield f"{where}: the schema wants {' or '.join(sorted(allowed))}, the message has {_type_names(inner)}"
         return
     closed = outer.get("enum", [outer["const"]] if "const" in outer else None)
     if closed is not None:
         values = inner.get("enum")
         if values is None:
-            yield f"{where}: the schema allows only {_listed(closed)}, the message any {_said(inner)}"
+            yield f"{where}: the schema allows only {_listed(closed)}, the message any {_type_names(inner)}"
         elif set(values) - set(closed):
             yield f"{where}: the schema does not allow {_listed(sorted(set(values) - set(closed)))}"
     for bound, stricter in _BOUNDS:
@@ -230,7 +230,7 @@ def _types(schema: Schema) -> set[str]:
     return {kinds} if isinstance(kinds, str) else set(kinds)
 
 
-def _said(schema: Schema) -> str:
+def _type_names(schema: Schema) -> str:
     return " or ".join(sorted(_types(schema))) or "anything"
 
 

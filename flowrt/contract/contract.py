@@ -1,4 +1,4 @@
-"""The contract in use: `Contract.load()`, then ask it for payloads, points, topics, checks and proofs."""
+"""The contract in use: `Contract.load()`, then ask it for payloads, points, topics, checks and incompatibilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from flowrt.contract.compatibility import prove_measurement, prove_topic
+from flowrt.contract.compatibility import measurement_incompatibilities, topic_incompatibilities
 from flowrt.contract.payload import payload_of
 from flowrt.contract.points import Point, PointMaker, facts_of
 from flowrt.contract.spec import MeasurementSpec, NotInContract, TopicSpec, read_folders, schema_files
@@ -129,14 +129,16 @@ class Contract:
         """A validator of one's own, for `validator.check(contract.topic(message), payload)`."""
         return Validator(mode, every_n)
 
-    def prove(self, message: type[Message], kind: Kind) -> list[str]:
+    def incompatibilities(self, message: type[Message], kind: Kind) -> list[str]:
         """Why messages of this type can't go out as topics or measurements; empty where every one of them can."""
         try:
             if kind == "topics":
                 if issubclass(message, Record):
                     return []  # free-form: only its values can tell
-                return prove_topic(message, self.topic(message))
+                return topic_incompatibilities(message, self.topic(message))
             specs = self.measurements_of(message)
         except NotInContract as error:
             return [str(error)]
-        return [f"{spec.measurement}.{reason}" for spec in specs for reason in prove_measurement(message, spec)]
+        return [
+            f"{spec.measurement}.{reason}" for spec in specs for reason in measurement_incompatibilities(message, spec)
+        ]

@@ -1,4 +1,4 @@
-"""The `services` block: where the broker, the database and the dashboards are, said once for all nodes.
+"""The `services` block: where the broker, the database and the dashboards are, declared once for all nodes.
 
 An empty `url` means that there is none: then an embedded broker serves MQTT, and the journal alone is the store.
 Secrets come from `${env:…}` or `${file:…}`. The defaults of topics and buckets are those of the contract.

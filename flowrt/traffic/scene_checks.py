@@ -13,13 +13,13 @@ MAX_CORNERS = 500
 
 
 def check_scene(
-    scene: Scene, node: Mapping, path: str, where: dict[tuple[str, str], tuple[str, ...]], report: Report
+    scene: Scene, node: Mapping, path: str, locations: dict[tuple[str, str], tuple[str, ...]], report: Report
 ) -> None:
-    """Report everything wrong with a scene. where: ("zone" or "line", name) to the keys below the scene's node."""
+    """Report everything wrong with a scene. locations: ("zone" or "line", name) to the keys below the scene's node."""
     for zone in scene.zones.values():
-        _check_zone(zone, scene, node, where["zone", zone.name], path, report)
+        _check_zone(zone, scene, node, locations["zone", zone.name], path, report)
     for line in scene.lines.values():
-        _check_line(line, scene, node, where["line", line.name], path, report)
+        _check_line(line, scene, node, locations["line", line.name], path, report)
     _check_lamps(scene, node, path, report)
     if scene.homography is not None:
         counts = len(scene.homography.image_px), len(scene.homography.ground_m)

@@ -9,7 +9,7 @@ import msgspec
 
 from flowrt.config.report import Report
 from flowrt.config.sections import Section, Use
-from flowrt.config.values import INVALID, Values
+from flowrt.config.values import INVALID, SettingsReader
 from flowrt.config.yaml import Mapping, Scalar, Yaml, join
 from flowrt.diagnostics import Mark
 from flowrt.node import setting
@@ -86,12 +86,12 @@ class SceneBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def _read_scene(name: str, node: Any, path: str, report: Report) -> Scene | None:
-    block = Values(report).struct(node, SceneBlock, path, f"scene '{name}'", node.mark)
+    block = SettingsReader(report).struct(node, SceneBlock, path, f"scene '{name}'", node.mark)
     if block is INVALID:
         return None
     _unique_names(node, path, report)
-    lines, where = _lines(block)
-    zones, zone_where = _zones(block)
+    lines, locations = _lines(block)
+    zones, zone_locations = _zones(block)
     scene = Scene(
         name=name,
         picture_px=block.picture_px,
@@ -105,32 +105,32 @@ def _read_scene(name: str, node: Any, path: str, report: Report) -> Scene | None
         homography=block.homography
         and Homography(image_px=tuple(block.homography.image_px), ground_m=tuple(block.homography.ground_m)),
     )
-    check_scene(scene, node, path, where | zone_where, report)
+    check_scene(scene, node, path, locations | zone_locations, report)
     return scene
 
 
-Where = dict[tuple[str, str], tuple[str, ...]]
+Locations = dict[tuple[str, str], tuple[str, ...]]
 
 
-def _lines(block: SceneBlock) -> tuple[dict[str, Line], Where]:
+def _lines(block: SceneBlock) -> tuple[dict[str, Line], Locations]:
     lines: dict[str, Line] = {}
-    where: Where = {}
+    locations: Locations = {}
     if block.stop_line is not None:
         lines["stop_line"] = _line("stop_line", block.stop_line, "stop_line")
-        where["line", "stop_line"] = ("stop_line",)
+        locations["line", "stop_line"] = ("stop_line",)
     for name, line in block.lines.items():
         lines[name] = _line(name, line, line.kind)
-        where["line", name] = ("lines", name)
-    return lines, where
+        locations["line", name] = ("lines", name)
+    return lines, locations
 
 
 def _line(name: str, line: StopLine, kind: LineKind) -> Line:
     return Line(name=name, points=line.line, kind=kind, signal=line.signal, approach=line.approach)
 
 
-def _zones(block: SceneBlock) -> tuple[dict[str, Zone], Where]:
+def _zones(block: SceneBlock) -> tuple[dict[str, Zone], Locations]:
     zones: dict[str, Zone] = {}
-    where: Where = {}
+    locations: Locations = {}
 
     def add(name: str, area: Area, kind: ZoneKind, *steps: str) -> None:
         zones[name] = Zone(
@@ -142,7 +142,7 @@ def _zones(block: SceneBlock) -> tuple[dict[str, Zone], Where]:
             signal=area.signal,
             direction=area.direction,
         )
-        where["zone", name] = steps
+        locations["zone", name] = steps
 
     for name, area in block.lanes.items():
         add(name, area, "lane", "lanes", name)
@@ -152,7 +152,7 @@ def _zones(block: SceneBlock) -> tuple[dict[str, Zone], Where]:
         add(name, area, "crosswalk", "crosswalks", name)
     for name, area in block.zones.items():
         add(name, area, area.kind, "zones", name)
-    return zones, where
+    return zones, locations
 
 
 def _unique_names(node: Mapping, path: str, report: Report) -> None:

@@ -228,8 +228,8 @@ def test_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["nodes", "roi"]) == 0
     out = capsys.readouterr().out
     for said in (
-        "takes tracks (Tracks)",
-        "gives zone_events (ZoneEvent)",
+        "accepts tracks (Tracks)",
+        "outputs zone_events (ZoneEvent)",
         "debounce_s",
         "seconds",
         "default",

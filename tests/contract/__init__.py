@@ -1,1 +1,1 @@
-"""The contract: schemas, payloads, points, proof, and what is made from them."""
+"""The contract: schemas, payloads, points, compatibility, and what is made from them."""

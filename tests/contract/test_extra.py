@@ -72,7 +72,7 @@ def test_a_third_partys_message_is_carried(folder: Path) -> None:
     contract = Contract.load(extra=[folder])
     spec = contract.topic(noise())
     assert (spec.topic, spec.qos, spec.expiry_s, spec.priority) == ("noise", 2, 600, "event")
-    assert contract.prove(Noise, "topics") == contract.prove(Noise, "measurements") == []
+    assert contract.incompatibilities(Noise, "topics") == contract.incompatibilities(Noise, "measurements") == []
     payload = contract.payload(noise(), SITE)
     assert payload["level_db"] == 91.5
     assert contract.validate_payload(noise(), payload) == []
@@ -107,7 +107,7 @@ def test_a_folder_that_is_not_there_is_no_problem(tmp_path: Path) -> None:
 
 def test_without_a_schema_it_is_refused() -> None:
     contract = Contract.load()
-    for reason in (*contract.prove(Noise, "topics"), *contract.prove(Noise, "measurements")):
+    for reason in (*contract.incompatibilities(Noise, "topics"), *contract.incompatibilities(Noise, "measurements")):
         assert "Noise" in reason
     assert issubclass(Noise, Message)
 

@@ -36,7 +36,7 @@ def test_the_example_is_proved(noise: type[Message], tmp_path: Path) -> None:
     schema = json.loads(block("json"))
     (tmp_path / "noise.schema.json").write_text(json.dumps(schema))
     contract = Contract.load(extra=[tmp_path])
-    assert contract.prove(noise, "topics") == []
+    assert contract.incompatibilities(noise, "topics") == []
     message = noise(time_s=1777888800.25, id="n1", level_db=91.5)  # type: ignore[call-arg]
     assert contract.payload(message, "main-and-5th") == schema["examples"][0]
     assert list(Draft202012Validator(schema).iter_errors(schema["examples"][0])) == []

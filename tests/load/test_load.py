@@ -252,7 +252,7 @@ def test_complaints_stand_where_they_belong(write: Any) -> None:
 
 def test_generic_nodes_pass_on_what_arrives(write: Any) -> None:
     text = 'flow: a\nnodes:\n  tick: {type: timer}\n  some: {type: filter, from: tick, when: "true"}\n  tracks: {type: track, from: some}\n  all: {type: debug, from: tracks}\n'
-    assert errors(write(text)) == ["'some' (filter) gives ticks, but 'track' takes detections"]
+    assert errors(write(text)) == ["'some' (filter) outputs ticks, but 'track' accepts detections"]
 
 
 def test_an_included_file_is_read_once(write: Any) -> None:

@@ -1,4 +1,4 @@
-"""What node types themselves say of their settings (`Node.check`)."""
+"""The checks that node types bring themselves (`Node.check`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowrt.config.yaml import join
 from flowrt.diagnostics import Diagnostic
 
 
-class View:
+class FlowView:
     """What a node's `check` may look at (`flowrt.node.CheckView`)."""
 
     def __init__(
@@ -36,8 +36,8 @@ class View:
         return self._published[kind]
 
 
-def check_nodes(configs: Iterable[NodeConfig], view: View, report: Report) -> None:
-    """Place what each node complains of."""
+def check_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -> None:
+    """Report each node's own problems at their place in the file."""
     for config in configs:
         if config.settings is None or config.type is None:
             continue

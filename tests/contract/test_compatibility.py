@@ -1,4 +1,4 @@
-"""The proof at load: sound (what it lets pass keeps to the schema) and telling (what it refuses, it names)."""
+"""The compatibility check at load: sound (what it lets pass keeps to the schema), and its refusals name the cause."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ TYPES: list[type[Message]] = [
 
 
 @pytest.mark.parametrize("kind", [*TYPES, Detections, Tracks, Record], ids=lambda kind: kind.__name__)
-def test_every_message_of_a_topic_is_proved(kind: type[Message]) -> None:
-    assert CONTRACT.prove(kind, "topics") == []
+def test_every_message_of_a_topic_is_compatible(kind: type[Message]) -> None:
+    assert CONTRACT.incompatibilities(kind, "topics") == []
 
 
 @pytest.mark.parametrize("spec", CONTRACT.measurements.values(), ids=lambda spec: spec.name)
-def test_every_measurement_is_proved(spec: Any) -> None:
+def test_every_measurement_is_compatible(spec: Any) -> None:
     import flowrt.traffic
 
-    assert CONTRACT.prove(getattr(flowrt.traffic, spec.message), "measurements") == []
+    assert CONTRACT.incompatibilities(getattr(flowrt.traffic, spec.message), "measurements") == []
 
 
 # --- sound: whatever the declared types allow, the schema allows -----------------------------------------------------
@@ -106,7 +106,7 @@ def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_what_is_proved_holds_at_run_time(kind: type[Message], data: st.DataObject) -> None:
+def test_what_is_compatible_holds_at_run_time(kind: type[Message], data: st.DataObject) -> None:
     message = data.draw(messages(kind).filter(_words_are_there))
     payload = json.loads(CONTRACT.encode_payload(message, SITE))
     assert [str(breach) for breach in CONTRACT.validate_payload(message, payload)] == []
@@ -122,7 +122,7 @@ def _words_are_there(message: Message) -> bool:
 
 
 def _points(message: Message) -> list[dict[str, Any]]:
-    if CONTRACT.prove(type(message), "measurements"):
+    if CONTRACT.incompatibilities(type(message), "measurements"):
         return []
     return [point.fields for point in CONTRACT.points(message, SITE)]
 
@@ -213,10 +213,10 @@ def contract(
         ({}, ["speed"], "speed: the schema requires it, the message may come without"),
     ],
 )  # fmt: skip
-def test_topics_are_proved_field_by_field(
+def test_topics_are_checked_field_by_field(
     tmp_path: Path, change: dict[str, Any], required: list[str], reason: str | None
 ) -> None:
-    reasons = contract(tmp_path, change, required).prove(Plain, "topics")
+    reasons = contract(tmp_path, change, required).incompatibilities(Plain, "topics")
     if reason is None:
         assert reasons == []
     else:
@@ -239,10 +239,12 @@ def test_topics_are_proved_field_by_field(
         ({}, {"x": {"const": 1, "type": "int"}}, {"distinct": "key"}, "plain.distinct: the message has no 'key'"),
     ],
 )  # fmt: skip
-def test_measurements_are_proved_path_by_path(
+def test_measurements_are_checked_path_by_path(
     tmp_path: Path, tags: dict[str, str], fields: dict[str, Any], more: dict[str, Any], reason: str | None
 ) -> None:
-    reasons = contract(tmp_path, {}, influx={"tags": tags, "fields": fields, **more}).prove(Plain, "measurements")
+    reasons = contract(tmp_path, {}, influx={"tags": tags, "fields": fields, **more}).incompatibilities(
+        Plain, "measurements"
+    )
     if reason is None:
         assert reasons == []
     else:
@@ -266,15 +268,15 @@ class WithMore(Violation, frozen=True, kw_only=True, eq=False):
 
 
 def test_a_field_that_json_can_not_hold_is_refused() -> None:
-    (reason,) = CONTRACT.prove(WithArray, "topics")
+    (reason,) = CONTRACT.incompatibilities(WithArray, "topics")
     assert reason.startswith("WithArray has no payload")
 
 
 def test_a_field_that_the_schema_does_not_know_is_refused() -> None:
-    assert CONTRACT.prove(WithMore, "topics") == ["plate: the schema knows no such field"]
+    assert CONTRACT.incompatibilities(WithMore, "topics") == ["plate: the schema knows no such field"]
 
 
 @pytest.mark.parametrize("kind", ["topics", "measurements"])
 def test_what_is_not_in_the_contract_is_refused(kind: Literal["topics", "measurements"]) -> None:
-    (reason,) = CONTRACT.prove(Plain, kind)
+    (reason,) = CONTRACT.incompatibilities(Plain, kind)
     assert "Plain" in reason

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OutboxKind = Literal["topics", "measurements"]
 
 
-def prove(
+def check_contract(
     configs: Iterable[NodeConfig], arriving: Mapping[Edge, Types], folder: Path, report: Report
 ) -> tuple[Path, ...]:
     """Report every edge into an outbox on which something travels that its topics or measurements forbid.
@@ -49,7 +49,7 @@ def prove(
         for edge_ref in config.edge_refs:
             edge = Edge(source=edge_ref.source, target=config.name, field=edge_ref.field, port=edge_ref.port)
             for message in arriving.get(edge, ()):
-                for reason in _reasons(contract, message, kind):
+                for reason in _incompatibilities(contract, message, kind):
                     found = (
                         f"the contract forbids {message.port} of '{edge_ref.source}' as {kind}: {shorten(reason, 200)}"
                     )
@@ -71,5 +71,5 @@ def _contract(folder: Path, stamp: tuple[tuple[Path, int], ...]) -> Contract:
 
 
 @functools.lru_cache(maxsize=1000)
-def _reasons(contract: Contract, message: type[Message], kind: OutboxKind) -> tuple[str, ...]:
-    return tuple(contract.prove(message, kind))
+def _incompatibilities(contract: Contract, message: type[Message], kind: OutboxKind) -> tuple[str, ...]:
+    return tuple(contract.incompatibilities(message, kind))

@@ -50,7 +50,7 @@ class Entry(NamedTuple):
     mark: Mark
 
 
-class Sources:
+class Documents:
     """What the documents say, block by block. files: everything read; secrets: passwords found in addresses."""
 
     def __init__(
@@ -116,7 +116,7 @@ class Sources:
                 if (kept := _included_text(read_text(path, name), name)) is not None:
                     return kept
             except Unreadable:
-                pass  # said below
+                pass  # reported below
         root = read_document(path, name, self.report.diagnostics)
         if root is not None:
             self._fill.fill(root)
@@ -124,8 +124,8 @@ class Sources:
 
     def _unknown_key(self, key: str, root: Mapping, included: bool) -> None:
         if included and key in _allowed(False):
-            said = " and ".join(f"`{each}`" for each in _allowed(True)[1:])
-            self.report.add(root.key(key), key, f"'{key}' in an included file", f"included files give {said}")
+            allowed = " and ".join(f"`{each}`" for each in _allowed(True)[1:])
+            self.report.add(root.key(key), key, f"'{key}' in an included file", f"included files give {allowed}")
         else:
             hint = self.report.suggest(key, _allowed(included))
             self.report.add(root.key(key), shorten(key), f"unknown key '{shorten(key)}'", hint)
@@ -150,7 +150,7 @@ class Sources:
             self.report.add(item.mark, where, f"more than {MAX_INCLUDES} included files", "put them together")
         elif resolved in self._open:
             way = " -> ".join(Path(each).name for each in [*self._open, resolved])
-            self.report.add(item.mark, where, f"the files include each other: {way}", "take one of these includes out")
+            self.report.add(item.mark, where, f"the files include each other: {way}", "remove one of these includes")
         elif not file.is_file():
             siblings = [each.name for each in file.parent.iterdir() if each.is_file()] if file.parent.is_dir() else []
             near = self.report.suggest(file.name, siblings)
@@ -236,7 +236,7 @@ def _outside(node: Yaml) -> None:
 def _included_text(text: str, name: str) -> Mapping | None:
     """The document of an included text, the same object for the same text; None where it has problems or uses something from outside.
 
-    Nobody writes to it: only what stands in `nodes`, which an included file does not have, can be overridden.
+    It is never changed: only `nodes` can be overridden, and an included file has none.
     """
     if "${" in text or "://" in text:
         return None
