@@ -24,15 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from flowrt_sim import CLASSES
 from training.data import Pictures, cached
 from training.evaluate import model_map50
-from training.model import (
-    INPUT_HEIGHT_PX,
-    INPUT_WIDTH_PX,
-    STRIDES,
-    ConvBlock,
-    Deployed,
-    FootprintHead,
-    TrafficDetector,
-)
+from training.model import INPUT_HEIGHT_PX, INPUT_WIDTH_PX, STRIDES, ConvBlock, Deployed, FootprintHead, TrafficDetector
 from training.splits import TRAIN, VALIDATION
 
 NAME = "flowrt-traffic"
@@ -85,10 +77,7 @@ def quantised(model: Any, pictures: Pictures) -> Any:
         return np.ascontiguousarray(pictures[int(index)].picture.transpose(2, 0, 1)[None], dtype=np.float32)
 
     return nncf.quantize(
-        model,
-        nncf.Dataset(range(len(pictures)), blob),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(pictures),
+        model, nncf.Dataset(range(len(pictures)), blob), preset=nncf.QuantizationPreset.MIXED, subset_size=len(pictures)
     )
 
 

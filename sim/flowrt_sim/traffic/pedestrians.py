@@ -141,10 +141,7 @@ def _round_vehicle(p: Pedestrian, v: Vehicle, target: tuple[float, float]) -> tu
     end = copysign(v.length / 2 + 0.65, along)
     beyond = abs(along) > v.length / 2 + 0.4
     side = copysign(v.width / 2 + 0.65, _seen_from(v, *target)[1] if beyond else across)
-    return (
-        v.x + end * cos(v.heading) - side * sin(v.heading),
-        v.y + end * sin(v.heading) + side * cos(v.heading),
-    )
+    return (v.x + end * cos(v.heading) - side * sin(v.heading), v.y + end * sin(v.heading) + side * cos(v.heading))
 
 
 def _seen_from(v: Vehicle, x: float, y: float) -> tuple[float, float]:
