@@ -85,12 +85,8 @@ def _progress(label: str) -> Iterator[Tell]:
     if not sys.stderr.isatty():
         yield lambda share: None
         return
-    try:
-        from rich.progress import Progress
-    except ImportError:
-        yield lambda share: print(f"\r{label} {share:4.0%}", end="", file=sys.stderr)
-        print(file=sys.stderr)
-        return
+    from rich.progress import Progress  # slow to import, and needed only here
+
     with Progress() as progress:
         task = progress.add_task(label, total=1.0)
         yield lambda share: progress.update(task, completed=share)

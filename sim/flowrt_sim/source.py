@@ -6,8 +6,9 @@ cameras and the signal feed of equal options show the same events at the same ti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -80,17 +81,14 @@ class SimCamera:
 
     def frames(self) -> Iterator[SimFrame]:
         """All frames in order."""
-        number = 0
-        while self.frame_count is None or number < self.frame_count:
-            yield self.frame(number)
-            number += 1
+        return map(self.frame, self._numbers())
 
     def truths(self) -> Iterator[tuple[float, Truth]]:
         """(time since the start, truth) of every frame, without drawing pictures: over ten times faster."""
-        number = 0
-        while self.frame_count is None or number < self.frame_count:
-            yield number / self.fps, self.truth(number)
-            number += 1
+        return ((number / self.fps, self.truth(number)) for number in self._numbers())
+
+    def _numbers(self) -> Iterable[int]:
+        return count() if self.frame_count is None else range(self.frame_count)
 
     def scene(self) -> dict[str, object]:
         """The `scene:` entry of this camera."""

@@ -24,7 +24,7 @@ class Sensor:
     """Turns a clean rendering into a camera's picture.
 
     `blur_px` is the standard deviation of the lens blur (0: none), `jpeg` a quality from 1 to 100 (0: no compression),
-    `shake_px` the standard deviation of the picture's wander.
+    `shake_px` the standard deviation of the camera's shake.
     """
 
     size_px: tuple[int, int]
@@ -33,14 +33,13 @@ class Sensor:
     blur_px: float = 0.6
     jpeg: int = 0
     shake_px: float = 0.0
-    _tiles: list[Picture] = field(default_factory=list)
     _rain: list[Picture] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng((self.seed, 77))
         width, height = self.size_px
         grain = cv2.GaussianBlur(rng.standard_normal((height + PAD, width + PAD, 3)).astype(np.float32), (3, 3), 0.6)
-        self._tiles = [np.clip(128 + grain * self.light.noise * 1.7, 0, 255).astype(np.uint8)]
+        self._noise: Picture = np.clip(128 + grain * self.light.noise * 1.7, 0, 255).astype(np.uint8)
         if self.light.rain:
             self._rain = [_streaks(rng, self.size_px, self.light) for _ in range(3)]
 
@@ -69,7 +68,7 @@ class Sensor:
             )
             picture = np.asarray(shaken, np.uint8)
         y, x = (int(v) for v in rng.integers(0, PAD, 2))
-        tile = self._tiles[0][y : y + picture.shape[0], x : x + picture.shape[1]]
+        tile = self._noise[y : y + picture.shape[0], x : x + picture.shape[1]]
         cv2.addWeighted(picture, 1.0, tile, 1.0, -128.0, dst=picture)
         if self.jpeg:
             data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg])[1]
