@@ -11,7 +11,8 @@ A node is a class whose fields are its settings and whose `process` annotations 
             return tracks[tracks.speed_kmh > self.faster_than_kmh]
 
 Invariants the runtime keeps for the author
-- `open` is called once before the first message, `close` once after the last; nothing else is called outside of that.
+- `open` is called once before the first message, `close` once after the last; nothing else is called outside of that, `status`
+  included. A node whose `open` raised is not closed: what it had taken by then it hands to `on_close`.
 - `process`, `finish`, `reconfigured`, `export_state` and `import_state` of one node never run at the same time.
 - Messages of one camera arrive in capture order, also across a reload.
 - An edit of the flow file sets the changed fields on the living node and calls `reconfigured`; a field declared with
@@ -24,6 +25,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -194,7 +196,16 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
     @property
     def context(self) -> Context:
         """Given by the runtime before `open`."""
-        return self.__dict__["context"]  # type: ignore[no-any-return]
+        return self._context
+
+    def attach(self, context: Context) -> None:
+        """Give the node its context; the runtime's part, and that of tests, before `open`."""
+        self._context = context
+        self._on_close = ExitStack()
+
+    def on_close(self, callback: Callable[[], object]) -> None:
+        """Have this called when the node closes, the latest first, after `close`; also where `open` raises later on."""
+        self._on_close.callback(callback)
 
     def check(self, view: CheckView) -> Iterable[Diagnostic]:
         """What is wrong with the settings beyond their types. Pure, quick, and without imports of heavy packages."""
@@ -219,7 +230,7 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
         return ()
 
     def close(self) -> None:
-        """Let go of everything `open` took. Called once, also after a failed `open`."""
+        """Let go of everything `open` took. Called once, only where `open` succeeded; see also `on_close`."""
 
     def export_state(self) -> Any:
         """Memory that a successor of the same type can take over; None where there is none."""
@@ -231,6 +242,22 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
     def status(self) -> dict[str, Any]:
         """Facts for `/api/status`; called from other threads, so it only reads."""
         return {}
+
+
+def open_node(node: Node, context: Context) -> None:
+    """Attach and open. What `open` raises is raised here, after what it had registered with `on_close` was called."""
+    node.attach(context)
+    try:
+        node.open(context)
+    except BaseException:
+        node._on_close.close()
+        raise
+    node._on_close.callback(node.close)
+
+
+def close_node(node: Node) -> None:
+    """Close an open node. Everything registered is called; of what raises, the last exception is raised here."""
+    node._on_close.close()
 
 
 class Source(Node):

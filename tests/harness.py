@@ -18,7 +18,7 @@ import pytest
 
 from flowrt.clock import Clock, VirtualClock
 from flowrt.message import Message
-from flowrt.node import Context, Inference, Node, Shared, Transform
+from flowrt.node import Context, Inference, Node, Shared, Transform, close_node, open_node
 from flowrt.traffic.scene import Scene
 
 if TYPE_CHECKING:
@@ -67,15 +67,14 @@ def context(
 
 @contextmanager
 def opened(node: N, where: Context) -> Iterator[N]:
-    """The node, open; closed at the end, also where `open` failed."""
-    node.__dict__["context"] = where
+    """The node, open; closed at the end."""
     where.stopping.clear()
+    open_node(node, where)
     try:
-        node.open(where)
         yield node
     finally:
         where.stopping.set()
-        node.close()
+        close_node(node)
 
 
 def messages(result: Any) -> list[Message]:

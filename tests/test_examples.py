@@ -54,7 +54,7 @@ def test_speed_gate() -> None:
 
 def test_school_hours_under_virtual_time(tmp_path: Path) -> None:
     node = Catalog(EXAMPLES).get("school_hours").cls()
-    node.__dict__["context"] = harness.context(tmp_path, clock=VirtualClock(6 * 3600.0 + 59 * 60))
+    node.attach(harness.context(tmp_path, clock=VirtualClock(6 * 3600.0 + 59 * 60)))
     records = node.produce()  # type: ignore[attr-defined]
     assert [next(records).data["school"] for _ in range(3)] == [False, True, True]
 
@@ -72,7 +72,7 @@ def test_to_folder_waits_until_the_folder_is_there(tmp_path: Path) -> None:
     journal = Journal(None, clock=SystemClock(), log=log)
     delivery = Delivery(journal, SystemClock(), log)
     node = Catalog(EXAMPLES).get("to_folder").cls(folder="office")  # type: ignore[call-arg]
-    node.__dict__["context"] = harness.context(tmp_path, contract=Contract.load())
+    node.attach(harness.context(tmp_path, contract=Contract.load()))
     delivery.add("out", node)  # type: ignore[arg-type]
     for n in range(5):
         delivery.accept("out", list(node.encode(event(n))))  # type: ignore[attr-defined]

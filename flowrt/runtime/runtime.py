@@ -17,7 +17,7 @@ from flowrt.contract import Contract
 from flowrt.flow import Edge, Flow, NodeSpec, graph_of
 from flowrt.journal import EventRow
 from flowrt.message import Fault, Message
-from flowrt.node import Context, Inference, Node, Outbox, Shared, Source
+from flowrt.node import Context, Inference, Node, Outbox, Shared, Source, close_node, open_node
 from flowrt.plan import Plan
 from flowrt.runtime.faults import FaultLog
 from flowrt.runtime.outboxes import NoOutboxes, Outboxes
@@ -192,15 +192,14 @@ class Runtime:
         )
 
     def open_node(self, flow: Flow, spec: NodeSpec) -> Node:
-        node = spec.instance()
-        node.__dict__["context"] = context = self._context(flow, spec)
+        node, context = spec.instance(), self._context(flow, spec)
         if self.record is not None and isinstance(node, Outbox):
+            node.attach(context)
             return node
         try:
-            node.open(context)
+            open_node(node, context)
         except Exception as error:
             log.debug("%s can't start", spec.name, exc_info=True)
-            self.close_node(node)
             raise StartFailed(spec.name, error) from error
         return node
 
@@ -208,13 +207,12 @@ class Runtime:
         """A fresh node in the place of a source that failed."""
         self.close_node(self.runners[context.node].node)
         node = spec.instance()
-        node.__dict__["context"] = context
-        node.open(context)
+        open_node(node, context)
         return node
 
     def close_node(self, node: Node) -> None:
         try:
-            node.close()
+            close_node(node)
         except Exception as error:
             log.error("%s: close failed: %s: %s", node.context.node, type(error).__name__, error)
 
@@ -387,8 +385,9 @@ class Runtime:
                 row["busy_s"] = busy_s
             if isinstance(worker, SourceWorker):
                 row["ended"], row["failed"] = worker.ended, worker.failed
-            with contextlib.suppress(Exception):  # a node's own status must not break everybody's
-                row["status"] = runner.node.status()
+            if not isinstance(runner, RecordingRunner):  # whose node is not open
+                with contextlib.suppress(Exception):  # a node's own status must not break everybody's
+                    row["status"] = runner.node.status()
             channel = runner.waiting if isinstance(runner, SourceRunner) else getattr(runner, "pipe", None)
             if channel is not None:
                 queues[name] = channel.statistics()

@@ -27,7 +27,7 @@ from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.fingerprint import fingerprint
 from flowrt.flow import FROM, Flow, NodeSpec
 from flowrt.message import Message
-from flowrt.node import Context, Transform
+from flowrt.node import Context, Transform, close_node, open_node
 from flowrt.testing.recording import Header, Recording, Writer, readable
 
 INDEX = "index.json"
@@ -166,8 +166,7 @@ class Recorder(Transform):
     def open(self, context: Context) -> None:
         spec: NodeSpec = self.spec
         self._node: Any = spec.instance()
-        self._node.__dict__["context"] = context
-        self._node.open(context)
+        open_node(self._node, context)
         for field in spec.type.ports.side_inputs:
             self.__dict__[f"on_{field}"] = getattr(self._node, f"on_{field}")
 
@@ -187,9 +186,7 @@ class Recorder(Transform):
         return made
 
     def close(self) -> None:
-        node = self.__dict__.get("_node")
-        if node is not None:
-            node.close()
+        close_node(self._node)
 
 
 class Replayer(Transform):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -186,6 +187,7 @@ objects:
         self._key = self._wanted()
         cache = context.data / "model_cache"
         self._shared = context.shared.acquire(self._key, lambda: SharedModel(self._key, cache))
+        self.on_close(partial(context.shared.release, self._key))
         self._placing: Placing | None = None
         self._seen = 0
         self._set_thresholds()
@@ -241,11 +243,6 @@ objects:
     def reconfigured(self, changed: frozenset[str]) -> None:
         if changed & {"rename", "keep", "min_confidence"}:
             self._set_thresholds()
-
-    def close(self) -> None:
-        if self.__dict__.get("_shared") is not None:
-            self._shared = None
-            self.context.shared.release(self._key)
 
     def submit(self, frame: Frame) -> Pending | None:
         from flowrt_nodes.detect._preparing import Placing
