@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from math import atan2, copysign, cos, hypot, sin, sqrt
 
-from flowrt_sim.street.layout import CLOCKWISE, LEGS, OPPOSITE, to_leg
+import numpy as np
+
+from flowrt_sim.street.layout import CLOCKWISE, LEGS, OPPOSITE, Layout, to_leg
 from flowrt_sim.street.signals import CROSSWALK_GROUPS, GREEN, RED, VEHICLE_GROUPS
-from flowrt_sim.traffic.road_users import Pedestrian, Vehicle, pedestrian_look, sidewalk
+from flowrt_sim.traffic.road_users import Pedestrian, Vehicle, pedestrian_look
 from flowrt_sim.traffic.world import World
 
 KERB_M = 1.1
@@ -39,10 +41,10 @@ def spawn_pedestrian(
     away = float(rng.uniform(28, 60)) + (cross if out_m is not None else 0)
     if out_m is None and rng.random() < 0.5:
         other = CLOCKWISE[OPPOSITE[leg]] if inbound else CLOCKWISE[leg]
-        approach = sidewalk(layout, other, not inbound, away, 16.0, shift)
+        approach = _sidewalk(layout, other, not inbound, away, 16.0, shift)
     else:
-        approach = sidewalk(layout, leg, inbound, away, cross + 1.5, shift)
-    goal = sidewalk(layout, leg, not inbound, cross + 1.5, away + 5, shift)
+        approach = _sidewalk(layout, leg, inbound, away, cross + 1.5, shift)
+    goal = _sidewalk(layout, leg, not inbound, cross + 1.5, away + 5, shift)
     kerbs = [kerb_in, kerb_out] if inbound else [kerb_out, kerb_in]
     points = [*approach, *kerbs, *goal]
     if mode:
@@ -55,6 +57,27 @@ def spawn_pedestrian(
 def _point(world: World, leg: str, out: float, side: float) -> tuple[float, float]:
     x, y = world.layout.world(leg, [(out, side)])[0]
     return float(x), float(y)
+
+
+def _sidewalk(
+    layout: Layout, leg: str, inbound: bool, start: float, end: float, shift: float
+) -> list[tuple[float, float]]:
+    """Points along a leg's sidewalk between two distances from the middle, around the bay on the outbound side."""
+    offset = layout.sidewalk_width_m * 0.5 + shift
+    if inbound:
+        outs = [(start, layout.in_edge_m + offset), (end, layout.in_edge_m + offset)]
+        return [(float(p[0]), float(p[1])) for p in layout.world(leg, outs)]
+    plain, wide = layout.out_edge_m - offset, layout.out_edge_m - offset - layout.bay_width_m
+    near, far = layout.bay_m
+    bends = [(near - 5, plain), (near - 1.5, wide), (far + 1.5, wide), (far + 5, plain)]
+    low, high = min(start, end), max(start, end)
+    outs = [(start, _side(bends, start)), *[b for b in (bends if start < end else bends[::-1]) if low < b[0] < high]]
+    outs.append((end, _side(bends, end)))
+    return [(float(p[0]), float(p[1])) for p in layout.world(leg, outs)]
+
+
+def _side(bends: list[tuple[float, float]], out: float) -> float:
+    return float(np.interp(out, [b[0] for b in bends], [b[1] for b in bends]))
 
 
 def step_pedestrians(world: World, step_s: float) -> None:
@@ -117,7 +140,8 @@ def _around(world: World, p: Pedestrian, target: tuple[float, float]) -> tuple[f
     """On a crosswalk, pass in front of or behind a vehicle that stands on it."""
     if p.mode in ("jaywalk_mid", "dash"):
         return target
-    out = to_leg(p.leg, *target)[0]
+    target_out, target_side = to_leg(p.leg, *target)
+    out = target_out
     for v in world.lookups.by_leg.get(p.leg, ()):
         front = world.layout.stop_line_m + v.to_line
         lane_side = world.layout.lane_side_m(v.route.lane, True)
@@ -127,10 +151,10 @@ def _around(world: World, p: Pedestrian, target: tuple[float, float]) -> tuple[f
             out = min(out, front - 0.75)
         elif front <= 10.9 and 10.0 < front + v.length < 13.6:
             out = max(out, front + v.length + 0.7)
-    if abs(out - to_leg(p.leg, *target)[0]) < 1e-6 and abs(p.out - out) < 0.4:
+    if abs(out - target_out) < 1e-6 and abs(p.out - out) < 0.4:
         return target
-    ahead = p.side + (-1.6 if to_leg(p.leg, *target)[1] < p.side else 1.6)
-    if abs(ahead) > abs(to_leg(p.leg, *target)[1]):
+    ahead = p.side + (-1.6 if target_side < p.side else 1.6)
+    if abs(ahead) > abs(target_side):
         return target
     return _point(world, p.leg, out, ahead)
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from flowrt_sim.bodies.colours import Colour, colours_of
 from flowrt_sim.bodies.shapes import VARIANTS, Body, body
-from flowrt_sim.street.layout import Layout
 from flowrt_sim.street.route import Route
 
 
@@ -37,7 +36,8 @@ STYLES = {
 class Vehicle:
     """A vehicle; `s` is where its front is along its route.
 
-    `mode` and the fields below it are the driver's intentions, most of them set by `incidents.Director`; `hold_until_s` ends a stop.
+    `mode` is the intention that `incidents.Director` sets: run_red, creep, overshoot, hard_stop, amber_acceleration, or "" for
+    none; `stop_at_s` and `hold_s` are where and how long it stops. A `careless` driver does not see pedestrians in its way.
     """
 
     number: int
@@ -93,8 +93,8 @@ class Vehicle:
 class Pedestrian:
     """A pedestrian that follows `points` and waits at `gate` (an index of points) until the crossing is free.
 
-    `leg` is the leg crossed ("" for none), `mode` the intention set by `incidents.Director` ("" for none). `hurry` is a factor on
-    the speed while crossing. `patience_s` is how long the pedestrian waits at the gate before it goes back (0: for ever),
+    `leg` is the leg crossed ("" for none), `mode` the intention set by `incidents.Director`: jaywalk, jaywalk_mid, dash, step_out,
+    linger, or "" for none. `hurry` is a factor on the speed while crossing. `patience_s` is how long the pedestrian waits at the gate before it goes back (0: for ever),
     `let_pass_s` when a vehicle was last in the way, `held_s` how long vehicles have held the pedestrian up on this crossing.
     """
 
@@ -140,24 +140,3 @@ def new_vehicle(
 def pedestrian_look(rng: np.random.Generator) -> tuple[Body, tuple[Colour, Colour, Colour]]:
     """Shape and colours of a pedestrian."""
     return body("pedestrian", int(rng.integers(VARIANTS["pedestrian"]))), colours_of("pedestrian", rng)
-
-
-def sidewalk(
-    layout: Layout, leg: str, inbound: bool, start: float, end: float, shift: float
-) -> list[tuple[float, float]]:
-    """Points along a leg's sidewalk between two distances from the middle, around the bay on the outbound side."""
-    offset = layout.sidewalk_width_m * 0.5 + shift
-    if inbound:
-        outs = [(start, layout.in_edge_m + offset), (end, layout.in_edge_m + offset)]
-        return [(float(p[0]), float(p[1])) for p in layout.world(leg, outs)]
-    plain, wide = layout.out_edge_m - offset, layout.out_edge_m - offset - layout.bay_width_m
-    near, far = layout.bay_m
-    bends = [(near - 5, plain), (near - 1.5, wide), (far + 1.5, wide), (far + 5, plain)]
-    low, high = min(start, end), max(start, end)
-    outs = [(start, _side(bends, start)), *[b for b in (bends if start < end else bends[::-1]) if low < b[0] < high]]
-    outs.append((end, _side(bends, end)))
-    return [(float(p[0]), float(p[1])) for p in layout.world(leg, outs)]
-
-
-def _side(bends: list[tuple[float, float]], out: float) -> float:
-    return float(np.interp(out, [b[0] for b in bends], [b[1] for b in bends]))
