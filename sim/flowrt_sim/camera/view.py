@@ -149,21 +149,7 @@ class View:
 
 
 def _figures(present: Present) -> list[Figure]:
-    figures = []
-    for actor, now in present:
-        paint, second, skin = actor.colours
-        figures.append(
-            Figure(
-                actor.shape,
-                now.x_m,
-                now.y_m,
-                now.heading_rad,
-                paint,
-                second,
-                skin,
-                actor.number,
-                now.braking,
-                now.stride,
-            )
-        )
-    return figures
+    return [
+        Figure(each.shape, now.x_m, now.y_m, now.heading_rad, *each.colours, each.number, now.braking, now.stride)
+        for each, now in present
+    ]
