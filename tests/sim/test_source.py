@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import shlex
 from pathlib import Path
 
 import cv2
@@ -126,7 +127,7 @@ def run_command(*words: str) -> int:
 
 
 def test_the_command_writes_video_truth_and_scene(tmp_path: Path) -> None:
-    words = "--seed 7 --minutes 0.05 --camera north --size 640x360 --scenario red_light_creep".split()
+    words = shlex.split("--seed 7 --minutes 0.05 --camera north --size 640x360 --scenario red_light_creep")
     assert run_command(*words, "--out", str(tmp_path)) == 0
     film = cv2.VideoCapture(str(tmp_path / "north.mp4"))
     assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 30
@@ -142,7 +143,7 @@ def test_the_command_writes_video_truth_and_scene(tmp_path: Path) -> None:
 
 
 def test_the_command_tells_violations_by_recording_time(tmp_path: Path) -> None:
-    words = "--minutes 1.5 --no-video --camera east --size 320x180 --fps 1 --scenario illegal_turn".split()
+    words = shlex.split("--minutes 1.5 --no-video --camera east --size 320x180 --fps 1 --scenario illegal_turn")
     assert run_command(*words, "--out", str(tmp_path)) == 0
     truth = [json.loads(line) for line in (tmp_path / "truth.ndjson").read_text().splitlines()]
     found = [row for row in truth if row["type"] == "violation"]
