@@ -3,7 +3,7 @@
     with influx_2() as database: ...        # database.url; database.buckets["traffic_monitoring"].points
     with influx_3(token="apiv3_…") as database: ...
 
-Their answers are those of real servers: tests/ops/test_influx_doubles.py replays recorded exchanges. Queries of data run in other
+Their answers are those of real servers: tests/doubles/test_influx_doubles.py replays recorded exchanges. Queries of data run in other
 tests against a real engine (servers.influx); here only `SHOW …` and `SELECT last(field)` are answered.
 """
 

@@ -1,9 +1,8 @@
-"""What the tests of this folder share: a database with a day of three intersections in it, and folders with secrets."""
+"""What the tests of this folder share: a database with a day of three intersections in it."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import busy_day
@@ -12,8 +11,6 @@ from servers import influx
 
 from flowrt.contract import Contract
 from flowrt_ops.influx_reader import Reader
-from flowrt_ops.services.home import Home
-from flowrt_ops.services.secrets import initialise
 
 
 @pytest.fixture(scope="session")
@@ -30,25 +27,3 @@ def database(tmp_path_factory: pytest.TempPathFactory, contract: Contract) -> It
             assert busy_day.write(running.url, contract, site, busy_day.day(seed)) > 5000
         assert busy_day.write(running.url, contract, busy_day.SITES[0], busy_day.week()) > 2000
         yield Reader(running.url)
-
-
-@pytest.fixture(scope="session")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """What `flowrt services init` writes for InfluxDB 2 and for 3, once: certificates take a moment."""
-    folders = {version: tmp_path_factory.mktemp(f"init{version}") for version in (2, 3)}
-    for version, folder in folders.items():
-        initialise(Home(folder), influx=version)
-    return folders
-
-
-@pytest.fixture
-def new_home(initialised: dict[int, Path], tmp_path: Path) -> Callable[[int], Home]:
-    """A folder of its own, as after `flowrt services init --influx VERSION`."""
-
-    def make(version: int) -> Home:
-        home = Home(tmp_path / f"services{version}")
-        shutil.copytree(initialised[version], home.folder)
-        home.write_environment(home.ports)
-        return home
-
-    return make
