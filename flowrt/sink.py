@@ -5,7 +5,7 @@ People read these records as messages; `flowrt outbox` and `flowrt dead-letters`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, Protocol, get_args
 
 import msgspec
@@ -47,6 +47,10 @@ class Acknowledger(Protocol):
 
     def rejected(self, record: OutboxRecord, reason: str) -> None:
         """The outside will never take it: it becomes a dead letter."""
+        ...
+
+    def rejected_all(self, records: Sequence[OutboxRecord], reason: str) -> None:
+        """The same for many of one reason, which is logged once."""
         ...
 
 

@@ -312,7 +312,7 @@ def write(url: str, contract: Contract, site: str, messages: Iterable[Message]) 
         for start in range(0, len(of_bucket), 5000):
             body = b"\n".join(of_bucket[start : start + 5000])
             request = urllib.request.Request(
-                f"{url}/api/v2/write?bucket={bucket}&precision=us", data=body, method="POST"
+                f"{url}/api/v2/write?bucket={bucket}&precision=ns", data=body, method="POST"
             )
             with urllib.request.urlopen(request, timeout=20) as answer:
                 assert answer.status == 204

@@ -221,8 +221,8 @@ class InfluxDB:
         return f"http://127.0.0.1:{self.front.port}"
 
     def query(self, text: str, database: str = "traffic_monitoring") -> list[dict[str, Any]]:
-        """InfluxQL; the rows of all series as dicts, times in microseconds, tags of GROUP BY included."""
-        form = urllib.parse.urlencode({"q": text, "db": database, "epoch": "u"}).encode()
+        """InfluxQL; the rows of all series as dicts, times in nanoseconds, tags of GROUP BY included."""
+        form = urllib.parse.urlencode({"q": text, "db": database, "epoch": "ns"}).encode()
         login = urllib.parse.urlencode({"u": "admin", "p": self._password} if self._password else {})
         with urllib.request.urlopen(f"{self.url}/query?{login}", data=form, timeout=20) as answer:
             result = json.load(answer)["results"][0]

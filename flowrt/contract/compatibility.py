@@ -60,8 +60,10 @@ def measurement_incompatibilities(message: type[Message], spec: MeasurementSpec)
 
 
 def _unfilled(spec: MeasurementSpec, known: Schema, of_entries: Schema) -> Iterator[str]:
-    times = {"time": spec.time, **({"distinct": spec.distinct} if spec.distinct else {})}
+    times = {"time": spec.time, "distinct": spec.distinct, "number": spec.number}
     for name, path in {**times, **spec.tags}.items():
+        if not path and name in times:
+            continue
         found = _follow(known, path)
         if found is None:
             yield f"{name}: the message has no '{path}'"

@@ -104,7 +104,7 @@ class Contract:
         return [point for maker in self._makers(type(message)) for point in maker.points(facts)]
 
     def lines(self, message: Message, site: str, extra: Mapping[str, Any] = _NOTHING) -> list[bytes]:
-        """The same points as line protocol, times in microseconds, one line each without line end. Raises NotInContract."""
+        """The same points as line protocol, times in nanoseconds, one line each without line end. Raises NotInContract."""
         return [line for _, line in self.lines_of(message, site, extra)]
 
     def lines_of(

@@ -25,7 +25,7 @@ _MEASUREMENTS_HEAD = """# Measurements
 <!-- Made by `flowrt contract docs` from schemas/measurements; edit those. -->
 
 What flowrt writes to InfluxDB. Every point carries every tag of its measurement; a tag that is not known is `none`. A field that is not
-known is left out. The time of a point is the event's own, in microseconds, so that a repeated write changes nothing.
+known is left out. The time of a point is the event's own, in nanoseconds, so that a repeated write changes nothing.
 [contract.md](contract.md) says what holds for all of them.
 """
 
@@ -89,7 +89,7 @@ def _measurement_section(spec: MeasurementSpec) -> Iterator[str]:
     properties = spec.schema["properties"]
     yield f"## {spec.name}\n\n{spec.schema['title']}. {spec.schema['description']}\n"
     if spec.distinct:
-        yield f"Points that would be one (same tags, same time) are told apart by less than a millisecond, from `{spec.distinct}`.\n"
+        yield f"Points that would be one (same tags, same time) are told apart below the millisecond, by `{spec.distinct}`.\n"
     tags = ((f"`{name}`", "tag", f"`{path}`", properties[name]["description"]) for name, path in spec.tags.items())
     fields = (
         (f"`{name}`", f"{field.type} field", _source(field), properties[name]["description"])

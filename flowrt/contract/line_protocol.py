@@ -52,19 +52,19 @@ class LineEncoder:
         self._texts: dict[str, bytes] = {}
         self._partial: dict[tuple[bool, ...], bytes] = {}  # templates, by which of the fields have a value
 
-    def line(self, tags: tuple[str | None, ...], values: Sequence[Any], time_us: int) -> bytes:
+    def line(self, tags: tuple[str | None, ...], values: Sequence[Any], time_ns: int) -> bytes:
         """One line without its line end; empty where no field has a value.
 
         tags, values: in the order of `self.tags` and `self.fields`; None is left out, so are empty tags and non-finite numbers.
-        float fields want float, int fields int, string fields str, bool fields bool. time_us: microseconds since the epoch.
+        float fields want float, int fields int, string fields str, bool fields bool. time_ns: nanoseconds since the epoch.
         """
         head = self._heads.get(tags)
         if head is None:
             head = self._remember_head(tags)
         numeric = [values[i] for i in self._numeric] if self._others else values
-        numbers = _encode_numbers([*numeric, time_us])
+        numbers = _encode_numbers([*numeric, time_ns])
         if b"e" in numbers or b"0.0000" in numbers:  # an exponent, or nearly one
-            return self._slow_line(head, values, time_us)
+            return self._slow_line(head, values, time_ns)
         pieces = numbers[1:-1].replace(b".0,", b",").split(b",")
         nothing = numbers.count(b"null")  # None, or not finite
         for i in self._others:
@@ -75,7 +75,7 @@ class LineEncoder:
             return head + self._template % tuple(pieces)
         there = tuple([value is not None for value in values])
         if there.count(False) != nothing:
-            return self._slow_line(head, values, time_us)
+            return self._slow_line(head, values, time_ns)
         template = self._partial.get(there)
         if template is None:
             template = self._remember_template(there)
@@ -116,7 +116,7 @@ class LineEncoder:
             self._texts[value] = text
         return text
 
-    def _slow_line(self, head: bytes, values: Sequence[Any], time_us: int) -> bytes:
+    def _slow_line(self, head: bytes, values: Sequence[Any], time_ns: int) -> bytes:
         parts = []
         for key, kind, value in zip(self._field_keys, self._kinds, values, strict=True):
             if value is None or (kind == "float" and not math.isfinite(value)):
@@ -129,4 +129,4 @@ class LineEncoder:
                 parts.append(f"{key}={'true' if value else 'false'}")
             else:
                 parts.append(f'{key}="{value.translate(_IN_STRING)}"')
-        return head + ",".join(parts).encode() + f" {time_us}".encode() if parts else b""
+        return head + ",".join(parts).encode() + f" {time_ns}".encode() if parts else b""

@@ -8,7 +8,6 @@ Invariants
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
@@ -19,11 +18,11 @@ import msgspec
 
 from flowrt.contract.line_protocol import LineEncoder
 from flowrt.contract.payload import time_us
+from flowrt.contract.places import Places
 from flowrt.contract.spec import FieldSpec, MeasurementSpec
 from flowrt.message import Message
 
 UNKNOWN_TAG = "none"
-_SPREAD_US = 1000  # events of one series at one instant are spread over this long
 
 Read = Callable[[Mapping[str, Any]], Any]
 Row = tuple[tuple[str, ...], list[Any], int]
@@ -32,12 +31,12 @@ Kind = tuple[type, Callable[[Any], Any]]
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One point. time_us: microseconds since the epoch."""
+    """One point. time_ns: nanoseconds since the epoch."""
 
     measurement: str
     tags: dict[str, str]
     fields: dict[str, Any]
-    time_us: int
+    time_ns: int
 
 
 class PointMaker:
@@ -53,6 +52,8 @@ class PointMaker:
         self._kinds = tuple(_kind(field) for field in fields)
         self._time = _reader(spec.time)
         self._distinct = _reader(spec.distinct) if spec.distinct else None
+        self._number = _reader(spec.number or spec.time)
+        self._places = Places()
         self._entries = _reader(spec.each.path) if spec.each else None
         self._takes: dict[type[Message], Callable[[Message], tuple[Any, ...]] | None] = {}
 
@@ -63,10 +64,10 @@ class PointMaker:
             fields = {name: value for name, value in named if value is not None and _is_finite(value)}
             if fields:
                 tagged = dict(zip(self._encoder.tags, tags, strict=True))
-                yield Point(measurement=self.spec.measurement, tags=tagged, fields=fields, time_us=at)
+                yield Point(measurement=self.spec.measurement, tags=tagged, fields=fields, time_ns=at)
 
     def lines(self, facts: Mapping[str, Any]) -> Iterator[bytes]:
-        """The points as line protocol with times in microseconds, without line ends."""
+        """The points as line protocol with times in nanoseconds, without line ends."""
         for row in self._rows(facts):
             line = self._encoder.line(*row)
             if line:
@@ -84,16 +85,17 @@ class PointMaker:
         if take is None:
             return None
         try:
-            time_s, told, *row = take(message)
+            time_s, id, number, *row = take(message)
         except AttributeError:  # a path that leads through a mapping, or through what this message lacks
             return None
         tags = [value if value.__class__ is str and value else _tag(value) for value in row[: len(self._tags)]]
         for i in self._site_tags:
             tags[i] = _tag(site)
-        return self._encoder.line(tuple(tags), self._converted(row[len(tags) :]), self._moment(time_s, told))
+        series = tuple(tags)
+        return self._encoder.line(series, self._converted(row[len(tags) :]), self._time_ns(series, time_s, id, number))
 
     def _take_of(self, kind: type[Message]) -> Callable[[Message], tuple[Any, ...]] | None:
-        """Reads time, what makes it distinct, tags and fields at once, with the time for what is not the message's; None if it can't."""
+        """Reads time, id, number, tags and fields at once, with the time for what is not the message's; None if it can't."""
         spec, time = self.spec, self.spec.time
         tags = [spec.tags[name] for name in self._encoder.tags]
         for i in self._site_tags:
@@ -101,7 +103,7 @@ class PointMaker:
         fields = [
             time if spec.fields[name].const is not None else spec.fields[name].path for name in self._encoder.fields
         ]
-        paths = [time, spec.distinct or time, *tags, *fields]
+        paths = [time, spec.distinct or time, spec.number or time, *tags, *fields]
         known = {path.partition(".")[0] for path in paths} <= set(kind.__struct_fields__) - {"site"}
         clear = not any(
             hasattr(dict, part) for path in paths for part in path.split(".")[1:]
@@ -120,17 +122,17 @@ class PointMaker:
 
     def _row(self, tagged: Mapping[str, Any], facts: Mapping[str, Any], timed: Mapping[str, Any] | None = None) -> Row:
         timed = facts if timed is None else timed
-        told = self._distinct(timed) if self._distinct is not None else None
+        id = self._distinct(timed) if self._distinct is not None else None
+        series = tuple([_tag(read(tagged)) for read in self._tags])
         values = self._converted([read(facts) for read in self._reads])
-        return tuple([_tag(read(tagged)) for read in self._tags]), values, self._moment(self._time(timed), told)
+        return series, values, self._time_ns(series, self._time(timed), id, self._number(timed))
 
-    def _moment(self, time_s: float, told: Any) -> int:
-        """A point's time in microseconds; told: what tells it apart from others of that time, where the measurement asks for it."""
-        at = time_us(time_s)
+    def _time_ns(self, series: tuple[str, ...], time_s: float, id: Any, number: Any) -> int:
+        """A point's time. id, number: what tells it apart from others of that time, where the measurement asks for it."""
+        at_ns = time_us(time_s) * 1000
         if self._distinct is None:
-            return at
-        # A checksum, since Python's hash() differs from run to run.
-        return at - at % _SPREAD_US + zlib.crc32(str(told).encode()) % _SPREAD_US
+            return at_ns
+        return self._places.time_ns(series, at_ns, str(id), number if self.spec.number else None)
 
     def _converted(self, values: list[Any]) -> list[Any]:
         """Field values of the types that the measurement has."""

@@ -78,8 +78,9 @@ class Each(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class MeasurementSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement. time: path of the point's time (UTC seconds).
 
-    distinct: path of an id that moves the point's time by less than 1 ms, always by the same, so that two events of one series
-    at one instant stay two points, and the same event stays one.
+    distinct: path of an id. The nanoseconds of the point's time are then a place of that id's own, so that two events of one series
+    at one instant stay two points, and the same event stays one. number: path of a whole number that differs between events of one
+    instant, such as a track's: the place that is tried first.
     bucket: which of the database's two takes it: raw points (`monitoring`, 7 days) or aggregates (`analytics`, 30 days).
     """
 
@@ -89,6 +90,7 @@ class MeasurementSpec(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, FieldSpec]
     time: str = "time_s"
     distinct: str = ""
+    number: str = ""
     each: Each | None = None
     bucket: Literal["monitoring", "analytics"] = "monitoring"
     schema: dict[str, Any] = {}

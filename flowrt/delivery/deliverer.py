@@ -93,8 +93,17 @@ class Deliverer:
             self._journal.delivered(self.name, taken)
 
     def rejected(self, record: OutboxRecord, reason: str) -> None:
-        if self._acknowledge((record,)):
-            self._log.error("'%s': record %d (%s) refused: %s", self.name, record.number, record.address, reason)
+        self.rejected_all((record,), reason)
+
+    def rejected_all(self, records: Sequence[OutboxRecord], reason: str) -> None:
+        """The same for many of one reason, in one line of the log."""
+        refused = self._acknowledge(records)
+        if not refused:
+            return
+        first = refused[0]
+        others = f" and {len(refused) - 1} others" if len(refused) > 1 else ""
+        self._log.error("'%s': message %d (%s)%s refused: %s", self.name, first.number, first.address, others, reason)
+        for record in refused:
             self._journal.rejected(self.name, record.number, reason)
 
     def _acknowledge(self, records: Iterable[OutboxRecord]) -> list[OutboxRecord]:

@@ -6,15 +6,13 @@ ever, so that a mistyped name is never reported: compare the names before the fi
 
 from __future__ import annotations
 
-import json
-import ssl
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from flowrt.http_client import HttpClient
 
 DATABASES_MOST = 5
 """InfluxDB 3 Core holds no more."""
@@ -70,51 +68,77 @@ def inspect(
     ca_file: str = "",
 ) -> Buckets:
     """Look for the wanted buckets. list_token: one that may list buckets, where `token` may only write."""
-    server = _Server(url, timeout_s, ca_file)
+    # heavy, and not needed where a flow is only validated
+    from flowrt.http_client import HttpClient, HttpError
+
     try:
-        version = server.version(token)
-        if version.startswith("3"):
-            return _inspect_3(server, version, token, wanted)
-        return _inspect_2(server, version, token, org, wanted, list_token or token)
-    except (OSError, ValueError) as error:
-        return Buckets(error=str(getattr(error, "reason", error)))
+        with (
+            HttpClient(url, timeout_s=timeout_s, ca_file=ca_file, authorization=_authorization(token)) as client,
+            HttpClient(
+                url, timeout_s=timeout_s, ca_file=ca_file, authorization=_authorization(list_token or token)
+            ) as lists,
+        ):
+            version = _version(client)
+            if version.startswith("3"):
+                return _inspect_3(client, version, wanted)
+            return _inspect_2(client, lists, version, org, wanted)
+    except (HttpError, ValueError) as error:
+        return Buckets(error=str(error))
 
 
-def _inspect_2(server: _Server, version: str, token: str, org: str, wanted: Sequence[str], list_token: str) -> Buckets:
+def inspect_if_3(client: HttpClient, wanted: Sequence[str]) -> Buckets | None:
+    """The same with a connection that is there, by at most three requests; None where it leads to no InfluxDB 3.
+
+    Raises HttpError, and ValueError where the answer is none of InfluxDB.
+    """
+    version = _version(client)
+    return _inspect_3(client, version, wanted) if version.startswith("3") else None
+
+
+def _authorization(token: str) -> str:
+    return f"Token {token}" if token else ""
+
+
+def _version(client: HttpClient) -> str:
+    """As the server names it, `2.9.1`; empty where it does not."""
+    return client.request("GET", "/ping").headers.get("X-Influxdb-Version", "").removeprefix("v")
+
+
+def _inspect_2(client: HttpClient, lists: HttpClient, version: str, org: str, wanted: Sequence[str]) -> Buckets:
     missing, forbidden = [], []
     for name in wanted:
-        query = urllib.parse.urlencode({"org": org, "bucket": name, "precision": "us"})
-        status, body = server.ask(f"/api/v2/write?{query}", token, b"\n")  # a blank line writes nothing
-        if status in (401, 403):
+        query = {"org": org, "bucket": name, "precision": "ns"}
+        answer = client.request("POST", "/api/v2/write", query=query, body=b"\n")  # a blank line writes nothing
+        if answer.status in (401, 403):
             forbidden.append(name)
-        elif status == 404 and (b"bucket" in body or b"database" in body):
+        elif answer.status == 404 and (b"bucket" in answer.body or b"database" in answer.body):
             missing.append(name)
-        elif status == 404 and b"organization" in body:
-            return Buckets(version=version, error=_message(body))
-        elif status == 404:
+        elif answer.status == 404 and b"organization" in answer.body:
+            return Buckets(version=version, error=answer.text)
+        elif answer.status == 404:
             return Buckets(version=version, old=True)
-    status, body = server.ask(f"/api/v2/buckets?{urllib.parse.urlencode({'org': org, 'limit': 100})}", list_token)
+    listed = lists.request("GET", "/api/v2/buckets", query={"org": org, "limit": "100"})
     found: Iterable[Bucket] = ()
-    if status == 200:
-        found = (Bucket(name=one["name"], retention_s=_retention(one)) for one in json.loads(body)["buckets"])
+    if listed.status == 200:
+        found = (Bucket(name=one["name"], retention_s=_retention(one)) for one in listed.json()["buckets"])
     return Buckets(version=version, found=_own(found), missing=tuple(missing), forbidden=tuple(forbidden))
 
 
-def _inspect_3(server: _Server, version: str, token: str, wanted: Sequence[str]) -> Buckets:
-    query = urllib.parse.urlencode({"db": "_internal", "q": _RETENTION_3, "format": "json"})
-    status, body = server.ask(f"/api/v3/query_sql?{query}", token)
-    if status == 200:
-        rows = json.loads(body)
+def _inspect_3(client: HttpClient, version: str, wanted: Sequence[str]) -> Buckets:
+    query = {"db": "_internal", "q": _RETENTION_3, "format": "json"}
+    answer = client.request("GET", "/api/v3/query_sql", query=query)
+    if answer.status == 200:
         found = [
-            Bucket(name=row["database_name"], retention_s=_seconds(row.get("retention_period_ns"))) for row in rows
+            Bucket(name=row["database_name"], retention_s=_seconds(row.get("retention_period_ns")))
+            for row in answer.json()
         ]
     else:
-        status, body = server.ask("/api/v3/configure/database?format=json", token)
-        if status in (401, 403):
+        answer = client.request("GET", "/api/v3/configure/database", query={"format": "json"})
+        if answer.status in (401, 403):
             return Buckets(version=version, forbidden=tuple(wanted))
-        if status != 200:
-            return Buckets(version=version, error=f"{status}: {_message(body)}")
-        found = [Bucket(name=row["iox::database"]) for row in json.loads(body)]
+        if answer.status != 200:
+            return Buckets(version=version, error=f"{answer.status}: {answer.text}")
+        found = [Bucket(name=row["iox::database"]) for row in answer.json()]
     there = _own(found)
     names = {bucket.name for bucket in there}
     return Buckets(version=version, found=there, missing=tuple(name for name in wanted if name not in names))
@@ -132,36 +156,3 @@ def _retention(bucket: dict[str, Any]) -> float | None:
 
 def _seconds(nanoseconds: int | None) -> float | None:
     return nanoseconds / 1e9 if nanoseconds else None
-
-
-def _message(body: bytes) -> str:
-    text = body.decode("utf-8", "replace")
-    try:
-        facts = json.loads(text)
-    except ValueError:
-        return text[:200]
-    return str(facts.get("message") or facts.get("error") or text)[:200] if isinstance(facts, dict) else text[:200]
-
-
-class _Server:
-    def __init__(self, url: str, timeout_s: float, ca_file: str) -> None:
-        self._url, self._timeout_s = url.rstrip("/"), timeout_s
-        self._tls = ssl.create_default_context(cafile=ca_file or None) if url.startswith("https") else None
-
-    def version(self, token: str) -> str:
-        """As the server names it, `2.9.1`; empty where it does not."""
-        with self._open("/ping", token) as answer:
-            return str(answer.headers.get("X-Influxdb-Version") or "").removeprefix("v")
-
-    def ask(self, path: str, token: str, body: bytes | None = None) -> tuple[int, bytes]:
-        """Status and body; errors of the server are answers too."""
-        with self._open(path, token, body) as answer:
-            return answer.status, answer.read(100_000)
-
-    def _open(self, path: str, token: str, body: bytes | None = None) -> Any:
-        headers = {"Authorization": f"Token {token}"} if token else {}
-        request = urllib.request.Request(self._url + path, data=body, headers=headers)
-        try:
-            return urllib.request.urlopen(request, timeout=self._timeout_s, context=self._tls)
-        except urllib.error.HTTPError as error:
-            return error

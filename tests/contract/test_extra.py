@@ -77,7 +77,7 @@ def test_a_third_partys_message_is_carried(folder: Path) -> None:
     assert payload["level_db"] == 91.5
     assert contract.validate_payload(noise(), payload) == []
     assert contract.validate_payload("noise", payload | {"level_db": "loud"}) != []
-    assert contract.lines(noise(), SITE) == [b"noise,site=main-and-5th level_db=91.5 1777888800250000"]
+    assert contract.lines(noise(), SITE) == [b"noise,site=main-and-5th level_db=91.5 1777888800250000000"]
 
 
 def test_the_built_in_ones_stay(folder: Path) -> None:

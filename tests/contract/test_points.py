@@ -28,7 +28,7 @@ def test_lines_are_the_points_as_the_client_writes_them(message: Message) -> Non
     points = CONTRACT.points(message, SITE)
     assert lines == [
         Point.from_dict(
-            {"measurement": p.measurement, "tags": p.tags, "fields": p.fields, "time": p.time_us}, WritePrecision.US
+            {"measurement": p.measurement, "tags": p.tags, "fields": p.fields, "time": p.time_ns}, WritePrecision.NS
         )
         .to_line_protocol()
         .encode()
@@ -62,7 +62,7 @@ def only(message: Message, measurement: str) -> Any:
 
 def test_detection_events() -> None:
     point = only(tracks(), "detection_events")
-    assert point.time_us == TIME_US
+    assert point.time_ns == TIME_US * 1000
     assert point.tags == {
         "site": SITE,
         "camera_id": CAMERA,
@@ -91,17 +91,17 @@ def test_an_empty_picture_has_no_confidence() -> None:
 
 def test_a_violation_is_one_point_for_life() -> None:
     new, end = only(violation(), "violation_events"), only(violation("end", TIME_S + 3), "violation_events")
-    assert (new.tags, new.time_us) == (end.tags, end.time_us)
+    assert (new.tags, new.time_ns) == (end.tags, end.time_ns)
     assert (new.fields["phase"], end.fields["phase"]) == ("new", "end")
     assert (new.fields["count"], new.fields["object_id"], new.fields["speed"]) == (1, 17, 38.4)
-    assert 0 <= new.time_us - TIME_US < 1000
+    assert 0 <= new.time_ns - TIME_US * 1000 < 1_000_000
 
 
 def test_two_events_of_one_series_at_one_instant_stay_two() -> None:
-    times = {only(violation(track_id=track), "violation_events").time_us for track in range(8)}
+    times = {only(violation(track_id=track), "violation_events").time_ns for track in range(8)}
     assert len(times) == 8
-    assert len({only(zone_event(track), "roi_events").time_us for track in range(8)}) == 8
-    assert all(0 <= time_us - TIME_US < 1000 for time_us in times)
+    assert len({only(zone_event(track), "roi_events").time_ns for track in range(8)}) == 8
+    assert all(0 <= time_ns - TIME_US * 1000 < 1_000_000 for time_ns in times)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
 
 
 def write(database: InfluxDB, lines: list[bytes]) -> None:
-    url = f"{database.url}/api/v2/write?bucket=traffic&precision=us"
+    url = f"{database.url}/api/v2/write?bucket=traffic&precision=ns"
     urllib.request.urlopen(urllib.request.Request(url, b"\n".join(lines)), timeout=20).close()
 
 
@@ -165,7 +165,7 @@ def test_a_real_database_takes_every_line_and_gives_it_back(database: InfluxDB) 
     expected: dict[tuple[Any, ...], dict[str, Any]] = {}
     for message in messages:
         for point in CONTRACT.points(message, SITE):
-            key = (point.measurement, point.time_us, *sorted(point.tags.items()))
+            key = (point.measurement, point.time_ns, *sorted(point.tags.items()))
             expected.setdefault(key, {}).update(point.fields)
     assert len(expected) < len(lines)  # a violation's end overwrote its beginning
     found = {

@@ -40,7 +40,7 @@ def test_points_come_back_with_event_time(tmp_path: Path) -> None:
         assert len(rows) == 20
         assert {row["phase"] for row in rows} == {"end"}
         assert {row["speed"] for row in rows} == {61.5}
-        seconds = sorted(row["time"] // 1_000_000 for row in rows)
+        seconds = sorted(row["time"] // 1_000_000_000 for row in rows)
         assert seconds == [1_700_000_000 + i for i in range(20)]
 
 
@@ -193,6 +193,9 @@ class Acknowledgements:
     def rejected(self, record: Any, reason: str) -> None:
         raise AssertionError(reason)
 
+    def rejected_all(self, records: Any, reason: str) -> None:
+        raise AssertionError(reason)
+
 
 def test_compressed_for_far_servers_only(tmp_path: Path) -> None:
     with scripted() as server:
@@ -203,7 +206,7 @@ def test_compressed_for_far_servers_only(tmp_path: Path) -> None:
             path, headers = server.requests[-1]
             assert headers.get("Content-Encoding") == encoding if encoding else "gzip" not in headers.values()
             assert "bucket=traffic_monitoring" in path
-            assert "precision=us" in path
+            assert "precision=ns" in path
             assert headers["Authorization"] == "Token t-1"
 
 

@@ -37,7 +37,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 def write(reader: Reader, contract: Contract, site: str, messages: Iterable[Message]) -> None:
     lines = [line for message in messages for line in contract.lines(message, site)]
-    address = f"{reader.url}/api/v2/write?bucket=traffic_monitoring&precision=us"
+    address = f"{reader.url}/api/v2/write?bucket=traffic_monitoring&precision=ns"
     with urllib.request.urlopen(urllib.request.Request(address, data=b"\n".join(lines), method="POST")) as answer:
         assert answer.status == 204
 

@@ -9,9 +9,15 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from flowrt import Acknowledger, Context, Message, Outbox, OutboxRecord, ServiceName, setting
+from flowrt import Acknowledger, Context, Message, Outbox, OutboxRecord, Retry, ServiceName, setting
+
+if TYPE_CHECKING:
+    from flowrt_nodes.influx._writer import InfluxWriter
+
+_NANOSECONDS = {"precision": "ns"}
+"""Header of each record; what an earlier version left in the journal has none, and times in microseconds."""
 
 
 class InfluxOut(Outbox):
@@ -48,36 +54,41 @@ class InfluxOut(Outbox):
         return min(max(self._since + self.flush_s - time.monotonic(), 0.001), super().tick_s)
 
     def open(self, context: Context) -> None:
-        from flowrt_nodes.influx._writer import InfluxWriter, Urgencies, service_of
+        # brings urllib3 and TLS, which a flow that is only validated does not load
+        from flowrt_nodes.influx._writer import InfluxWriter, PriorityOf, service_of
 
         self._service = service_of(context, self.service)
         self._buckets = {"monitoring": self._service.bucket, "analytics": self._service.analytics_bucket}
-        ca_file = str(context.path(self._service.ca_file)) if self._service.ca_file else None
-        self._writer = InfluxWriter(self._service, timeout_s=self.timeout_s, gzip=self.gzip, ca_file=ca_file)
+        ca_file = str(context.path(self._service.ca_file)) if self._service.ca_file else ""
         self._gathered: list[OutboxRecord] = []
         self._gathered_bytes = 0
         self._since = 0.0
         self._written = 0
-        self._urgencies = Urgencies(context.contract)
+        self._warned_of: set[str] = set()  # buckets that drop points for their age
+        self._priority_of = PriorityOf(context.contract)
+        self._writer: InfluxWriter | None = None
+        if self._service.url:
+            self._writer = InfluxWriter(self._service, timeout_s=self.timeout_s, compress=self.gzip, ca_file=ca_file)
 
     def close(self) -> None:
-        if "_writer" in self.__dict__:
-            self._writer.close()
+        writer: InfluxWriter | None = self.__dict__.get("_writer")  # missing where `open` failed
+        if writer is not None:
+            writer.close()
 
     def ready(self) -> bool:
-        return bool(self._service.url)
+        return self._writer is not None
 
     def status(self) -> dict[str, Any]:
-        if "_writer" not in self.__dict__:
-            return {}
-        state = {"database": self._writer.address, "bucket": self._service.bucket, "points": self._written}
-        return state if self._service.url else {"database": "none; points wait in the journal"}
+        writer: InfluxWriter | None = self.__dict__.get("_writer")  # missing before `open`
+        if writer is None:
+            return {"database": "no address; points wait in the journal"}
+        return {"database": writer.address, "bucket": self._service.bucket, "points": self._written}
 
     # -- encoding: on the thread that brought the message ---------------------------------------------------------------
 
     def encode(self, message: Message) -> Iterator[OutboxRecord]:
         context = self.context
-        priority = self._urgencies.of(type(message))
+        priority = self._priority_of(type(message))
         for spec, line in context.contract.lines_of(message, context.site):
             yield OutboxRecord(
                 id=getattr(message, "id", ""),
@@ -85,6 +96,7 @@ class InfluxOut(Outbox):
                 address=spec.measurement,
                 body=line,
                 priority=priority,
+                headers=_NANOSECONDS,
             )
 
     # -- delivery: on the outbox's own thread ------------------------------------------------------------------------
@@ -101,27 +113,43 @@ class InfluxOut(Outbox):
             self._gathered.append(record)
             self._gathered_bytes += size
         old = time.monotonic() - self._since >= self.flush_s or self.context.stopping.is_set()
-        old = old or any(record.attempts for record in records)  # somebody waits to see whether the database is back
+        old = old or any(record.attempts for record in records)  # the deliverer tries whether the database is back
         full = len(self._gathered) >= self.batch_points
         if self._gathered and (old or full):
             self._write(acknowledger)
 
     def _write(self, acknowledger: Acknowledger) -> None:
         """Write what is gathered. Raises Retry; then all of it that has no acknowledgement comes again."""
-        from flowrt_nodes.influx._writer import write_isolating
+        from flowrt_nodes.influx._writer import write_isolating  # see `open`
 
+        writer = self._writer
+        if writer is None:
+            raise Retry("no address of a database, waiting")
         gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        by_bucket: dict[str, list[OutboxRecord]] = defaultdict(list)
+        batches: dict[tuple[str, str], list[OutboxRecord]] = defaultdict(list)
         buckets = {address: self._bucket(address) for address in {record.address for record in gathered}}
         for record in gathered:
-            by_bucket[buckets[record.address]].append(record)
-        for bucket, records in by_bucket.items():
+            batches[buckets[record.address], record.headers.get("precision", "us")].append(record)
+        for (bucket, precision), records in batches.items():
 
-            def write(part: Sequence[OutboxRecord], bucket: str = bucket) -> None:
-                self._writer.write(bucket, b"\n".join([record.body for record in part]))
+            def write(part: Sequence[OutboxRecord], bucket: str = bucket, precision: str = precision) -> None:
+                writer.write(bucket, b"\n".join([record.body for record in part]), precision)
                 acknowledger.delivered_all(part)
 
-            self._written += len(write_isolating(records, write, acknowledger.rejected))
+            written = write_isolating(records, write, acknowledger.rejected_all)
+            self._written += len(written)
+            if written and bucket not in self._warned_of:
+                self._warn_of_age(writer, bucket, min(record.time_s for record in written))
+
+    def _warn_of_age(self, writer: InfluxWriter, bucket: str, oldest_s: float) -> None:
+        """Once for each bucket: InfluxDB 2 refuses points older than it keeps; InfluxDB 3 says that it took them."""
+        keeps_s = writer.drops_silently(bucket, oldest_s)
+        if keeps_s is not None:
+            self._warned_of.add(bucket)
+            self.context.log.warning(
+                "the database at %s keeps points of '%s' for %.1f days, and drops older ones without a word; there are some here",
+                writer.address, bucket, keeps_s / 86_400,
+            )  # fmt: skip
 
     def _bucket(self, measurement: str) -> str:
         spec = self.context.contract.measurements.get(measurement)
