@@ -141,6 +141,19 @@ def test_a_second_up_adds_what_is_missing_to_a_database_that_runs(up: Up, capsys
     assert "write token: created" in capsys.readouterr().out
 
 
+def test_a_later_up_knows_the_ports_of_what_runs(up: Up, capsys: pytest.CaptureFixture[str]) -> None:
+    up.run("up")
+    native.stop(up.home, "grafana")
+    capsys.readouterr()
+    for name in ("influxdb", "mosquitto"):
+        del up.ports[name]
+    influx_url = read_services_file(up.home.folder)["INFLUX_URL"]
+    assert up.run("up", "--dry-run") == DONE
+    assert f"INFLUX_URL={influx_url} " in capsys.readouterr().out, "of Grafana's environment"
+    assert up.run("up") == DONE
+    assert read_services_file(up.home.folder)["INFLUX_URL"] == influx_url
+
+
 def test_a_step_that_fails_is_said_and_the_exit_code_tells_it(up: Up, capsys: pytest.CaptureFixture[str]) -> None:
     up.run("up")
     capsys.readouterr()

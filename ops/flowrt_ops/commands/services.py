@@ -78,8 +78,9 @@ def _init(home: Home, args: argparse.Namespace) -> int:
 def _up(home: Home, args: argparse.Namespace) -> int:
     from flowrt_ops.services import native
 
-    asked = {name: getattr(args, f"{name}_port") for name in native.NAMES}
-    services = native.plan(home, {name: port for name, port in asked.items() if port}, args.tls_port)
+    running = {name: native.port_of(home, name) for name in native.NAMES if native.running(home, name)}
+    asked = {name: port for name in native.NAMES if (port := getattr(args, f"{name}_port"))}
+    services = native.plan(home, {**asked, **running}, args.tls_port)
     used = [*(service.port for service in services), args.tls_port]
     for port in used:
         if used.count(port) > 1:
@@ -89,7 +90,6 @@ def _up(home: Home, args: argparse.Namespace) -> int:
         return DONE
     if not home.initialised:
         raise Failure(f"there are no secrets in {home.secrets}: run `flowrt services init` first")
-    running: dict[str, int] = {}
     complete = True
     for service in services:
         try:
@@ -110,9 +110,8 @@ def _started(home: Home, service: Service) -> int:
     from flowrt_ops.services import native
 
     if native.running(home, service.name):
-        port = native.port_of(home, service.name) or service.port
-        print(f"{service.name}: runs already on 127.0.0.1:{port}")
-        return port
+        print(f"{service.name}: runs already on 127.0.0.1:{service.port}")
+        return service.port
     if service.obstacle:
         raise Failure(f"{service.name}: {service.obstacle}")
     number = native.start(home, service)
