@@ -23,10 +23,10 @@ OVER_S = 5.0
 """An encounter is over after so long without a PET."""
 LATE_S = 0.4
 """Whether a road user moves may become known this long after it came onto the ground."""
-CROSSING_COSINE = float(np.cos(np.radians(30.0)))
+CROSSING_DEG = 30.0
 """Paths at a smaller angle follow each other (SSAM's rear-end conflicts), and have no PET."""
-OPPOSED_COSINE = -float(np.cos(0.1))
-"""Nor have road users that meet head on: neither enters the ground that the other has left."""
+OPPOSED_DEG = 174.0
+"""Nor have road users that meet head on, at a larger one: neither enters the ground that the other has left."""
 STEP_S = 0.1
 """Positions are known in steps of this length, as in SSAM's simulations; between pictures by the velocity."""
 GAP_S = 1.0
@@ -146,7 +146,8 @@ class PostEncroachments:
         for i in np.flatnonzero(over.any(axis=0) & ~over[-1]).tolist():
             m, first = last[i], firsts[i]
             there = all_bodies[m, first]
-            if not self._moving[m, first] or not OPPOSED_COSINE < there[2:4] @ comes[i, 2:4] < CROSSING_COSINE:
+            angle_deg = np.degrees(np.arccos(np.clip(there[2:4] @ comes[i, 2:4], -1.0, 1.0)))
+            if not self._moving[m, first] or not CROSSING_DEG < angle_deg < OPPOSED_DEG:
                 continue
             left_s = _at_border_s(times_s, apart[:, i], m, m + 1)
             coming = rectangles_apart_m(there, all_bodies[:, columns[k[i]]])
