@@ -211,6 +211,11 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
         """What is wrong with the settings beyond their types. Pure, quick, and without imports of heavy packages."""
         return ()
 
+    def probe(self, view: CheckView) -> Iterable[Diagnostic]:
+        """What outside does not answer as it should, such as a camera. Only `flowrt check --probe` asks, on a thread of the node's
+        own; end within half a minute."""
+        return ()
+
     def published(self, kind: str) -> Iterable[str]:
         """Names of a kind, such as signal groups, that this node publishes; known before it runs, empty where they are not."""
         return ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from flowrt.catalog import Catalog
 from flowrt.config.contract_checks import check_contract
 from flowrt.config.documents import Documents
-from flowrt.config.node_checks import FlowView, check_nodes
+from flowrt.config.node_checks import FlowView, check_nodes, probe_nodes
 from flowrt.config.nodes import NodeConfig, NodeConfigReader
 from flowrt.config.references import References, check_published, published_names
 from flowrt.config.report import Report
@@ -56,8 +56,9 @@ def read(
     catalog: Catalog | None = None,
     overrides: Mapping[str, str] = _NOTHING,
     environment: Mapping[str, str] | None = None,
+    probe: bool = False,
 ) -> tuple[Flow | None, list[Diagnostic]]:
-    """The flow, None where there are errors, and every problem in the order of the file."""
+    """The flow, None where there are errors, and every problem in the order of the file. probe: also ask what the nodes connect to."""
     report = Report()
     path = Path(path)
     catalog = catalog if catalog is not None else Catalog(path.parent)
@@ -65,12 +66,17 @@ def read(
     documents = Documents(path, overrides, environment, report)
     if documents.root is None:
         return None, report.sorted()
-    flow = _flow(path, documents, catalog, environment, report)
+    flow = _flow(path, documents, catalog, environment, report, probe)
     return (None if report.failed else flow), report.sorted()
 
 
 def _flow(
-    path: Path, documents: Documents, catalog: Catalog, environment: Mapping[str, str], report: Report
+    path: Path,
+    documents: Documents,
+    catalog: Catalog,
+    environment: Mapping[str, str],
+    report: Report,
+    probe: bool,
 ) -> Flow | None:
     name = _label(documents, "flow", report)
     site = _label(documents, "site", report) or name
@@ -94,7 +100,10 @@ def _flow(
     published = published_names(configs.values(), report)
     readable = {key: {n: each for n, each in of_one.items() if each is not None} for key, of_one in entries.items()}
     check_published(published, readable, documents, configs, report)
-    check_nodes(configs.values(), FlowView(path.parent, services.blocks, readable, published), report)
+    view = FlowView(path.parent, services.blocks, readable, published)
+    check_nodes(configs.values(), view, report)
+    if probe and not report.failed:
+        probe_nodes(configs.values(), view, report)
     if report.failed:
         return None
     secrets = (

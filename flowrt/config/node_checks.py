@@ -1,8 +1,9 @@
-"""The checks that node types bring themselves (`Node.check`)."""
+"""The checks that node types bring themselves (`Node.check`, `Node.probe`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,32 @@ class FlowView:
 def check_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -> None:
     """Report each node's own problems at their place in the file."""
     for config in configs:
-        if config.settings is None or config.type is None:
-            continue
-        try:
-            diagnostics: list[Diagnostic] = list(config.settings.check(view))
-        except Exception as error:  # a third party's code; its fault is a finding, not a crash
-            message = f"'{config.type.name}'.check() failed: {type(error).__name__}: {error}"
-            report.add(config.mark, config.path, message, "this is a fault of the node type")
-            continue
-        for diagnostic in diagnostics:
-            path = config.path
-            for step in diagnostic.keys:
-                path = join(path, step)
-            mark = place(config.node, diagnostic.keys, config.mark)
-            report.add(mark, path, diagnostic.message, diagnostic.hint, diagnostic.severity)
+        if config.settings is not None:
+            _report(config, config.settings.check, "check", view, report)
+
+
+def probe_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -> None:
+    """Report what outside does not answer, all nodes at the same time."""
+    able = [config for config in configs if config.settings is not None]
+    with ThreadPoolExecutor(max(len(able), 1), "probe") as pool:
+        for config in able:
+            assert config.settings is not None  # of `able`
+            pool.submit(_report, config, config.settings.probe, "probe", view, report)
+
+
+def _report(
+    config: NodeConfig, ask: Callable[[FlowView], Iterable[Diagnostic]], name: str, view: FlowView, report: Report
+) -> None:
+    try:
+        diagnostics = list(ask(view))
+    except Exception as error:  # a third party's code; its fault is a finding, not a crash
+        node_type = config.type.name if config.type is not None else config.path
+        message = f"'{node_type}'.{name}() failed: {type(error).__name__}: {error}"
+        report.add(config.mark, config.path, message, "this is a fault of the node type")
+        return
+    for diagnostic in diagnostics:
+        path = config.path
+        for step in diagnostic.keys:
+            path = join(path, step)
+        mark = place(config.node, diagnostic.keys, config.mark)
+        report.add(mark, path, diagnostic.message, diagnostic.hint, diagnostic.severity)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import socketserver
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -70,6 +72,73 @@ class MjpegCamera:
         self._thread.join()
 
 
+class WebServer:
+    """A server whose answers a test writes: `answers` maps a path to status, headers and body; the requests are kept."""
+
+    def __init__(self, answers: dict[str, tuple[int, dict[str, str], bytes]], login: str = "") -> None:
+        """login: the value of the `Authorization` header without which the answer is 401."""
+        self.requests: list[str] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                server.requests.append(self.path)
+                status, headers, body = answers.get(self.path, (404, {}, b""))
+                if login and self.headers["Authorization"] != login:
+                    status, headers, body = 401, {"WWW-Authenticate": 'Basic realm="camera"'}, b""
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.place = f"127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> WebServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@contextmanager
+def rtsp_describing(sdp: str) -> Iterator[str]:
+    """An RTSP server that describes its stream so, and says no more; gives its URL."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            request = b""
+            for line in self.rfile:
+                request += line
+                if line != b"\r\n":
+                    continue
+                number = re.search(rb"CSeq: (\d+)", request)
+                assert number is not None
+                body = sdp.encode() if request.startswith(b"DESCRIBE") else b""
+                head = f"RTSP/1.0 200 OK\r\nCSeq: {int(number[1])}\r\nPublic: OPTIONS, DESCRIBE, SETUP\r\n"
+                head += f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n"
+                self.wfile.write(head.encode() + body)
+                request = b""
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"rtsp://127.0.0.1:{server.server_address[1]}/north"
+        server.shutdown()
+
+
 @contextmanager
 def silent_camera() -> Iterator[str]:
     """Accepts connections and never says a word; gives its URL."""
@@ -82,10 +151,12 @@ def silent_camera() -> Iterator[str]:
 class RtspServer:
     """GStreamer's RTSP server with an H.264 file, in a process of its own, to be killed and started again."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *login: str) -> None:
+        """login: user, password and `basic` or `digest`, where the server asks for them."""
         self.port = free_port()
         self.url = f"rtsp://operator:pass-word@127.0.0.1:{self.port}/north"
         self._file = file
+        self._login = login
         self._process: subprocess.Popen[str] | None = None
         self.start()
 
@@ -93,7 +164,7 @@ class RtspServer:
         """Start, and wait until it listens. Without GStreamer the test is skipped, or fails where it is required."""
         script = Path(__file__).with_name("rtsp_server.py")
         self._process = subprocess.Popen(
-            [DEBIAN_PYTHON, str(script), str(self.port), str(self._file)],
+            [DEBIAN_PYTHON, str(script), str(self.port), str(self._file), *self._login],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

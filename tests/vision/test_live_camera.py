@@ -15,7 +15,9 @@ from live_servers import MjpegCamera, RtspServer, free_port, silent_camera
 from flowrt import CameraStatus, Frame, Message
 from flowrt.clock import SystemClock
 from flowrt_nodes.camera import Camera
-from flowrt_nodes.camera._grabber import NoAnswer, knock
+from flowrt_nodes.camera._http import offered
+from flowrt_nodes.camera._no_answer import NoAnswer
+from flowrt_nodes.camera._rtsp import greet
 
 PATIENCE_S = 60.0
 
@@ -155,13 +157,16 @@ def test_a_camera_that_is_not_there_is_tried_again_until_it_is(real):
 
 def test_a_usb_camera_that_is_not_there_is_reported(real):
     with opened(Camera(uri="99", reconnect_s=0.1), real) as camera:
-        status = until(camera.produce(), CameraStatus, detail="no pictures: not a camera, or the address is wrong")[-1]
+        status = until(
+            camera.produce(),
+            CameraStatus,
+            detail="no pictures: there is no USB camera 99 here, or another program uses it",
+        )[-1]
     assert isinstance(status, CameraStatus)
     assert status.status == "offline"
 
 
 def test_back_off_doubles_and_is_bounded(real, monkeypatch):
-    monkeypatch.setattr("flowrt_nodes.camera.random.uniform", lambda low, high: high)
     waits: list[float] = []
     with opened(Camera(uri="rtsp://127.0.0.1:9/x", reconnect_s=1.0, reconnect_max_s=6.0), real) as camera:
         now_s = [0.0]
@@ -173,10 +178,11 @@ def test_back_off_doubles_and_is_bounded(real, monkeypatch):
             return False
 
         monkeypatch.setattr(real.stopping, "wait", wait)
-        for attempt in range(1, 7):
+        for _ in range(6):
             waits.append(0.0)
-            list(camera._back_off(attempt))
-    assert [round(each, 6) for each in waits] == [1.0, 2.0, 4.0, 6.0, 6.0, 6.0]
+            list(camera._wait_to_reconnect())
+    for wait_s, most_s in zip(waits, [1.0, 2.0, 4.0, 6.0, 6.0, 6.0], strict=True):
+        assert most_s / 2 <= round(wait_s, 6) <= most_s
 
 
 def test_a_silent_camera_keeps_no_other_waiting(tmp_path):
@@ -212,7 +218,7 @@ def test_a_silent_camera_keeps_no_other_waiting(tmp_path):
 )
 def test_why_a_camera_can_not_be_reached(url, says):
     with pytest.raises(NoAnswer, match=says):
-        knock(url, 2.0)
+        (greet if url.startswith("rtsp") else offered)(url, 2.0)
 
 
 def test_a_web_server_that_is_no_camera(real):
@@ -233,7 +239,7 @@ def test_a_web_server_that_is_no_camera(real):
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}/"
         with opened(Camera(uri=url, reconnect_s=0.1), real) as camera:
-            until(camera.produce(), CameraStatus, detail="no pictures: not a camera, or the address is wrong")
+            until(camera.produce(), CameraStatus, detail="no pictures: the address gives a web page")
     finally:
         server.shutdown()
         server.server_close()

@@ -1,39 +1,44 @@
 """Pictures from a file, a folder, a network or USB camera, or the simulated intersection.
 
-Drop policy. A live camera (RTSP, HTTP, USB) waits for nobody: the flow takes its newest picture, the channel behind the
+Drop policy. A live camera (RTSP, HTTP, USB) does not wait: the flow takes its newest picture, the channel behind the
 camera counts what it could not take. A file and a folder wait: the flow gets every picture, in order. The simulation at its own
 pace leaves out what would come too late; under virtual time, or `asap`, it waits too.
 """
 
 from __future__ import annotations
 
-import random
-import re
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from flowrt import CameraStatus, CheckView, Context, Diagnostic, Frame, Image, Position, Source, setting
-from flowrt.diagnostics import did_you_mean
+from flowrt.backoff import Backoff
 from flowrt_nodes._lib.sim import check_address, epoch_s
+from flowrt_nodes.camera._address import (
+    Kind,
+    device_diagnostics,
+    file_diagnostics,
+    file_path,
+    kind_of,
+    masked,
+    network_diagnostic,
+)
 from flowrt_nodes.camera._meter import Meter, Thinner
 
 if TYPE_CHECKING:
-    import cv2
-
     from flowrt_nodes.camera._clips import Clip
-    from flowrt_nodes.camera._grabber import Grabber
+    from flowrt_nodes.camera._grabber import Capture, Grabber
 
-NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
-SIMULATED = "sim://"
 LEFT_BEHIND_MAX = 3
 CLOSE_S = 0.5
 """A thread that reads a camera gets this long to end; one that hangs in a read is left behind."""
+PROBE_S = 5.0
+"""`flowrt check --probe` waits this long for each answer of a camera."""
 LOOK_S = 0.25
-"""How often a waiting camera looks whether it shall stop, or whether a status is due."""
+"""How often a waiting camera checks whether it shall stop, or whether a status is due."""
 
 
 class Camera(Source):
@@ -50,8 +55,8 @@ north_camera:
     uri: Annotated[
         str | int,
         setting(
-            "A video file, a picture or a folder of pictures (relative to the flow file), `rtsp://…`, `http://…` (MJPEG and "
-            "whatever FFmpeg reads), a USB camera (its index, or /dev/video0), or `sim://…`.",
+            "A video file, a picture or a folder of pictures (relative to the flow file), `rtsp://…`, `http://…` (MJPEG, an "
+            "address that gives one picture a request, and whatever FFmpeg reads), a USB camera (its index, or /dev/video0), or `sim://…`.",
             restart=True,
             examples=["clips/north.mp4", "rtsp://192.168.1.20/stream1", "0", "sim://four-way?seed=7&camera=north"],
         ),
@@ -59,7 +64,11 @@ north_camera:
     fps: (
         Annotated[
             float,
-            setting("Pictures per second at most; without it every picture. For a folder also its rate.", gt=0),
+            setting(
+                "Pictures per second at most; without it every picture. For a folder, and an address that gives one picture "
+                "a request, also its rate.",
+                gt=0,
+            ),
         ]
         | None
     ) = None
@@ -80,8 +89,10 @@ north_camera:
     stall_s: Annotated[
         float, setting("Live: without a picture for this long the camera counts as lost.", gt=0, le=600)
     ] = 10.0
-    reconnect_s: Annotated[float, setting("Live: wait before the second attempt to connect; doubles.", gt=0)] = 1.0
-    reconnect_max_s: Annotated[float, setting("Live: the longest wait between two attempts.", gt=0)] = 30.0
+    reconnect_s: Annotated[
+        float, setting("Live: wait before the second attempt to connect; doubles.", gt=0, le=3600)
+    ] = 1.0
+    reconnect_max_s: Annotated[float, setting("Live: the longest wait between two attempts.", gt=0, le=3600)] = 30.0
     transport: Annotated[Literal["tcp", "udp"], setting("RTSP: how pictures travel.", restart=True)] = "tcp"
     status_s: Annotated[float, setting("Camera status is sent on every change, and this often.", gt=0)] = 5.0
 
@@ -90,13 +101,8 @@ north_camera:
         return self._kind in ("network", "device")
 
     @property
-    def _kind(self) -> Literal["network", "device", "sim", "file"]:
-        uri = str(self.uri)
-        if uri.lower().startswith(NETWORK):
-            return "network"
-        if uri.lower().startswith(SIMULATED):
-            return "sim"
-        return "device" if uri.isdigit() or uri.startswith("/dev/video") else "file"
+    def _kind(self) -> Kind:
+        return kind_of(str(self.uri))
 
     def check(self, view: CheckView) -> Iterable[Diagnostic]:
         if self.start not in ("", "now", "file") and _time_of(self.start) is None:
@@ -112,10 +118,23 @@ north_camera:
             yield Diagnostic(
                 ("uri",), "the uri is empty", "expected a file, folder, rtsp://, http://, USB index or sim://"
             )
+        elif self._kind == "network":
+            if (diagnostic := network_diagnostic(uri)) is not None:
+                yield diagnostic
         elif self._kind == "file":
-            yield from _check_file(uri, view.folder)
+            yield from file_diagnostics(uri, view.folder)
+        elif self._kind == "device":
+            yield from device_diagnostics(uri, view.folder)
         elif self._kind == "sim":
             yield from check_address(uri)
+
+    def probe(self, view: CheckView) -> Iterable[Diagnostic]:
+        if self._kind == "network":
+            from flowrt_nodes.camera._grabber import ask
+
+            reason = ask(str(self.uri), self.transport, min(self.stall_s, PROBE_S))
+            if reason:
+                yield Diagnostic(("uri",), reason)
 
     def open(self, context: Context) -> None:
         self._clip: Clip | None = None
@@ -128,9 +147,14 @@ north_camera:
         self._anchor: tuple[float, float] | None = None
         self._reconnects = 0
         self._overwritten = 0
+        self._lost_s: float | None = None
+        self._backoff = self._new_backoff()
         if not self.live:
             self._clip = self._open_clip()
-            self._meter.fps = min(self._clip.fps, self.fps or self._clip.fps)
+            self._meter.declared_fps = min(self._clip.fps, self.fps or self._clip.fps)
+
+    def _new_backoff(self) -> Backoff:
+        return Backoff(self.reconnect_s, self.reconnect_max_s)
 
     def _open_clip(self) -> Clip:
         from flowrt_nodes.camera._clips import FOLDER_FPS, FolderClip, SimClip, VideoClip, is_picture
@@ -140,7 +164,7 @@ north_camera:
             as_it_happens = self.pace == "realtime" and not self.context.clock.virtual and not self.loop
             store = self.context.data / "scenery"
             return SimClip(uri, self._elapsed_s if as_it_happens else None, store)
-        path = self.context.path(uri.removeprefix("file://"))
+        path = self.context.path(file_path(uri))
         if path.is_dir() or is_picture(path):
             return FolderClip(path, self.fps or FOLDER_FPS)
         return VideoClip(path)
@@ -148,17 +172,17 @@ north_camera:
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._anchor = None
         self._thin = Thinner()
+        self._backoff = self._new_backoff()
 
     def close(self) -> None:
-        # `open` may have failed before it got anywhere
-        grabbers = [*self.__dict__.get("_left_behind", ()), self.__dict__.get("_grabber")]
+        grabbers = [grabber for grabber in (*self._left_behind, self._grabber) if grabber is not None]
         until_s = time.monotonic() + CLOSE_S
-        for grabber in filter(None, grabbers):
+        for grabber in grabbers:
             grabber.stop()
-        for grabber in filter(None, grabbers):
+        for grabber in grabbers:
             grabber.join(max(until_s - time.monotonic(), 0.0))
-        if clip := self.__dict__.get("_clip"):
-            clip.close()
+        if self._clip is not None:
+            self._clip.close()
 
     def export_state(self) -> Any:
         return {"uri": str(self.uri), "number": self._number, "reconnects": self._reconnects}
@@ -174,7 +198,7 @@ north_camera:
             "uri": masked(str(self.uri)),
             "status": self._meter.status,
             "detail": self._meter.detail,
-            "fps": round(self._meter.fps, 2),
+            "fps": round(self._fps(), 2),
             "resolution": self._meter.resolution,
             "reconnects": self._reconnects,
             "overwritten": self._overwritten + (self._grabber.overwritten if self._grabber else 0),
@@ -229,7 +253,7 @@ north_camera:
             return given
         from_file = self.start == "file" or (not self.start and self.pace == "asap" and not clock.virtual)
         if from_file and self._kind == "file":
-            return self.context.path(str(self.uri).removeprefix("file://")).stat().st_mtime
+            return self.context.path(file_path(str(self.uri))).stat().st_mtime
         return clock.now_s()
 
     def _wait(self, time_s: float) -> bool:
@@ -250,7 +274,6 @@ north_camera:
 
     def _watch(self) -> Iterator[Frame | CameraStatus]:
         context, stopping = self.context, self.context.stopping
-        attempt = 0
         while not stopping.is_set():
             self._left_behind = [grabber for grabber in self._left_behind if grabber.alive]
             if len(self._left_behind) < LEFT_BEHIND_MAX:
@@ -258,18 +281,18 @@ north_camera:
                 reason = yield from self._connection()
                 if stopping.is_set():
                     return
-                attempt = 0 if self._number > first else attempt
+                if self._number > first:
+                    self._backoff.reset()
                 if self._meter.change("offline", reason):
                     context.log.warning("camera %s: %s: %s", context.node, masked(str(self.uri)), reason)
+                    self._lost_s = self._lost_s or time.monotonic()
                     yield self._report(context.clock.now_s())
                 self._reconnects += 1
-            attempt += 1
-            yield from self._back_off(attempt)
+            yield from self._wait_to_reconnect()
 
-    def _back_off(self, attempt: int) -> Iterator[CameraStatus]:
-        """Wait before another attempt: doubling, bounded, and spread, so that many cameras don't knock at once."""
-        wait_s = min(self.reconnect_max_s, self.reconnect_s * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.0)
-        until_s = time.monotonic() + wait_s
+    def _wait_to_reconnect(self) -> Iterator[CameraStatus]:
+        """Doubling, capped, and random, so that many cameras are not asked at once."""
+        until_s = time.monotonic() + self._backoff.wait_s()
         while (left_s := until_s - time.monotonic()) > 0:
             if self.context.stopping.wait(min(left_s, LOOK_S)):
                 return
@@ -278,12 +301,13 @@ north_camera:
 
     def _connection(self) -> Generator[Frame | CameraStatus, None, str]:
         """One connection, from its first picture to its last; returns why it ended."""
-        from flowrt_nodes.camera._grabber import Grabber, connect_device, connect_network
+        from flowrt_nodes.camera._grabber import PICTURE_EVERY_S, Grabber, connect_device, connect_network
 
         uri, stall_s = str(self.uri), self.stall_s
-        connect: Callable[[], cv2.VideoCapture]
+        connect: Callable[[threading.Event], Capture]
         if self._kind == "network":
-            connect = partial(connect_network, uri, self.transport, stall_s)
+            every_s = 1.0 / self.fps if self.fps else PICTURE_EVERY_S
+            connect = partial(connect_network, uri, self.transport, stall_s, every_s)
         else:
             connect = partial(connect_device, int(uri) if uri.isdigit() else uri)
         grabber = self._grabber = Grabber(connect, self.context.clock.now_s, self.context.node, self._wanted)
@@ -296,7 +320,9 @@ north_camera:
                     heard_s = now_s
                     frame = self._frame(grabbed.image, grabbed.time_s)
                     self._number += 1
-                    if self._meter.frame(frame, self.status_s):
+                    due = self._meter.frame(frame, self.status_s)
+                    self._log_return()
+                    if due:
                         yield self._report(grabbed.time_s)
                     yield frame
                 elif grabber.ended is not None:
@@ -313,6 +339,17 @@ north_camera:
             if grabber.alive:
                 self._left_behind.append(grabber)
 
+    def _log_return(self) -> None:
+        """Say that the camera is back, as its loss was said."""
+        if self._lost_s is not None:
+            lost_s, self._lost_s = time.monotonic() - self._lost_s, None
+            where = masked(str(self.uri))
+            self.context.log.info("camera %s: %s: pictures again after %.1f s", self.context.node, where, lost_s)
+
+    def _fps(self) -> float:
+        """Of the last seconds; a clip's are those of its capture time."""
+        return self._meter.fps(self.context.clock.now_s() if self.live else None)
+
     def _frame(self, image: Image, time_s: float) -> Frame:
         image.flags.writeable = False
         return Frame(
@@ -327,17 +364,11 @@ north_camera:
             camera_id=self.context.node,
             status=meter.status,
             position=self.position,
-            fps=round(meter.fps, 2),
+            fps=round(self._fps(), 2),
             resolution=meter.resolution,
             detail=meter.detail,
             reconnects=self._reconnects,
         )
-
-
-def masked(uri: str) -> str:
-    """The uri without user, password or tokens, for logs and status."""
-    uri = re.sub(r"//[^@/]*@", "//***@", uri)
-    return re.sub(r"(?i)([?&][^=&]*(?:pass|pwd|token|key|secret)[^=&]*=)[^&]*", r"\1***", uri)
 
 
 def _time_of(text: str) -> float | None:
@@ -347,13 +378,3 @@ def _time_of(text: str) -> float | None:
     except ValueError:
         return None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-
-
-def _check_file(uri: str, folder: Path) -> Iterable[Diagnostic]:
-    path = folder / uri.removeprefix("file://")
-    if not path.exists():
-        beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, beside) if beside else f"there is no folder {path.parent}"
-        yield Diagnostic(("uri",), f"there is no file or folder '{uri}'", hint)
-    elif path.is_file() and path.stat().st_size == 0:
-        yield Diagnostic(("uri",), f"'{uri}' is an empty file", "expected a video, a picture or a folder of pictures")

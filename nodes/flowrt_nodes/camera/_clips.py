@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
@@ -63,7 +63,8 @@ def is_picture(path: Path) -> bool:
 class VideoClip:
     """A video file, decoded by FFmpeg on the calling thread.
 
-    One decoder thread: on two cores more of them gain little and take cores from inference.
+    One decoder thread: on two cores more of them gain little and take cores from inference. The number of frames that a container
+    declares is a guess (edit lists hide frames, variable rates have no count), so fewer frames alone are no sign of damage.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,7 +82,7 @@ class VideoClip:
             self.close()
             raise ClipError(f"{path.name}: the video has no frames that can be decoded")
         self._first: Image | None = _image(self._capture.retrieve()[1])
-        self._last_s = 0.0
+        self._round_s = 1.0 / self.fps
 
     def _begin(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
@@ -91,7 +92,7 @@ class VideoClip:
 
     @property
     def round_s(self) -> float:
-        return self._last_s + 1.0 / self.fps
+        return self._round_s
 
     def pictures(self, skip: int = 0) -> Iterator[Picture]:
         image, self._first = self._first, None
@@ -100,23 +101,25 @@ class VideoClip:
             self._capture = self._begin()
             image = _image(self._capture.read()[1])
         capture = self._capture
-        assert capture is not None
+        assert capture is not None  # `_begin` raises where there is none
         number, offset_s = 0, 0.0
+        first_s = capture.get(cv2.CAP_PROP_POS_MSEC) * 1e-3
         while image is not None:
             if number >= skip:
-                self._last_s = offset_s
                 yield Picture(image, offset_s)
             number += 1
+            # The last picture is shown as long as the others on average, which holds for variable rates too.
+            self._round_s = offset_s * number / (number - 1) if number > 1 else 1.0 / self.fps
             if not capture.grab():
                 break
             # The container's time stamps are right for variable rates too; where they stand still, the rate decides.
-            stamp_s = capture.get(cv2.CAP_PROP_POS_MSEC) * 1e-3
+            stamp_s = capture.get(cv2.CAP_PROP_POS_MSEC) * 1e-3 - first_s
             offset_s = stamp_s if stamp_s > offset_s else offset_s + 1.0 / self.fps
             if number >= skip:
                 image = _image(capture.retrieve()[1])
-        # Some containers only estimate the count; a frame or two less is no sign of damage.
-        if number < self._declared - max(2, self._declared // 100):
-            self.missing = f"ended after {number} of {self._declared} frames: the file is truncated or damaged"
+        if number < (self._declared or number + 1) and is_cut_off(self.path):
+            of = f" of {self._declared}" if self._declared else ""
+            self.missing = f"ended after {number}{of} frames: the file is truncated or damaged"
 
     def close(self) -> None:
         if self._capture is not None:
@@ -137,6 +140,59 @@ def _why_unreadable(path: Path) -> str:
     if head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):
         return "the video can't be read: its header is damaged or its codec is unknown"
     return "the file is no video that can be read"
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a container says that it is longer than the file is."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] == b"RIFF":
+            declared = int.from_bytes(head[4:8], "little")
+            return declared != 0xFFFFFFFF and declared + 8 > size
+        if head[:4] == b"\x1aE\xdf\xa3":
+            return _ends_beyond_matroska(file, size)
+        return head[4:8] in MP4_BOXES and _ends_beyond_mp4(file, size)
+
+
+MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp"})
+MATROSKA_SEGMENT = 0x18538067
+
+
+def _ends_beyond_mp4(file: BinaryIO, size: int) -> bool:
+    """ISO 14496-12, 4.2: boxes one behind the other, each with its length; 0 is to the end of the file, 1 a length of 64 bits."""
+    place = 0
+    while place + 8 <= size:
+        file.seek(place)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length == 0:
+            return False
+        if length < 8:
+            return True  # no box begins here: its content was overwritten
+        place += length
+    return place > size
+
+
+def _ends_beyond_matroska(file: BinaryIO, size: int) -> bool:
+    """RFC 8794: elements with an id and a length, which is all ones where it is not known. The segment is behind the header."""
+    place = 0
+    for _ in range(8):
+        file.seek(place)
+        head = file.read(12)
+        if len(head) < 2 or not head[0] or not head[4]:
+            return False
+        id_bytes = 9 - head[0].bit_length()
+        first = head[id_bytes]
+        bytes_of_length = 9 - first.bit_length()
+        value = int.from_bytes(head[id_bytes : id_bytes + bytes_of_length], "big") & ((1 << 7 * bytes_of_length) - 1)
+        begin = place + id_bytes + bytes_of_length
+        if int.from_bytes(head[:id_bytes], "big") == MATROSKA_SEGMENT:
+            return value != (1 << 7 * bytes_of_length) - 1 and begin + value > size
+        place = begin + value
+    return False
 
 
 class FolderClip:

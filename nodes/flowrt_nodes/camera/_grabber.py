@@ -1,8 +1,8 @@
-"""A live camera read on a thread of its own, so that a camera that hangs holds up nobody.
+"""A live camera read on a thread of its own, so that a camera that hangs holds up nothing else.
 
 Invariants
-- The thread keeps up with the camera: it takes every picture off the wire and keeps the newest one only; what was
-  overwritten before anybody asked is counted in `overwritten`.
+- The thread keeps up with the camera: it takes every picture off the wire and keeps the newest one only; a picture that was
+  overwritten before it was handed out is counted in `overwritten`.
 - A picture's capture time is the time its data had arrived, read from the flow's clock on the thread that grabbed it.
 - `stop` returns at once, also while OpenCV blocks inside a read. Such a thread is left behind (it is a daemon and OpenCV's
   own timeouts end it); it releases its camera when it wakes and hands out nothing any more.
@@ -11,16 +11,17 @@ Invariants
 from __future__ import annotations
 
 import os
-import socket
 import threading
+import time
 from collections.abc import Callable
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from flowrt import Image
 from flowrt_nodes._lib.cv import cv2
+from flowrt_nodes.camera import _http, _rtsp
+from flowrt_nodes.camera._no_answer import NoAnswer
 
 
 class Grabbed(NamedTuple):
@@ -31,23 +32,32 @@ class Grabbed(NamedTuple):
     number: int
 
 
+class Capture(Protocol):
+    """What the grabber uses of an OpenCV capture. `grab` may raise NoAnswer."""
+
+    def grab(self) -> bool: ...
+    def retrieve(self) -> tuple[bool, Any]: ...
+    def release(self) -> None: ...
+
+
 class Grabber:
     """One connection to a live camera. It ends by itself when the camera does; `ended` then says why."""
 
     def __init__(
         self,
-        connect: Callable[[], cv2.VideoCapture],
+        connect: Callable[[threading.Event], Capture],
         now_s: Callable[[], float],
         name: str,
         wanted: Callable[[float], bool] = lambda time_s: True,
     ) -> None:
-        """connect: opens the camera, called on the grabber's thread. wanted: whether a picture of that time is decoded."""
+        """connect: opens the camera or raises NoAnswer, called on the grabber's thread with the event that ends it. wanted: whether
+        a picture of that time is decoded."""
         self._connect = connect
         self._now_s = now_s
         self._wanted = wanted
         self._changed = threading.Condition()
         self._newest: Grabbed | None = None
-        self._stopping = False
+        self._stopping = threading.Event()
         self.overwritten = 0
         self.ended: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"{name}-grabber", daemon=True)
@@ -61,14 +71,14 @@ class Grabber:
     def next(self, timeout_s: float) -> Grabbed | None:
         """The newest picture not handed out yet, waiting for one; None when none came or the connection ended."""
         with self._changed:
-            self._changed.wait_for(lambda: self._newest or self.ended is not None or self._stopping, timeout_s)
+            self._changed.wait_for(lambda: self._newest or self.ended is not None or self._stopping.is_set(), timeout_s)
             newest, self._newest = self._newest, None
             return newest
 
     def stop(self) -> None:
         """Tell the thread to end the connection; no waiting."""
         with self._changed:
-            self._stopping = True
+            self._stopping.set()
             self._changed.notify_all()
 
     def join(self, wait_s: float) -> None:
@@ -76,14 +86,12 @@ class Grabber:
         self._thread.join(wait_s)
 
     def _run(self) -> None:
-        capture: cv2.VideoCapture | None = None
+        capture: Capture | None = None
         reason = "the connection was closed"
         try:
-            capture = self._connect()
-            if capture.isOpened():
-                self._read(capture)
-            else:
-                reason = "no pictures: not a camera, or the address is wrong"
+            capture = self._connect(self._stopping)
+            if not self._read(capture):
+                reason = "no pictures: the stream was opened, but none of it could be decoded"
         except NoAnswer as no_answer:
             reason = str(no_answer)
         except cv2.error as error:
@@ -95,11 +103,12 @@ class Grabber:
                 self.ended = reason
                 self._changed.notify_all()
 
-    def _read(self, capture: cv2.VideoCapture) -> None:
+    def _read(self, capture: Capture) -> int:
+        """Until the camera ends; returns how many pictures came."""
         number = 0
-        while not self._stopping and capture.grab():
+        while not self._stopping.is_set() and capture.grab():
             time_s = self._now_s()
-            if self._wanted(time_s):  # what nobody wants is taken off the wire but not converted
+            if self._wanted(time_s):  # a picture that is not wanted is taken off the wire but not converted
                 ok, image = capture.retrieve()
                 if ok:
                     with self._changed:
@@ -107,24 +116,27 @@ class Grabber:
                         self._newest = Grabbed(np.asarray(image, np.uint8), time_s, number)
                         self._changed.notify_all()
             number += 1
+        return number
 
 
-class NoAnswer(Exception):
-    """The camera can't be reached; the text says why."""
-
-
-PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 OPEN_MAX_S = 5.0
+PICTURE_EVERY_S = 1.0
+"""An address that gives one picture a request is asked this often, unless `fps` says otherwise."""
 
-# OpenCV opens one stream at a time, process-wide, and FFmpeg's options reach it through an environment variable. So: knock first,
-# outside of the lock, that a camera which does not answer keeps no other one waiting.
+# OpenCV opens one stream at a time, process-wide, and FFmpeg's options reach it through an environment variable. So the camera is
+# asked for a sign of life first, outside of the lock: one that does not answer keeps no other one waiting.
 _opening = threading.Lock()
 
 
-def connect_network(url: str, transport: str, timeout_s: float) -> cv2.VideoCapture:
-    """Open an RTSP or HTTP stream. FFmpeg gives up a read after `timeout_s`. Raises NoAnswer."""
+def connect_network(url: str, transport: str, timeout_s: float, every_s: float, stopping: threading.Event) -> Capture:
+    """Open an RTSP or HTTP camera. FFmpeg gives up a read after `timeout_s`; every_s: between pictures that are fetched one by
+    one. Raises NoAnswer."""
     open_s = min(timeout_s, OPEN_MAX_S)
-    knock(url, open_s)
+    over_http = url.lower().startswith("http")
+    if not over_http:
+        _rtsp.greet(url, open_s)
+    elif _http.offered(url, open_s) == "picture":
+        return _http.PictureAddress(url, timeout_s, every_s, stopping)
     limits = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_s * 1000),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(timeout_s * 1000),
@@ -135,32 +147,30 @@ def connect_network(url: str, transport: str, timeout_s: float) -> cv2.VideoCapt
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
             f"rtsp_transport;{transport}|analyzeduration;500000|flags;low_delay"
         )
-        return cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+        capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    if capture.isOpened():
+        return capture
+    if over_http:
+        raise NoAnswer(_http.why_no_stream(url, open_s))
+    raise NoAnswer(_rtsp.why_no_stream(url, transport, open_s))
 
 
-def knock(url: str, timeout_s: float) -> None:
-    """Ask the server for a sign of life, any. Raises NoAnswer."""
-    parts = urlsplit(url)
-    host, scheme = parts.hostname or "", parts.scheme.lower()
-    try:
-        with socket.create_connection((host, parts.port or PORTS[scheme]), timeout_s) as line:
-            if scheme == "rtsp":
-                line.sendall(f"OPTIONS rtsp://{host}/ RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
-            elif scheme == "http":
-                line.sendall(f"HEAD {parts.path or '/'} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            else:
-                return  # behind TLS nobody says a word before the handshake: that somebody listens must do
-            if not line.recv(1):
-                raise NoAnswer("no answer: the server hung up")
-    except TimeoutError:
-        raise NoAnswer(f"no answer within {timeout_s:g} s") from None
-    except (OSError, ValueError) as error:  # ValueError: a port that is no port
-        raise NoAnswer(f"no answer: {getattr(error, 'strerror', None) or error}") from None
-
-
-def connect_device(device: int | str) -> cv2.VideoCapture:
-    """Open a USB camera by index or device file; the driver's own buffer is kept short."""
+def connect_device(device: int | str, stopping: threading.Event) -> Capture:
+    """Open a USB camera by index or device file; the driver's own buffer is kept short. Raises NoAnswer."""
     backend = cv2.CAP_V4L2 if os.name == "posix" else cv2.CAP_ANY
     capture = cv2.VideoCapture(device, backend)
+    if not capture.isOpened():
+        raise NoAnswer(f"no pictures: there is no USB camera {device} here, or another program uses it")
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return capture
+
+
+def ask(url: str, transport: str, timeout_s: float) -> str:
+    """Connect once and wait for a picture: why there is none, empty where there is one. Ends within about three times the timeout."""
+    grabber = Grabber(lambda stopping: connect_network(url, transport, timeout_s, 0.0, stopping), time.time, "probe")
+    try:
+        if grabber.next(3 * timeout_s) is not None:
+            return ""
+        return grabber.ended or f"no picture within {3 * timeout_s:g} s"
+    finally:
+        grabber.stop()

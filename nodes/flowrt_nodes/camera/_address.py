@@ -1,0 +1,122 @@
+"""Addresses of cameras and clips: which kind each is, what is wrong with it, and how it is shown without its password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from flowrt import Diagnostic
+from flowrt.diagnostics import did_you_mean
+from flowrt_nodes.camera._no_answer import PORTS
+
+Kind = Literal["network", "device", "sim", "file"]
+
+DEVICES = 100
+"""A number below this is a USB camera; a longer one is the name of a folder, such as a year."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SECRET = re.compile(r"(?i)((?:pass|passwd|password|pwd|token|key|secret)[^=&/;?#]*=)[^&/;?#]*")
+
+
+def kind_of(uri: str) -> Kind:
+    """What stands behind the address."""
+    scheme = scheme_of(uri)
+    if scheme in PORTS:
+        return "network"
+    if scheme == "sim":
+        return "sim"
+    numbered = uri.isascii() and uri.isdigit() and int(uri) < DEVICES
+    return "device" if numbered or uri.startswith("/dev/video") else "file"
+
+
+def scheme_of(uri: str) -> str:
+    """In lower case; empty without one."""
+    match = _SCHEME.match(uri)
+    return match[1].lower() if match else ""
+
+
+def file_path(uri: str) -> str:
+    """The path of a file address, `file://my%20clip.mp4`, or of a plain one, which is taken as it is."""
+    if scheme_of(uri) != "file":
+        return uri
+    return unquote(uri[len("file://") :].removeprefix("localhost/"))
+
+
+def masked(uri: str) -> str:
+    """The address without user, password or tokens, for logs and status.
+
+    A password may hold `@`, `/`, `?` or `#` that should have been percent-encoded: all before the last `@` is taken away.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if separator and "@" in rest:
+        rest = "***@" + rest.rpartition("@")[2]
+    return _SECRET.sub(r"\1***", scheme + separator + rest)
+
+
+def network_diagnostic(uri: str) -> Diagnostic | None:
+    """What is wrong with the address of a network camera; it shows no part of user and password."""
+    scheme = scheme_of(uri)
+    rest = uri.partition("://")[2]
+    login, at, place = rest.rpartition("@")
+    if at and re.search(r"[/?#@]", login) and ":" in login:
+        # The last @ may also belong to a path; then user and password, if any, end at an earlier one.
+        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        place = authority.rpartition("@")[2]
+        if authority.count("@") > 1 or not _is_place(place):
+            return Diagnostic(
+                ("uri",),
+                "user or password holds a character that must be percent-encoded",
+                "write %40 for @, %2F for /, %3F for ? and %23 for #",
+            )
+    host = re.split(r"[/?#]", place, maxsplit=1)[0]
+    if not host or host.startswith(":"):
+        return Diagnostic(
+            ("uri",), f"the address names no host: {scheme}://", f"expected e.g. {scheme}://192.168.1.20/stream1"
+        )
+    if not _is_place(host):
+        return Diagnostic(
+            ("uri",),
+            "host or port of the address can't be read",
+            "expected a host, or host:port with a port from 1 to 65535",
+        )
+    return None
+
+
+def _is_place(authority: str) -> bool:
+    """Whether this is host or host:port."""
+    try:
+        parts = urlsplit(f"//{authority}")
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def file_diagnostics(uri: str, folder: Path) -> Iterable[Diagnostic]:
+    """What is wrong with a file, or with an address of no known kind."""
+    scheme = scheme_of(uri)
+    if scheme not in ("", "file"):
+        known = ", ".join(PORTS)
+        near = did_you_mean(scheme, [*PORTS, "file", "sim"])
+        hint = near if near.startswith("did") else "a server such as MediaMTX turns other kinds into RTSP"
+        yield Diagnostic(("uri",), f"{scheme}:// is no camera address of a kind that is read: {known}", hint)
+        return
+    path = folder / file_path(uri)
+    if not path.exists():
+        beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, beside) if beside else f"there is no folder {path.parent}"
+        if uri.isdigit():
+            hint += f"; USB cameras have numbers below {DEVICES}"
+        yield Diagnostic(("uri",), f"there is no file or folder '{file_path(uri)}'", hint)
+    elif path.is_file() and path.stat().st_size == 0:
+        yield Diagnostic(("uri",), f"'{uri}' is an empty file", "expected a video, a picture or a folder of pictures")
+
+
+def device_diagnostics(uri: str, folder: Path) -> Iterable[Diagnostic]:
+    """A warning where a file or folder is called like the USB camera."""
+    if uri.isdigit() and (folder / uri).exists():
+        yield Diagnostic(
+            ("uri",), f"'{uri}' is USB camera {uri}, not the file or folder of that name", f"write './{uri}' for that",
+            severity="warning",
+        )  # fmt: skip

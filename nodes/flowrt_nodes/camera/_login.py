@@ -1,0 +1,66 @@
+"""User and password of a camera's address as an `Authorization` header, for HTTP and RTSP: Basic and Digest (RFC 7616, RFC 2326)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import parse_http_list, parse_keqv_list
+
+_HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+
+
+class Login(NamedTuple):
+    """User and password of an address; both empty where it has none."""
+
+    user: str
+    password: str
+
+    @classmethod
+    def of(cls, url: str) -> Login:
+        """As the address names them, percent-decoded."""
+        parts = urlsplit(url)
+        return cls(unquote(parts.username or ""), unquote(parts.password or ""))
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a user or a password."""
+        return bool(self.user or self.password)
+
+    def basic(self) -> str:
+        """The header of RFC 7617."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    def answer(self, challenge: str, method: str, uri: str) -> str | None:
+        """The header that answers a `WWW-Authenticate` header; None where its scheme or algorithm is not known."""
+        scheme, _, text = challenge.strip().partition(" ")
+        if scheme.lower() == "basic":
+            return self.basic()
+        if scheme.lower() != "digest":
+            return None
+        asked = parse_keqv_list(parse_http_list(text))
+        algorithm = asked.get("algorithm", "MD5")
+        new_hash = _HASHES.get(algorithm.upper())
+        if new_hash is None or "nonce" not in asked:
+            return None
+
+        def hashed(*parts: str) -> str:
+            return new_hash(":".join(parts).encode()).hexdigest()
+
+        realm, nonce = asked.get("realm", ""), asked["nonce"]
+        account, request = hashed(self.user, realm, self.password), hashed(method, uri)
+        fields = {"username": self.user, "realm": realm, "nonce": nonce, "uri": uri}
+        if "auth" in [each.strip() for each in asked.get("qop", "").split(",")]:
+            count, own = "00000001", secrets.token_hex(8)
+            fields["response"] = hashed(account, nonce, count, own, "auth", request)
+            more = f', qop=auth, nc={count}, cnonce="{own}"'
+        else:
+            fields["response"] = hashed(account, nonce, request)
+            more = ""
+        if "opaque" in asked:
+            fields["opaque"] = asked["opaque"]
+        if "algorithm" in asked:
+            more += f", algorithm={algorithm}"
+        return "Digest " + ", ".join(f'{name}="{value}"' for name, value in fields.items()) + more
