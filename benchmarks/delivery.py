@@ -23,7 +23,7 @@ from benchmarks.pairs import Row, ratios, row
 from flowrt.contract import Contract, Point
 from flowrt.contract.line_protocol import LineEncoder
 from flowrt.delivery import Delivery
-from flowrt.journal import OutboxTally
+from flowrt.journal import OutboxCounters
 from flowrt.runtime import Runtime
 
 MESSAGES = 10_000
@@ -133,9 +133,9 @@ def _ours(flow: _Flow) -> _Rates:
     return _Rates(many / (accepted_s - began_s), many / (delivered_s - began_s))
 
 
-def _tally(runtime: Runtime) -> OutboxTally:
+def _tally(runtime: Runtime) -> OutboxCounters:
     assert isinstance(runtime.delivery, Delivery)
-    return runtime.delivery.tally("out")
+    return runtime.delivery.counters("out")
 
 
 def _replayed(flow: _Flow, broker: Any) -> float:

@@ -80,7 +80,7 @@ nodes:
             wait_until(lambda: runtime.frames > 0, 30, "the first picture")
             time.sleep(RUN_S)
             assert isinstance(runtime.delivery, Delivery)
-            latencies = list(runtime.delivery.tally("to_broker").latencies)
+            latencies = list(runtime.delivery.counters("to_broker").latencies)
             seen = dict(runtime.runners["stamped"].node.__dict__["seen"])
         received, _ = subscriber.communicate("")
         flushes = _flushes(folder)

@@ -347,13 +347,18 @@ class Outbox(Node):
         """In how long `deliver` is called again at the latest, without records, while some are under way and no new ones come."""
         return 0.2
 
+    @property
+    def outside(self) -> object | None:
+        """What an open node delivers to, such as an address: outboxes with an equal one tell each other when it is back. None: it is its own."""
+        return None
+
     encode: ClassVar[Callable[..., Any]]
-    """`def encode(self, message: Message) -> Iterable[Record]`"""
+    """`def encode(self, message: Message) -> Iterable[OutboxRecord]`"""
 
     def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
         """Send, and say of each record what became of it, now or later, from any thread.
 
-        Raise Retry where the outside is away: records without a acknowledgement are sent again, in order.
+        Raise Retry where the outside is away: records without an acknowledgement are sent again, in order.
         """
         raise NotImplementedError
 

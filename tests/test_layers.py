@@ -26,7 +26,18 @@ MAY_IMPORT = {
 }
 """Which of our packages each of them may import."""
 LAYERS = [
-    {"message", "diagnostics", "clock", "resources", "fingerprint", "sink", "backoff", "threads", "http_client"},
+    {
+        "message",
+        "diagnostics",
+        "clock",
+        "resources",
+        "fingerprint",
+        "sink",
+        "backoff",
+        "threads",
+        "http_client",
+        "private_files",
+    },
     {"contract"},
     {"node"},
     {"catalog", "services"},

@@ -12,7 +12,7 @@ from pathlib import Path
 from flowrt.commands import Failure, UsageError
 from flowrt.config.yaml import Scalar, read_document
 from flowrt.diagnostics import Diagnostic, FlowError, did_you_mean
-from flowrt.journal import REFUSED, JournalView, OutboxView, data_folder, journal_path
+from flowrt.journal import REFUSED, JournalVersionError, JournalView, OutboxView, data_folder, journal_path
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -28,6 +28,8 @@ def open_journal(flow: str | None, *, write: bool = False) -> Iterator[JournalVi
     try:
         with JournalView(path, write=write) as view:
             yield view
+    except JournalVersionError as error:
+        raise Failure(str(error)) from error
     except sqlite3.Error as error:
         raise Failure(f"{path} can't be read: {error}") from error
 
@@ -88,15 +90,18 @@ def since_s(text: str) -> float:
 
 
 def refusal(outbox: OutboxView) -> str:
-    """That a sink is refused as a whole, why, since when, and what becomes of its records, in a sentence or two."""
-    is_was = "is" if outbox.state == REFUSED else "was, when the flow ran last,"
-    records = "1 record is" if outbox.pending == 1 else f"{outbox.pending} records are"
+    """That a service refuses every message of a sink, why, since when, and what becomes of them, in a sentence or two."""
+    verb = "refuses" if outbox.state == REFUSED else "refused, when the flow ran last,"
+    messages = "1 message is" if outbox.pending == 1 else f"{outbox.pending} messages are"
     return (
-        f"{outbox.name} {is_was} refused as a whole since {when(outbox.since_s)}: {outbox.last_error}. "
-        f"{records} held, and {'goes' if outbox.pending == 1 else 'go'} as soon as that is put right"
+        f"{outbox.name}: the service {verb} every message since {when(outbox.since_s)}: {outbox.last_error}. "
+        f"{messages} held, and {'goes' if outbox.pending == 1 else 'go'} as soon as its configuration is fixed"
     )
 
 
 def when(time_s: float) -> str:
-    """RFC 3339, UTC, milliseconds."""
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """RFC 3339, UTC, milliseconds; the number itself where it is no date."""
+    try:
+        return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{time_s:g} s"

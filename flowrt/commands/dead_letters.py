@@ -1,10 +1,10 @@
-"""List, show, retry or drop what was refused.
+"""List, show, retry or drop messages that were refused.
 
-A dead letter is one that the outside refused for good, or that broke the contract; the reason stands beside it. `retry` queues it
-again behind everything that waits, also while the flow runs. `drop` removes it for ever.
+A dead letter is a message that was refused for good, broke the contract, or could not be written; the reason stands beside it. `retry`
+queues it again behind everything that waits, also while the flow runs. `drop` removes it for ever.
 
-Where a sink is refused as a whole (its password, its bucket), nothing is wrong with its records. They are held and not dead, go by
-themselves once that is put right, and can be neither retried nor dropped; `list` names the sink, the reason, and how many there are.
+Where a service refuses every message until its configuration is fixed (a password, a bucket), nothing is wrong with the messages. They are
+held and not dead, go by themselves then, and can be neither retried nor dropped; `list` names the sink, the reason, and how many there are.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _no_such(view: JournalView, numbers: list[int]) -> str:
     waiting = view.waiting(numbers)
     if waiting:
         number, sink = next(iter(waiting.items()))
-        return f"record {number} is not dead: it waits for '{sink}', see `flowrt outbox`"
+        return f"message {number} is not dead: it waits for '{sink}', see `flowrt outbox`"
     return f"there is no dead letter {', '.join(map(str, numbers))}; `flowrt dead-letters list` shows all"
 
 

@@ -1,8 +1,8 @@
 """Show what waits for delivery.
 
 Per sink, over the whole life of the flow's journal: accepted = delivered + dead letters + dropped + pending. The journal is only read,
-also while the flow runs. `drain` is the estimated time until nothing is pending at the present rate. Below stands why and since when
-a sink is refused as a whole (its password, its bucket).
+also while the flow runs. `oldest` is how long the first in line has waited while the flow ran; `drain` is the estimated time until nothing
+is pending at the present rate. Below stands which service refuses every message until its configuration is fixed (a password, a bucket).
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Flow
-from flowrt.journal import Journal, JournalBusy, data_folder, journal_path
+from flowrt.journal import Journal, JournalBusy, JournalVersionError, data_folder, journal_path
+from flowrt.private_files import make_private_folder
 from flowrt.runtime import Runtime, StartFailed
 from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
 
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         return _Run(args, flow, overrides, mask).run()
-    except JournalBusy as error:
+    except (JournalBusy, JournalVersionError) as error:
         log.error("%s", error)
         return 3
 
@@ -111,13 +112,13 @@ class _Run:
         args, flow, clock = self.args, self.flow, SystemClock()
         folder = data_folder()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
             journal = Journal(journal_path(flow.name), clock=clock, log=log)
         except OSError as error:
             log.error(
                 "the data folder %s can't be used: %s; set FLOWRT_DATA to a folder that can be written",
                 folder,
-                error.strerror,
+                error.strerror or error,
             )
             return 3
         contract = Contract.of_flow(flow.folder)

@@ -5,23 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from flowrt.backoff import Backoff
 from flowrt.delivery.cursor import Cursor
-from flowrt.journal import REFUSED, Journal
+from flowrt.delivery.suspicion import Suspicion
+from flowrt.journal import REFUSED, Journal, clean_text
 from flowrt.node import Outbox
 from flowrt.sink import OutboxRecord, Reject, Retry
+from flowrt.threads import Supervisor, one_line
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 PACE_S = 0.01
 SILENCE_S = 60.0
-POISON_AFTER = 10
 BATCH = 1000
+LONGEST_WAIT_S = 3600.0
+"""Waits that a service asks for are cut to this."""
 _RATE_WINDOW_S = 5.0
+_BEAT_S = 120.0
+"""A node whose `deliver` takes longer than this is trouble."""
 
 
 class Deliverer:
@@ -34,9 +39,12 @@ class Deliverer:
         journal: Journal,
         log: Log,
         backoff: Backoff,
+        supervisor: Supervisor,
+        *,
+        on_return: Callable[[Deliverer], None] = lambda _: None,
         attempts: Mapping[int, int] | None = None,
     ) -> None:
-        """attempts: records that a predecessor had begun, by number."""
+        """on_return: called once something was acknowledged after a failure. attempts: records that a predecessor had begun, by number."""
         self.name, self.node = name, node
         self._journal, self._log = journal, log
         self._wake = threading.Condition()
@@ -46,7 +54,9 @@ class Deliverer:
         self._fresh = True  # there may be records behind the cursor
         self._single_until = 0  # up to this number, records go one by one
         self._probing = False  # after a Retry, one record finds out whether the outside is back
-        self._poison = 0
+        self._suspicion = Suspicion()
+        self._hurry = False
+        self._on_return = on_return
         self._tick_due = 0.0
         self._last_acknowledged = time.monotonic()
         self._acknowledged = self._acknowledged_before = 0  # now, and when the last failure was
@@ -54,22 +64,29 @@ class Deliverer:
         self._backoff = backoff
         self.stopping = threading.Event()
         self.state, self.last_error, self.errors, self.retries = "up", "", 0, 0
-        self._thread = threading.Thread(target=self._run, name=f"flowrt-deliver-{name}", daemon=True)
+        self._thread = supervisor.thread(
+            f"deliver {name}", self._run, restart=Backoff(0.2, 30.0), beat_within_s=_BEAT_S
+        )
 
     def start(self) -> None:
         self._thread.start()
 
     def begun(self) -> dict[int, int]:
-        """Attempts at records without a acknowledgement, for a successor."""
+        """Attempts at records without an acknowledgement, for a successor."""
         with self._wake:
             return {**self._attempts, **{n: self._attempts.get(n, 0) + 1 for n in self._under_way}}
 
     def stop(self, timeout_s: float) -> bool:
         """End after the present call of `deliver`; False where that call did not come back in time."""
-        self.stopping.set()
-        self.wake()
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        self.end()
+        return self._thread.join(timeout_s)
+
+    def end(self) -> None:
+        """The same without waiting."""
+        self._thread.stop()
+        with self._wake:
+            self.stopping.set()
+            self._wake.notify_all()
 
     def wake(self) -> None:
         """There are new records."""
@@ -77,11 +94,17 @@ class Deliverer:
             self._fresh = True
             self._wake.notify_all()
 
+    def try_now(self) -> None:
+        """Another outbox got through to the same service: end a wait, unless the service itself asked for it."""
+        with self._wake:
+            self._hurry = True
+            self._wake.notify_all()
+
     @property
     def rate_per_s(self) -> float:
         return self._rate.per_s()
 
-    # -- Acknowledgement: called by the node, from any thread ----------------------------------------------------------------
+    # -- Acknowledger: called by the node, from any thread -------------------------------------------------------------
 
     def delivered(self, record: OutboxRecord) -> None:
         self.delivered_all((record,))
@@ -100,6 +123,7 @@ class Deliverer:
         refused = self._acknowledge(records)
         if not refused:
             return
+        reason = clean_text(reason)
         first = refused[0]
         others = f" and {len(refused) - 1} others" if len(refused) > 1 else ""
         self._log.error("'%s': message %d (%s)%s refused: %s", self.name, first.number, first.address, others, reason)
@@ -107,7 +131,7 @@ class Deliverer:
             self._journal.rejected(self.name, record.number, reason)
 
     def _acknowledge(self, records: Iterable[OutboxRecord]) -> list[OutboxRecord]:
-        """Count acknowledgements; without those that came before. A acknowledgement is good at any time, also after a rewind."""
+        """Count acknowledgements; without those that came before. An acknowledgement is good at any time, also after a rewind."""
         with self._wake:
             taken = []
             for record in records:
@@ -115,6 +139,7 @@ class Deliverer:
                 begun = self._attempts.pop(record.number, None) is not None if self._attempts else False
                 if known or begun:
                     taken.append(record)
+                    self._suspicion.passed(record.number)
             if taken:
                 self._acknowledged += len(taken)
                 self._rate.count(len(taken))
@@ -126,7 +151,9 @@ class Deliverer:
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._rewind()  # a thread that was started again does not know what became of the last batch
         while not self.stopping.is_set():
+            self._thread.beat()
             if not self.node.ready():
                 self._be("disabled")
                 self._pause(1.0)
@@ -163,12 +190,23 @@ class Deliverer:
             if not self._fresh or space < self._worthwhile:
                 return []
             self._fresh = False
-        records = self._cursor.read(1 if self._probing else min(space, BATCH), self._single_until)
+        records = self._other_than_the_suspect()
+        if not records:
+            records = self._cursor.read(1 if self._probing else min(space, BATCH), self._single_until)
         with self._wake:
             self._fresh = self._fresh or bool(records) or self._cursor.replaying
             if self._attempts:
                 records = [self._with_attempts(record) for record in records]
             self._under_way.update((record.number, record) for record in records)
+        return records
+
+    def _other_than_the_suspect(self) -> list[OutboxRecord]:
+        behind = self._suspicion.try_behind
+        if behind is None:
+            return []
+        records = self._journal.read(self.name, behind, 1)
+        with self._wake:
+            self._suspicion.tries(records[0].number if records else 0)
         return records
 
     def _with_attempts(self, record: OutboxRecord) -> OutboxRecord:
@@ -182,26 +220,28 @@ class Deliverer:
                 raise Retry(f"no answer for {SILENCE_S:.0f} s")
         except Retry as retry:
             self.retries += 1
-            self._again(str(retry), retry.after_s, REFUSED if retry.refused else "waiting")
+            with self._wake:
+                self._suspicion.clear()
+            self._again(one_line_of(retry), retry.after_s, REFUSED if retry.refused else "waiting")
         except Reject as reject:
-            self._isolate(records, str(reject))
-        except Exception as error:
+            self._isolate(records, one_line_of(reject))
+        except BaseException as error:  # a node's bug, `sys.exit` in it included, is not the end of its outbox
             self._contain(records, error)
-        else:
-            if records:
-                self._poison = 0
         self._tick_due = time.monotonic() + self.node.tick_s
         self._look_for_success()
 
     def _look_for_success(self) -> None:
-        """A acknowledgement, and not merely a call that came back, says that the outside is there again."""
+        """An acknowledgement, and not merely a call that came back, says that the outside is there again."""
         if self._acknowledged > self._acknowledged_before:
             self._probing = False
             self._backoff.reset()
+            returned = self.state != "up"
             self._be("up")
+            if returned:
+                self._on_return(self)
 
     def _isolate(self, records: Sequence[OutboxRecord], reason: str) -> None:
-        """Somebody in this batch is refused: send it again one by one, until the one is alone."""
+        """One of this batch is refused: send it again one by one, until that one is alone."""
         open_records = [record for record in records if record.number in self._under_way]
         if len(open_records) == 1:
             self.rejected(open_records[0], reason)
@@ -209,19 +249,20 @@ class Deliverer:
             self._single_until = max(self._single_until, open_records[-1].number)
             self._rewind()
 
-    def _contain(self, records: Sequence[OutboxRecord], error: Exception) -> None:
+    def _contain(self, records: Sequence[OutboxRecord], error: BaseException) -> None:
         self.errors += 1
-        text = f"{type(error).__name__}: {error}"
-        self._log.error("'%s': deliver raised %s", self.name, text, exc_info=self.errors <= 3)
+        text = one_line(error)
+        self._log.error("'%s': deliver raised %s", self.name, text, exc_info=error if self.errors <= 3 else None)
         open_records = [record for record in records if record.number in self._under_way]
-        if len(open_records) == 1:
-            self._poison += 1
-            if self._poison >= POISON_AFTER:
-                self._poison = 0
-                self.rejected(open_records[0], f"deliver raised {POISON_AFTER} times, last {text}")
-                return
-        elif open_records:
+        if open_records:
             self._single_until = max(self._single_until, open_records[-1].number)
+        if len(open_records) == 1:
+            with self._wake:
+                guilty = self._suspicion.raised(open_records[0].number)
+            if guilty:
+                reason = f"deliver raises each time this is sent, while others pass: {text}"
+                self.rejected(open_records[0], reason)
+                return
         self._again(text, None)
 
     def _again(self, reason: str, after_s: float | None, state: str = "waiting") -> None:
@@ -236,7 +277,8 @@ class Deliverer:
             self._probing = True
             self._acknowledged_before = self._acknowledged
         self._be(state)
-        self._pause(self._backoff.wait_s(after_s))
+        asked_for = after_s is not None and after_s > 0
+        self._pause(min(self._backoff.wait_s(after_s), LONGEST_WAIT_S), patient=asked_for)
 
     def _rewind(self) -> None:
         with self._wake:
@@ -249,9 +291,17 @@ class Deliverer:
         if first:
             self._cursor.rewind(first)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, *, patient: bool = True) -> None:
+        """Wait until the time is up, the thread shall end or, unless patient, another outbox got through to the same service."""
         self._note()
-        self.stopping.wait(seconds)
+        until = time.monotonic() + seconds
+        with self._wake:
+            while (
+                not self.stopping.is_set() and (patient or not self._hurry) and (left := until - time.monotonic()) > 0
+            ):
+                self._wake.wait(min(left, _BEAT_S / 4))
+                self._thread.beat()
+            self._hurry = False
 
     def _be(self, state: str) -> None:
         if state != self.state:
@@ -281,3 +331,8 @@ class _Rate:
         now = time.monotonic()
         recent = sum(count for second, count in list(self._slots.items()) if second >= int(now) - _RATE_WINDOW_S)
         return recent / (_RATE_WINDOW_S + now % 1)
+
+
+def one_line_of(error: Retry | Reject) -> str:
+    """What a node says, for people."""
+    return clean_text(" ".join(clean_text(error).split()))

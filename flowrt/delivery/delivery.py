@@ -5,26 +5,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from flowrt.backoff import Backoff
 from flowrt.clock import Clock
 from flowrt.delivery.deliverer import Deliverer, Log
-from flowrt.journal import EventRow, Journal, OutboxTally, percentiles
+from flowrt.journal import EventRow, Journal, OutboxCounters, percentiles
 from flowrt.node import Outbox
 from flowrt.sink import OutboxRecord
+from flowrt.threads import Supervisor
 
 
 class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One outbox since the start of the run: resumed + accepted = delivered + dead_letters + dropped + pending.
 
-    resumed: records that an earlier run had left. pending: on disk, without a acknowledgement. oldest_s: for how long the first in line has
-    waited. state: up (delivering or idle), waiting (backing off), refused (the same, until somebody puts right what last_error says),
-    disabled (the node has no outside). latency_ms:
-    p50 and p99 from capture to commit of the asked interval, of the last 10,000 records that told their capture time at
-    most. errors: exceptions of the node that were neither Retry nor Reject.
+    resumed: records that an earlier run had left. pending: on disk, without an acknowledgement. oldest_s: for how long the first in line has
+    waited. state: up (delivering or idle), waiting (backing off), refused (the service refuses every message until what last_error says is
+    fixed), disabled (the node has no outside). latency_ms: p50 and p99 from capture to commit of the asked interval, of at most the last
+    10,000 records with a capture time. errors: exceptions of the node that were neither Retry nor Reject.
     """
 
     accepted: int
@@ -46,28 +46,58 @@ class Delivery:
     """The outboxes of one flow. Methods may be called from any thread; `accept` is the only one on a message's way."""
 
     def __init__(
-        self, journal: Journal, clock: Clock, log: Log | None = None, *, backoff: Callable[[], Backoff] = Backoff
+        self,
+        journal: Journal,
+        clock: Clock,
+        log: Log | None = None,
+        *,
+        backoff: Callable[[], Backoff] = Backoff,
+        supervisor: Supervisor | None = None,
     ) -> None:
-        """backoff: makes the waits of one outbox."""
+        """backoff: makes the waits of one outbox. supervisor: of the run's threads."""
         self._journal = journal
         self._clock = clock
         self._backoff = backoff
         self._log: Log = log or logging.getLogger("flowrt.delivery")
+        self._supervisor = supervisor or Supervisor(self._log)
         self._deliverers: dict[str, Deliverer] = {}
-        self._nodes: dict[str, Outbox] = {}
         self._lock = threading.Lock()
         journal.listen(self._wake_all)
         self._parked = set(journal.outboxes())
 
     def add(self, name: str, node: Outbox) -> None:
         """Start to deliver what waits, and will wait, for the outbox of that name. The node is open."""
-        deliverer = Deliverer(name, node, self._journal, self._log, self._backoff())
+        deliverer = self._deliverer(name, node)
         with self._lock:
             if name in self._deliverers:
                 raise ValueError(f"there is an outbox '{name}' already")
             self._deliverers[name] = deliverer
             self._parked.discard(name)
         deliverer.start()
+
+    def _deliverer(self, name: str, node: Outbox, attempts: Mapping[int, int] | None = None) -> Deliverer:
+        return Deliverer(
+            name,
+            node,
+            self._journal,
+            self._log,
+            self._backoff(),
+            self._supervisor,
+            on_return=self._share_return,
+            attempts=attempts,
+        )
+
+    def _share_return(self, returned: Deliverer) -> None:
+        """One outbox got through after a failure: others of the same service need not wait any longer."""
+        service = returned.node.outside
+        if service is None:
+            return
+        with self._lock:
+            others = [
+                each for each in self._deliverers.values() if each is not returned and each.node.outside == service
+            ]
+        for other in others:
+            other.try_now()
 
     def swap(self, name: str, node: Outbox, *, timeout_s: float = 10.0) -> None:
         """A reload: the same records go on with a new node. Waits until the old one's `deliver` is over or timed out."""
@@ -76,7 +106,7 @@ class Delivery:
             self._log.warning(
                 "'%s': the old node's delivery did not end within %.0f s; going on without it", name, timeout_s
             )
-        new = Deliverer(name, node, self._journal, self._log, self._backoff(), old.begun())
+        new = self._deliverer(name, node, old.begun())
         with self._lock:
             self._deliverers[name] = new
         new.start()
@@ -95,7 +125,7 @@ class Delivery:
             if left:
                 self._parked.add(name)
         if left:
-            self._log.warning("'%s' was removed with %d records undelivered; they stay in the journal", name, left)
+            self._log.warning("'%s' was removed with %d messages undelivered; they stay in the journal", name, left)
         self._journal.note(name, "parked" if left else "removed", deliverer.last_error, 0.0)
         return left
 
@@ -112,9 +142,9 @@ class Delivery:
             names = sorted(self._parked)
         return {name: count for name in names if (count := self._journal.pending(name))}
 
-    def tally(self, name: str) -> OutboxTally:
-        """Counts of one outbox since the start of the run; to be read only, and as often as one likes."""
-        return self._journal.tally(name)
+    def counters(self, name: str) -> OutboxCounters:
+        """Counts of one outbox since the start of the run; to be read only."""
+        return self._journal.counters(name)
 
     def statistics(self, recent_s: float | None = None) -> dict[str, SinkStatistics]:
         """A snapshot of every outbox. recent_s: latencies of the last seconds only."""
@@ -124,22 +154,27 @@ class Delivery:
         return {name: self._statistics_of(name, deliverer, since_ns) for name, deliverer in deliverers.items()}
 
     def _statistics_of(self, name: str, deliverer: Deliverer, since_ns: int) -> SinkStatistics:
-        tally = self._journal.tally(name)
+        counters = self._journal.snapshot(name)
         return SinkStatistics(
-            accepted=tally.accepted,
-            delivered=tally.delivered,
-            pending=self._journal.pending(name),
-            dead_letters=tally.dead_letters,
-            dropped=dict(tally.dropped),
-            resumed=tally.resumed,
+            accepted=counters.accepted,
+            delivered=counters.delivered,
+            pending=counters.pending,
+            dead_letters=counters.dead_letters,
+            dropped=counters.dropped,
+            resumed=counters.resumed,
             oldest_s=self._journal.oldest_s(name),
             rate_per_s=deliverer.rate_per_s,
             last_error=deliverer.last_error,
             state=deliverer.state,
-            latency_ms=percentiles(tally.latencies_ms(since_ns)),
+            latency_ms=percentiles(counters.latencies_ms(since_ns)),
             errors=deliverer.errors,
             retries=deliverer.retries,
         )
+
+    def trouble(self) -> list[str]:
+        """What keeps the delivery from being ready, one sentence each; a service that is away is none. Does not wait for the disk."""
+        journal = self._journal.statistics().trouble
+        return [*([f"journal: {journal}"] if journal else []), *self._supervisor.trouble()]
 
     def drain(self, timeout_s: float) -> None:
         """Wait until everything accepted is delivered, for as long as the outside takes it, at most `timeout_s`."""
@@ -157,11 +192,12 @@ class Delivery:
             deliverers = list(self._deliverers.values())
         until = time.monotonic() + timeout_s
         for deliverer in deliverers:
-            deliverer.stopping.set()
-            deliverer.wake()
+            deliverer.end()
         for deliverer in deliverers:
             if not deliverer.stop(max(until - time.monotonic(), 0.05)):
-                self._log.warning("'%s': delivery did not end in time; its records stay in the journal", deliverer.name)
+                self._log.warning(
+                    "'%s': delivery did not end in time; its messages stay in the journal", deliverer.name
+                )
         self._journal.flush(max(until - time.monotonic(), 0.5))  # the last acknowledgements, too
 
     def _wake_all(self) -> None:

@@ -1,9 +1,9 @@
 """What was committed last, kept in memory, so that a deliverer that keeps up need not read it back from the file.
 
 Invariants
-- Of one outbox, the tail holds every waiting record with a number above its `floor`. Whoever asks for records behind a number at or
-  above the floor gets them from here; whoever stands further back reads the file.
-- No record in a tail was handed out before, from here or from the file; so none of them can have a acknowledgement.
+- Of one outbox, the tail holds every waiting record with a number above its `floor`. Records behind a number at or above the floor
+  come from here; a deliverer that stands further back reads the file.
+- No record in a tail was handed out before, from here or from the file; so none of them can have an acknowledgement.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from flowrt.journal.rows import size_of
+from flowrt.journal.storage.rows import size_of
 from flowrt.sink import OutboxRecord
 
 _MOST_BYTES = 4_000_000  # of one outbox; what a dead service leaves unread must not fill the memory
@@ -32,12 +32,12 @@ class _Tail(msgspec.Struct):
 
 
 class TailCache:
-    """The tails of all outboxes. The caller brings the lock."""
+    """The tails of all outboxes. The caller holds the lock."""
 
     def __init__(self, last: int) -> None:
         """last: the number of the record that was committed last."""
         self._last = last
-        self._tail_cache: dict[str, _Tail] = {}
+        self._tails: dict[str, _Tail] = {}
 
     def add(self, records: Mapping[str, list[OutboxRecord]]) -> None:
         """These were committed in one transaction, by outbox, with numbers in their order."""
@@ -48,9 +48,9 @@ class TailCache:
             self.forget(first - 1)
         self._last = max(of_one[-1].number for of_one in records.values())
         for outbox, of_one in records.items():
-            tail = self._tail_cache.get(outbox)
+            tail = self._tails.get(outbox)
             if tail is None:
-                tail = self._tail_cache[outbox] = _Tail(of_one[0].number - 1)
+                tail = self._tails[outbox] = _Tail(of_one[0].number - 1)
             tail.records.extend(of_one)
             tail.bytes += sum(map(size_of, of_one))
             while tail.bytes > _MOST_BYTES:
@@ -58,7 +58,7 @@ class TailCache:
 
     def take(self, outbox: str, after: int, limit: int) -> list[OutboxRecord] | None:
         """The records behind number `after`, which are then no longer here; None where the file has to be read."""
-        tail = self._tail_cache.get(outbox)
+        tail = self._tails.get(outbox)
         if tail is None or after < tail.floor:
             return None
         records = tail.records
@@ -73,13 +73,13 @@ class TailCache:
 
     def handed_out(self, outbox: str, number: int) -> None:
         """Records up to this number were read, and are no longer here."""
-        tail = self._tail_cache.get(outbox)
+        tail = self._tails.get(outbox)
         while tail is not None and tail.records and tail.records[0].number <= number:
             tail.pop()
 
     def forget(self, number: int) -> None:
         """Whatever is in the file now, up to this number, is to be read from there."""
         self._last = max(self._last, number)
-        for tail in self._tail_cache.values():
+        for tail in self._tails.values():
             tail.records.clear()
             tail.bytes, tail.floor = 0, max(tail.floor, number)

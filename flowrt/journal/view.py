@@ -13,20 +13,22 @@ from typing import Any, Self
 
 import msgspec
 
-from flowrt.journal.lock import is_locked
-from flowrt.journal.rows import OLD_NAMES, RECORD_COLUMNS, SIZE_SQL, VERSION, connect, migrate
+from flowrt.journal.storage.lock import is_locked, wal_of
+from flowrt.journal.storage.rows import RECORD_COLUMNS, SIZE_SQL, connect
+from flowrt.journal.storage.schema import OLD_NAMES, VERSION, check_version, migrate
 from flowrt.sink import PRIORITIES, Priority
 
 REFUSED = "refused"
-"""The state of an outbox whose records are held, since the outside refuses all of them until somebody puts that right."""
+"""The state of an outbox whose records are held, since the service refuses every message until its configuration is fixed."""
 
 
 class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
     """One outbox, over the whole life of the file: accepted = delivered + dead_letters + dropped + pending.
 
     drain_s: estimated seconds until nothing is pending at the present rate; None where nothing moves.
-    refused: whether the outside refuses this sink as a whole, as last_error says, so that what is pending is held until somebody puts
-    that right; of a flow that does not run, whether it was so at its end. since_s: since when the state is what it is (was, at the end).
+    oldest_s: for how long the first in line has waited while the flow ran. refused: whether the service refuses every message, as last_error
+    says, so that what is pending is held until its configuration is fixed; of a flow that does not run, whether it was so at its end.
+    since_s: since when the state is what it is (was, at the end).
     """
 
     name: str
@@ -46,7 +48,7 @@ class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that the outside refused for good."""
+    """A message that was refused for good."""
 
     number: int
     outbox: str
@@ -72,18 +74,23 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalView:
-    """An existing journal. Use as a context manager. Raises FileNotFoundError, sqlite3.Error."""
+    """An existing journal. Use as a context manager. Raises FileNotFoundError, JournalVersionError, sqlite3.Error."""
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         if not path.exists():
             raise FileNotFoundError(path)
         self.path = path
         self._link = connect(path, read_only=not write)
-        if write:
-            migrate(self._link)
-        (self._version,) = self._link.execute("PRAGMA user_version").fetchone()
-        if 0 < self._version < VERSION:
-            self._link.executescript(OLD_NAMES)
+        try:
+            if write:
+                check_version(self._link, path)
+                migrate(self._link, path)
+            self._version = check_version(self._link, path)
+            if 0 < self._version < 3:
+                self._link.executescript(OLD_NAMES)
+        except BaseException:
+            self._link.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +101,7 @@ class JournalView:
     @property
     def running(self) -> bool:
         """Whether a process delivers from this journal now."""
-        return is_locked(self.path.with_name(self.path.name + ".lock"))
+        return is_locked(self.path.with_name(self.path.name + ".lock")) or is_locked(wal_of(self.path))
 
     def outboxes(self) -> list[OutboxView]:
         """Every outbox of the file, all read at one moment, so that the counts agree."""
@@ -106,9 +113,10 @@ class JournalView:
 
     def _outboxes(self) -> list[OutboxView]:
         running, now_s = self.running, time.time()
+        age_s = self._age_s()
         waiting = {
-            key: (count, size, oldest_s)
-            for key, count, size, oldest_s in self._link.execute(
+            key: (count, size, queued_s)
+            for key, count, size, queued_s in self._link.execute(
                 f"SELECT outbox, count(*), sum({SIZE_SQL}), min(queued_s) FROM records GROUP BY outbox"
             )
         }
@@ -117,7 +125,7 @@ class JournalView:
             "SELECT key, name, accepted, delivered, dead_letters, dropped, state, last_error, rate_per_s, updated_s, "
             f"{'since_s' if self._version > 1 else 'updated_s'} FROM outboxes ORDER BY name"
         ):
-            count, size, oldest_s = waiting.get(key, (0, 0, now_s))
+            count, size, queued_s = waiting.get(key, (0, 0, age_s))
             fresh = running and now_s - updated_s < 30
             found.append(
                 OutboxView(
@@ -129,7 +137,7 @@ class JournalView:
                     pending_mb=size / 1e6,
                     dead_letters=dead,
                     dropped=dropped,
-                    oldest_s=max(now_s - oldest_s, 0.0),
+                    oldest_s=max(age_s - queued_s, 0.0),
                     rate_per_s=rate if fresh else 0.0,
                     drain_s=count / rate if fresh and rate > 0 else None,
                     last_error=error,
@@ -138,6 +146,13 @@ class JournalView:
                 )
             )
         return found
+
+    def _age_s(self) -> float:
+        """Now, or when the flow ran last, on the scale of ages; before version 4 that was the wall clock."""
+        if self._version < VERSION:
+            return time.time()
+        (age_s,) = self._link.execute("SELECT coalesce(max(age_s), 0) FROM outboxes").fetchone()
+        return float(age_s)
 
     def dead_letters(self, numbers: Sequence[int] = (), outbox: str = "") -> list[DeadLetter]:
         """Dead letters, oldest first; all, or those with the given numbers, or of one outbox."""
@@ -184,11 +199,12 @@ class JournalView:
                 f"WHERE {where} ORDER BY d.number",
                 values,
             ).fetchall()
+            age_s = self._age_s()
             for key, number in rows:
                 link.execute(
                     "INSERT INTO records(outbox, priority, queued_s, time_s, id, address, headers, body, crc) "
                     "SELECT outbox, priority, ?, time_s, id, address, headers, body, crc FROM dead_letters WHERE number = ?",
-                    (time.time(), number),
+                    (age_s, number),
                 )
                 link.execute("DELETE FROM dead_letters WHERE number = ?", (number,))
                 link.execute("UPDATE outboxes SET dead_letters = dead_letters - 1 WHERE key = ?", (key,))

@@ -62,7 +62,7 @@ def keep_ledger(journal: Journal, path: Path, child: int) -> None:
     """Write down what counts as accepted."""
     fd, last = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 0
     while True:
-        accepted = journal.tally("out").accepted
+        accepted = journal.counters("out").accepted
         if accepted > last:
             os.write(fd, f"{child} {accepted}\n".encode())
             last = accepted

@@ -224,7 +224,7 @@ def disk_full(folder: Path) -> Ledger:
         away_s = time.monotonic() - began_s
         ballast.unlink()
         sender.join(RETURN_S)
-        eventually(lambda: journal.tally("out").delivered == count, RETURN_S)
+        eventually(lambda: journal.counters("out").delivered == count, RETURN_S)
         after: JournalStatistics = journal.statistics()
         assert after.trouble == ""
         ledger = Ledger(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from flowrt.backoff import Backoff
+from flowrt.journal import Disk
 from flowrt.message import Message
 from flowrt.node import Outbox
 from flowrt.sink import Acknowledger, OutboxRecord, Priority
@@ -52,6 +56,39 @@ class Outside(Outbox):
     def ids(self) -> list[str]:
         """Ids in order of arrival."""
         return [record.id for record in self._arrived]
+
+
+class ScriptedDisk(Disk):
+    """A disk whose flushes hang, fail or take their time, and that may be full, as a test says."""
+
+    def __init__(self) -> None:
+        self._free_to_flush = threading.Event()
+        self._free_to_flush.set()
+        self.fails = False
+        self.full = False
+        self.slow_s = 0.0
+        self.flushes = 0
+
+    def flush(self, fd: int) -> None:
+        self.flushes += 1
+        if self.slow_s:
+            threading.Event().wait(self.slow_s)
+        self._free_to_flush.wait()
+        if self.fails:
+            raise OSError(errno.EIO, "scripted")
+        super().flush(fd)
+
+    def free_bytes(self, folder: Path) -> int | None:
+        return 0 if self.full else super().free_bytes(folder)
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """No flush comes back meanwhile."""
+        self._free_to_flush.clear()
+        try:
+            yield
+        finally:
+            self._free_to_flush.set()
 
 
 def eventually(true: Callable[[], Any], timeout_s: float = 10.0) -> None:

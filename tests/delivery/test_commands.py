@@ -90,7 +90,7 @@ def test_dead_letters_are_dropped_only_when_named(journal: Journal, capsys: pyte
     journal.append("out", records(4), wait=True)
     for number in (1, 2, 3):
         journal.rejected("out", number, "no")
-    eventually(lambda: journal.tally("out").dead_letters == 3)
+    eventually(lambda: journal.counters("out").dead_letters == 3)
     journal.close()
     assert main(["dead-letters", "drop", "main-and-5th"]) == 2
     assert "which ones" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 
 from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery, deliverer
+from flowrt.delivery.suspicion import SUSPECT_AFTER
 from flowrt.journal import Journal
 from flowrt.sink import Acknowledger, OutboxRecord, Reject, Retry
 from tests.delivery.outside import Outside, eventually, quick, records
@@ -83,7 +84,7 @@ def test_an_exception_is_contained_and_a_poison_letter_found(delivery: Delivery)
     assert sorted(set(node.ids)) == ["n-0", "n-1", "n-2", "n-4", "n-5"]
     statistics = delivery.statistics()["out"]
     assert (statistics.delivered, statistics.dead_letters) == (5, 1)
-    assert statistics.errors >= deliverer.POISON_AFTER
+    assert statistics.errors >= SUSPECT_AFTER
 
 
 def test_a_dead_sink_holds_up_nobody(delivery: Delivery) -> None:
@@ -229,7 +230,7 @@ def test_commit_durability_waits_for_the_disk(delivery: Delivery) -> None:
 def test_latencies_can_be_asked_of_the_last_seconds_only(delivery: Delivery, journal: Journal) -> None:
     delivery.add("out", Outside(durability="commit").prepare())
     delivery.accept("out", records(1), origin_ns=time.monotonic_ns() - 500_000_000)
-    journal.tally("out").latencies[0] = (time.monotonic_ns() - 60_000_000_000, 500.0)  # as if a minute ago
+    journal.counters("out").latencies[0] = (time.monotonic_ns() - 60_000_000_000, 500.0)  # as if a minute ago
     assert delivery.statistics(recent_s=30.0)["out"].latency_ms == {}
     delivery.accept("out", records(1), origin_ns=time.monotonic_ns() - 20_000_000)
     recent, all_of_them = delivery.statistics(recent_s=30.0)["out"], delivery.statistics()["out"]

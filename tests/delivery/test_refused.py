@@ -1,4 +1,4 @@
-"""Sinks that are refused as a whole: their records are held, the commands say so, and all of them go once it is put right."""
+"""A service that refuses every message until its configuration is fixed: they are held, the commands say so, and all go then."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _noted(journal: Path) -> bool:
 
 
 @pytest.mark.parametrize("version", [5, "3.1.1"])
-def test_wrong_credentials_are_named_and_cost_no_letter(
+def test_wrong_credentials_are_named_and_cost_no_message(
     tmp_path: Path, journal: Path, capsys: Captured, version: Any
 ) -> None:
     with mosquitto(tmp_path, users={"flow": "right", "listener": "ears"}) as broker:
@@ -72,8 +72,11 @@ def test_wrong_credentials_are_named_and_cost_no_letter(
             assert sink["reason"].endswith("; check username and password")
             since = sink["since"]
             out = said(capsys, "dead-letters", "list", FLOW)
-            assert out.startswith("there are no dead letters\nout is refused as a whole since ")
-            assert f"since {since}: {sink['reason']}. 3 records are held, and go as soon as that is put right" in out
+            assert out.startswith("there are no dead letters\nout: the service refuses every message since ")
+            assert (
+                f"since {since}: {sink['reason']}. 3 messages are held, and go as soon as its configuration is fixed"
+                in out
+            )
             head, line, below = said(capsys, "outbox", FLOW).splitlines()
             assert (head.split()[1], line.split()[1]) == ("state", "refused")
             assert below in out
@@ -81,7 +84,7 @@ def test_wrong_credentials_are_named_and_cost_no_letter(
             assert (box["refused"], box["state"], box["pending"]) == (True, "refused", 3)
             assert "planted" not in out + below
         after = said(capsys, "dead-letters", "list", FLOW)  # the flow does not run any more
-        assert f"out was, when the flow ran last, refused as a whole since {since}: " in after
+        assert f"out: the service refused, when the flow ran last, every message since {since}: " in after
         good = Mqtt(url=broker.url, username="flow", password="right", version=version)
         with (
             Subscriber(broker.port, user=("listener", "ears")) as sub,
@@ -93,17 +96,17 @@ def test_wrong_credentials_are_named_and_cost_no_letter(
             assert said(capsys, "dead-letters", "list", FLOW) == "there are no dead letters\n"
 
 
-def test_held_letters_are_neither_retried_nor_dropped(tmp_path: Path, journal: Path, capsys: Captured) -> None:
+def test_held_messages_are_neither_retried_nor_dropped(tmp_path: Path, journal: Path, capsys: Captured) -> None:
     with mosquitto(tmp_path, users={"flow": "right"}) as broker:
         bad = Mqtt(url=broker.url, username="flow", password="wrong")
         with refused(MqttOut(), tmp_path / "w", bad, journal, 1) as w:
             for action, done in (("retry", "0 queued again"), ("drop", "0 dropped")):
                 out = said(capsys, "dead-letters", action, FLOW, "--sink", "out").splitlines()
                 assert out[0] == done
-                assert out[1].startswith("out is refused as a whole since ")
-                assert out[1].endswith("1 record is held, and goes as soon as that is put right")
+                assert out[1].startswith("out: the service refuses every message since ")
+                assert out[1].endswith("1 message is held, and goes as soon as its configuration is fixed")
                 assert main(["dead-letters", action, FLOW, "1"]) == 2
-                assert "record 1 is not dead: it waits for 'out'" in capsys.readouterr().err
+                assert "message 1 is not dead: it waits for 'out'" in capsys.readouterr().err
             assert said(capsys, "dead-letters", "drop", FLOW, "--sink", "another") == "0 dropped\n"
             assert w.statistics.pending == 1
 
@@ -152,7 +155,7 @@ def test_a_journal_of_the_version_before_is_read_and_brought_up(journal: Path, c
     old = Journal(journal, clock=SystemClock())
     old.append("out", records(3), wait=True)
     old.rejected("out", 2, "no")
-    eventually(lambda: old.tally("out").dead_letters == 1)
+    eventually(lambda: old.counters("out").dead_letters == 1)
     old.close()
     with contextlib.closing(sqlite3.connect(journal)) as link:
         link.executescript("ALTER TABLE outboxes DROP COLUMN since_s; PRAGMA user_version = 1;")

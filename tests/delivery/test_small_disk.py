@@ -53,7 +53,7 @@ def test_stopping_with_a_full_disk_keeps_what_was_accepted(disk: Path) -> None:
     ballast = fill_up(disk)
     journal.append("out", records(3000, start=100, size=500))
     eventually(lambda: "full" in journal.statistics().trouble)
-    accepted = journal.tally("out").accepted
+    accepted = journal.counters("out").accepted
     journal.close(timeout_s=0.5)
     ballast.unlink()
     again = Journal(disk / "a.journal", clock=SystemClock())
@@ -79,13 +79,13 @@ def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> 
     sender.start()
     eventually(lambda: "the disk is full" in journal.statistics().trouble and journal.pending("out") > 3000, 30.0)
     assert "a.journal" in journal.statistics().trouble
-    assert journal.tally("out").accepted < count
-    assert journal.tally("out").dropped == {}
+    assert journal.counters("out").accepted < count
+    assert journal.counters("out").dropped == {}
     assert sender.is_alive()
     away.over.set()
     sender.join(60.0)
     assert not sender.is_alive()
-    eventually(lambda: journal.tally("out").delivered == count, 60.0)
+    eventually(lambda: journal.counters("out").delivered == count, 60.0)
     assert list(dict.fromkeys(node.ids)) == [record.id for record in records(count)]
     assert (journal.pending("out"), journal.statistics().trouble) == (0, "")
     away.over.clear()
@@ -103,7 +103,7 @@ def test_more_at_once_than_the_disk_holds_goes_through_in_parts(tiny_disk: Path)
     node = Outside().prepare()
     delivery.add("out", node)
     delivery.accept("out", records(18_000, size=500))
-    eventually(lambda: journal.tally("out").delivered == 18_000, 60.0)
+    eventually(lambda: journal.counters("out").delivered == 18_000, 60.0)
     assert list(dict.fromkeys(node.ids)) == [record.id for record in records(18_000)]
     delivery.close(2.0)
     journal.close()
@@ -118,7 +118,7 @@ def test_a_journal_that_filled_its_disk_opens_again(tiny_disk: Path) -> None:
     eventually(lambda: "full" in journal.statistics().trouble, 30.0)
     delivery.close(1.0)
     journal.close(timeout_s=0.5)
-    accepted = journal.tally("out").accepted
+    accepted = journal.counters("out").accepted
     again = Journal(tiny_disk / "a.journal", clock=SystemClock())
     assert again.pending("out") == accepted > 3000
     delivery = Delivery(again, SystemClock(), backoff=quick)

@@ -22,15 +22,15 @@ def numbers(journal: Journal, after: int, limit: int = 1000, outbox: str = "out"
 
 
 def in_file(journal: Journal, after: int, limit: int = 1000, outbox: str = "out") -> list[int]:
-    with journal._reading:
-        return [row[0] for row in journal._store.read(outbox, after, limit)]
+    with journal._writer.reading:
+        return [row[0] for row in journal._writer.store.read(outbox, after, limit)]
 
 
 def test_who_keeps_up_does_not_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path / "a.journal", clock=CLOCK)
     journal.append("out", records(10), wait=True)
     with monkeypatch.context() as patched:
-        patched.setattr(journal._store, "read", None)
+        patched.setattr(journal._writer.store, "read", None)
         assert numbers(journal, 0, 4) == [1, 2, 3, 4]
         assert numbers(journal, 4) == [5, 6, 7, 8, 9, 10]
         assert numbers(journal, 10) == []
@@ -46,13 +46,13 @@ def test_what_another_process_queued_in_between_is_not_passed_over(tmp_path: Pat
     journal.append("out", records(3), wait=True)
     assert numbers(journal, 0) == [1, 2, 3]
     journal.rejected("out", 2, "not today")
-    eventually(lambda: journal.tally("out").dead_letters == 1)
+    eventually(lambda: journal.counters("out").dead_letters == 1)
     with JournalView(path, write=True) as view:
         assert view.retry() == 1
     journal.append("out", records(1, start=3), wait=True)
     assert numbers(journal, 3) == [4, 5]
     journal.rejected("out", 3, "nor tomorrow")
-    eventually(lambda: journal.tally("out").dead_letters == 2)
+    eventually(lambda: journal.counters("out").dead_letters == 2)
     with JournalView(path, write=True) as view:
         assert view.retry() == 1
     eventually(lambda: numbers(journal, 5) == [6])  # also where nothing of our own comes after it
@@ -63,7 +63,7 @@ def test_what_a_limit_took_is_gone() -> None:
     journal = Journal(None, limits=Limits(size_mb=0.02), clock=CLOCK)
     journal.append("out", records(100, size=300), wait=True)
     journal.flush(5.0)
-    assert sum(journal.tally("out").dropped.values()) > 0
+    assert sum(journal.counters("out").dropped.values()) > 0
     assert numbers(journal, 0) == in_file(journal, 0)
     journal.close()
 

@@ -44,6 +44,10 @@ class InfluxOut(Outbox):
     timeout_s: Annotated[float, setting("Longest wait for an answer.", gt=0, le=600, restart=True)] = 10.0
 
     @property
+    def outside(self) -> object:
+        return self._writer.address
+
+    @property
     def window(self) -> int:
         return 2 * self.batch_points
 

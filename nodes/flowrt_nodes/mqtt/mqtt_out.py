@@ -93,6 +93,11 @@ class MqttOut(Outbox):
     )
 
     @property
+    def outside(self) -> object | None:
+        link: MqttLink | None = self.__dict__.get("_link")
+        return None if link is None else str(link.address)
+
+    @property
     def window(self) -> int:
         return 1 if self.__dict__.get("_suspicious") else _WINDOW
 

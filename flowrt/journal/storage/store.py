@@ -18,14 +18,14 @@ from typing import Any
 
 import msgspec
 
-from flowrt.journal.disk_space import need_space
-from flowrt.journal.recovery import finish_interrupted, is_sound, recovery
-from flowrt.journal.rows import (
+from flowrt.journal.storage.disk import Disk, need_space
+from flowrt.journal.storage.lock import lock_wal, wal_of
+from flowrt.journal.storage.recovery import finish_interrupted, is_sound, rebuild, recovery
+from flowrt.journal.storage.rows import (
     RANK,
     READ_COLUMNS,
     RECORD_COLUMNS,
     ROW_OVERHEAD_BYTES,
-    SCHEMA,
     SIZE_SQL,
     EventRow,
     Limits,
@@ -33,109 +33,148 @@ from flowrt.journal.rows import (
     RecordRow,
     connect,
     insert_rows,
-    migrate,
     row_of,
     runs_of,
     size_of,
 )
-from flowrt.journal.write_batch import Counts, Dropped, WriteBatch
+from flowrt.journal.storage.schema import SCHEMA, check_tables, check_version, migrate
+from flowrt.journal.storage.write_batch import Dropped, TransactionCounts, WriteBatch
+from flowrt.private_files import make_private
 from flowrt.sink import PRIORITIES, OutboxRecord
 
 _VACUUM_PAGES = 1000
 _CHUNK = 1000
-_flush = getattr(os, "fdatasync", os.fsync)  # not everywhere; spares writing the time of the change
 _CHECK_MB = 512.0
-_LOG_PAGES = (
-    4000  # folding the log into the file stops the writer for two flushes; a picture's record takes 13 pages of it
-)
+_LOG_PAGES = 4000
+"""Folding the log into the file stops the writer for two flushes; a record with a picture takes 13 pages of it."""
 
 
-class Waiting(msgspec.Struct):
-    """What waits in one outbox at one priority."""
+class PendingSize(msgspec.Struct):
+    """How much of one outbox waits at one priority."""
 
     records: int = 0
     bytes: int = 0
 
 
 class Store:
-    """An open journal file; in memory where `path` is None. Raises sqlite3.Error."""
+    """An open journal file; in memory where `path` is None. Raises sqlite3.Error, JournalVersionError, JournalBusy."""
 
-    def __init__(self, path: Path | None, limits: Limits) -> None:
+    def __init__(self, path: Path | None, limits: Limits, disk: Disk) -> None:
         self.path = path
         self.limits = limits
+        self._disk = disk
         if path is not None:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives -wal and -shm the same mode
-        self.writer = connect(path)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            for file in (
+                path,
+                wal_of(path),
+                path.with_name(f"{path.name}-shm"),
+            ):  # SQLite gives new ones the journal's mode
+                make_private(file)
+        self.writer = self.reader = connect(path)
         self._wal: int | None = None
         try:
             self._prepare()
-            self.reader = self.writer if path is None else connect(path)
             if path is not None:
-                self._wal = os.open(path.with_name(path.name + "-wal"), os.O_RDWR)
+                self.reader = connect(path)
+                self._wal = os.open(wal_of(path), os.O_RDWR)
+                lock_wal(self._wal, path)
+                self._identity = _identity(path), os.fstat(self._wal).st_ino
                 _flush_folder(path.parent)  # which has a new file
             self.keys: dict[str, int] = {}
-            self.tallies: dict[str, list[Waiting]] = {}
+            self.pending_sizes: dict[str, list[PendingSize]] = {}
             self.recount()
         except BaseException:
-            if self._wal is not None:
-                os.close(self._wal)
-            self.writer.close()
+            self.close()
             raise
 
     def _prepare(self) -> None:
+        version = check_version(self.writer, self.path) if self.path is not None else 0
         self.writer.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect before the first table
         self.writer.execute("PRAGMA journal_mode = WAL")
         self.writer.execute("PRAGMA synchronous = NORMAL")  # and `sync` behind each commit that needs it
         self.writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         self.writer.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * 4096}")
         self.writer.execute("PRAGMA temp_store = MEMORY")
-        (version,) = self.writer.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self.writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
-        else:
-            migrate(self.writer)
+        elif self.path is not None:
+            migrate(self.writer, self.path)
+            check_tables(self.writer, self.path)
         self._data_version = self._read_data_version()
+
+    def is_in_place(self) -> bool:
+        """Whether the files that are open are those that the path names: nobody removed or exchanged them."""
+        if self.path is None:
+            return True
+        try:
+            return (_identity(self.path), wal_of(self.path).stat().st_ino) == self._identity
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # the disk does not say; what else is wrong shows when it is written
+
+    def put_back(self) -> None:
+        """Close, with all that is in the file that is open in a new one at its path. Where that fails, this one stays open. Raises
+        OSError, sqlite3.Error.
+        """
+        if self.path is not None:
+            rebuild(self.writer, self.path, self.close)
+
+    def last_age_s(self) -> float:
+        """When, on the scale of ages, something was written last."""
+        (outboxes,) = self.writer.execute("SELECT coalesce(max(age_s), 0) FROM outboxes").fetchone()
+        records = self.writer.execute("SELECT queued_s FROM records ORDER BY number DESC LIMIT 1").fetchone()
+        plausible = [
+            float(age_s) for age_s in (outboxes, *(records or ())) if isinstance(age_s, float) and 0 < age_s < 1e12
+        ]
+        return max(plausible, default=0.0)
 
     def close(self) -> None:
         """Close both connections; the last one folds the write-ahead log into the file."""
         if self._wal is not None:
             os.close(self._wal)
+            self._wal = None
         if self.reader is not self.writer:
             self.reader.close()
         self.writer.close()
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def apply(self, batch: WriteBatch, now_s: float) -> dict[str, Counts]:
-        """Do all of `work` in one transaction; what it came to, by outbox. Raises NearlyFull before it takes the last room."""
+    def apply(self, batch: WriteBatch, age_s: float, now_s: float) -> dict[str, TransactionCounts]:
+        """Do all of a batch in one transaction; what it came to, by outbox. Raises NearlyFull before it takes the last space.
+
+        age_s: now, on the scale of ages. now_s: the same as people read it.
+        """
         link = self.writer
         if self.path is not None:
-            need_space(link, self.path, batch)
+            need_space(link, self.path, batch, self._disk)
         link.execute("BEGIN IMMEDIATE")
         try:
-            counts: dict[str, Counts] = {}
+            counts: dict[str, TransactionCounts] = {}
             if batch.records:
-                self._insert(batch.records, now_s, counts)
+                self._insert(batch.records, age_s, counts)
+            dead = [*batch.dead, *self._insert_refused(batch.refused, age_s, counts)] if batch.refused else batch.dead
             if batch.events:
-                self._upsert(batch.events, now_s)
+                self._upsert(batch.events, age_s)
             surprises = False
             for outbox, records in batch.delivered.items():
                 runs = runs_of([record.number for record in records])
                 done = link.executemany("DELETE FROM records WHERE number BETWEEN ? AND ?", runs).rowcount
-                counts.setdefault(outbox, Counts()).delivered += done
+                counts.setdefault(outbox, TransactionCounts()).delivered += done
                 surprises = surprises or done != len(records)  # a limit took some of them meanwhile
-            for outbox, number, reason in batch.dead:
+            for outbox, number, reason in dead:
                 done = link.execute(
                     f"INSERT OR REPLACE INTO dead_letters SELECT {RECORD_COLUMNS}, ?, ? FROM records WHERE number = ?",
                     (reason, now_s, number),
                 ).rowcount
                 link.execute("DELETE FROM records WHERE number = ?", (number,))
-                counts.setdefault(outbox, Counts()).dead_letters += done
+                counts.setdefault(outbox, TransactionCounts()).dead_letters += done
             link.executemany(
                 "UPDATE outboxes SET accepted = accepted + ?, delivered = delivered + ?, dead_letters = dead_letters + ?, "
-                "updated_s = ? WHERE key = ?",
+                "updated_s = ?, age_s = ? WHERE key = ?",
                 [
-                    (len(count.records), count.delivered, count.dead_letters, now_s, self.key(outbox))
+                    (count.accepted, count.delivered, count.dead_letters, now_s, age_s, self.key(outbox))
                     for outbox, count in counts.items()
                 ],
             )
@@ -143,7 +182,7 @@ class Store:
         except BaseException:
             self._rollback()
             raise
-        if surprises or batch.dead:
+        if surprises or dead:
             self.recount()
         else:
             self._follow(counts, batch.delivered)
@@ -154,32 +193,48 @@ class Store:
         if self._wal is None:
             return
         try:
-            _flush(self._wal)
+            self._disk.flush(self._wal)
         except OSError:  # what the system could not write it may have forgotten: bring it to the file itself
             self.checkpoint()
 
-    def _insert(self, records: list[tuple[str, OutboxRecord]], now_s: float, counts: dict[str, Counts]) -> None:
+    def _insert(
+        self, records: list[tuple[str, OutboxRecord]], age_s: float, counts: dict[str, TransactionCounts]
+    ) -> None:
         rows: list[RecordRow] = []
         for number, (outbox, record) in enumerate(records, self.last_number() + 1):
             count = counts.get(outbox)
             if count is None:
-                count = counts[outbox] = Counts()
+                count = counts[outbox] = TransactionCounts()
             numbered = msgspec.structs.replace(record, number=number)
             count.records.append(numbered)
-            rows.append(row_of(numbered, self.key(outbox), now_s))
+            count.accepted += 1
+            rows.append(row_of(numbered, self.key(outbox), age_s))
         insert_rows(self.writer, f"records({RECORD_COLUMNS})", rows)
+
+    def _insert_refused(
+        self, refused: list[tuple[str, OutboxRecord, str]], age_s: float, counts: dict[str, TransactionCounts]
+    ) -> list[tuple[str, int, str]]:
+        """Records with a number, as all have, that are about to become dead letters: (outbox, number, reason)."""
+        rows: list[RecordRow] = []
+        dead = []
+        for number, (outbox, record, reason) in enumerate(refused, self.last_number() + 1):
+            counts.setdefault(outbox, TransactionCounts()).accepted += 1
+            rows.append(row_of(msgspec.structs.replace(record, number=number), self.key(outbox), age_s))
+            dead.append((outbox, number, reason))
+        insert_rows(self.writer, f"records({RECORD_COLUMNS})", rows)
+        return dead
 
     def last_number(self) -> int:
         row = self.writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
         return int(row[0]) if row else 0
 
-    def _upsert(self, events: list[EventRow], now_s: float) -> None:
+    def _upsert(self, events: list[EventRow], age_s: float) -> None:
         (change,) = self.writer.execute("SELECT coalesce(max(change), 0) FROM events").fetchone()
         insert_rows(
             self.writer,
             "events(id, time_s, type, node, payload, change, stored_s)",
             [
-                (event.id, event.time_s, event.type, event.node, event.payload, change + i, now_s)
+                (event.id, event.time_s, event.type, event.node, event.payload, change + i, age_s)
                 for i, event in enumerate(events, 1)
             ],
             "ON CONFLICT(id) DO UPDATE SET payload = excluded.payload, change = excluded.change, "
@@ -195,18 +250,18 @@ class Store:
             self.keys[outbox] = key
         return int(key)
 
-    def note(self, notes: Mapping[str, tuple[str, str, float]], now_s: float) -> None:
+    def note(self, notes: Mapping[str, tuple[str, str, float]], age_s: float, now_s: float) -> None:
         """Write down what deliverers are at: state, last error, rate, by outbox; and since when a state is another."""
-        rows = [(*note, now_s, note[0], now_s, outbox) for outbox, note in notes.items()]
+        rows = [(*note, now_s, age_s, note[0], now_s, outbox) for outbox, note in notes.items()]
         self.writer.executemany(
-            "UPDATE outboxes SET state = ?, last_error = ?, rate_per_s = ?, updated_s = ?, "
+            "UPDATE outboxes SET state = ?, last_error = ?, rate_per_s = ?, updated_s = ?, age_s = ?, "
             "since_s = CASE WHEN state = ? THEN since_s ELSE ? END WHERE name = ?",
             rows,
         )
 
-    def shift_ages(self, step_s: float) -> None:
-        """The machine's clock was set: nothing waits longer or shorter because of that."""
-        self.writer.execute("UPDATE records SET queued_s = queued_s + ?", (step_s,))
+    def note_age(self, age_s: float) -> None:
+        """Write down how far the scale of ages has come, where nothing else is written."""
+        self.writer.execute("UPDATE outboxes SET age_s = ?", (age_s,))
 
     def _rollback(self) -> None:
         self.keys = {}  # a key given in this transaction is gone with it
@@ -220,9 +275,9 @@ class Store:
         dropped = []
         limit = self.limits.size_mb * 1e6
         while (excess := self._bytes() - limit) > 0:
-            excess += limit * 0.05  # some room, so that the next record does not end here again
-            rank = min(i for tallies in self.tallies.values() for i, tally in enumerate(tallies) if tally.records)
-            outbox = max(self.tallies, key=lambda name: self.tallies[name][rank].bytes)
+            excess += limit * 0.05  # some more, so that the next record does not end here again
+            rank = min(i for sizes in self.pending_sizes.values() for i, size in enumerate(sizes) if size.records)
+            outbox = max(self.pending_sizes, key=lambda name: self.pending_sizes[name][rank].bytes)
             dropped.append(self._drop_oldest(outbox, rank, excess))
         return dropped
 
@@ -240,17 +295,17 @@ class Store:
             taken += size
         return self._drop(outbox, rank, "DELETE FROM records WHERE number = ?", numbers, "size")
 
-    def enforce_age(self, now_s: float) -> list[Dropped]:
+    def enforce_age(self, age_s: float) -> list[Dropped]:
         """Drop what waited for too long, and old events and dead letters."""
         dropped = []
-        for outbox, tallies in list(self.tallies.items()):
-            for rank, tally in enumerate(tallies):
-                if tally.records:
-                    before = now_s - self.limits.age_s(PRIORITIES[rank])
+        for outbox, sizes in list(self.pending_sizes.items()):
+            for rank, size in enumerate(sizes):
+                if size.records:
+                    before = age_s - self.limits.age_s(PRIORITIES[rank])
                     sql = "DELETE FROM records WHERE outbox = ? AND priority = ? AND queued_s < ?"
                     gone = self._drop(outbox, rank, sql, [(self.key(outbox), rank, before)], "age")
                     dropped += [gone] if gone.records else []
-        self.writer.execute("DELETE FROM events WHERE stored_s < ?", (now_s - self.limits.events_age_s,))
+        self.writer.execute("DELETE FROM events WHERE stored_s < ?", (age_s - self.limits.events_age_s,))
         self._trim("events", "change", "payload", self.limits.events_mb)
         self._trim("dead_letters", "number", "body", self.limits.dead_letters_mb)
         return dropped
@@ -304,32 +359,32 @@ class Store:
         """Count again from the file what waits."""
         names = dict(self.writer.execute("SELECT key, name FROM outboxes").fetchall())
         self.keys = {name: key for key, name in names.items()}
-        self.tallies = {name: [Waiting() for _ in PRIORITIES] for name in self.keys}
+        self.pending_sizes = {name: [PendingSize() for _ in PRIORITIES] for name in self.keys}
         sql = f"SELECT outbox, priority, count(*), sum({SIZE_SQL}) FROM records GROUP BY outbox, priority"
         for key, rank, records, size in self.writer.execute(sql):
-            self.tallies[names[key]][rank] = Waiting(records, size)
+            self.pending_sizes[names[key]][rank] = PendingSize(records, size)
 
-    def _follow(self, counts: Mapping[str, Counts], delivered: Mapping[str, Sequence[OutboxRecord]]) -> None:
+    def _follow(self, counts: Mapping[str, TransactionCounts], delivered: Mapping[str, Sequence[OutboxRecord]]) -> None:
         for outbox, count in counts.items():
             self._count(outbox, count.records, 1)
         for outbox, records in delivered.items():
             self._count(outbox, records, -1)
 
     def _count(self, outbox: str, records: Sequence[OutboxRecord], sign: int) -> None:
-        tallies = self.tallies.get(outbox)
-        if tallies is None:
-            tallies = self.tallies[outbox] = [Waiting() for _ in PRIORITIES]
+        sizes = self.pending_sizes.get(outbox)
+        if sizes is None:
+            sizes = self.pending_sizes[outbox] = [PendingSize() for _ in PRIORITIES]
         for record in records:
-            tally = tallies[RANK[record.priority]]
-            tally.records += sign
-            tally.bytes += sign * size_of(record)
+            size = sizes[RANK[record.priority]]
+            size.records += sign
+            size.bytes += sign * size_of(record)
 
     def pending(self, outbox: str) -> int:
         """Records that wait."""
-        return sum(tally.records for tally in self.tallies.get(outbox, ()))
+        return sum(size.records for size in self.pending_sizes.get(outbox, ()))
 
     def _bytes(self) -> int:
-        return sum(tally.bytes for tallies in self.tallies.values() for tally in tallies)
+        return sum(size.bytes for sizes in self.pending_sizes.values() for size in sizes)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -342,7 +397,7 @@ class Store:
         return self.reader.execute(sql, (after, outbox, limit)).fetchall()
 
     def oldest_s(self, outbox: str) -> float | None:
-        """When the record that waits longest was queued."""
+        """When, on the scale of ages, the first record in line was queued."""
         sql = (
             "SELECT queued_s FROM records WHERE outbox = (SELECT key FROM outboxes WHERE name = ?) "
             "ORDER BY number LIMIT 1"
@@ -362,25 +417,30 @@ class Opened(msgspec.Struct, frozen=True):
     recovery: str = ""
 
 
-def open_store(path: Path | None, limits: Limits) -> Opened:
-    """Open a journal's file, made where it is missing, recovered where it is damaged. Raises sqlite3.Error."""
+def open_store(path: Path | None, limits: Limits, disk: Disk) -> Opened:
+    """Open a journal's file, made where it is missing, recovered where it is damaged. Raises as `Store` does, and OSError."""
     if path is not None:
         finish_interrupted(path)
         small = not path.exists() or path.stat().st_size < _CHECK_MB * 1e6
         if small and not is_sound(path):
-            return open_damaged(path, limits)
+            return open_damaged(path, limits, disk)
     try:
-        return Opened(Store(path, limits))
+        return Opened(Store(path, limits, disk))
     except sqlite3.DatabaseError as error:
         if path is None or not is_corrupt(error):
             raise
-        return open_damaged(path, limits)
+        return open_damaged(path, limits, disk)
 
 
-def open_damaged(path: Path, limits: Limits) -> Opened:
+def open_damaged(path: Path, limits: Limits, disk: Disk) -> Opened:
     """Open what can be saved of a damaged file."""
     result = recovery(path)
-    return Opened(Store(path, limits), str(result))
+    return Opened(Store(path, limits, disk), str(result))
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What to do with a damaged journal: save every row that can still be read, name the rest, keep the file.
+"""What to do with a journal that is damaged or gone: save every row that can still be read, name the rest, keep the file.
 
 The damaged file is only read. Rows go to a new file, which takes the old one's place once it is complete, so that being
 killed half-way costs nothing. A record's CRC is checked when it is read for delivery, not here.
@@ -15,11 +15,14 @@ from typing import Any
 
 import msgspec
 
-from flowrt.journal.rows import SCHEMA, VERSION, connect, runs_of
+from flowrt.journal.storage.rows import connect, runs_of
+from flowrt.journal.storage.schema import SCHEMA, VERSION, check_version
+from flowrt.private_files import make_private, make_private_folder
 
 _TABLES = {"outboxes": "key", "records": "number", "dead_letters": "number"}
 _SIDES = ("-wal", "-shm")
 _BATCH = 500
+_PAGES_AT_ONCE = 1000
 
 
 class Recovery(msgspec.Struct, frozen=True):
@@ -67,7 +70,11 @@ def finish_interrupted(path: Path) -> None:
 
 
 def recovery(path: Path) -> Recovery:
-    """Replace the damaged journal at `path` by one with all rows that can be read. No connection may be open."""
+    """Replace the damaged journal at `path` by one with all rows that can be read. No connection may be open.
+
+    Raises JournalVersionError where it is a newer flowrt's, whose rows this one does not know.
+    """
+    _refuse_newer(path)
     new = _new(path)
     new.unlink(missing_ok=True)
     new.touch(0o600)
@@ -94,15 +101,43 @@ def recovery(path: Path) -> Recovery:
     return Recovery(records, events, tuple(runs_of(lost["records"])), aside)
 
 
+def rebuild(source: sqlite3.Connection, path: Path, close: Callable[[], None]) -> None:
+    """Write a journal whose file was removed, or exchanged, again from its open connection, which `close` closes.
+
+    What stands at the path by then is kept beside it. Raises OSError, sqlite3.Error; the connection is then still open, unless closing or
+    renaming failed.
+    """
+    make_private_folder(path.parent)
+    copy = path.with_name(path.name + ".copying")
+    _remove(copy)
+    copy.touch(0o600)
+    target = connect(copy)
+    try:
+        source.backup(target, pages=_PAGES_AT_ONCE, sleep=0.0)
+    finally:
+        target.close()
+    make_private(copy)
+    new = _new(path)
+    copy.rename(new)  # whole from here on: should the process be killed now, the next start takes it
+    close()  # and only then is the path touched: the last connection removes the log that has the path's name
+    if path.exists():
+        aside = _aside(path, "replaced")
+        path.rename(aside)
+        _set_sides_aside(path, aside)
+    for side in _SIDES:
+        path.with_name(path.name + side).unlink(missing_ok=True)
+    new.rename(path)
+
+
 def _new(path: Path) -> Path:
-    return path.with_name(path.name + ".salvage")
+    return path.with_name(path.name + ".recovering")
 
 
-def _aside(path: Path) -> Path:
+def _aside(path: Path, why: str = "corrupt") -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    name, count = path.with_name(f"{path.name}.corrupt-{stamp}"), 1
+    name, count = path.with_name(f"{path.name}.{why}-{stamp}"), 1
     while name.exists():
-        name, count = path.with_name(f"{path.name}.corrupt-{stamp}-{count}"), count + 1
+        name, count = path.with_name(f"{path.name}.{why}-{stamp}-{count}"), count + 1
     return name
 
 
@@ -116,6 +151,16 @@ def _set_sides_aside(path: Path, aside: Path) -> None:
 def _remove(path: Path) -> None:
     for side in ("", *_SIDES):
         path.with_name(path.name + side).unlink(missing_ok=True)
+
+
+def _refuse_newer(path: Path) -> None:
+    link = connect(path, read_only=True)
+    try:
+        check_version(link, path)
+    except sqlite3.DatabaseError:
+        pass  # the damage
+    finally:
+        link.close()
 
 
 def _with_usable_first_page(path: Path) -> Path:
@@ -162,7 +207,7 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, ke
     target.execute("BEGIN")
     for rows in _readable(source, of, key, *bounds, lost):
         for row in rows:
-            of_row = columns[: len(row)]  # a file of version 1 has one less
+            of_row = columns[: len(row)]  # files of older versions have fewer
             insert = f"INSERT OR IGNORE INTO {table}({','.join(of_row)}) VALUES({','.join('?' * len(row))})"
             # a damaged record may decode to columns of other types, which the tables' NOT NULL refuses
             if _try(lambda row=row, insert=insert: target.execute(insert, row)) is None:  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What lies in a journal: tables, limits, and how a record becomes a row and back.
+"""What lies in a journal: limits, what can be written at all, and how a record becomes a row and back.
 
 Every row of `records` and `dead_letters` carries a CRC-32 over what is delivered, since SQLite does not notice a flipped
 byte inside a text or a blob.
@@ -26,60 +26,6 @@ DAY_S: Final = 86_400.0
 ROW_OVERHEAD_BYTES: Final = 96
 """Id, times and index entries of one row, roughly; counted so that many small records reach the size limit too."""
 
-SCHEMA: Final = """
-CREATE TABLE outboxes(
-  key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-  accepted INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,
-  dead_letters INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
-  state TEXT NOT NULL DEFAULT '', last_error TEXT NOT NULL DEFAULT '',
-  rate_per_s REAL NOT NULL DEFAULT 0, updated_s REAL NOT NULL DEFAULT 0, since_s REAL NOT NULL DEFAULT 0);
-CREATE TABLE records(
-  number INTEGER PRIMARY KEY AUTOINCREMENT, outbox INTEGER NOT NULL, priority INTEGER NOT NULL,
-  queued_s REAL NOT NULL, time_s REAL NOT NULL, id TEXT NOT NULL, address TEXT NOT NULL,
-  headers BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL);
-CREATE INDEX records_of ON records(outbox, number);
-CREATE TABLE dead_letters(
-  number INTEGER PRIMARY KEY, outbox INTEGER NOT NULL, priority INTEGER NOT NULL,
-  queued_s REAL NOT NULL, time_s REAL NOT NULL, id TEXT NOT NULL, address TEXT NOT NULL,
-  headers BLOB NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,
-  reason TEXT NOT NULL, died_s REAL NOT NULL);
-CREATE TABLE events(
-  id TEXT PRIMARY KEY, time_s REAL NOT NULL, type TEXT NOT NULL, node TEXT NOT NULL,
-  payload BLOB NOT NULL, change INTEGER NOT NULL, stored_s REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX events_by_change ON events(change);
-PRAGMA user_version = 3;
-"""
-VERSION: Final = 3
-
-MIGRATIONS: Final[Mapping[int, str]] = {
-    1: "ALTER TABLE outboxes ADD COLUMN since_s REAL NOT NULL DEFAULT 0;",
-    2: """
-        ALTER TABLE letters RENAME TO records;
-        ALTER TABLE records RENAME COLUMN urgency TO priority;
-        ALTER TABLE dead_letters RENAME COLUMN urgency TO priority;
-        DROP INDEX letters_of;
-        CREATE INDEX records_of ON records(outbox, number);
-    """,
-}
-"""What makes a file of one version one of the next."""
-
-OLD_NAMES: Final = """
-    CREATE TEMP VIEW records AS SELECT number, outbox, urgency AS priority, queued_s, time_s, id, address, headers, body, crc FROM letters;
-    CREATE TEMP VIEW dead_letters AS
-        SELECT number, outbox, urgency AS priority, queued_s, time_s, id, address, headers, body, crc, reason, died_s
-        FROM main.dead_letters;
-"""
-"""For a connection that reads a file of version 1 or 2 without changing it."""
-
-
-def migrate(link: sqlite3.Connection) -> None:
-    """Bring an older file up to date, in one transaction."""
-    (version,) = link.execute("PRAGMA user_version").fetchone()
-    if 0 < version < VERSION:
-        steps = "".join(MIGRATIONS[each] for each in range(version, VERSION))
-        link.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
-
-
 RECORD_COLUMNS: Final = "number, outbox, priority, queued_s, time_s, id, address, headers, body, crc"
 
 READ_COLUMNS: Final = RECORD_COLUMNS.replace(" id, address", " CAST(id AS BLOB), CAST(address AS BLOB)")
@@ -87,6 +33,11 @@ READ_COLUMNS: Final = RECORD_COLUMNS.replace(" id, address", " CAST(id AS BLOB),
 
 _AT_ONCE: Final = (64, 8, 1)
 """Rows of one statement: few sizes, so that statements stay prepared; no more than 999 values, which old versions of SQLite take."""
+
+LARGEST_BODY_BYTES: Final = 100_000_000
+STAND_IN_BYTES: Final = 10_000
+LAST_TIME_S: Final = 253_402_300_800.0
+"""The end of the year 9999, behind which a time can't be written as a date."""
 
 RecordRow = tuple[int, int, int, float, float, str, str, bytes, bytes, int]
 ReadRow = tuple[int, int, int, float, float, bytes, bytes, bytes, bytes, int]
@@ -109,7 +60,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Bounds of a journal. Records beyond a bound are dropped, the lowest priority and then the oldest first, and counted.
 
     size_mb: all records that wait. *_age_s: how long a record of that priority may wait.
-    buffer_letters, buffer_mb: what may wait in memory for its commit; beyond that, `append` blocks.
+    buffer_records, buffer_mb: what may wait in memory for its commit; beyond that, `append` blocks.
     """
 
     size_mb: float = 1024.0
@@ -131,6 +82,85 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def size_of(record: OutboxRecord) -> int:
     """Bytes that a record counts for against the limits, without its headers."""
     return len(record.body) + len(record.address) + ROW_OVERHEAD_BYTES
+
+
+def defect_of(record: object) -> str:
+    """Why a record can't be written, whatever a node made of it; empty where it can."""
+    if not isinstance(record, OutboxRecord):
+        return f"it is no outbox record, but {_shown(record)}"
+    for name, text in (("id", record.id), ("address", record.address)):
+        if type(text) is not str:
+            return f"its {name} is {_shown(text)}, and not text"
+        if not text.isascii() and not _is_unicode(text):
+            return f"its {name} has characters that are none: {_shown(text)}"
+    if defect := _defect_of_time(record.time_s):
+        return defect
+    if type(record.body) is not bytes:
+        return f"its body is {_shown(record.body)}, and not bytes"
+    if len(record.body) > LARGEST_BODY_BYTES:
+        return f"its body has {len(record.body)} bytes, more than {LARGEST_BODY_BYTES}"
+    if type(record.priority) is not str or record.priority not in RANK:
+        return f"its priority is {_shown(record.priority)}, and none of {', '.join(PRIORITIES)}"
+    if record.headers:
+        try:
+            _decode(_encode(record.headers))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            return f"its headers can't be written: {error}"
+    return "" if type(record.headers) is dict else f"its headers are {_shown(record.headers)}, and not a dict"
+
+
+def defect_of_event(event: object) -> str:
+    """Why an event can't be written; empty where it can."""
+    if not isinstance(event, EventRow):
+        return f"it is no event, but {_shown(event)}"
+    for name, text in (("id", event.id), ("type", event.type), ("node", event.node)):
+        if type(text) is not str or not _is_unicode(text):
+            return f"its {name} is {_shown(text)}, and not text"
+    if type(event.payload) is not bytes or len(event.payload) > LARGEST_BODY_BYTES:
+        return f"its payload is {_shown(event.payload)}, and not bytes, or too many"
+    return _defect_of_time(event.time_s)
+
+
+def _defect_of_time(time_s: object) -> str:
+    if type(time_s) not in (float, int) or not -LAST_TIME_S < time_s < LAST_TIME_S:  # type: ignore[operator]  # a number by then
+        return f"its time_s is {_shown(time_s)}, and not seconds since the epoch"
+    return ""
+
+
+def stand_in(record: object) -> OutboxRecord:
+    """What is written of a record that can't be: enough to see in the dead letters what it was."""
+    if not isinstance(record, OutboxRecord):
+        return OutboxRecord(id="", time_s=0.0, address="", body=_shown(record).encode())
+    return OutboxRecord(
+        id=record.id if type(record.id) is str and _is_unicode(record.id) else _shown(record.id),
+        time_s=0.0 if _defect_of_time(record.time_s) else record.time_s,
+        address=record.address
+        if type(record.address) is str and _is_unicode(record.address)
+        else _shown(record.address),
+        body=record.body[:STAND_IN_BYTES] if type(record.body) is bytes else _shown(record.body).encode(),
+        priority=record.priority if record.priority in PRIORITIES else "event",
+    )
+
+
+def clean_text(text: object, most: int = 2000) -> str:
+    """A text of any origin, as the file takes it: cut, and without what is no character."""
+    return str(text)[:most].encode("utf-8", "replace").decode()
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:  # a value of anyone's making; an integer of too many digits
+        text = f"({type(error).__name__} when shown)"
+    return clean_text(f"{text[:200]} ({type(value).__name__})")
 
 
 SIZE_SQL: Final = f"length(body) + length(address) + {ROW_OVERHEAD_BYTES}"

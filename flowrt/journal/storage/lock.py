@@ -1,0 +1,115 @@
+"""One journal, one process: locks that the system lets go of by itself when their holder dies.
+
+The lock is on `<journal>.lock`, and, as long as the journal is open, on its write-ahead log as well. So a second process is refused also
+where the first file was removed. (A lock on the journal itself would be lost with SQLite's own ones as soon as anyone here closed it.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from flowrt.private_files import open_private
+
+
+class JournalBusy(Exception):
+    """Another process uses this journal."""
+
+
+class JournalLock:
+    """An exclusive lock on `<journal>.lock`; the file itself stays, empty but for the holder's process id."""
+
+    def __init__(self, journal: Path) -> None:
+        """Raises JournalBusy where another process, or another journal of this one, holds it; OSError."""
+        self._journal = journal
+        self._path = journal.with_name(f"{journal.name}.lock")
+        self._fd = self._take()
+
+    def _take(self) -> int:
+        fd = open_private(self._path)
+        try:
+            _lock(fd)
+        except OSError:
+            holder = os.read(fd, 32).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise busy(self._journal, f"process {holder}" if holder else "another process") from None
+        if is_locked(wal_of(self._journal)):
+            os.close(fd)
+            raise busy(self._journal, "another process")
+        with contextlib.suppress(OSError):  # a note for people; a full disk does not weaken the lock
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
+        return fd
+
+    def renew(self) -> None:
+        """Take the lock again where its file was removed. The journal is closed. Raises JournalBusy, OSError."""
+        here = os.fstat(self._fd)
+        with contextlib.suppress(OSError):
+            there = self._path.lstat()
+            if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+                return
+        fd = self._take()
+        os.close(self._fd)
+        self._fd = fd
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._fd)
+
+
+def busy(journal: Path, holder: str) -> JournalBusy:
+    """The error that says so."""
+    return JournalBusy(
+        f"{journal} is in use by {holder}: this flow is running already. Stop that run, rename this "
+        "flow, or set FLOWRT_DATA to another folder"
+    )
+
+
+def wal_of(journal: Path) -> Path:
+    """Where SQLite keeps the write-ahead log of a journal."""
+    return journal.with_name(f"{journal.name}-wal")
+
+
+def lock_wal(fd: int, journal: Path) -> None:
+    """Lock an open write-ahead log until it is closed. Raises JournalBusy."""
+    if sys.platform == "win32":
+        return  # where a lock hinders SQLite itself, and an open `.lock` can't be removed
+    try:
+        _lock(fd)
+    except OSError:
+        raise busy(journal, "another process") from None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a lock on the file at `path`."""
+    try:
+        fd = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return False
+    try:
+        _lock(fd)
+    except OSError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(fd: int) -> None:
+        os.lseek(fd, 1 << 30, os.SEEK_SET)  # a byte far behind the process id, which others may then still read
+        try:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(fd, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _lock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
