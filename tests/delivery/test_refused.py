@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,11 @@ from typing import Any
 import pytest
 
 from flowrt.cli import main
-from flowrt.clock import SystemClock
-from flowrt.journal import Journal, JournalView, journal_path
+from flowrt.journal import JournalView, journal_path
 from flowrt.services import Influx, Mqtt
 from flowrt_nodes.influx.influx_out import InfluxOut
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
-from tests.delivery.outside import eventually, records
+from tests.delivery.outside import eventually
 from tests.delivery.world import Subscriber, violation, world, zone_event
 from tests.servers import influx, mosquitto, victoria
 
@@ -149,20 +147,3 @@ def test_a_broker_that_is_away_is_not_called_refused(tmp_path: Path, journal: Pa
         assert w.statistics.state == "waiting"
         w.journal.flush(5.0)
         assert listed(capsys)["refused"] == []
-
-
-def test_a_journal_of_the_version_before_is_read_and_brought_up(journal: Path, capsys: Captured) -> None:
-    old = Journal(journal, clock=SystemClock())
-    old.append("out", records(3), wait=True)
-    old.rejected("out", 2, "no")
-    eventually(lambda: old.counters("out").dead_letters == 1)
-    old.close()
-    with contextlib.closing(sqlite3.connect(journal)) as link:
-        link.executescript("ALTER TABLE outboxes DROP COLUMN since_s; PRAGMA user_version = 1;")
-    assert [dead["number"] for dead in listed(capsys)["dead_letters"]] == [2]
-    assert said(capsys, "outbox", FLOW).splitlines()[1].split()[:5] == ["out", "not", "running", "3", "0"]
-    now = Journal(journal, clock=SystemClock())
-    assert [record.number for record in now.read("out", 0, 9)] == [1, 3]
-    now.note("out", "refused", "no entry", 0.0)
-    eventually(lambda: _noted(journal))
-    now.close()

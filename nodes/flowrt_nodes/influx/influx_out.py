@@ -44,8 +44,8 @@ class InfluxOut(Outbox):
     timeout_s: Annotated[float, setting("Longest wait for an answer.", gt=0, le=600, restart=True)] = 10.0
 
     @property
-    def outside(self) -> object:
-        return self._writer.address
+    def outside(self) -> object | None:
+        return self._writer.address if self._writer else None
 
     @property
     def window(self) -> int:
