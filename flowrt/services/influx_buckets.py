@@ -47,6 +47,11 @@ class Buckets(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
     @property
+    def writable(self) -> bool:
+        """Whether the token may write to every wanted bucket."""
+        return not (self.missing or self.forbidden or self.old or self.error)
+
+    @property
     def advice(self) -> str:
         """What is there, and what to do about a missing bucket; empty where none is missing."""
         if not self.missing:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from flowrt.commands import Failure
+from flowrt.http_client import HttpClient, HttpError, basic
 from flowrt_ops.grafana.influxql import LIVE, LONG
 
 DATABASES = {LIVE: "traffic_monitoring", LONG: "traffic_analytics"}
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_MOST_BYTES = 256 * 2**20
 
 
 class Refused(Failure):
@@ -45,27 +42,24 @@ class Reader:
     ) -> None:
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
-        self._headers: Mapping[str, str] = {}
-        if token:
-            self._headers = {"Authorization": f"Token {token}"}
-        elif user:
-            pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-            self._headers = {"Authorization": f"Basic {pair}"}
+        self._authorization = f"Token {token}" if token else basic(user, password) if user else ""
 
     def query(self, text: str, database: str) -> list[Series]:
         """The series of the answer. Raises Refused."""
         form = urllib.parse.urlencode({"q": text, "db": database, "epoch": "ms"}).encode()
         try:
-            request = urllib.request.Request(f"{self.url}/query", data=form, headers=dict(self._headers))
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:
-                result = json.load(answer)["results"][0]
-        except urllib.error.HTTPError as error:
-            with error:
-                raise Refused(_reason(error, database)) from error
-        except (OSError, ValueError, KeyError, IndexError) as error:
-            reason = getattr(error, "reason", error)
+            with HttpClient(self.url, timeout_s=self._timeout_s, authorization=self._authorization) as client:
+                answer = client.request("POST", "/query", body=form, headers=_FORM, most_bytes=_MOST_BYTES)
+            if answer.status in (401, 403):
+                raise Refused(
+                    f"the database refuses the account ({answer.status}): check user and password, or the token"
+                )
+            if answer.status != 200:
+                raise Refused(_advice(f"{answer.status}: {answer.text}", database))
+            result = answer.json()["results"][0]
+        except (HttpError, ValueError, KeyError, IndexError) as error:
             raise Refused(
-                f"{self.url} gives no answer ({reason}): is it the database's address, and does it run?"
+                f"{self.url} gives no answer ({error}): is it the database's address, and does it run?"
             ) from error
         if "error" in result:
             raise Refused(_advice(str(result["error"]), database))
@@ -78,15 +72,6 @@ class Reader:
             )
             for series in result.get("series") or ()
         ]
-
-
-def _reason(error: urllib.error.HTTPError, database: str) -> str:
-    if error.code in (401, 403):
-        return f"the database refuses the account ({error.code}): check user and password, or the token"
-    said = error.read(2000).decode("utf-8", "replace")
-    with contextlib.suppress(ValueError):
-        said = json.loads(said).get("error") or json.loads(said).get("message") or said
-    return _advice(f"{error.code}: {said}", database)
 
 
 def _advice(said: str, database: str) -> str:

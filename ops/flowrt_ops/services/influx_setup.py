@@ -7,12 +7,9 @@ result; its error says what to do.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +17,9 @@ from typing import Any
 
 import msgspec
 
+from flowrt.http_client import HttpClient, short
+from flowrt.services.influx_buckets import DATABASES_MOST, inspect
+from flowrt_ops.influx_reader import Reader, Refused
 from flowrt_ops.services.home import Home
 
 ORG = "smart-intersection"
@@ -27,8 +27,6 @@ BUCKETS = {"traffic_monitoring": 7 * 86_400, "traffic_analytics": 30 * 86_400}
 """Bucket to its retention in seconds."""
 READER = "grafana"
 TIMEOUT_S = 20.0
-DATABASES_MOST = 5
-"""InfluxDB 3 Core makes no more."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +109,7 @@ class _Setup2:
         except ApiException as error:
             if missing and error.status == missing:
                 return None
-            raise _Failed(_advice(self._url, int(error.status or 0), _said(error.body))) from error
+            raise _Failed(_advice(self._url, int(error.status or 0), _said(error))) from error
 
     def _organization(self) -> bool:
         fresh = bool(self._ask(self._onboarding.get_setup).allowed)
@@ -156,17 +154,12 @@ class _Setup2:
     def writer(self) -> bool:
         """A token that may only write, in the file that flowrt reads. A token that the database does not know is replaced."""
         token = self._home.influx_write_token
-        if token and all(self._writes(token, bucket) for bucket in BUCKETS):
+        if token and inspect(self._url, token, ORG, tuple(BUCKETS), timeout_s=TIMEOUT_S).writable:
             return False
         request = self._influx.AuthorizationPostRequest(
             org_id=self._org, description="flowrt writes", permissions=self._permissions("write")
         )
         return _write(self._home.write_token, self._ask(self._authorizations.post_authorizations, request).token)
-
-    def _writes(self, token: str, bucket: str) -> bool:
-        """Whether the token may write: an empty write changes nothing."""
-        path = f"/api/v2/write?org={ORG}&bucket={bucket}&precision=us"
-        return _status(f"{self._url}{path}", f"Token {token}", b"") == 204
 
     def reader(self) -> bool:
         """The account of Grafana: user and password, may read both buckets and nothing else."""
@@ -193,41 +186,30 @@ class _Setup2:
         return readable >= set(self._bucket_ids.values())
 
     def _logs_in(self, password: str) -> bool:
-        login = base64.b64encode(f"{READER}:{password}".encode()).decode()
-        query = f"{self._url}/query?db={next(iter(BUCKETS))}&q=SHOW+MEASUREMENTS"
-        return _status(query, f"Basic {login}", b"") == 200
+        try:
+            Reader(self._url, user=READER, password=password).query("SHOW MEASUREMENTS", next(iter(BUCKETS)))
+        except Refused:
+            return False
+        return True
 
 
 def _create_database(url: str, token: str, name: str) -> bool:
     """Create a database of InfluxDB 3, unless it is there. influxdb-client knows no API of version 3."""
     body = json.dumps({"db": name, "retention_period": f"{BUCKETS[name] // 86_400}d"}).encode()
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{url}/api/v3/configure/database", data=body, headers=headers)
-    try:
-        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
-    except urllib.error.HTTPError as error:
-        with error:
-            said = error.read(300).decode("utf-8", "replace")
-        if error.code == 409:
-            return False
-        if error.code == 422 and "limit" in said:
-            raise _Failed(
-                f"{url} keeps at most {DATABASES_MOST} databases (InfluxDB 3 Core): delete one that is not needed, "
-                "`influxdb3 delete database NAME`"
-            ) from error
-        raise _Failed(_advice(url, error.code, _said(said))) from error
-    return True
-
-
-def _status(url: str, authorization: str, body: bytes) -> int:
-    """The status of a POST."""
-    request = urllib.request.Request(url, data=body, headers={"Authorization": authorization})
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
+    with HttpClient(url, timeout_s=TIMEOUT_S, authorization=f"Bearer {token}") as client:
+        answer = client.request(
+            "POST", "/api/v3/configure/database", body=body, headers={"Content-Type": "application/json"}
+        )
+    if answer.status == 200:
+        return True
+    if answer.status == 409:
+        return False
+    if answer.status == 422 and "limit" in answer.text:
+        raise _Failed(
+            f"{url} keeps at most {DATABASES_MOST} databases (InfluxDB 3 Core): delete one that is not needed, "
+            "`influxdb3 delete database NAME`"
+        )
+    raise _Failed(_advice(url, answer.status, answer.text))
 
 
 def _advice(url: str, status: int, said: str) -> str:
@@ -239,15 +221,12 @@ def _advice(url: str, status: int, said: str) -> str:
     return f"{url} answers {status}: {said}"
 
 
-def _said(body: Any) -> str:
-    """The server's message, in one line."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+def _said(error: Any) -> str:
+    """What the server says of a failure; its bodies are JSON with a message."""
     try:
-        told = json.loads(text)
-        text = str(told.get("message") or told.get("error") or told) if isinstance(told, dict) else str(told)
-    except ValueError:
-        pass  # plain text
-    return " ".join(text.split())[:300] or "no reason given"
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return short(str(error.body or error.reason))
 
 
 def _write(file: Path, text: str) -> bool:

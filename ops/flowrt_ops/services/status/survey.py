@@ -6,14 +6,9 @@ the dashboards find it. The first one that fails is the answer.
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
-import urllib.error
-import urllib.request
-from typing import Any
 from urllib.parse import urlsplit
 
+from flowrt.http_client import Answer, HttpClient, HttpError, basic
 from flowrt.services.checks import Target
 from flowrt_ops.influx_reader import DATABASES
 from flowrt_ops.services.status.addresses import Addresses
@@ -45,47 +40,32 @@ def _grafana(at: Addresses, timeout_s: float) -> Row:
     row = row_of("grafana", Target(name="grafana", kind="grafana", url=at.grafana), timeout_s)
     if row.verdict != "ok" or not at.grafana_password:
         return row
-    for source in DATABASES:
-        try:
-            answer = _get(
-                f"{at.grafana.rstrip('/')}/api/datasources/uid/{source}/health",
-                ("admin", at.grafana_password),
-                timeout_s,
-            )
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                todo = "mount grafana/provisioning where Grafana reads it, and read its log for 'provisioning'"
-                return changed(row, verdict="down", wrong=f"the data source {source} is missing", todo=todo)
-            if error.code in (401, 403):
-                todo = "the administrator's password was changed: set GRAFANA_PASSWORD to check further"
-                return changed(row, verdict="warning", wrong="Grafana refuses the password", todo=todo)
-            said = error.read(500).decode("utf-8", "replace")
-            todo = "is the database's address right as seen from Grafana, and the reader's password?"
-            return changed(row, verdict="down", wrong=f"data source {source}: {_message(said)}", todo=todo)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            return changed(row, verdict="warning", wrong=f"data source {source}: {error}", todo="look at Grafana's log")
-        if answer.get("status") == "ERROR":
-            return changed(
-                row,
-                verdict="down",
-                wrong=f"data source {source}: {answer.get('message')}",
-                todo="see the database above",
-            )
+    try:
+        with HttpClient(at.grafana, timeout_s=timeout_s, authorization=basic("admin", at.grafana_password)) as grafana:
+            for source in DATABASES:
+                if problem := _data_source(
+                    row, source, grafana.request("GET", f"/api/datasources/uid/{source}/health")
+                ):
+                    return problem
+    except (HttpError, ValueError) as error:
+        return changed(row, verdict="warning", wrong=f"data sources: {error}", todo="look at Grafana's log")
     return row
 
 
-def _message(text: str) -> str:
-    try:
-        return str(json.loads(text).get("message", text))
-    except ValueError:
-        return text[:120]
-
-
-def _get(url: str, login: tuple[str, str], timeout_s: float) -> Any:
-    pair = base64.b64encode(":".join(login).encode()).decode()
-    request = urllib.request.Request(url, headers={"Authorization": f"Basic {pair}"})
-    with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-        return json.load(answer)
+def _data_source(row: Row, source: str, answer: Answer) -> Row | None:
+    """What Grafana says of a data source; None where it works."""
+    if answer.status == 404:
+        todo = "mount grafana/provisioning where Grafana reads it, and read its log for 'provisioning'"
+        return changed(row, verdict="down", wrong=f"the data source {source} is missing", todo=todo)
+    if answer.status in (401, 403):
+        todo = "the administrator's password was changed: set GRAFANA_PASSWORD to check further"
+        return changed(row, verdict="warning", wrong="Grafana refuses the password", todo=todo)
+    if answer.status != 200:
+        todo = "is the database's address right as seen from Grafana, and the reader's password?"
+        return changed(row, verdict="down", wrong=f"data source {source}: {answer.text}", todo=todo)
+    if answer.json().get("status") == "ERROR":
+        return changed(row, verdict="down", wrong=f"data source {source}: {answer.text}", todo="see the database above")
+    return None
 
 
 def _flowrt(at: Addresses, timeout_s: float) -> Row:
@@ -94,16 +74,18 @@ def _flowrt(at: Addresses, timeout_s: float) -> Row:
     row = changed(row, address=at.flowrt)
     if row.verdict != "ok":
         return changed(row, todo="start it: `flowrt run flows/intersection.yaml --services`")
-    headers = {"Authorization": f"Bearer {at.flowrt_token}"} if at.flowrt_token else {}
+    authorization = f"Bearer {at.flowrt_token}" if at.flowrt_token else ""
     try:
-        request = urllib.request.Request(f"{at.flowrt.rstrip('/')}/readyz", headers=headers)
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-            facts = json.load(answer)
-    except urllib.error.HTTPError as error:
-        if error.code == 503:
+        with HttpClient(at.flowrt, timeout_s=timeout_s, authorization=authorization) as flowrt:
+            answer = flowrt.request("GET", "/readyz")
+        if answer.status == 503:
             return changed(row, verdict="warning", wrong="it runs, and is not ready", todo=f"see {at.flowrt}/readyz")
-        return changed(row, verdict="warning", wrong=f"/readyz answers {error.code}", todo="set FLOWRT_HTTP_TOKEN")
-    except (OSError, ValueError) as error:
+        if answer.status != 200:
+            return changed(
+                row, verdict="warning", wrong=f"/readyz answers {answer.status}", todo="set FLOWRT_HTTP_TOKEN"
+            )
+        facts = answer.json()
+    except (HttpError, ValueError) as error:
         return changed(row, verdict="warning", wrong=str(error), todo="look at flowrt's log")
     away = {
         name: sink.get("error", "")
