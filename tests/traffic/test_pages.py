@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+import flowrt_nodes.violation
 from flowrt.config import read
 from flowrt.contract import Contract
 from flowrt_nodes.signal._spat import parse
@@ -61,3 +64,14 @@ def test_the_topic_of_violations_names_every_rule_as_it_names_itself() -> None:
     types = [Catalog().get(name).cls for name in Catalog().names() if name.startswith("violation.")]
     said = Contract.load().topics["violations"].schema["properties"]["violation_type"]["description"]
     assert set(re.findall(r"\w+_\w+|speeding|stopped|jaywalking", said)) == {kind.violation_type for kind in types}
+
+
+def test_the_table_of_margins_is_that_of_the_code() -> None:
+    table = re.findall(r"`([a-z_]+\.[A-Z][A-Z_0-9]+)` (-?[\d.]+)", (DOCS / "rules.md").read_text())
+    margins = {}
+    for found in pkgutil.walk_packages(flowrt_nodes.violation.__path__, "flowrt_nodes.violation."):
+        for name, value in vars(importlib.import_module(found.name)).items():
+            if name.isupper() and not name.startswith("_") and isinstance(value, int | float):
+                margins[f"{found.name.rpartition('.')[2]}.{name}"] = value
+    assert {name: float(value) for name, value in table} == margins
+    assert len(table) == len(margins), "each stands there once"

@@ -10,7 +10,7 @@ import numpy as np
 from flowrt import VEHICLES, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
 from flowrt_nodes._lib.camera_view import CameraView
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes.violation._common.rule import GAP_S, Finding, Rule
+from flowrt_nodes.violation._common.rule import Finding, Rule
 
 
 class WrongWay(Rule):
@@ -77,7 +77,7 @@ wrong_way: {type: violation.wrong_way, from: speeds, scene: north}
             return
         rows = table.rows(tracks)
         last_s, begin_s = table["last_s"][rows], table["begin_s"][rows]
-        goes_on = tracks.time_s - last_s <= max(GAP_S, self.end_after_s)
+        goes_on = tracks.time_s - last_s <= self.end_after_s
         begin_s = np.where(goes_on & ~np.isnan(begin_s), begin_s, tracks.time_s)
         step_m = speed * np.where(goes_on, tracks.time_s - last_s, 0.0)
         way_m = np.where(goes_on, table["way_m"][rows] + step_m, 0.0)

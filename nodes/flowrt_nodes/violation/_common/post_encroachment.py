@@ -15,7 +15,7 @@ from flowrt_nodes.violation._common.time_to_collision import Bodies
 
 WALKING_M_S = 0.8
 """A slower pedestrian stands, as at the kerb, and has no PET."""
-PASSING_M, LONGEST_M = 1.0, max(length for length, _, _ in SIZES_M.values())
+PASSING_M, _LONGEST_M = 1.0, max(length for length, _, _ in SIZES_M.values())
 """Bodies further apart than this are not looked at closely; and the longest vehicle."""
 RECALL_S = 1.0
 """How long a pedestrian walks before its velocity is known."""
@@ -134,7 +134,7 @@ class PostEncroachments:
         if len(times_s) < 2 or not len(firsts):
             return []
         comes = all_bodies[-1, columns[k]]
-        reach_m = 0.5 * comes[:, 4] + np.where(self._on_foot[firsts], 0.5, 0.5 * LONGEST_M) + PASSING_M
+        reach_m = 0.5 * comes[:, 4] + np.where(self._on_foot[firsts], 0.5, 0.5 * _LONGEST_M) + PASSING_M
         near = (np.abs(all_bodies[:, firsts, :2] - comes[:, :2]) < reach_m[:, None]).all(axis=2).any(axis=0)
         if not near.any():
             return []
