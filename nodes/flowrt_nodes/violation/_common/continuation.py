@@ -42,6 +42,8 @@ def continues(
     samples: the track's own past. seen, latest: where the offender last offended, and where its track was last.
     same: the row of the offender's track, where that is still in the picture.
     """
+    if tracks.time_s - latest.tracks.time_s > LOST_S:
+        return False
     left = same is None and latest.tracks.time_s - seen.tracks.time_s > LEFT_S
     before, then = latest if left else seen
     on_foot = bool(tracks.of_class(PEDESTRIANS)[row])

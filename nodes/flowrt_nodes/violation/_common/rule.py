@@ -20,7 +20,7 @@ from flowrt_nodes._lib.camera_view import CameraView, CameraViews
 from flowrt_nodes._lib.events import event_id, location, ms, road_user
 from flowrt_nodes._lib.signals import SignalPhase, SignalTimeline
 from flowrt_nodes._lib.track_table import Column, TrackTable
-from flowrt_nodes.violation._common.continuation import LOST_S, Sighting, continues
+from flowrt_nodes.violation._common.continuation import Sighting, continues
 from flowrt_nodes.violation._common.evidence import save_snapshot
 from flowrt_nodes.violation._common.history import History, row_by_id, without_picture
 
@@ -140,7 +140,9 @@ class Rule(Transform):
         self._picture_s[tracks.camera_id] = tracks.time_s
         if tracks.time_s >= self._clean_s:
             self._clean_s = tracks.time_s + REMEMBER_S / 10
-            self._reported = {key: at_s for key, at_s in self._reported.items() if at_s > tracks.time_s - REMEMBER_S}
+            oldest_s = tracks.time_s - REMEMBER_S
+            self._reported = {key: at_s for key, at_s in self._reported.items() if at_s > oldest_s}
+            self._ended = [each for each in self._ended if each[1].latest.tracks.time_s > oldest_s]
         return events
 
     def finish(self) -> Iterable[Violation]:
@@ -213,7 +215,6 @@ class Rule(Transform):
         """The offence whose offender was lost and goes on as the track in this row."""
         if not (self._open or self._ended):
             return None
-        self._ended = [each for each in self._ended if tracks.time_s - each[1].latest.tracks.time_s <= LOST_S]
         samples = self._history.of(tracks.camera_id, int(tracks.track_id[row]), float("-inf"))
         for key, episode in [*self._open.items(), *self._ended]:
             if (key[0], key[2]) == (tracks.camera_id, offence):
