@@ -11,7 +11,7 @@ from flowrt.commands import Failure
 from flowrt.http_client import HttpClient, HttpError, basic
 from flowrt_ops.grafana.influxql import LIVE, LONG
 
-DATABASES = {LIVE: "traffic_monitoring", LONG: "traffic_analytics"}
+DATABASES: dict[str, str] = {LIVE: "traffic_monitoring", LONG: "traffic_analytics"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _MOST_BYTES = 256 * 2**20
 

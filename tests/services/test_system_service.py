@@ -14,6 +14,7 @@ import pytest
 from flowrt.commands import DONE, Failure
 from flowrt.services.environment import Environment
 from flowrt_ops.commands import doctor, service
+from flowrt_ops.services.programs import GRAFANA_NEWEST
 from flowrt_ops.services.system_service import App, render, system_of
 
 
@@ -99,3 +100,18 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it(capsys: pytest.Captu
         said = capsys.readouterr().out
         assert line in said
         assert "openvino" in said
+
+
+def test_the_doctor_says_where_grafana_is_newer_than_what_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version, remark in ((GRAFANA_NEWEST, ""), (GRAFANA_NEWEST + 1, f": newer than {GRAFANA_NEWEST}")):
+        (tmp_path / "grafana").write_text(f"#!/bin/sh\necho 'grafana version {version}.0.1'\n")
+        (tmp_path / "grafana").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        parser = argparse.ArgumentParser()
+        doctor.configure(parser)
+        assert doctor.run(parser.parse_args([])) == DONE
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("grafana")]
+        assert line.startswith(f"grafana     {version}.0.1 at {tmp_path}/grafana{remark}")
+        assert ("newer" in line) is bool(remark)

@@ -53,7 +53,7 @@ def ask(
     text = interpolated(
         query.text, from_ms=int(shown.from_s * 1000), to_ms=int(shown.to_s * 1000), step=step, chosen=chosen
     )
-    return reader.query(text, DATABASES[query.source])  # type: ignore[index]  # lint: the source is one of the two
+    return reader.query(text, DATABASES[query.source])
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
