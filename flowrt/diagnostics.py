@@ -27,6 +27,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
 
     keys: where it is below a node's entry, e.g. ("zones", 0); what a node's own `check` gives, from which the loader finds file, line,
         column and path. Empty points at the node's name.
+    secret: what is written at the place must not be shown, also not with the line.
     line and column count from 1; 0 where the problem is the file as such. path: `nodes.speed.lanes[0]`.
     """
 
@@ -39,6 +40,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     line: int = 0
     column: int = 0
     end_column: int = 0
+    secret: bool = False
 
     @classmethod
     def at(

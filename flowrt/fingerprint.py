@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def fingerprint(file: Path) -> str:
     """The text for a file; empty where it can't be read."""
     try:
         now_ns, facts = time.time_ns(), os.stat(file)  # noqa: PTH116 one of the few calls that a reload makes for every file
+        if not stat.S_ISREG(facts.st_mode):
+            return ""
         if facts.st_size > READ_BYTES:
             return f"{facts.st_size} {facts.st_mtime_ns}"
         state = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)

@@ -18,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
@@ -27,6 +27,8 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from flowrt.secrets import mask
 
 MOST_BYTES = 65_536
 _MOST_REDIRECTS = 5
@@ -166,19 +168,6 @@ def download(url: str, *, timeout_s: float) -> Iterator[bytes]:
             manager.clear()
     text = f"more than {_MOST_REDIRECTS} redirects"
     raise HttpError(text, ConnectionError(text))
-
-
-def mask(text: str, secrets: Iterable[str]) -> str:
-    """The text with *** in place of each secret, also where it is escaped as in JSON or in an address.
-
-    A short secret is masked only where it stands alone: '1' must not take the digits out of a status.
-    """
-    for secret in secrets:
-        forms = {secret, secret.strip(), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]} - {""}
-        for form in sorted(forms, key=len, reverse=True):
-            whole = rf"(?<!\w){re.escape(form)}(?!\w)" if len(form) < 6 else re.escape(form)
-            text = re.sub(whole, "***", text)
-    return text
 
 
 def short(text: str) -> str:

@@ -15,9 +15,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from flowrt.addresses import without_passwords
 from flowrt.catalog import setting_extras
 from flowrt.flow import Flow, NodeSpec
 from flowrt.node import Inference, Outbox, Source
+from flowrt.secrets import mask
 
 Kind = Literal["kept", "rewired", "reconfigured", "replaced", "added", "removed"]
 KINDS: tuple[Kind, ...] = ("kept", "rewired", "reconfigured", "replaced", "added", "removed")
@@ -133,7 +135,7 @@ def _change(old: Flow, new: Flow, origin: dict[str, str], spec: NodeSpec) -> Cha
     if old.site != new.site:
         changed += ("site",)
     if changed:
-        why = ", ".join(_difference(before, spec, field, new) for field in changed)
+        why = ", ".join(_difference(before, spec, field, old, new) for field in changed)
         return Change(name=spec.name, kind="reconfigured", was=was, changed=changed, why=why)
     renamed = {(origin.get(edge.source, edge.source), edge.field, edge.port) for edge in spec.edges}
     if renamed != {(edge.source, edge.field, edge.port) for edge in before.edges}:
@@ -155,7 +157,9 @@ def _why_replaced(old: Flow, new: Flow, before: NodeSpec, spec: NodeSpec) -> tup
         )
     )
     if fields:
-        values = ", ".join(f"{field} {_shown(before, field)} → {_shown(spec, field)}" for field in fields)
+        values = ", ".join(
+            f"{field} {_shown(before, field, old.secrets)} → {_shown(spec, field, new.secrets)}" for field in fields
+        )
         return f"{values} can't change in place", fields
     if [*before.reads.values()] != [*spec.reads.values()]:
         names = [file.name for file, content in spec.reads.items() if before.reads.get(file) != content]
@@ -166,20 +170,20 @@ def _why_replaced(old: Flow, new: Flow, before: NodeSpec, spec: NodeSpec) -> tup
     return None
 
 
-def _difference(before: NodeSpec, spec: NodeSpec, field: str, new: Flow) -> str:
+def _difference(before: NodeSpec, spec: NodeSpec, field: str, old: Flow, new: Flow) -> str:
     """One change in words."""
     if field == "site":
         return f"site → {new.site}"
     if field in spec.entries and before.entries.get(field) == spec.entries[field]:
         section, entry = spec.entries[field]
         return f"the {getattr(new.sections[section][entry], 'what', section)} of {entry}"
-    return f"{field} {_shown(before, field)} → {_shown(spec, field)}"
+    return f"{field} {_shown(before, field, old.secrets)} → {_shown(spec, field, new.secrets)}"
 
 
-def _shown(spec: NodeSpec, field: str) -> str:
+def _shown(spec: NodeSpec, field: str, secrets: frozenset[str]) -> str:
     if setting_extras(type(spec.settings)).get(field, {}).get("secret"):
         return "***"
-    text = repr(getattr(spec.settings, field))
+    text = mask(without_passwords(repr(getattr(spec.settings, field))), secrets)
     return text if len(text) <= 40 else text[:37] + "…"
 
 

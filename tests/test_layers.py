@@ -37,6 +37,8 @@ LAYERS = [
         "threads",
         "http_client",
         "private_files",
+        "addresses",
+        "secrets",
     },
     {"contract"},
     {"node"},
@@ -53,7 +55,17 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOMAIN = "traffic"
 """The domain's vocabulary, beside the layers: it may import up to `config`, and only `flowrt/__init__.py` imports it."""
-OPEN_TO_NODES = {"backoff", "contract", "diagnostics", "http_client", "node", "resources", "services", "sink"}
+OPEN_TO_NODES = {
+    "addresses",
+    "backoff",
+    "contract",
+    "diagnostics",
+    "http_client",
+    "node",
+    "resources",
+    "services",
+    "sink",
+}
 """What the node library may import beside flowrt's public names; never the graph, the loader, or what runs it."""
 TRAFFIC = re.compile(
     r"vehicle|pedestrian|crosswalk|violation|homography|scene|red_light|jaywalk|(?<!p)lane(?!t)|speed_kmh|spat/",

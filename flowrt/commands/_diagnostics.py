@@ -11,6 +11,7 @@ error: unknown setting 'devise' of 'detect'
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,11 @@ from flowrt.commands.text import printable
 from flowrt.diagnostics import Diagnostic
 
 WIDTH = 120
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user_info>[^\s'\"<>]+)@")
+_SECRET_KEY = re.compile(
+    r"""(?ix) (?P<key> [\w-]* (?:pass(?:wor[dt])?|passwd|pwd|token|secret|api_?key) \w* ["']? \s* [:=] \s*)
+    (?P<value> " (?:[^"\\]|\\.)* "? | '[^']*'? | [^\s,;&'"{}\]]+ )"""
+)
 _RED, _YELLOW, _BLUE, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[1m", "\x1b[0m"
 
 
@@ -28,10 +34,12 @@ def text(diagnostics: Iterable[Diagnostic], colour: bool = False) -> str:
     """Every problem with the line it stands in, a blank line after each."""
     lines_of: dict[str, list[str]] = {}
     parts = []
+    diagnostics = list(diagnostics)
+    hidden = [diagnostic for diagnostic in diagnostics if diagnostic.secret]
     for diagnostic in diagnostics:
         if diagnostic.file not in lines_of:
             lines_of[diagnostic.file] = _lines(diagnostic.file) if diagnostic.line else []
-        parts.append(_one(diagnostic, lines_of[diagnostic.file], colour))
+        parts.append(_one(diagnostic, lines_of[diagnostic.file], hidden, colour))
     return "\n\n".join(parts)
 
 
@@ -60,7 +68,7 @@ def summary(diagnostics: Sequence[Diagnostic]) -> str:
     return ", ".join(parts) or "no problems"
 
 
-def _one(diagnostic: Diagnostic, lines: list[str], colour: bool) -> str:
+def _one(diagnostic: Diagnostic, lines: list[str], hidden: list[Diagnostic], colour: bool) -> str:
     def paint(code: str, content: str) -> str:
         return f"{code}{content}{_PLAIN}" if colour else content
 
@@ -73,13 +81,30 @@ def _one(diagnostic: Diagnostic, lines: list[str], colour: bool) -> str:
         f"{margin} {paint(_BLUE, '-->')} {printable(place)}",
     ]
     if number:
-        snippet, caret = _snippet(lines[diagnostic.line - 1], diagnostic)
+        line = _without_secrets(lines[diagnostic.line - 1], diagnostic, hidden)
+        snippet, caret = _snippet(line, diagnostic)
         bar = paint(_BLUE, "|")
         out += [f"{margin} {bar}", f"{paint(_BLUE, number)} {bar} {snippet}", f"{margin} {bar} {paint(_RED, caret)}"]
     for label, content in (("at", diagnostic.path), ("help:", diagnostic.hint)):
         if content:
             out.append(f"{margin} {paint(_BLUE, '=')} {label} {printable(content)}")
     return "\n".join(out)
+
+
+def _without_secrets(line: str, diagnostic: Diagnostic, hidden: list[Diagnostic]) -> str:
+    """The line with stars for all that may be secret: the length stays, so that the carets point where they did."""
+    for other in hidden:
+        if (other.file, other.line) == (diagnostic.file, diagnostic.line):
+            start = other.column - 1
+            end = other.end_column - 1 if other.end_column > other.column else len(line)
+            line = line[:start] + _stars(line[start:end]) + line[end:]
+    line = _ADDRESS.sub(lambda match: match["scheme"] + "*" * len(match["user_info"]) + "@", line)
+    return _SECRET_KEY.sub(lambda match: match["key"] + _stars(match["value"]), line)
+
+
+def _stars(text: str) -> str:
+    """Stars, and as many characters as before; nothing is hidden of what only names its source."""
+    return text if "${" in text and ":-" not in text else "*" * len(text)
 
 
 def _snippet(line: str, diagnostic: Diagnostic) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from flowrt.commands import UsageError
 from flowrt.runtime import Runtime
+from flowrt.secrets import Secrets
 from flowrt.services.environment import Environment, UnreadableSecret
 from flowrt.watch import Reloader
 
@@ -39,7 +40,7 @@ class BadAddress(UsageError):
 class HttpServer:
     """Serves one runtime on a thread of its own."""
 
-    def __init__(self, runtime: Runtime, reloader: Reloader, address: str, mask: Callable[[str], str]) -> None:
+    def __init__(self, runtime: Runtime, reloader: Reloader, address: str, secrets: Secrets) -> None:
         host, port = _parse(address)
         try:
             self._token = Environment().get("FLOWRT_HTTP_TOKEN", "")
@@ -53,7 +54,7 @@ class HttpServer:
         self._socket = _bind(host, port)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            _application(runtime, reloader, self._allowed, mask),
+            _application(runtime, reloader, self._allowed, secrets),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -116,13 +117,14 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _application(
-    runtime: Runtime, reloader: Reloader, allowed: Callable[[Request], bool], mask: Callable[[str], str]
+    runtime: Runtime, reloader: Reloader, allowed: Callable[[Request], bool], secrets: Secrets
 ) -> Starlette:
     registry = CollectorRegistry()
     registry.register(_Metrics(runtime))
 
     def json(content: Any, status: int = 200) -> Response:
-        return Response(mask(msgspec.json.encode(content).decode()), status, media_type="application/json")
+        body = msgspec.json.encode(secrets.data(msgspec.to_builtins(content, str_keys=True)))
+        return Response(body, status, media_type="application/json")
 
     def guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def guard(request: Request) -> Response:

@@ -7,33 +7,27 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterable
 from typing import Any
+
+from flowrt.addresses import without_passwords
+from flowrt.secrets import Secrets
 
 
 class Mask(logging.Filter):
-    """Replaces every known secret in what is about to be written."""
+    """Masks secrets in what is about to be written."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Secrets) -> None:
         super().__init__()
-        self.secrets: tuple[str, ...] = ()
-
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Add secrets; the longest is masked first, so that no part of one is left standing."""
-        self.secrets = tuple(sorted({*self.secrets, *(s for s in secrets if s)}, key=len, reverse=True))
-
-    def text(self, text: str) -> str:
-        """The text without secrets."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
+        self._secrets = secrets
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if self.secrets:
-            record.msg, record.args = self.text(record.getMessage()), ()
-            if record.exc_info:
-                record.exc_text = self.text("".join(traceback.format_exception(*record.exc_info)).rstrip())
+        record.msg, record.args = self._text(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = self._text("".join(traceback.format_exception(*record.exc_info)).rstrip())
         return True
+
+    def _text(self, text: str) -> str:
+        return without_passwords(self._secrets.text(text))
 
 
 class JsonFormatter(logging.Formatter):
@@ -67,14 +61,14 @@ class TextFormatter(logging.Formatter):
         return line
 
 
-def set_up(form: str, level: int, mask: Mask, handler: logging.Handler | None = None) -> logging.Handler:
+def set_up(form: str, level: int, secrets: Secrets, handler: logging.Handler | None = None) -> logging.Handler:
     """Send flowrt's log to stderr (or to `handler`) in the given form. Returns the handler."""
     handler = handler or logging.StreamHandler(sys.stderr)
     if not isinstance(handler, logging.StreamHandler) or isinstance(handler, logging.FileHandler):
         pass  # a view formats by itself
     else:
         handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    handler.addFilter(mask)
+    handler.addFilter(Mask(secrets))
     root = logging.getLogger("flowrt")
     root.handlers = [handler]
     root.propagate = False

@@ -20,7 +20,7 @@ from types import FrameType
 
 from flowrt.clock import SystemClock
 from flowrt.commands import Failure
-from flowrt.commands._logs import Mask, set_up
+from flowrt.commands._logs import set_up
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
 from flowrt.contract import Contract
@@ -30,6 +30,7 @@ from flowrt.flow import Flow
 from flowrt.journal import Journal, JournalBusy, JournalVersionError, data_folder, journal_path
 from flowrt.private_files import make_private_folder
 from flowrt.runtime import Runtime, StartFailed
+from flowrt.secrets import Secrets
 from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
 
 log = logging.getLogger("flowrt")
@@ -79,12 +80,12 @@ def run(args: argparse.Namespace) -> int:
     except FlowError as error:
         print_diagnostics(error.diagnostics)
         return 1
-    mask = Mask()
-    mask.learn(flow.secrets)
-    set_up(args.log_format, getattr(logging, args.log_level.upper()), mask)
+    secrets = Secrets()
+    secrets.learn(flow.secrets, flow.nodes)
+    set_up(args.log_format, getattr(logging, args.log_level.upper()), secrets)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        return _Run(args, flow, overrides, mask).run()
+        return _Run(args, flow, overrides, secrets).run()
     except (JournalBusy, JournalVersionError) as error:
         log.error("%s", error)
         return 3
@@ -100,8 +101,8 @@ def _use_services(folder: Path) -> None:
 
 
 class _Run:
-    def __init__(self, args: argparse.Namespace, flow: Flow, overrides: dict[str, str], mask: Mask) -> None:
-        self.args, self.flow, self.overrides, self.mask = args, flow, overrides, mask
+    def __init__(self, args: argparse.Namespace, flow: Flow, overrides: dict[str, str], secrets: Secrets) -> None:
+        self.args, self.flow, self.overrides, self.secrets = args, flow, overrides, secrets
         self.stopping = threading.Event()
         self.hangups = 0
 
@@ -130,7 +131,7 @@ class _Run:
             if args.http != "off":
                 from flowrt.commands._http import HttpServer
 
-                server = HttpServer(runtime, reloader, args.http, self.mask.text)
+                server = HttpServer(runtime, reloader, args.http, self.secrets)
             with self._signals():
                 runtime.start()
                 if server:
@@ -161,7 +162,7 @@ class _Run:
         _say_goodbye(facts)
         if args.report:
             try:
-                args.report.write_text(self.mask.text(json.dumps(facts, indent=2)) + "\n")
+                args.report.write_text(json.dumps(self.secrets.data(facts), indent=2) + "\n")
             except OSError as error:
                 log.error("the report can't be written to %s: %s", args.report, error.strerror)
                 return 3
@@ -180,7 +181,7 @@ class _Run:
             from flowrt.commands._live import LiveView
 
             view = LiveView(runtime, Console(stderr=True), about)
-            set_up("text", logging.getLogger("flowrt").level, self.mask, view)
+            set_up("text", logging.getLogger("flowrt").level, self.secrets, view)
         log.info("%s runs: %d nodes; %s", self.flow.name, len(self.flow.nodes), about)
         _notify("READY=1")
         end = time.monotonic() + args.duration if args.duration else None
@@ -205,11 +206,11 @@ class _Run:
         finally:
             if view:
                 view.stop()
-                set_up(args.log_format, logging.getLogger("flowrt").level, self.mask)
+                set_up(args.log_format, logging.getLogger("flowrt").level, self.secrets)
 
     def _learn(self, flow: Flow) -> None:
         """An edit may bring new secrets, which its nodes may say as soon as they open."""
-        self.mask.learn(flow.secrets)
+        self.secrets.learn(flow.secrets, flow.nodes)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

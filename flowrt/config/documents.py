@@ -51,7 +51,7 @@ class Entry(NamedTuple):
 
 
 class Documents:
-    """What the documents say, block by block. files: everything read; secrets: passwords found in addresses."""
+    """What the documents say, block by block. files: everything read."""
 
     def __init__(
         self, path: Path, overrides: ReadOnly[str, str], environment: ReadOnly[str, str], report: Report
@@ -71,11 +71,6 @@ class Documents:
         if self.root is not None:
             self._nodes(self.root)
             self._override(overrides)
-
-    @property
-    def secrets(self) -> set[str]:
-        """Passwords that stood in addresses."""
-        return self._fill.secrets
 
     @property
     def all_files(self) -> list[Path]:
@@ -151,6 +146,10 @@ class Documents:
         elif resolved in self._open:
             way = " -> ".join(Path(each).name for each in [*self._open, resolved])
             self.report.add(item.mark, where, f"the files include each other: {way}", "remove one of these includes")
+        elif file.suffix.lower() not in (".yaml", ".yml") and file.exists():
+            self.report.add(
+                item.mark, where, "an included file that is not a YAML file", "its name ends with .yaml or .yml"
+            )
         elif not file.is_file():
             siblings = [each.name for each in file.parent.iterdir() if each.is_file()] if file.parent.is_dir() else []
             near = self.report.suggest(file.name, siblings)

@@ -106,9 +106,6 @@ def _flow(
         probe_nodes(configs.values(), view, report)
     if report.failed:
         return None
-    secrets = (
-        documents.secrets | services.secrets | {secret for config in configs.values() for secret in config.secrets}
-    )
     nodes = {key: _spec(config, wiring, path.parent, report) for key, config in configs.items()}
     read_by_nodes = [file for spec in nodes.values() for file in spec.reads]
     files = [*documents.all_files, *references.files, *catalog.files(), *schemas, *read_by_nodes]
@@ -121,7 +118,7 @@ def _flow(
         sections=readable,
         services=services.blocks,
         files=tuple(dict.fromkeys(file.absolute() for file in files)),
-        secrets=frozenset(secrets - {""}),
+        secrets=frozenset(report.secrets - {""}),
     )
 
 

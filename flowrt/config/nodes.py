@@ -49,7 +49,6 @@ class NodeConfig(msgspec.Struct, kw_only=True):
     settings: Node | None = None
     edge_refs: list[EdgeReference] = []
     references: list[Reference] = []
-    secrets: set[str] = set()
     renamed_from: str = ""
     restart: Restart = Restart()
 
@@ -163,7 +162,7 @@ class NodeConfigReader:
             config.restart = self._restart(restart, node, config, kind)
         self._only_entries(node, kind)
         given = values.fields(node, kind.cls, config.path, f"'{kind.name}'", config.mark, COMMON, self._hints)
-        config.references, config.secrets = values.references, values.secrets
+        config.references = values.references
         for reference in values.references:
             if reference.kind == "side_input":
                 source, _, port = reference.name.partition(".")

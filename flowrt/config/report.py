@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Literal
 
-from flowrt.config.yaml import Mapping, Scalar, Sequence, Yaml
+import msgspec
+
+from flowrt.config.yaml import Mapping, Scalar, Sequence, Yaml, shorten
 from flowrt.diagnostics import Diagnostic, Mark, did_you_mean
+from flowrt.secrets import Secrets
 
 MAX_COMPARED = 50_000
+TELLING = 8
+"""A value from outside with fewer characters is not looked for in problems: it may be a word of their own."""
 
 
 class Report:
-    """The problems of a flow file so far."""
+    """The problems of a flow file so far, and its secrets, which no text of a problem shows."""
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
+        self.secrets: set[str] = set()
+        self._mask = Secrets()
+        self._outside: list[tuple[str, str, str]] = []
         self._compared = 0
 
     def suggest(self, word: str, known: Collection[str]) -> str:
@@ -24,10 +33,22 @@ class Report:
         return did_you_mean(word, known) if self._compared < MAX_COMPARED else "check the name"
 
     def add(
-        self, mark: Mark, path: str, message: str, hint: str = "", severity: Literal["error", "warning"] = "error"
+        self,
+        mark: Mark,
+        path: str,
+        message: str,
+        hint: str = "",
+        severity: Literal["error", "warning"] = "error",
+        *,
+        secret: bool = False,
     ) -> None:
-        """Add a problem at `mark`."""
-        self.diagnostics.append(Diagnostic.at(mark, path, message, hint, severity))
+        """Add a problem at `mark`. secret: what is written there must not be shown."""
+        diagnostic = Diagnostic.at(mark, path, message, hint, severity)
+        self.diagnostics.append(msgspec.structs.replace(diagnostic, secret=True) if secret else diagnostic)
+
+    def add_outside(self, path: str, value: str, origin: str) -> None:
+        """The setting at `path` has its value from outside of the file; problems name its origin in its place."""
+        self._outside.append((path, value, origin))
 
     @property
     def failed(self) -> bool:
@@ -35,9 +56,30 @@ class Report:
         return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
     def sorted(self) -> list[Diagnostic]:
-        """By place, each problem once."""
-        unique = dict.fromkeys(self.diagnostics)
+        """By place, each problem once, without secrets and without values from outside of the file."""
+        self._mask.learn(self.secrets)
+        unique = dict.fromkeys(map(self._shown, self.diagnostics))
         return sorted(unique, key=lambda p: (p.file, p.line, p.column, p.severity, p.message))
+
+    def _shown(self, diagnostic: Diagnostic) -> Diagnostic:
+        message, hint = diagnostic.message, diagnostic.hint
+        for path, value, origin in self._outside:
+            if len(value) >= TELLING and _related(path, diagnostic.path):
+                forms = {value, " ".join(value.split()), shorten(value), shorten(value, 200).removesuffix("…")} - {""}
+                for form in sorted(forms, key=len, reverse=True):
+                    alone = rf"(?<!\w){re.escape(form)}(?!\w)"
+                    written = origin.replace("\\", r"\\")
+                    message, hint = re.sub(alone, written, message), re.sub(alone, written, hint)
+        message, hint = self._mask.text(message), self._mask.text(hint)
+        if (message, hint) == (diagnostic.message, diagnostic.hint):
+            return diagnostic
+        return msgspec.structs.replace(diagnostic, message=message, hint=hint)
+
+
+def _related(one: str, other: str) -> bool:
+    """Whether two paths are the same, or one lies below the other."""
+    short, long = sorted((one, other), key=len)
+    return long.startswith(short) and long[len(short) : len(short) + 1] in ("", ".", "[")
 
 
 def place(node: Yaml, steps: tuple[str | int, ...], otherwise: Mark) -> Mark:

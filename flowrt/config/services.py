@@ -6,20 +6,20 @@ from collections.abc import Mapping as Environment
 
 import msgspec
 
+from flowrt.addresses import control_character, passwords, without_line_end
 from flowrt.config.documents import Entry
 from flowrt.config.report import Report
 from flowrt.config.values import INVALID, Reference, SettingsReader
 from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Yaml, describe, join
 from flowrt.diagnostics import Mark
-from flowrt.services import FROM_ENVIRONMENT, KINDS, Service
+from flowrt.services import CHECKS, FROM_ENVIRONMENT, KINDS, Service
 from flowrt.services.environment import UnreadableSecret
 
 
 class Services(msgspec.Struct, kw_only=True):
-    """The services by name, the secrets in them, and the files they name."""
+    """The services by name, and the files they name."""
 
     blocks: dict[str, Service] = {}
-    secrets: set[str] = set()
     references: list[Reference] = []
 
 
@@ -35,7 +35,6 @@ def read_services(entries: Environment[str, Entry], environment: Environment[str
             node = Mapping(entry.mark)
         block = _block(name, node, entry.mark, environment, values, report)
         services.blocks[name] = block if block is not None else KINDS.get(name, KINDS["mqtt"])()
-    services.secrets = values.secrets
     services.references = values.references
     return services
 
@@ -44,6 +43,7 @@ def _default(kind: str, environment: Environment[str, str], values: SettingsRead
     """A service of which the file says nothing. A wrong address in the environment is reported as such."""
     node = Mapping(Mark(f"the environment, for services.{kind}", 0, 0))
     _complete(node, kind, environment, values.report)
+    _check(node, kind, f"services.{kind}", values.report)
     block = values.struct(node, KINDS[kind], f"services.{kind}", f"'{kind}'", node.mark)
     return KINDS[kind]() if block is INVALID else block
 
@@ -59,11 +59,28 @@ def _complete(node: Mapping, kind: str, environment: Environment[str, str], repo
         except UnreadableSecret as error:
             report.add(mark, f"services.{kind}.{setting}", str(error))
             continue
-        if value:
+        if value := without_line_end(value or ""):
             leaf = Scalar(value, mark)
-            leaf.substituted, leaf.sources = True, frozenset({"env"})
+            leaf.substituted, leaf.sources, leaf.origin = True, frozenset({"env"}), f"${variable}"
+            path = f"services.{kind}.{setting}"
+            report.add_outside(path, value, leaf.origin)
+            report.secrets |= passwords(value)
+            if control := control_character(value):
+                report.add(mark, path, f"{leaf.origin} has {control} in its text", "write the value again without it")
+                leaf.value = UNKNOWN
             node.items[setting] = leaf
             node.keys[setting] = leaf.mark
+
+
+def _check(node: Mapping, kind: str, path: str, report: Report) -> None:
+    """Report settings whose form has to be explained; a reported one counts as unreadable from here on."""
+    for setting, problem_of in CHECKS[kind].items():
+        leaf = node.items.get(setting)
+        if not isinstance(leaf, Scalar) or not isinstance(leaf.value, str) or not leaf.value:
+            continue
+        if (problem := problem_of(leaf.value)) is not None:
+            report.add(leaf.mark, join(path, setting), *problem)
+            node.items[setting] = Scalar(UNKNOWN, leaf.mark)
 
 
 def _block(
@@ -92,5 +109,7 @@ def _block(
         if name == kind:
             _complete(rest, kind, environment, report)
         node = rest
+    if isinstance(node, Mapping):
+        _check(node, kind, path, report)
     block = values.struct(node, KINDS[kind], path, f"'{kind}'", mark)
     return None if block is INVALID else block

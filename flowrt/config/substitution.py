@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping as Environment
 from pathlib import Path
 
+from flowrt.addresses import control_character, passwords, without_line_end
 from flowrt.config.report import Report
 from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Sequence, Unreadable, Yaml, join, read_text, shorten
 from flowrt.diagnostics import Mark
@@ -16,13 +17,12 @@ from flowrt.services.environment import UnreadableSecret
 
 _USE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
 
 class Substitution:
     """Fills the leaves of one flow's documents.
 
-    folders: the folder of each document by its name in marks; files: what `${file:…}` read; secrets: passwords in addresses.
+    folders: the folder of each document by its name in marks; files: what `${file:…}` read. Passwords in addresses go to the report's secrets.
     """
 
     def __init__(self, environment: Environment[str, str], folders: dict[str, Path], report: Report) -> None:
@@ -30,7 +30,6 @@ class Substitution:
         self.folders = folders
         self.report = report
         self.files: list[Path] = []
-        self.secrets: set[str] = set()
         self._seen: set[int] = set()  # aliases share nodes: each is filled once
 
     def fill(self, node: Yaml, path: str = "") -> None:
@@ -51,6 +50,7 @@ class Substitution:
 
     def _leaf(self, leaf: Scalar, path: str) -> None:
         sources: set[str] = set()
+        origins: list[str] = []
         complete = True
 
         def replace(use: re.Match[str]) -> str:
@@ -58,10 +58,18 @@ class Substitution:
             if use[1] is None:
                 return "${"
             text = self._use(use[0], use[1], leaf.mark, path, sources)
+            origins.append(f"${{{use[1].partition(':-')[0]}}}")
             complete = complete and text is not None
             return text or ""
 
         text = _USE.sub(replace, leaf.value)
+        if complete and sources:
+            leaf.origin = " and ".join(origins)
+            self.report.add_outside(path, text, leaf.origin)
+            if control := control_character(text, "\n\t"):
+                hint = "write the value again without it"
+                self.report.add(leaf.mark, path, f"{leaf.origin} has {control} in its text", hint)
+                complete = False
         leaf.value = text if complete else UNKNOWN
         leaf.sources = frozenset(sources)
         leaf.substituted = bool(sources)
@@ -104,7 +112,7 @@ class Substitution:
             sources.add("default" if default else "env")
             return default
         sources.add("env")
-        return text
+        return without_line_end(text)
 
     def _file(self, name: str, mark: Mark, path: str) -> str | None:
         file = self.folders[mark.file] / name
@@ -114,13 +122,13 @@ class Substitution:
             self.report.add(mark, path, f"${{file:{name}}}: {error.diagnostic.message}", f"looked for {file}")
             return None
         self.files.append(file)
-        return text.rstrip("\r\n")
+        return without_line_end(text)
 
     def _address(self, leaf: Scalar, path: str) -> None:
         """Passwords in addresses are masked like secrets; written out in the file they are worth a warning."""
-        if not isinstance(leaf.value, str) or (found := _URL_PASSWORD.search(leaf.value)) is None:
+        if not isinstance(leaf.value, str) or not (found := passwords(leaf.value)):
             return
-        self.secrets.add(found[1])
+        self.report.secrets |= found
         if not leaf.sources:
             hint = "put it into the environment: ${env:NAME}"
-            self.report.add(leaf.mark, path, "a password in the flow file", hint, severity="warning")
+            self.report.add(leaf.mark, path, "a password in the flow file", hint, severity="warning", secret=True)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import inspect as kinds
 
+from flowrt.addresses import control_character
 from flowrt.catalog import struct_fields
 from flowrt.config.report import Report, plain
 from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Sequence, Yaml, core_value, describe, join, shorten
@@ -56,12 +57,11 @@ def unwrap(kind: kinds.Type) -> tuple[kinds.Type, dict[str, Any], dict[str, Any]
 
 
 class SettingsReader:
-    """Reads settings from YAML nodes, and collects the references and secrets in them."""
+    """Reads settings from YAML nodes, and collects the references in them; secrets go to the report."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
         self.references: list[Reference] = []
-        self.secrets: set[str] = set()
 
     def struct(self, node: Yaml, cls: type, path: str, owner: str, name: Mark) -> Any:
         """An instance of `cls`, or INVALID.
@@ -135,6 +135,8 @@ class SettingsReader:
             self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", _hint(about))
             return INVALID
         value = _scalar(node, kind)
+        if extra.get("secret") and node.value not in (None, ""):
+            self.report.secrets |= {str(node.value)}
         if value is INVALID:
             self._mismatch(node, kind, path, about)
             return INVALID
@@ -160,12 +162,14 @@ class SettingsReader:
         self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}", hint)
 
     def _secret(self, node: Scalar, value: str, path: str) -> Any:
+        if control := control_character(value):
+            origin = node.origin or "the secret"
+            self.report.add(node.mark, path, f"{origin} has {control} in its text", "write the value again without it")
+            return INVALID
         if value and (not node.sources or "default" in node.sources):
             hint = "use ${env:NAME} or ${file:PATH}, so that the file can be shown to others"
-            self.report.add(node.mark, path, "a secret written in the flow file", hint)
+            self.report.add(node.mark, path, "a secret written in the flow file", hint, secret=True)
             return INVALID
-        if value:
-            self.secrets.add(value)
         return value
 
     def _nested(self, node: Yaml, kind: kinds.StructType, path: str) -> Any:

@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from flowrt.addresses import without_passwords
+from flowrt.config import characters
 from flowrt.diagnostics import Diagnostic, Mark
 
 MAX_BYTES = 8_000_000
@@ -33,8 +35,6 @@ _INT = re.compile(r"[-+]?[0-9]+")
 _RADIX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
-_PASSWORD = re.compile(r":[^:@/\s]+@")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class _Unknown:
@@ -48,15 +48,19 @@ UNKNOWN = _Unknown()
 
 
 class Scalar:
-    """A leaf. value: str, int, float, bool or None. substituted: its text came from outside, so any type may be read from it."""
+    """A leaf. value: str, int, float, bool or None. substituted: its text came from outside, so any type may be read from it.
 
-    __slots__ = ("mark", "size", "sources", "substituted", "value")
+    origin: where it came from (`${env:NAME}`), which messages name in place of the value.
+    """
+
+    __slots__ = ("mark", "origin", "size", "sources", "substituted", "value")
 
     def __init__(self, value: Any, mark: Mark) -> None:
         self.value = value
         self.mark = mark
         self.size = 1
         self.substituted = False
+        self.origin = ""
         self.sources: frozenset[str] = frozenset()
 
 
@@ -97,12 +101,14 @@ def describe(node: Yaml) -> str:
     if isinstance(node, Sequence):
         return "a list"
     value = node.value
+    if node.origin and isinstance(value, str):
+        return f"text of {len(value)} characters from {node.origin}" if value else f"an empty text from {node.origin}"
     if value is None:
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"the string '{shorten(_PASSWORD.sub(':***@', value))}'" if value else "an empty string"
+        return f"the string '{shorten(without_passwords(value))}'" if value else "an empty string"
     return shorten(str(value))
 
 
@@ -143,6 +149,8 @@ def read_text(path: Path, name: str) -> str:
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):
             raise Unreadable(whole, "this is a folder", "name a YAML file in it")
+        if stat.S_ISFIFO(facts.st_mode) and not path.is_relative_to("/dev"):  # /dev/stdin is as good as a file
+            raise Unreadable(whole, "this is a pipe, which may never end", "name a file")
         if facts.st_size > MAX_BYTES:
             raise Unreadable(
                 whole, f"the file has {facts.st_size / 1e6:.0f} MB", f"at most {MAX_BYTES // 1_000_000} MB are read"
@@ -178,7 +186,7 @@ def _decode(data: bytes, name: str) -> str:
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
         mark = Mark(name, before.count(b"\n") + 1, column)
         raise Unreadable(mark, f"byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8") from None
-    if bad := _CONTROL.search(text):
+    if bad := characters.CONTROL.search(text):
         line = text.count("\n", 0, bad.start()) + 1
         column = bad.start() - text.rfind("\n", 0, bad.start())
         mark = Mark(name, line, column)
@@ -198,7 +206,7 @@ def parse(text: str, name: str, diagnostics: list[Diagnostic]) -> Mapping | None
 
 def compose(text: str, name: str, diagnostics: list[Diagnostic]) -> Yaml | None:
     """The node tree of a YAML text; None where it holds no document. Raises Unreadable."""
-    composer = _Composer(name, diagnostics)
+    composer = _Composer(name, text, diagnostics)
     try:
         for event in _events(text):
             composer.take(event)
@@ -206,6 +214,9 @@ def compose(text: str, name: str, diagnostics: list[Diagnostic]) -> Yaml | None:
         raise _syntax_error(error, text, name) from None
     except yaml.YAMLError as error:  # a reader error: characters that YAML forbids
         raise Unreadable(Mark(name, 0, 0), f"not YAML: {shorten(str(error))}", "remove the character") from None
+    if composer.pasted:  # whatever else is odd about the file follows from these
+        diagnostics += [error.diagnostic for error in composer.pasted[1:]]
+        raise composer.pasted[0]
     return composer.root
 
 
@@ -220,6 +231,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> Unreadab
     lines = text.split("\n")
     line = lines[mark.line] if mark.line < len(lines) else ""
     place = Mark(name, mark.line + 1, mark.column + 1)
+    if found := characters.INVISIBLE.search(line):
+        return _invisible(name, mark.line + 1, found)
     tab = re.match(r"[ ]*\t", line)
     if tab or line[mark.column : mark.column + 1] == "\t":
         column = tab.end() if tab else mark.column + 1
@@ -239,6 +252,12 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> Unreadab
         f"not YAML:{context}{since}: {diagnostic}" if context else f"not YAML: {diagnostic}",
         _advice(diagnostic, line),
     )
+
+
+def _invisible(name: str, line: int, found: re.Match[str]) -> Unreadable:
+    message = f"{characters.named(found[0])}, which is not a space in YAML"
+    hint = "replace it by a plain space, or remove it; where it belongs to a text, put the text in quotes"
+    return Unreadable(Mark(name, line, found.start() + 1), message, hint)
 
 
 def _too_deep(mark: Mark) -> Unreadable:
@@ -266,8 +285,10 @@ def _advice(diagnostic: str, line: str) -> str:
 class _Composer:
     """Builds the tree from libyaml's events, without recursion."""
 
-    def __init__(self, name: str, diagnostics: list[Diagnostic]) -> None:
+    def __init__(self, name: str, text: str, diagnostics: list[Diagnostic]) -> None:
         self.name = name
+        self.pasted: list[Unreadable] = []
+        self._lines = text.split("\n") if characters.LOOKALIKE.search(text) else None
         self.diagnostics = diagnostics
         self.root: Yaml | None = None
         self.documents = 0
@@ -317,16 +338,32 @@ class _Composer:
 
     def _scalar(self, event: Any) -> None:
         mark = self._mark(event)
+        plain = event.implicit[0] and event.style in (None, "")
+        if plain and self._lines is not None:
+            self._check_pasted(event, self._lines)
         if self._waits_for_key():
             self._take_key(event.value, mark)
             return
         self._check_tag(event, mark)
-        plain = event.implicit[0] and event.style in (None, "")
         value = self._resolve(event.value, mark) if plain else event.value
         scalar = Scalar(value, mark)
         self._add(scalar)
         if event.anchor:
             self._anchors[event.anchor] = scalar
+
+    def _check_pasted(self, event: Any, lines: list[str]) -> None:
+        """Collect characters that look like YAML's own and are none, as text pasted from a web page has them."""
+        for number in range(event.start_mark.line, event.end_mark.line + 1):
+            line = lines[number] if number < len(lines) else ""
+            start = event.start_mark.column if number == event.start_mark.line else 0
+            end = event.end_mark.column if number == event.end_mark.line else len(line)
+            if found := characters.INVISIBLE.search(line, start, end):
+                self.pasted.append(_invisible(self.name, number + 1, found))
+                return
+        if event.value[:1] in characters.CURLY_QUOTES:
+            mark = self._mark(event)
+            message = "curly quotes, which are not quotes in YAML"
+            self.pasted.append(Unreadable(mark, message, 'write straight quotes: "…"'))
 
     def _take_key(self, key: str, mark: Mark) -> None:
         if key == "<<":

@@ -6,11 +6,16 @@ Secrets come from `${env:…}` or `${file:…}`. The defaults of topics and buck
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
 
+from flowrt.addresses import Problem, control_character
+from flowrt.addresses import problem as address_problem
 from flowrt.node import FilePath, setting
+from flowrt.services.topics import prefix_problem
 
 
 class Mqtt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,12 +60,17 @@ class Influx(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ""
     token: Annotated[str, setting("Access token.", secret=True)] = ""
     org: Annotated[str, setting("Organisation.", min_length=1)] = "smart-intersection"
-    bucket: Annotated[str, setting("Bucket of raw points.", pattern=r"^[^/\s]+$", examples=["traffic_monitoring"])] = (
-        "traffic_monitoring"
+    bucket: Annotated[
+        str,
+        setting(
+            "Bucket of raw points; for InfluxDB 1, `database/retention-policy`.",
+            min_length=1,
+            examples=["traffic_monitoring"],
+        ),
+    ] = "traffic_monitoring"
+    analytics_bucket: Annotated[str, setting("Bucket of aggregates.", min_length=1, examples=["traffic_analytics"])] = (
+        "traffic_analytics"
     )
-    analytics_bucket: Annotated[
-        str, setting("Bucket of aggregates.", pattern=r"^[^/\s]+$", examples=["traffic_analytics"])
-    ] = "traffic_analytics"
     ca_file: FilePath | None = None
 
 
@@ -80,6 +90,31 @@ class Grafana(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 Service = Mqtt | Influx | Grafana
 
 KINDS: dict[str, type[Mqtt] | type[Influx] | type[Grafana]] = {"mqtt": Mqtt, "influx": Influx, "grafana": Grafana}
+
+
+def _bucket_problem(name: str) -> Problem | None:
+    if control := control_character(name):
+        return Problem(f"a bucket's name with {control}", "remove it")
+    if name != name.strip():
+        return Problem("a bucket's name with a space at an end", "remove the space")
+    if name.startswith("_"):
+        return Problem("a bucket's name that begins with '_'", "these belong to the database: choose another name")
+    if '"' in name:
+        return Problem("a bucket's name with a quote", "remove it")
+    return None
+
+
+_web = partial(address_problem, schemes=("http", "https"), query=False)
+
+CHECKS: dict[str, dict[str, Callable[[str], Problem | None]]] = {
+    "mqtt": {
+        "url": partial(address_problem, schemes=("mqtt", "mqtts", "tcp", "ssl"), path=False, query=False),
+        "prefix": prefix_problem,
+    },
+    "influx": {"url": _web, "bucket": _bucket_problem, "analytics_bucket": _bucket_problem},
+    "grafana": {"url": _web},
+}
+"""Service to setting to what explains why a value can't be used."""
 
 FROM_ENVIRONMENT: dict[str, dict[str, str]] = {
     "mqtt": {"url": "MQTT_URL", "username": "MQTT_USERNAME", "password": "MQTT_PASSWORD"},

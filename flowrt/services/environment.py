@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from flowrt.addresses import without_line_end
 
 SERVICES_FILE = "flowrt.env"
 _SUFFIX = "_FILE"
@@ -20,7 +23,8 @@ class UnreadableSecret(Exception):
 
 
 class Environment(Mapping[str, str]):
-    """Variables by name; where NAME is not set or empty, the content of the file that NAME_FILE names, without its last line end.
+    """Variables by name; where NAME is not set or empty, the content of the file that NAME_FILE names. Line ends behind a value are
+    taken off.
 
     A file is read each time it is asked for, so that a reload takes a changed secret. Raises UnreadableSecret.
     """
@@ -31,9 +35,11 @@ class Environment(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         file = self._variables.get(name + _SUFFIX)
         if self._variables.get(name) or not file:
-            return self._variables[name]
+            return without_line_end(self._variables[name])
         try:
-            return Path(file).read_text("utf-8").rstrip("\r\n")
+            if Path(file).is_fifo():
+                raise OSError(errno.EINVAL, "it is a pipe, not a file")
+            return without_line_end(Path(file).read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UnreadableSecret(

@@ -16,6 +16,7 @@ def check_scene(
     scene: Scene, node: Mapping, path: str, locations: dict[tuple[str, str], tuple[str, ...]], report: Report
 ) -> None:
     """Report everything wrong with a scene. locations: ("zone" or "line", name) to the keys below the scene's node."""
+    _check_units(scene, node, locations, path, report)
     for zone in scene.zones.values():
         _check_zone(zone, scene, node, locations["zone", zone.name], path, report)
     for line in scene.lines.values():
@@ -34,6 +35,21 @@ def check_scene(
         except ValueError as error:
             hint = "give at least 4 points, spread over the road, no three on one line"
             report.add(node.key("homography"), join(path, "homography"), f"no homography: {error}", hint)
+
+
+def _check_units(
+    scene: Scene, node: Mapping, locations: dict[tuple[str, str], tuple[str, ...]], path: str, report: Report
+) -> None:
+    """Points between 0 and 1, as other tools write them: shares of the picture, which would all lie in its first pixel."""
+    drawn = [(("zone", zone.name), "zone", zone.points) for zone in scene.zones.values()]
+    drawn += [(("line", line.name), "line", line.points) for line in scene.lines.values()]
+    width, height = scene.picture_px
+    for where, key, points in drawn:
+        if len(set(points)) > 1 and all(0 <= x <= 1 and 0 <= y <= 1 for x, y in points):
+            steps = (*locations[where], key)
+            message = f"{where[0]} '{where[1]}' lies within a single pixel: its points look like shares of the picture"
+            hint = f"points are pixels: [0.5, 0.5] is [{width / 2:g}, {height / 2:g}]"
+            report.add(place(node, steps, node.mark), _path(path, steps), message, hint)
 
 
 def _check_zone(zone: Zone, scene: Scene, node: Mapping, steps: tuple[str, ...], path: str, report: Report) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
 from flowrt import CheckView, Context, Diagnostic, Message, Record, Transform, setting
+from flowrt.services.topics import topic_problem
 from flowrt_nodes._lib.expression import Expression, diagnostics
 from flowrt_nodes._lib.payload import plain
 
@@ -30,6 +31,8 @@ short: {type: map, from: speeding, topic: fines, fields: {track: message.object.
 """
 
     def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        if self.topic and (problem := topic_problem(self.topic)) is not None:
+            yield Diagnostic(("topic",), *problem)
         for name, text in self.fields.items():
             yield from diagnostics(("fields", name), text, SAMPLE, open_values=("message",))
 

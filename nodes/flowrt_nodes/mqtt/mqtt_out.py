@@ -10,12 +10,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from flowrt import Acknowledger, Context, Message, Objects, Outbox, OutboxRecord, Retry, ServiceName, setting
+from flowrt import (
+    Acknowledger,
+    CheckView,
+    Context,
+    Diagnostic,
+    Message,
+    Objects,
+    Outbox,
+    OutboxRecord,
+    Retry,
+    ServiceName,
+    setting,
+)
+from flowrt.services.topics import prefix_problem
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
@@ -104,6 +117,10 @@ class MqttOut(Outbox):
     @property
     def replay_per_s(self) -> float | None:
         return self.backlog_per_s if self.order == "live-first" else None
+
+    def check(self, view: CheckView) -> Iterable[Diagnostic]:
+        if self.prefix and (problem := prefix_problem(self.prefix)) is not None:
+            yield Diagnostic(("prefix",), *problem)
 
     # -- lifecycle -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,173 @@
+"""Addresses of services and cameras, and other text from outside: what is wrong with it, and the passwords in it.
+
+`problem` names what a parser would trip over (a `#` in a password cuts the address there) without showing any of the password.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Collection
+from typing import NamedTuple
+from urllib.parse import unquote
+
+HIGHEST_PORT = 65_535
+ENCODED = {"@": "%40", "/": "%2F", "?": "%3F", "#": "%23"}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"
+_LINE_ENDS = re.compile(r"(\r?\n)+\Z")
+_WEBSOCKETS = ("ws", "wss")
+_PARAMETER = re.compile(
+    r"(?i)(?P<name>[a-z_-]*(?:pass(?:wor[dt])?|passwd|pwd|token|secret|api_?key|auth)[a-z]*)=(?P<value>[^&;\s/'\"]+)"
+)
+_IN_TEXT = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s'\"<>]+)")
+_NAMES = {"\r": "a carriage return (\\r)", "\n": "a line break (\\n)", "\t": "a tab (\\t)", "\0": "a zero byte (\\0)"}
+
+
+class Problem(NamedTuple):
+    """What is wrong with an address, and what to do."""
+
+    message: str
+    hint: str
+
+
+class _Parts(NamedTuple):
+    """An address taken apart. user_info: all before the `@` of the host, as far as it is meant as user and password."""
+
+    scheme: str
+    user_info: str
+    host: str
+    port: str
+    rest: str
+
+
+def problem(address: str, schemes: Collection[str], *, path: bool = True, query: bool = True) -> Problem | None:
+    """What keeps an address from being used; None where nothing does. path, query: whether it may have them."""
+    expected = f"expected {' or '.join(f'{scheme}://' for scheme in schemes)} and a host"
+    if address[:1] in _QUOTES or address[-1:] in _QUOTES:
+        return Problem("quotes are part of the address", "remove the quotes from the value")
+    if control := control_character(address):
+        return Problem(f"{control} in the address", "remove it")
+    if any(char.isspace() for char in address):
+        return Problem("a space in the address", "remove it, or write %20")
+    parts = _taken_apart(address)
+    if parts is None:
+        return Problem("the address has no scheme", expected)
+    if parts.scheme in _WEBSOCKETS and parts.scheme not in schemes:
+        return Problem("MQTT over websockets is not supported", expected)
+    if parts.scheme not in schemes:
+        return Problem(f"'{parts.scheme}' is not a supported kind of address", expected)
+    if unencoded := [char for char in ENCODED if char in parts.user_info]:
+        written = ", ".join(f"{char} as {ENCODED[char]}" for char in unencoded)
+        return Problem("user and password hold characters that must be percent-encoded", f"write {written}")
+    if re.search(r"[\[\]:]", parts.host) and not _is_ipv6(parts.host):
+        return Problem("the host is not a name, and not an IPv6 address in brackets", "write [::1] or a host name")
+    if not parts.host:
+        return Problem("the address has no host", expected)
+    if parts.port and not (parts.port.isascii() and parts.port.isdigit()):
+        return Problem("the port is not a number", "write HOST:PORT; in a password, write : as %3A")
+    if parts.port and not 0 < int(parts.port) <= HIGHEST_PORT:
+        return Problem(f"the port {parts.port[:12]} is not between 1 and {HIGHEST_PORT}", "correct the port")
+    if not query and re.search("[?#]", parts.rest):
+        return Problem("a query in the address is not understood", "remove what follows the ?, and use the settings")
+    if not path and parts.rest not in ("", "/"):
+        return Problem("a path in the address is not understood", "remove what follows the host")
+    return None
+
+
+def passwords(address: str) -> set[str]:
+    """Every text that an address may have as password or token, also where it is not well formed; as written and decoded."""
+    found = {match["value"] for match in _PARAMETER.finditer(address)}
+    for match in _IN_TEXT.finditer(address):
+        rest = match["rest"]
+        first = re.search(r"[/?#]", rest)
+        ends = [i for i, char in enumerate(rest) if char == "@"]
+        if not ends or not _may_be_user_info(rest, first.start() if first else len(rest)):
+            continue
+        end = _end_of_user_info(rest)
+        user_info = rest[:end]
+        _, colon, password = user_info.partition(":")
+        if not colon:
+            continue
+        found.add(password)
+        # parts of it, as a parser that splits it elsewhere may show them
+        found |= {part for part in re.split(r"[@/?#:]", password) if len(part) > 3} if len(password) > 3 else set()
+    # in a path, other parameters may follow after _ or ,
+    found |= {part for text in found if len(part := re.split("[_,]", text)[0]) > 3}
+    return {form for text in found if text for form in (text, unquote(text))}
+
+
+def without_passwords(text: str) -> str:
+    """Text with *** in place of the user info and tokens of every address in it."""
+    return _PARAMETER.sub(r"\g<name>=***", _IN_TEXT.sub(_masked, text))
+
+
+def control_character(text: str, allowed: str = "") -> str:
+    """The first control character by its name; empty where there is none."""
+    for char in text:
+        if char not in allowed and unicodedata.category(char) in ("Cc", "Zl", "Zp"):
+            return _NAMES.get(char, f"the control character 0x{ord(char):02x}")
+    return ""
+
+
+def without_line_end(text: str) -> str:
+    """Text of a file or variable without the line ends behind it, as `echo` and editors leave them."""
+    return _LINE_ENDS.sub("", text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    rest = match["rest"]
+    first = re.search(r"[/?#]", rest)
+    if not _may_be_user_info(rest, first.start() if first else len(rest)):
+        return match[0]
+    return f"{match['scheme']}***{rest[_end_of_user_info(rest) :]}"
+
+
+def _taken_apart(address: str) -> _Parts | None:
+    scheme = _SCHEME.match(address)
+    if scheme is None:
+        return None
+    rest = address[scheme.end() :]
+    first = re.search(r"[/?#]", rest)
+    user_info = ""
+    if "@" in rest and not _is_host_and_path(rest, first.start() if first else len(rest)):
+        end = _end_of_user_info(rest)
+        user_info, rest = rest[:end], rest[end + 1 :]
+    split = re.search(r"[/?#]", rest)
+    authority, rest = (rest[: split.start()], rest[split.start() :]) if split else (rest, "")
+    host, port = authority, ""
+    if ":" in authority[authority.rfind("]") + 1 :]:
+        host, _, port = authority.rpartition(":")
+    return _Parts(scheme[1].lower(), user_info, host, port, rest)
+
+
+def _is_host_and_path(rest: str, first: int) -> bool:
+    """Whether an `@` stands only in the path of an address without user info (`host/@2x`, `host:554/a@b`)."""
+    if "@" in rest[:first]:
+        return False
+    _, colon, port = rest[:first].partition(":")
+    return not colon or port.isdigit() or rest.startswith("[")
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return host.startswith("[") and host.endswith("]")
+
+
+def _may_be_user_info(rest: str, first: int) -> bool:
+    """Whether an `@` may end user and password: what could be a port (`admin:12/34@host`) could be a password as well."""
+    return "@" in rest[:first] or ("@" in rest and ":" in rest[:first] and not rest.startswith("["))
+
+
+def _end_of_user_info(rest: str) -> int:
+    """Where the `@` before the host is: the last one that a host follows, before any `@` of path or query."""
+    ends = [i for i, char in enumerate(rest) if char == "@"]
+    first = re.search(r"[/?#]", rest)
+    before = [i for i in ends if first is None or i < first.start()]
+    if not before:  # a / ? or # within the password: the host follows the first @ behind it
+        return ends[0]
+    return before[-1]
