@@ -102,15 +102,6 @@ def test_fault_20_no_invisible_character_gets_into_a_value(before: str, characte
     assert f"U+{ord(character):04X}" in error.value.diagnostic.message or "not YAML" in error.value.diagnostic.message
 
 
-def test_fault_20_camera_addresses_of_other_kinds() -> None:
-    found = problems("22")
-    assert sorted(found) == ["nodes.a.uri", "nodes.b.uri", "nodes.c.uri", "nodes.f.uri"]
-    for name, scheme in (("a", "rtmp"), ("b", "udp"), ("c", "srt")):
-        assert found[f"nodes.{name}.uri"].message == f"'{scheme}' is not a kind of camera address that is read"
-        assert "rtsp, rtsps, http, https" in found[f"nodes.{name}.uri"].hint
-    assert found["nodes.f.uri"].message == "the address has no host"
-
-
 MQTT = ("mqtt", "mqtts", "tcp", "ssl")
 
 
