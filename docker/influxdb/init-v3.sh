@@ -1,6 +1,6 @@
 #!/bin/sh
-# InfluxDB 3 Core: the two databases with their retention. Its tokens know no roles, so flowrt and Grafana share the administrator's,
-# which `flowrt services init --influx 3` has made; the port stays on loopback.
+# InfluxDB 3 Core: the two databases with their retention. Its tokens have no roles, so flowrt and Grafana share the administrator's,
+# which `flowrt services init --influx 3` has generated; the port stays on loopback.
 set -eu
 
 token="$(sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' /run/secrets/influx3_admin_token)"
