@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -210,7 +210,10 @@ def test_down_ends_nothing_that_it_did_not_start(tmp_path: Path) -> None:
 # -- up -----------------------------------------------------------------------------------------------------------------
 
 
-def test_up_prints_what_it_would_do_and_no_secret(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_up_prints_what_it_would_do_and_no_secret(
+    new_home: Callable[[int], Home], capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = new_home(2)
     assert run("up", "--dry-run", "--folder", str(home.folder)) == DONE
     said = capsys.readouterr().out
     assert "# mosquitto on 127.0.0.1:1883" in said
