@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import numpy as np
 import pytest
 from harness import PROJECT
 
@@ -44,7 +43,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
 """A number of the referee to the node (behind the camera's letter) and the setting that mean the same."""
 CONSTANTS: dict[str, float] = {
     "full_stop_within_m": red_light.STOP_NEAR_M,
-    "crossing_deg": float(np.degrees(np.arccos(post_encroachment.CROSSING_COSINE))),
+    "crossing_deg": post_encroachment.CROSSING_DEG,
 }
 """Numbers of the referee that a rule has as a constant."""
 REFEREE_ONLY = {
