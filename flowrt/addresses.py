@@ -81,18 +81,15 @@ def passwords(address: str) -> set[str]:
     found = {match["value"] for match in _PARAMETER.finditer(address)}
     for match in _IN_TEXT.finditer(address):
         rest = match["rest"]
-        first = re.search(r"[/?#]", rest)
-        ends = [i for i, char in enumerate(rest) if char == "@"]
-        if not ends or not _may_be_user_info(rest, first.start() if first else len(rest)):
+        if not _may_have_user_info(rest):
             continue
-        end = _end_of_user_info(rest)
-        user_info = rest[:end]
-        _, colon, password = user_info.partition(":")
-        if not colon:
-            continue
-        found.add(password)
-        # parts of it, as a parser that splits it elsewhere may show them
-        found |= {part for part in re.split(r"[@/?#:]", password) if len(part) > 3} if len(password) > 3 else set()
+        certain = True
+        for end in (i for i, char in enumerate(rest) if char == "@"):
+            password = rest[:end].partition(":")[2]
+            found.add(password)
+            if certain:  # its parts too, as a parser that splits it elsewhere may show them
+                found |= {part for part in re.split(r"[@/?#:]", password) if len(part) > 3}
+                certain = _is_split_elsewhere(rest, end)
     # in a path, other parameters may follow after _ or ,
     found |= {part for text in found if len(part := re.split("[_,]", text)[0]) > 3}
     return {form for text in found if text for form in (text, unquote(text))}
@@ -117,11 +114,9 @@ def without_line_end(text: str) -> str:
 
 
 def _masked(match: re.Match[str]) -> str:
+    """All before the last `@` goes: it is better to lose a host than to show the end of a password that holds an `@`."""
     rest = match["rest"]
-    first = re.search(r"[/?#]", rest)
-    if not _may_be_user_info(rest, first.start() if first else len(rest)):
-        return match[0]
-    return f"{match['scheme']}***{rest[_end_of_user_info(rest) :]}"
+    return f"{match['scheme']}***{rest[rest.rindex('@') :]}" if _may_have_user_info(rest) else match[0]
 
 
 def _taken_apart(address: str) -> _Parts | None:
@@ -129,9 +124,8 @@ def _taken_apart(address: str) -> _Parts | None:
     if scheme is None:
         return None
     rest = address[scheme.end() :]
-    first = re.search(r"[/?#]", rest)
     user_info = ""
-    if "@" in rest and not _is_host_and_path(rest, first.start() if first else len(rest)):
+    if "@" in rest and not _is_host_and_path(rest):
         end = _end_of_user_info(rest)
         user_info, rest = rest[:end], rest[end + 1 :]
     split = re.search(r"[/?#]", rest)
@@ -142,12 +136,11 @@ def _taken_apart(address: str) -> _Parts | None:
     return _Parts(scheme[1].lower(), user_info, host, port, rest)
 
 
-def _is_host_and_path(rest: str, first: int) -> bool:
+def _is_host_and_path(rest: str) -> bool:
     """Whether an `@` stands only in the path of an address without user info (`host/@2x`, `host:554/a@b`)."""
-    if "@" in rest[:first]:
-        return False
-    _, colon, port = rest[:first].partition(":")
-    return not colon or port.isdigit() or rest.startswith("[")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    _, colon, port = authority.partition(":")
+    return "@" not in authority and (not colon or port.isdigit() or rest.startswith("["))
 
 
 def _is_ipv6(host: str) -> bool:
@@ -158,9 +151,16 @@ def _is_ipv6(host: str) -> bool:
     return host.startswith("[") and host.endswith("]")
 
 
-def _may_be_user_info(rest: str, first: int) -> bool:
+def _may_have_user_info(rest: str) -> bool:
     """Whether an `@` may end user and password: what could be a port (`admin:12/34@host`) could be a password as well."""
-    return "@" in rest[:first] or ("@" in rest and ":" in rest[:first] and not rest.startswith("["))
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    return "@" in authority or ("@" in rest and ":" in authority and not rest.startswith("["))
+
+
+def _is_split_elsewhere(rest: str, end: int) -> bool:
+    """Whether the user info may end at a later `@` than this one."""
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    return "@" in rest[end + 1 : len(authority)] or end > len(authority)
 
 
 def _end_of_user_info(rest: str) -> int:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from flowrt.addresses import without_passwords
 from flowrt.catalog import NodeType
 from flowrt.diagnostics import Diagnostic, Mark
 from flowrt.message import Message
 from flowrt.node import Node, setting
+from flowrt.secrets import mask
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -97,8 +99,9 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     def diagnostic(self, node: str, message: str, hint: str = "") -> Diagnostic:
         """A problem of a node, at its place in the file; of the flow file as such where the flow has no such node."""
         spec = self.nodes.get(node)
-        mark = spec.mark if spec is not None and spec.mark.file else Mark(str(self.path))
-        return Diagnostic.at(mark, f"nodes.{node}" if node else "", message, hint)
+        place = spec.mark if spec is not None and spec.mark.file else Mark(str(self.path))
+        shown = mask(without_passwords(message), self.secrets)
+        return Diagnostic.at(place, f"nodes.{node}" if node else "", shown, hint)
 
     def graph(self) -> nx.DiGraph[str]:
         """The nodes and edges as a networkx graph; each edge carries its `Edge`s as `edges`."""

@@ -68,7 +68,7 @@ def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
     """Matches every form of every secret, longer ones first, so that no part of one is left."""
     forms = {form for secret in secrets for form in _forms(secret)}
     parts = [
-        rf"(?<!\w){re.escape(form)}(?!\w)" if len(form) < SHORT else re.escape(form)
+        rf"(?<![\w.]){re.escape(form)}(?!\w|\.\w)" if len(form) < SHORT else re.escape(form)
         for form in sorted(forms, key=lambda form: (-len(form), form))
     ]
     return re.compile("|".join(parts))

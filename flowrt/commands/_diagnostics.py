@@ -24,7 +24,7 @@ from flowrt.diagnostics import Diagnostic
 WIDTH = 120
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user_info>[^\s'\"<>]+)@")
 _SECRET_KEY = re.compile(
-    r"""(?ix) (?P<key> [\w-]* (?:pass(?:wor[dt])?|passwd|pwd|token|secret|api_?key) \w* ["']? \s* [:=] \s*)
+    r"""(?ix) (?P<key> [\w-]* (?:pas|pwd|token|secret|api_?key) \w* ["']? \s* [:=] \s*)
     (?P<value> " (?:[^"\\]|\\.)* "? | '[^']*'? | [^\s,;&'"{}\]]+ )"""
 )
 _RED, _YELLOW, _BLUE, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[1m", "\x1b[0m"

@@ -123,7 +123,14 @@ class _Run:
             )
             return 3
         contract = Contract.of_flow(flow.folder)
-        runtime = Runtime(flow, delivery=Delivery(journal, clock, log), contract=contract, clock=clock, data=folder)
+        runtime = Runtime(
+            flow,
+            delivery=Delivery(journal, clock, log, secrets=self.secrets),
+            contract=contract,
+            clock=clock,
+            data=folder,
+            secrets=self.secrets,
+        )
         reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_load=self._learn)
         server = None
         started = time.monotonic()

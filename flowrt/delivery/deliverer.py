@@ -41,10 +41,11 @@ class Deliverer:
         backoff: Backoff,
         supervisor: Supervisor,
         *,
+        mask: Callable[[str], str],
         on_return: Callable[[Deliverer], None] = lambda _: None,
         attempts: Mapping[int, int] | None = None,
     ) -> None:
-        """on_return: called once something was acknowledged after a failure. attempts: records that a predecessor had begun, by number."""
+        """mask: takes secrets out of what the outside answers. on_return: called once something was acknowledged after a failure. attempts: records that a predecessor had begun, by number."""
         self.name, self.node = name, node
         self._journal, self._log = journal, log
         self._wake = threading.Condition()
@@ -56,6 +57,7 @@ class Deliverer:
         self._probing = False  # after a Retry, one record finds out whether the outside is back
         self._suspicion = Suspicion()
         self._hurry = False
+        self._mask = mask
         self._on_return = on_return
         self._tick_due = 0.0
         self._last_acknowledged = time.monotonic()
@@ -123,7 +125,7 @@ class Deliverer:
         refused = self._acknowledge(records)
         if not refused:
             return
-        reason = clean_text(reason)
+        reason = self._mask(clean_text(reason))
         first = refused[0]
         others = f" and {len(refused) - 1} others" if len(refused) > 1 else ""
         self._log.error("'%s': message %d (%s)%s refused: %s", self.name, first.number, first.address, others, reason)
@@ -251,7 +253,7 @@ class Deliverer:
 
     def _contain(self, records: Sequence[OutboxRecord], error: BaseException) -> None:
         self.errors += 1
-        text = one_line(error)
+        text = self._mask(one_line(error))
         self._log.error("'%s': deliver raised %s", self.name, text, exc_info=error if self.errors <= 3 else None)
         open_records = [record for record in records if record.number in self._under_way]
         if open_records:
@@ -267,6 +269,7 @@ class Deliverer:
 
     def _again(self, reason: str, after_s: float | None, state: str = "waiting") -> None:
         """Back off, then begin again with the first record that has no acknowledgement."""
+        reason = self._mask(reason)
         if reason != self.last_error or self.state == "up":
             self._log.warning("'%s' waits: %s", self.name, reason)
         self.last_error = reason

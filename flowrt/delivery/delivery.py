@@ -14,6 +14,7 @@ from flowrt.clock import Clock
 from flowrt.delivery.deliverer import Deliverer, Log
 from flowrt.journal import EventRow, Journal, OutboxCounters, percentiles
 from flowrt.node import Outbox
+from flowrt.secrets import Secrets
 from flowrt.sink import OutboxRecord
 from flowrt.threads import Supervisor
 
@@ -53,13 +54,15 @@ class Delivery:
         *,
         backoff: Callable[[], Backoff] = Backoff,
         supervisor: Supervisor | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
-        """backoff: makes the waits of one outbox. supervisor: of the run's threads."""
+        """backoff: makes the waits of one outbox. supervisor: of the run's threads. secrets: masked in answers of the outside."""
         self._journal = journal
         self._clock = clock
         self._backoff = backoff
         self._log: Log = log or logging.getLogger("flowrt.delivery")
         self._supervisor = supervisor or Supervisor(self._log)
+        self._secrets = secrets or Secrets()
         self._deliverers: dict[str, Deliverer] = {}
         self._lock = threading.Lock()
         journal.listen(self._wake_all)
@@ -83,6 +86,7 @@ class Delivery:
             self._log,
             self._backoff(),
             self._supervisor,
+            mask=self._secrets.text,
             on_return=self._share_return,
             attempts=attempts,
         )

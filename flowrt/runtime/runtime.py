@@ -12,6 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from flowrt.clock import Clock
 from flowrt.contract import Contract
 from flowrt.flow import Edge, Flow, NodeSpec, graph_of
@@ -25,6 +27,7 @@ from flowrt.runtime.runner import NodeRunner
 from flowrt.runtime.runners import InferenceRunner, OutboxRunner, RecordingRunner, SourceRunner
 from flowrt.runtime.topology import asking, chains, workers_reaching
 from flowrt.runtime.worker import Collector, SourceWorker, Worker
+from flowrt.secrets import Secrets
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -53,6 +56,7 @@ class Runtime:
     """One flow at work.
 
     threads: without them nothing runs by itself; `flowrt.runtime.virtual` then steps through the sources in time order.
+    secrets: masked in what nodes raise, since faults may be published.
     record: given (outbox, message) instead of the outboxes, which are then not opened: no broker, no database, no journal.
     """
 
@@ -66,6 +70,7 @@ class Runtime:
         data: Path,
         threads: bool = True,
         record: Callable[[str, Message], None] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self.flow = flow
         assert (delivery is None) == (record is not None), "records are delivered, or messages recorded"
@@ -75,6 +80,7 @@ class Runtime:
         self.data = data
         self.threads = threads
         self.record = record
+        self._secrets = secrets or Secrets()
         self.shared = Shared()
         self.runners: dict[str, NodeRunner] = {}
         self.workers: dict[str, Worker] = {}
@@ -325,6 +331,7 @@ class Runtime:
             self.done.set()
 
     def _on_fault(self, runner: NodeRunner, fault: Fault) -> None:
+        fault = msgspec.structs.replace(fault, error=self._secrets.text(fault.error))
         self._fault_log.tell(fault)
         runner.emit(fault)
 
