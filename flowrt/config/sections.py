@@ -15,7 +15,7 @@ import msgspec
 
 from flowrt.config.report import Report
 from flowrt.config.yaml import Yaml
-from flowrt.diagnostics import Mark
+from flowrt.diagnostics import Diagnostic, FlowError, Mark
 from flowrt.message import Message
 from flowrt.resources import entry_points
 
@@ -69,4 +69,7 @@ def sections() -> Mapping[str, Section]:
     for name, module in entry_points(GROUP).items():
         section: Section = importlib.import_module(module).SECTION
         found[name] = section
+    if not found:  # a checkout that was updated over an older installation
+        message = "flowrt was installed before its files were updated: it knows no section of the flow file"
+        raise FlowError([Diagnostic(message=message, hint="install it again: pip install --editable .", file="flowrt")])
     return found

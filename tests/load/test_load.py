@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from flowrt.catalog import Catalog
 from flowrt.config import load, read
+from flowrt.config.sections import sections
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Edge, Flow
 from flowrt.message import Tick
@@ -378,3 +379,10 @@ def test_a_good_flow_with_bytes_changed(tmp_path: Path, data: st.DataObject) -> 
     path.write_bytes(bytes(text))
     flow, diagnostics = read(path, catalog=Catalog(Path(__file__).parents[1] / "cases"), environment={})
     assert (flow is None) == any(diagnostic.severity == "error" for diagnostic in diagnostics)
+
+
+def test_an_installation_older_than_its_files_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an update the entry points of the installation may be those of before, which know no sections."""
+    monkeypatch.setattr("flowrt.config.sections.entry_points", lambda group: {})
+    with pytest.raises(FlowError, match="install it again"):
+        sections.__wrapped__()  # type: ignore[attr-defined]  # around the cache, which knows the sections of this process
