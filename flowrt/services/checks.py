@@ -7,21 +7,19 @@ load them.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from flowrt.services import Grafana, Influx, Mqtt
 
 if TYPE_CHECKING:
-    import http.client
     import ssl
 
     import paho.mqtt.client as mqtt
@@ -89,15 +87,13 @@ def targets(services: Mapping[str, Any]) -> list[Target]:
 
 def check(target: Target, timeout_s: float) -> CheckResult:
     """Check one service; takes at most a little longer than `timeout_s`."""
-    import http.client
-
     started_s = time.monotonic()
     try:
         if target.kind == "mqtt":
             version = _mqtt(target, timeout_s)
         else:
             version = _http(target, timeout_s)
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError) as error:
         return CheckResult(error=explain(target, error))
     latency_ms = round((time.monotonic() - started_s) * 1000.0, 2)
     return CheckResult(latency_ms=latency_ms, version=version)
@@ -121,9 +117,14 @@ def explain(target: Target, error: Exception) -> str:
 
 
 def _address(url: str) -> tuple[str, int, bool]:
-    parts = urlsplit(url if "//" in url else f"//{url}")
+    parts = _parts(url)
     scheme = parts.scheme or "mqtt"
     return parts.hostname or "localhost", parts.port or PORTS.get(scheme, 80), scheme in ("mqtts", "ssl", "https")
+
+
+def _parts(url: str) -> SplitResult:
+    """Of an address with or without a scheme."""
+    return urlsplit(url if "//" in url else f"//{url}")
 
 
 def _tls(target: Target) -> ssl.SSLContext:
@@ -170,23 +171,20 @@ def _mqtt(target: Target, timeout_s: float) -> str:
 
 def _http(target: Target, timeout_s: float) -> str:
     """Request `/ping` of InfluxDB (3 wants its token even there), `/api/health` of Grafana, or the address itself."""
-    import http.client
+    from flowrt.http_client import HttpClient, HttpError  # heavy: a flow that is only validated does not need it
 
     host, port, tls = _address(target.url)
-    connection: http.client.HTTPConnection
-    if tls:
-        connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=_tls(target))
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-    path = {"influxdb": "/ping", "grafana": "/api/health"}.get(target.kind, "/")
-    prefix = urlsplit(target.url).path.rstrip("/")
+    prefix = _parts(target.url).path.rstrip("/")
+    path = {"influxdb": "/ping", "grafana": "/api/health"}.get(target.kind, "" if prefix else "/")
+    server = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{prefix}"
+    authorization = f"Token {target.token}" if target.token else ""
     try:
-        headers = {"Authorization": f"Token {target.token}"} if target.token else {}
-        connection.request("GET", prefix + path, headers=headers)
-        answer = connection.getresponse()
-        body = answer.read(65536)
-    finally:
-        connection.close()
+        with HttpClient(server, timeout_s=timeout_s, ca_file=target.ca_file, authorization=authorization) as client:
+            answer = client.request("GET", path)
+    except HttpError as error:
+        if isinstance(error.cause, OSError):
+            raise error.cause from error  # for `explain`
+        raise
     what = _TITLES.get(target.kind, "the service")
     if answer.status in (401, 403):
         if target.kind == "influxdb" and not target.token:
@@ -198,7 +196,7 @@ def _http(target: Target, timeout_s: float) -> str:
         )
     if target.kind == "grafana":
         try:
-            facts = json.loads(body)
+            facts = answer.json()
         except ValueError:
             raise _Unexpected(
                 "something else than Grafana answers here: is the port taken by another program?"

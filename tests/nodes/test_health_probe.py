@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -212,6 +214,31 @@ def test_a_service_that_accepts_and_says_nothing_is_down_in_time() -> None:
         )
     assert not found.up
     assert "no answer" in found.error
+
+
+def test_a_service_that_drips_is_down_in_time() -> None:
+    """Each byte comes within the time limit of one read; the whole answer never does."""
+    over = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while not over.wait(0.1):
+                connection.sendall(b" ")
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        thread = threading.Thread(target=drip)
+        thread.start()
+        started_s = time.monotonic()
+        found = check(Target(name="grafana", kind="grafana", url=f"http://127.0.0.1:{listener.getsockname()[1]}"), 0.5)
+        took_s = time.monotonic() - started_s
+        over.set()
+        thread.join()
+    assert "no answer" in found.error
+    assert took_s < 5.0
 
 
 class Other(BaseHTTPRequestHandler):
