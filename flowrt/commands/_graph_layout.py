@@ -14,6 +14,9 @@ from flowrt.flow import FROM, Edge, Flow
 MARGIN, GAP_X, GAP_Y, BOX_HEIGHT, WAYPOINT_HEIGHT = 24.0, 96.0, 26.0, 46.0, 12.0
 CHAR_WIDTH, LABEL_CHAR_WIDTH, LABEL_HEIGHT, PADDING = 7.6, 5.6, 12.0, 22.0
 SWEEPS = 8
+DASH = 5, 4
+"""Strokes and gaps of a side input."""
+MAX_LABEL_STEPS = 12
 
 
 class Box(NamedTuple):
@@ -28,7 +31,7 @@ class Box(NamedTuple):
     height: float
 
 
-class EdgeReference(NamedTuple):
+class Connector(NamedTuple):
     """An edge: its corners from source to target. side_input: a second input, drawn dashed."""
 
     points: list[tuple[float, float]]
@@ -38,15 +41,15 @@ class EdgeReference(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A whole picture."""
+    """A picture of a flow."""
 
     width: float
     height: float
     boxes: list[Box]
-    wires: list[EdgeReference]
+    wires: list[Connector]
 
 
-NodeRunner = tuple[str, int]
+Slot = tuple[str, int]
 """A node (its name, -1), or a waypoint (the text of its edge, the layer)."""
 
 
@@ -59,12 +62,12 @@ def layout(flow: Flow) -> Layout:
     """Place every node and edge."""
     layer_of = _layers(flow)
     ways = {edge: _way(edge, layer_of) for edge in flow.edges}
-    columns: list[list[NodeRunner]] = [[] for _ in range(max(layer_of.values(), default=-1) + 1)]
+    columns: list[list[Slot]] = [[] for _ in range(max(layer_of.values(), default=-1) + 1)]
     for name in flow.order():
         columns[layer_of[name]].append((name, -1))
     for way in ways.values():
-        for cell in way[1:-1]:
-            columns[cell[1]].append(cell)
+        for slot in way[1:-1]:
+            columns[slot[1]].append(slot)
     _untangle(columns, [pair for way in ways.values() for pair in pairwise(way)])
     return _place(flow, columns, ways)
 
@@ -83,24 +86,24 @@ def _layers(flow: Flow) -> dict[str, int]:
     return layer
 
 
-def _way(edge: Edge, layer_of: dict[str, int]) -> list[NodeRunner]:
+def _way(edge: Edge, layer_of: dict[str, int]) -> list[Slot]:
     between = range(layer_of[edge.source] + 1, layer_of[edge.target])
     text = f"{edge.source} {edge.port} {edge.field} {edge.target}"
     return [(edge.source, -1), *((text, layer) for layer in between), (edge.target, -1)]
 
 
-def _untangle(columns: list[list[NodeRunner]], pairs: list[tuple[NodeRunner, NodeRunner]]) -> None:
+def _untangle(columns: list[list[Slot]], pairs: list[tuple[Slot, Slot]]) -> None:
     """Sort each column by the mean place of its neighbours, forwards and backwards in turn."""
-    before: dict[NodeRunner, list[NodeRunner]] = {}
-    after: dict[NodeRunner, list[NodeRunner]] = {}
+    before: dict[Slot, list[Slot]] = {}
+    after: dict[Slot, list[Slot]] = {}
     for left, right in pairs:
         before.setdefault(right, []).append(left)
         after.setdefault(left, []).append(right)
     for sweep in range(SWEEPS):
         neighbours = before if sweep % 2 == 0 else after
         for column in columns if sweep % 2 == 0 else reversed(columns):
-            place = {cell: i / max(len(each) - 1, 1) for each in columns for i, cell in enumerate(each)}
-            mean = {cell: _mean([place[other] for other in neighbours.get(cell, [])], place[cell]) for cell in column}
+            place = {slot: i / max(len(each) - 1, 1) for each in columns for i, slot in enumerate(each)}
+            mean = {slot: _mean([place[other] for other in neighbours.get(slot, [])], place[slot]) for slot in column}
             column.sort(key=mean.__getitem__)
 
 
@@ -108,52 +111,82 @@ def _mean(values: list[float], otherwise: float) -> float:
     return sum(values) / len(values) if values else otherwise
 
 
-def _place(flow: Flow, columns: list[list[NodeRunner]], ways: dict[Edge, list[NodeRunner]]) -> Layout:
-    heights = [sum(_height(cell) + GAP_Y for cell in column) - GAP_Y for column in columns]
+def _place(flow: Flow, columns: list[list[Slot]], ways: dict[Edge, list[Slot]]) -> Layout:
+    heights = [sum(_height(slot) + GAP_Y for slot in column) - GAP_Y for column in columns]
     tallest = max(heights, default=0.0)
-    boxes: dict[NodeRunner, Box] = {}
+    boxes: dict[Slot, Box] = {}
     x = MARGIN
     gap_x = GAP_X
     for column, height in zip(columns, heights, strict=True):
-        width = max((_width(flow, cell) for cell in column), default=0.0)
+        width = max((_width(flow, slot) for slot in column), default=0.0)
         y = MARGIN + (tallest - height) / 2
-        for cell in column:
-            node = flow.nodes.get(cell[0]) if cell[1] < 0 else None
+        for slot in column:
+            node = flow.nodes.get(slot[0]) if slot[1] < 0 else None
             kind, role = (node.type.name, node.type.role) if node else ("", "")
-            boxes[cell] = Box(cell[0], kind, role, x, y, width, _height(cell))
-            y += _height(cell) + GAP_Y
+            boxes[slot] = Box(slot[0], kind, role, x, y, width, _height(slot))
+            y += _height(slot) + GAP_Y
         leaving = [edge_label(flow, edge) for edge, way in ways.items() if way[0] in column]
         gap_x = max([GAP_X, *(len(label) * LABEL_CHAR_WIDTH + 2 * PADDING for label in leaving)])
         x += width + gap_x
-    said: dict[str, list[str]] = {}
-    wires = [_wire(flow, edge, [boxes[cell] for cell in way], said) for edge, way in ways.items()]
+    nodes = [box for slot, box in boxes.items() if slot[1] < 0]
+    labels = _Labels(nodes)
+    wires = [_wire(flow, edge, [boxes[slot] for slot in way], labels) for edge, way in ways.items()]
     width = x - gap_x + MARGIN if columns else 2 * MARGIN
-    return Layout(width, tallest + 2 * MARGIN, [box for cell, box in boxes.items() if cell[1] < 0], wires)
+    return Layout(width, tallest + 2 * MARGIN, nodes, wires)
 
 
-def _height(cell: NodeRunner) -> float:
-    return BOX_HEIGHT if cell[1] < 0 else WAYPOINT_HEIGHT
+def _height(slot: Slot) -> float:
+    return BOX_HEIGHT if slot[1] < 0 else WAYPOINT_HEIGHT
 
 
-def _width(flow: Flow, cell: NodeRunner) -> float:
-    if cell[1] >= 0:
+def _width(flow: Flow, slot: Slot) -> float:
+    if slot[1] >= 0:
         return 0.0
-    return max(len(cell[0]), len(flow.nodes[cell[0]].type.name)) * CHAR_WIDTH + PADDING
+    return max(len(slot[0]), len(flow.nodes[slot[0]].type.name)) * CHAR_WIDTH + PADDING
 
 
-def _wire(flow: Flow, edge: Edge, way: list[Box], said: dict[str, list[str]]) -> EdgeReference:
-    """One edge. said: the labels that stand behind each node already; the same words are not repeated for its other edges."""
+def _wire(flow: Flow, edge: Edge, way: list[Box], labels: _Labels) -> Connector:
+    """One edge with its label; the same label is not repeated for other edges of its source."""
     points = [(way[0].x + way[0].width, way[0].y + way[0].height / 2)]
     for box in way[1:-1]:
         middle = box.y + box.height / 2
         points += [(box.x, middle), (box.x + box.width, middle)]
     points.append((way[-1].x, way[-1].y + way[-1].height / 2))
-    label = edge_label(flow, edge)
-    labels = said.setdefault(edge.source, [])
-    if label in labels:
-        label = ""
-    else:
-        labels.append(label)
-    x, y = points[0]
-    at = (x + PADDING / 2 + len(label) * LABEL_CHAR_WIDTH / 2, y - 4 - LABEL_HEIGHT * max(len(labels) - 1, 0))
-    return EdgeReference(points, label, at, edge.field != FROM)
+    label = labels.once(edge.source, edge_label(flow, edge))
+    return Connector(points, label, labels.place(label, *points[0]), edge.field != FROM)
+
+
+def label_width(label: str) -> float:
+    """The room for a label."""
+    return len(label) * LABEL_CHAR_WIDTH
+
+
+class _Labels:
+    """Places labels behind their nodes so that none covers another or a box."""
+
+    def __init__(self, boxes: list[Box]) -> None:
+        self._taken = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in boxes]
+        self._known: set[tuple[str, str]] = set()
+
+    def once(self, source: str, label: str) -> str:
+        """The label where it is new behind that node, else nothing."""
+        if (source, label) in self._known:
+            return ""
+        self._known.add((source, label))
+        return label
+
+    def place(self, label: str, x: float, y: float) -> tuple[float, float]:
+        """The middle of the label's base line: the nearest free place above the edge's begin, else below it."""
+        middle, half = x + PADDING / 2 + label_width(label) / 2, label_width(label) / 2
+        for step in range(2 * MAX_LABEL_STEPS) if label else ():
+            rows = -step if step < MAX_LABEL_STEPS else step - MAX_LABEL_STEPS + 1
+            base = y - 4 + rows * LABEL_HEIGHT
+            area = (middle - half, base - LABEL_HEIGHT + 2, middle + half, base + 2)
+            if area[1] > 0 and not any(_overlap(area, other) for other in self._taken):
+                self._taken.append(area)
+                return middle, base
+        return middle, y - 4
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

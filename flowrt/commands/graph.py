@@ -73,7 +73,7 @@ def svg(flow: Flow) -> str:
     parts = [_head(drawn, flow.name)]
     for wire in drawn.wires:
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in wire.points)
-        dashes = ' stroke-dasharray="5 4"' if wire.side_input else ""
+        dashes = f' stroke-dasharray="{graph_layout.DASH[0]} {graph_layout.DASH[1]}"' if wire.side_input else ""
         parts.append(f'<polyline points="{points}" class="wire"{dashes} marker-end="url(#tip)"/>')
     for wire in (each for each in drawn.wires if each.label):
         x, y = wire.label_at

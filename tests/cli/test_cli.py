@@ -18,12 +18,14 @@ from flowrt import cli
 from flowrt.catalog import Catalog
 from flowrt.commands import BUILT_IN
 from flowrt.commands import _diagnostics as show
-from flowrt.commands._graph_layout import layout
+from flowrt.commands._graph_layout import Layout, label_width, layout
+from flowrt.commands._graph_png import write_png
 from flowrt.commands.graph import mermaid, svg
 from flowrt.commands.nodes import description, listing
 from flowrt.commands.text import wants_colour
 from flowrt.config import load
 from flowrt.diagnostics import Diagnostic
+from tests.harness import PROJECT
 
 CASES = Path(__file__).parents[1] / "cases"
 FLOW = CASES / "valid-include.yaml"
@@ -298,6 +300,43 @@ def test_graph_as_png() -> None:
     assert picture is not None
     assert picture.shape[1] > picture.shape[0] > 100
     assert (picture != 255).mean() > 0.05
+
+
+SIDE_INPUTS = PROJECT / "flows" / "intersection.yaml"
+
+
+def test_fault_22_labels_cover_neither_each_other_nor_a_box() -> None:
+    for file in sorted((PROJECT / "flows").glob("*.yaml")):
+        if file.name.endswith(".test.yaml"):
+            continue
+        drawn = layout(load(file))
+        taken = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in drawn.boxes]
+        for wire in (each for each in drawn.wires if each.label):
+            (x, y), half = wire.label_at, label_width(wire.label) / 2
+            area = (x - half, y - 10, x + half, y + 2)
+            assert 0 <= area[0] < area[2] <= drawn.width, (file, wire.label)
+            assert 0 <= area[1] < area[3] <= drawn.height, (file, wire.label)
+            for other in taken:
+                apart = area[0] >= other[2] or other[0] >= area[2] or area[1] >= other[3] or other[1] >= area[3]
+                assert apart, (file, wire.label)
+            taken.append(area)
+
+
+def test_fault_22_png_and_svg_agree_on_dashes(tmp_path: Path) -> None:
+    flow = load(SIDE_INPUTS)
+    drawn = layout(flow)
+    assert any(wire.side_input for wire in drawn.wires)
+    lines = ET.fromstring(svg(flow)).iter("{http://www.w3.org/2000/svg}polyline")
+    assert [bool(line.get("stroke-dasharray")) for line in lines] == [wire.side_input for wire in drawn.wires]
+    for wire in drawn.wires:  # each alone, so that no other line fills the gaps
+        write_png(Layout(drawn.width, drawn.height, [], [wire._replace(label="")]), tmp_path / "one.png")
+        picture = cv2.imdecode(np.fromfile(tmp_path / "one.png", np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert picture is not None
+        first, second = (np.array(point) * 2 for point in wire.points[:2])
+        shares = np.linspace(0.02, 0.85, 400)[:, None]
+        at = np.rint(first + (second - first) * shares).astype(int)
+        white = (picture[at[:, 1], at[:, 0]] > 200).mean()
+        assert (0.2 < white < 0.6) if wire.side_input else white < 0.02, (wire, white)
 
 
 def test_a_process_of_its_own() -> None:
