@@ -323,7 +323,7 @@ class Inference(Node, Generic[Pending]):
 class Outbox(Node):
     """A sink that loses nothing: records are journalled, then delivered, at least once, in order of acceptance.
 
-    `encode` runs on the lane's thread and must be quick; `deliver` runs on the outbox's own thread, so one dead service
+    `encode` runs on the thread that brought the message and must be quick; `deliver` runs on the outbox's own thread, so one dead service
     never holds up another. `window` is how many records may be under way.
     """
 

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "show", "retry", "drop"), help="what to do")
     parser.add_argument("flow", metavar="FLOW", help="a flow file or the name of a flow")
     parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="which ones, by number")
-    parser.add_argument("--sink", default="", metavar="NODE", help="only those of this out-node")
+    parser.add_argument("--sink", default="", metavar="NODE", help="only those of this sink")
     parser.add_argument("--all", action="store_true", help="all of them (for retry and drop)")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
 

@@ -29,7 +29,7 @@ class NotInContract(KeyError):
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One topic, below the prefix that an out-node sets. expiry_s: None where a message keeps for ever.
+    """One topic, below the prefix that an sink sets. expiry_s: None where a message keeps for ever.
 
     message: the name of the message type; empty where no message is sent there (`availability`).
     summary: fields that say in a line what an event was. schema: the payload's JSON Schema; file: where it was read from.

@@ -1,6 +1,6 @@
 """Validation at run time: payloads held against their topic's schema, all of them, every n-th, or none.
 
-A breach is never sent: the out-node counts it and puts the payload with the dead letters.
+A breach is never sent: the sink counts it and puts the payload with the dead letters.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class _Flight(msgspec.Struct):
 
 
 class _Presence:
-    """The out-nodes of one flow that are up under one prefix; the last one to go says goodbye."""
+    """The sinks of one flow that are up under one prefix; the last one to go says goodbye."""
 
     def __init__(self) -> None:
         self.nodes: set[int] = set()
