@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from flowrt.config.report import Report
+from flowrt.config.values import INVALID, SettingsReader
 from flowrt.config.yaml import Yaml
 from flowrt.diagnostics import Diagnostic, FlowError, Mark
 from flowrt.message import Message
@@ -50,8 +51,12 @@ class Section:
     published: ClassVar[Mapping[str, tuple[type[Message], str]]] = {}
 
     def read(self, name: str, node: Yaml, path: str, report: Report) -> Any | None:
-        """An entry, None where its values could not be read; what is wrong with it is added to the report."""
-        raise NotImplementedError
+        """An entry, None where its values could not be read; what is wrong with it is added to the report.
+
+        Without a method of its own, a section's entries are its `struct`s.
+        """
+        entry = SettingsReader(report).struct(node, self.struct, path, f"{self.key} '{name}'", node.mark)
+        return None if entry is INVALID else entry
 
     def names(self, entry: Any, part: str) -> Collection[str]:
         """The names of a part that an entry has."""
@@ -67,7 +72,12 @@ def sections() -> Mapping[str, Section]:
     """Every section by its key."""
     found: dict[str, Section] = {}
     for name, module in entry_points(GROUP).items():
-        section: Section = importlib.import_module(module).SECTION
+        try:
+            section: Section = importlib.import_module(module).SECTION
+        except Exception as error:  # a third party's code
+            message = f"the section '{name}' can't be used: {module}: {type(error).__name__}: {error}"
+            hint = "update or uninstall the package that brings it"
+            raise FlowError([Diagnostic(message=message, hint=hint, file="flowrt")]) from error
         found[name] = section
     if not found:  # a checkout that was updated over an older installation
         message = "flowrt was installed before its files were updated: it knows no section of the flow file"
