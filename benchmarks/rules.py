@@ -39,7 +39,6 @@ from benchmarks._crowd import (
 from benchmarks._running import left_out, running, workshop
 from benchmarks.pairs import Row, ratios, row
 from flowrt import Tracks
-from flowrt.flow import FROM
 
 
 def run(pairs: int) -> list[Row]:
@@ -67,7 +66,7 @@ class _Ours:
     def __init__(self, stack: ExitStack) -> None:
         folder = stack.enter_context(workshop())
         self._runtime = stack.enter_context(running(_flow(folder), threads=False))
-        self._entrance = self._runtime.runners["zones"].entrance(FROM, False)
+        self._entrance = self._runtime.runners["zones"].entrance()
         self._pictures = 0
 
     def picture_ms(self) -> float:

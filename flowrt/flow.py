@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import networkx as nx
 
 FROM = "from"
+MAX_BACKOFF_S = 60.0
+"""A source that failed is started again after so long at the latest."""
 
 
 class Edge(msgspec.Struct, frozen=True, order=True):
@@ -42,7 +44,9 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     max: Annotated[int, setting("How often within the window; 0 for never.", ge=0)] = 5
     window_s: Annotated[float, setting("The window.", gt=0)] = 60.0
-    backoff_s: Annotated[float, setting("Wait before the first restart; doubles.", ge=0)] = 1.0
+    backoff_s: Annotated[
+        float, setting("Wait before the first restart; doubles, up to a minute.", ge=0, le=MAX_BACKOFF_S)
+    ] = 1.0
 
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):

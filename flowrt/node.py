@@ -280,9 +280,14 @@ class Source(Node):
         """Whether frames may be dropped when the flow is too slow."""
         return False
 
+    @property
+    def dropped(self) -> int:
+        """How many messages the source dropped by itself since it opened, such as frames that were replaced by newer ones before they
+        could be yielded. They count as come in and dropped."""
+        return 0
+
     def produce(self) -> Iterator[Message | Sequence[Message]]:
-        """Yield messages until the end or until `self.context.stopping` is set; several that are there at once as a list, which
-        costs less than one by one.
+        """Yield messages until the end or until `self.context.stopping` is set; several that are there at once as a list.
 
         With a virtual clock, yield as fast as possible: the runtime merges all sources by `time_s`.
         """

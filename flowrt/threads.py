@@ -169,9 +169,14 @@ class Supervisor:
 
 def one_line(error: BaseException, most: int = 500) -> str:
     """Type and text of an exception, cut, also where its text raises."""
+    text = text_of(error, most)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException, most: int = 500) -> str:
+    """The text of an exception in one line, cut, also where it raises; empty where it has none."""
     try:
         text = str(error)
     except Exception as bad:  # an exception of someone else's making
         text = f"(its text raises {type(bad).__name__})"
-    text = " ".join(text.split())
-    return f"{type(error).__name__}: {text[:most]}" if text else type(error).__name__
+    return " ".join(text[: 2 * most].split())[:most]

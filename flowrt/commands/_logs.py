@@ -1,16 +1,28 @@
-"""Log lines: for people, or one JSON object a line. Secrets are masked in both."""
+"""Log lines: for people, or one JSON object a line. In both, secrets are masked, texts are cut, and what repeats is told once a minute."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import threading
 import time
 import traceback
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from flowrt.addresses import without_passwords
 from flowrt.secrets import Secrets
+
+LINE_CHARACTERS = 4_000
+TRACEBACK_CHARACTERS = 20_000
+REPEAT_S = 60.0
+"""A warning or an error is logged once in so long; what happens again meanwhile is counted."""
+ALIKE = 10
+"""Of messages that differ only in their numbers, so many are logged in `REPEAT_S`."""
+KNOWN = 1000
 
 
 class Mask(logging.Filter):
@@ -21,13 +33,55 @@ class Mask(logging.Filter):
         self._secrets = secrets
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self._text(record.getMessage()), ()
+        text = self._secrets.text(record.getMessage())
+        record.msg, record.args = _cut(without_passwords(text[: 2 * LINE_CHARACTERS]), len(text)), ()
         if record.exc_info:
-            record.exc_text = self._text("".join(traceback.format_exception(*record.exc_info)).rstrip())
+            text = self._secrets.text("".join(traceback.format_exception(*record.exc_info)).rstrip())
+            record.exc_text = without_passwords(text[-2 * TRACEBACK_CHARACTERS :])[-TRACEBACK_CHARACTERS:]
         return True
 
-    def _text(self, text: str) -> str:
-        return without_passwords(self._secrets.text(text))
+
+class Repeats(logging.Filter):
+    """Lets a warning or an error through once a minute, and ten that differ only in numbers; then says how many there were.
+
+    A node that fails at each picture, or a server out of file handles, must not fill the disk.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()  # since when, and how often
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        text = record.getMessage()
+        key = text[:LINE_CHARACTERS]
+        with self._lock:
+            exact, before = self._count((record.name, key, ""), 1)
+            alike, _ = self._count((record.name, re.sub(r"\d+", "#", key), "alike"), ALIKE)
+        if not (exact and alike):
+            return False
+        if before:
+            record.msg, record.args = f"{text} ({before} more of these in the minute before)", ()
+        return True
+
+    def _count(self, key: tuple[str, str, str], most: int) -> tuple[bool, int]:
+        """Whether one more of these may be logged, and how many were not since the last time."""
+        now = self._clock()
+        since, count = self._seen.pop(key, (now, 0))
+        held_back = 0
+        if now - since >= REPEAT_S:
+            since, held_back, count = now, max(count - most, 0), 0
+        self._seen[key] = since, count + 1
+        if len(self._seen) > KNOWN:
+            self._seen.popitem(last=False)
+        return count < most, held_back
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if characters <= LINE_CHARACTERS else f"{text[:LINE_CHARACTERS]}… ({characters} characters)"
 
 
 class JsonFormatter(logging.Formatter):
@@ -62,15 +116,20 @@ class TextFormatter(logging.Formatter):
 
 
 def set_up(form: str, level: int, secrets: Secrets, handler: logging.Handler | None = None) -> logging.Handler:
-    """Send flowrt's log to stderr (or to `handler`) in the given form. Returns the handler."""
-    handler = handler or logging.StreamHandler(sys.stderr)
-    if not isinstance(handler, logging.StreamHandler) or isinstance(handler, logging.FileHandler):
-        pass  # a view formats by itself
-    else:
+    """Send the log to stderr (or to `handler`, which formats by itself) in the given form. Returns the handler.
+
+    What libraries log from warnings on goes the same way.
+    """
+    if handler is None:
+        handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(Repeats())
     handler.addFilter(Mask(secrets))
-    root = logging.getLogger("flowrt")
-    root.handlers = [handler]
-    root.propagate = False
-    root.setLevel(level)
+    own, root = logging.getLogger("flowrt"), logging.getLogger()
+    for before in own.handlers:
+        root.removeHandler(before)
+    own.handlers = [handler]
+    own.propagate = False
+    own.setLevel(level)
+    root.addHandler(handler)
     return handler

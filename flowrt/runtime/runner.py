@@ -1,22 +1,36 @@
-"""Runners: one node in its place in the running graph, with its counters and its way on. `runners.py` has those for special nodes."""
+"""Node runners: one node in its place in the running graph, with its counters and its outgoing edges.
+
+A message is carried by the thread that brought it. As long as each node passes on one message to one other node, `push` goes from
+runner to runner in a loop; where the way forks, it calls `push` of each. `source`, `inference` and `outbox` have the other runners.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable
 from time import monotonic, perf_counter_ns
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from flowrt.flow import FROM, Edge, NodeSpec
+from flowrt.journal import percentiles
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Node
-from flowrt.runtime.chain import Chain, Counts, Push, chain
-from flowrt.runtime.statistics import Histogram
+from flowrt.threads import one_line, text_of
+
+Push = Callable[[Message], None]
+
+RECENT = 512
+"""Durations of so many messages are kept for the percentiles in the status."""
+QUICK_NS = 20_000
+"""A node whose median is below this, after its first messages, is timed only at one message in 64: timing would cost more than it does."""
+LEARNING = 256
 
 
 class Moment:
-    """origin_ns: when a message was captured (time.monotonic_ns), 0 where nobody asked."""
+    """origin_ns: when a message was captured (time.monotonic_ns); 0 where that is not known."""
 
     __slots__ = ("origin_ns",)
 
@@ -25,7 +39,7 @@ class Moment:
 
 
 class _Current(threading.local):
-    """`moment` is this thread's own; a worker gets it once, since looking it up costs as much as a hop."""
+    """`moment` is this thread's own, of the message that it carries. A worker gets it once, since looking it up costs as much as a hop."""
 
     def __init__(self) -> None:
         self.moment = Moment()
@@ -38,26 +52,39 @@ class _Current(threading.local):
 
 current = _Current()
 
-_QUICK_NS = 20_000
-_LEARNING = 256
+
+class Outgoing(NamedTuple):
+    """An outgoing edge. types: what travels on it. push: the target's entrance. direct: the target, where `NodeRunner.push` is it."""
+
+    edge: Edge
+    types: tuple[type[Message], ...]
+    push: Push
+    direct: NodeRunner | None
 
 
 class NodeRunner:
-    """One node at work. `install` puts another node into the same place; counters go on."""
+    """One node at work. `install` puts another node into the same place; counters go on.
+
+    n_in: messages that came in. timed: those whose processing was timed. lock: held while the node processes, where several workers reach it.
+    """
+
+    direct: ClassVar[bool] = True
 
     def __init__(
         self, spec: NodeSpec, node: Node, context: Context, on_fault: Callable[[NodeRunner, Fault], None]
     ) -> None:
         self.on_fault = on_fault
-        self._in = self._out = self._emitted = self._sent = self.dropped = self.errors = 0
-        self.times = Histogram()
+        self.n_in = self.dropped = self.errors = 0
+        self._emitted = self._sent = self._passed = 0  # passed: emitted once and sent once, by the loop in `push`
         self.last_error = ""
         self.lock: threading.Lock | None = None
-        self._quick = False
-        self._chain: Chain | None = None
-        self._parts: list[tuple[Chain, int]] = []
-        self._ways: tuple[tuple[Edge, tuple[type[Message], ...], Push], ...] = ()
-        self._table: dict[type, tuple[Push, ...]] = {}
+        self._counting = threading.Lock()  # what a node makes and its faults may be counted by two threads
+        self._durations_ns: deque[int] = deque(maxlen=RECENT)
+        self.timed = 0
+        self._untimed = 0  # bit mask: a message is timed where none of these bits is set in its number
+        self._outgoing: tuple[Outgoing, ...] = ()
+        self._pushes: dict[type, tuple[Push, ...]] = {}
+        self._next: dict[type, NodeRunner] = {}
         self._rate = (monotonic(), 0, 0.0)
         self.install(spec, node, context)
 
@@ -69,121 +96,127 @@ class NodeRunner:
         if process is not None and inspect.isgeneratorfunction(process):
             generate = process
             process = lambda message: list(generate(message))  # noqa: E731
-        self.run: Callable[[Any], Any] = process  # type: ignore[assignment]
+        self.process: Callable[[Any], Any] = process  # type: ignore[assignment]  # runners of nodes without one set their own
 
     # -- wiring ---------------------------------------------------------------------------------------------------
 
-    def fuse(self, following: Sequence[NodeRunner]) -> None:
-        """Begin a line here: through this runner and those that only it feeds, each the one before. The graph must be at rest."""
-        self._chain = self._part_of(chain((self, *following)), (self, *following))
-
-    @staticmethod
-    def _part_of(fused: Chain, runners: Sequence[NodeRunner]) -> Chain:
-        for number, runner in enumerate(runners):
-            runner._parts.append((fused, number))
-        return fused
-
-    def unfuse(self) -> None:
-        """Count as this runner's own what its lines counted for it, and leave them. The graph must be at rest."""
-        counts = self._counts()
-        self._in += counts.taken
-        self._out += counts.taken - counts.failed
-        self._emitted += counts.made
-        self._sent += counts.sent
-        self._parts = []
-
-    def _counts(self) -> Counts:
-        parts = [fused.counts(number) for fused, number in self._parts]
-        return Counts(*map(sum, zip(*parts, strict=True))) if parts else Counts()
-
-    def connect(self, ways: Iterable[tuple[Edge, tuple[type[Message], ...], Push]]) -> None:
-        """Where messages go from now on: edge, the types that travel on it, and the target's entrance."""
-        self._ways = tuple(ways)
-        self._table = {}
+    def connect(self, outgoing: Iterable[Outgoing]) -> None:
+        """Where messages go from now on. The graph must be paused."""
+        self._outgoing = tuple(outgoing)
+        self._pushes, self._next = {}, {}
 
     @property
     def edges(self) -> list[Edge]:
         """The edges that leave here, as wired."""
-        return [edge for edge, _, _ in self._ways]
+        return [outgoing.edge for outgoing in self._outgoing]
 
-    def entrance(self, field: str, shared: bool) -> Push:
-        """The function that takes messages of an edge into this runner."""
+    def entrance(self, field: str = FROM, *, shared: bool = False) -> Push:
+        """The function that takes messages of an edge into this runner. shared: several workers reach it."""
         if field != FROM:
-            return self._feed(field)
-        if shared:
-            return self.push_shared
-        assert self._chain is not None
-        return self._chain.push
+            return self._side_entrance(field)
+        return self.push_shared if shared else self.push
 
-    def pushes(self, kind: type[Message]) -> tuple[Push, ...]:
-        """The entrances of those who take messages of that type."""
-        pushes = self._table.get(kind)
+    def _targets(self, kind: type[Message]) -> tuple[Push, ...]:
+        """The entrances of all that take messages of that type."""
+        pushes = self._pushes.get(kind)
         if pushes is None:
-            pushes = tuple(push for _, types, push in self._ways if issubclass(kind, types))
-            self._table = {**self._table, kind: pushes}
+            taking = [outgoing for outgoing in self._outgoing if issubclass(kind, outgoing.types)]
+            pushes = tuple(outgoing.push for outgoing in taking)
+            self._pushes = {**self._pushes, kind: pushes}
+            if len(taking) == 1 and taking[0].direct is not None:
+                self._next = {**self._next, kind: taking[0].direct}
         return pushes
 
-    # -- hot path -------------------------------------------------------------------------------------------------
+    # -- messages -------------------------------------------------------------------------------------------------
+
+    def push(self, message: Message) -> None:
+        """Process a message, and carry on what comes of it. For one thread at a time."""
+        runner = self
+        while True:
+            number = runner.n_in = runner.n_in + 1
+            try:
+                result = runner.process(message) if number & runner._untimed else runner._timed_process(message)
+                following = runner._next.get(type(result))
+                if following is None:
+                    made = messages_of(result)
+            except BaseException as error:  # whatever a node raises is its own fault
+                runner.fail(error, message)
+                return
+            if following is None:
+                for each in made:
+                    runner.emit(each)
+                return
+            runner._passed += 1
+            runner, message = following, result
 
     def push_shared(self, message: Message) -> None:
-        """The entrance of a runner that several workers reach: processing is exclusive, sending is not."""
-        assert self.lock is not None
+        """The same for several threads: processing is exclusive, sending is not."""
+        assert self.lock is not None, "wired as shared"
+        made: Iterable[Message] = ()
+        failure: BaseException | None = None
         with self.lock:
-            self._in += 1
+            self.n_in += 1
             try:
-                start_ns = perf_counter_ns()
-                result = self.run(message)
-                self.timed(perf_counter_ns() - start_ns)
-            except Exception as error:
-                failure: Exception | None = error
-            else:
-                failure = None
-                self._out += 1
-                outgoing = self._outgoing(result)
+                made = messages_of(self._timed_process(message))
+            except BaseException as error:  # whatever a node raises is its own fault
+                failure = error
         if failure is not None:
             self.fail(failure, message)
-            return
-        for pushes, out in outgoing:
-            for push in pushes:
-                push(out)
+        for each in made:
+            self.emit(each)
 
-    def emit(self, result: Message | Iterable[Message] | None) -> None:
-        """Carry one message, several, or none on to everybody who takes them."""
-        for pushes, message in self._outgoing(result):
-            for push in pushes:
-                push(message)
+    def emit(self, message: Message) -> None:
+        """Count a message that the node made, and carry it on to all that take it."""
+        pushes = self._targets(type(message))
+        with self._counting:
+            self._emitted += 1
+            self._sent += len(pushes)
+        for push in pushes:
+            push(message)
 
-    def _outgoing(self, result: Message | Iterable[Message] | None) -> list[tuple[tuple[Push, ...], Message]]:
-        if result is None:
-            return []
-        messages = [result] if isinstance(result, Message) else result
-        outgoing = [(self.pushes(type(message)), message) for message in messages]
-        self._emitted += len(outgoing)
-        self._sent += sum(len(pushes) for pushes, _ in outgoing)
-        return outgoing
+    def finish(self) -> Iterable[Message]:
+        """What the node still owes. What it raises is raised here."""
+        return messages_of(self.node.finish())
 
-    def _feed(self, field: str) -> Push:
+    def _timed_process(self, message: Message) -> Any:
+        start_ns = perf_counter_ns()
+        result = self.process(message)
+        self._durations_ns.append(perf_counter_ns() - start_ns)
+        self.timed += 1
+        if self.timed == LEARNING:
+            self._untimed = 63 if sorted(self._durations_ns)[LEARNING // 2] < QUICK_NS else 0
+        return result
+
+    def _side_entrance(self, field: str) -> Push:
         def push(message: Message) -> None:
-            lock = self.lock
-            if lock is not None:
-                lock.acquire()
-            try:
-                self._in += 1
-                getattr(self.node, f"on_{field}")(message)
-                self._out += 1
-            except Exception as error:
-                failure: Exception | None = error
-            else:
-                failure = None
-            finally:
-                if lock is not None:
-                    lock.release()
+            failure: BaseException | None = None
+            with self.lock or contextlib.nullcontext():
+                self.n_in += 1
+                try:
+                    getattr(self.node, f"on_{field}")(message)
+                except BaseException as error:  # whatever a node raises is its own fault
+                    failure = error
             if failure is not None:
                 self.fail(failure, message)
 
         return push
 
     # -- accounts -------------------------------------------------------------------------------------------------
+
+    @property
+    def n_out(self) -> int:
+        """Messages that were processed."""
+        return self.n_in - self.errors
+
+    @property
+    def emitted(self) -> int:
+        """Messages that the node made."""
+        return self._emitted + self._passed
+
+    @property
+    def sent(self) -> int:
+        """Messages that the node made, times the edges they took."""
+        return self._sent + self._passed
 
     @property
     def held(self) -> int:
@@ -195,54 +228,27 @@ class NodeRunner:
         """Messages that edges brought."""
         return self.n_in
 
-    @property
-    def n_in(self) -> int:
-        """Messages that came in."""
-        return self._in + self._counts().taken
+    def fail(self, error: BaseException, message: Message | None) -> None:
+        """Contain what the node raised: count it, offer it to `catch` nodes, put it into the log.
 
-    @property
-    def n_out(self) -> int:
-        """Messages that were processed."""
-        counts = self._counts()
-        return self._out + counts.taken - counts.failed
+        A KeyboardInterrupt on the main thread comes from the keyboard, and goes on.
+        """
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise error
+        with self._counting:
+            self.errors += 1
+        self.report(error, message)
 
-    @property
-    def emitted(self) -> int:
-        """Messages that the node made."""
-        return self._emitted + self._counts().made
-
-    @property
-    def sent(self) -> int:
-        """Messages that the node made, times the edges they took."""
-        return self._sent + self._counts().sent
-
-    def count(self, came_in: int = 0, went_out: int = 0) -> None:
-        """Count messages that no edge brought."""
-        self._in += came_in
-        self._out += went_out
-
-    def timed(self, duration_ns: int) -> bool:
-        """Count a duration; whether the node has proved to be quick, and need not be timed at each message."""
-        self.times.add(duration_ns)
-        if self.times.count == _LEARNING:
-            self._quick = (self.times.quantile_ms(0.5) or 0) * 1e6 < _QUICK_NS
-        return self._quick
-
-    def fail(self, error: Exception, message: Message | None) -> None:
-        """Contain what the node raised: count it, tell the log and whoever catches faults."""
-        self.errors += 1
-        self.last_error = f"{type(error).__name__}: {error}"
-        self.tell(error, message)
-
-    def tell(self, error: Exception, message: Message | None) -> None:
-        """Tell the log and whoever catches faults."""
+    def report(self, error: BaseException, message: Message | None) -> None:
+        """Tell the log and `catch` nodes of a fault, without counting a message for it."""
+        self.last_error = one_line(error)
         self.on_fault(
             self,
             Fault(
                 time_s=message.time_s if message is not None else self.context.clock.now_s(),
                 camera_id=message.camera_id if message is not None else "",
                 node=self.name,
-                error=str(error),
+                error=text_of(error, 2000),  # cut again once secrets are masked
                 error_type=type(error).__name__,
                 message_type=type(message).__name__ if message is not None else "",
             ),
@@ -264,6 +270,34 @@ class NodeRunner:
             "errors": self.errors,
             "held": self.held,
             "rate_per_s": round(rate, 2),
-            "process_ms": self.times.summary(),
+            "process_ms": self._process_ms(),
             "last_error": self.last_error,
         }
+
+    def _process_ms(self) -> dict[str, float | None]:
+        times_ms = [duration_ns / 1e6 for duration_ns in self._durations_ns.copy()]
+        return {"p50": None, "p99": None} | {name: round(ms, 3) for name, ms in percentiles(times_ms).items()}
+
+
+def messages_of(result: Any) -> Iterable[Message]:
+    """What a node returned, as messages. Raises TypeError where it is anything else, naming what and where."""
+    if result is None:
+        return ()
+    if isinstance(result, Message):
+        return (result,)
+    if isinstance(result, str | bytes) or not isinstance(result, Iterable):
+        raise TypeError(f"returned {_shown(result)} in place of a message")
+    messages = list(result)
+    for number, message in enumerate(messages):
+        if not isinstance(message, Message):
+            raise TypeError(f"returned {_shown(message)} at [{number}] in place of a message")
+    return messages
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "None"
+    try:
+        return f"{type(value).__name__} {repr(value)[:60]}"
+    except Exception:  # a repr of somebody else's making
+        return type(value).__name__

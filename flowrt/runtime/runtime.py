@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -16,36 +16,40 @@ import msgspec
 
 from flowrt.clock import Clock
 from flowrt.contract import Contract
-from flowrt.flow import Edge, Flow, NodeSpec, graph_of
+from flowrt.flow import Flow, NodeSpec, graph_of
 from flowrt.journal import EventRow
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Inference, Node, Outbox, Shared, Source, close_node, open_node
 from flowrt.plan import Plan
-from flowrt.runtime.faults import FaultLog
-from flowrt.runtime.outboxes import NoOutboxes, Outboxes
+from flowrt.runtime.inference import Collector, InferenceRunner
+from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner
 from flowrt.runtime.runner import NodeRunner
-from flowrt.runtime.runners import InferenceRunner, OutboxRunner, RecordingRunner, SourceRunner
-from flowrt.runtime.topology import asking, chains, workers_reaching
-from flowrt.runtime.worker import Collector, SourceWorker, Worker
+from flowrt.runtime.source import SourceRunner, SourceWorker
+from flowrt.runtime.wiring import rewire, wire, workers_reaching
+from flowrt.runtime.worker import Worker
 from flowrt.secrets import Secrets
+from flowrt.threads import Supervisor, one_line, text_of
 
 if TYPE_CHECKING:
     import networkx as nx
 
 log = logging.getLogger("flowrt")
 
+STATUS_BYTES = 100_000
+"""What a node says of itself in the status is left out where it is longer."""
+
 
 class StartFailed(Exception):
     """A node could not be opened. `node` names it."""
 
     def __init__(self, node: str, reason: BaseException) -> None:
-        super().__init__(f"{node} can't start: {reason or type(reason).__name__}")
+        super().__init__(f"{node} can't start: {text_of(reason) or type(reason).__name__}")
         self.node = node
         self.reason = reason
 
 
 class ReloadFailed(Exception):
-    """A reload was rolled back; the old flow goes on as it was. `node` names who was the reason, where it was one node."""
+    """A reload was rolled back; the old flow goes on as it was. `node` names the node that was the reason, where there is one."""
 
     def __init__(self, message: str, node: str = "") -> None:
         super().__init__(message)
@@ -58,6 +62,7 @@ class Runtime:
     threads: without them nothing runs by itself; `flowrt.runtime.virtual` then steps through the sources in time order.
     secrets: masked in what nodes raise, since faults may be published.
     record: given (outbox, message) instead of the outboxes, which are then not opened: no broker, no database, no journal.
+    supervisor: of the threads of the run.
     """
 
     def __init__(
@@ -71,32 +76,32 @@ class Runtime:
         threads: bool = True,
         record: Callable[[str, Message], None] | None = None,
         secrets: Secrets | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
-        self.flow = flow
         assert (delivery is None) == (record is not None), "records are delivered, or messages recorded"
+        self.flow = flow
         self.delivery: Outboxes = delivery if delivery is not None else NoOutboxes()
         self.contract = contract
         self.clock = clock
         self.data = data
         self.threads = threads
-        self.record = record
         self._secrets = secrets or Secrets()
+        self.supervisor = supervisor or Supervisor(log)
         self.shared = Shared()
         self.runners: dict[str, NodeRunner] = {}
         self.workers: dict[str, Worker] = {}
         self.done = threading.Event()
         self.diagnostics: list[dict[str, Any]] = []
         self.reloads: list[dict[str, Any]] = []
-        self._started_s = monotonic()
-        self.leaving: list[NodeRunner] = []  # removed, but still carrying what is under way
-        self.outboxes: set[str] = set()
         self.events: dict[str, int] = {}
         self.last_events: deque[EventRow] = deque(maxlen=50)
         self.last_critical: deque[EventRow] = deque(maxlen=50)
-        self._fault_log = FaultLog()
+        self._record = record
         self._known_events: OrderedDict[str, None] = OrderedDict()
-        self._gone_in = self._gone_sent = 0
-        self.structure = threading.Lock()  # who changes runners and workers
+        self._leaving: list[NodeRunner] = []  # removed, but still carrying what is under way
+        self._gone_in = self._gone_sent = 0  # of runners that left
+        self._structure = threading.Lock()  # held by whatever changes the graph
+        self._started_s = monotonic()
         self._state = "new"
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -113,24 +118,27 @@ class Runtime:
                 self.close_node(runner.node)
             raise
         self.runners = {runner.name: runner for runner in reversed(opened)}
-        self._wire(self.flow, workers_reaching(self.flow))
+        _allow_depth(self.flow)
+        wire(self.flow, self.runners, workers_reaching(self.flow))
         for runner in self.runners.values():
             if isinstance(runner, OutboxRunner) and isinstance(runner.node, Outbox):
                 self.delivery.add(runner.name, runner.node)
-                self.outboxes.add(runner.name)
         self._state = "running"
         self._started_s = monotonic()
         for name in order:
-            self.start_worker(self.runners[name])
-        self.check_done()
+            self._start_worker(self.runners[name])
+        self._check_done()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until every source that has an end came to it; False after `timeout_s`."""
         return self.done.wait(timeout_s)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Stop the sources, carry what is under way to its end, let nodes finish, hand over what is owed, close all."""
-        with self.structure:
+        """Stop the sources, carry what is under way to its end, let nodes finish, hand over what is owed, close all.
+
+        A node that hangs in a hook of its own holds this up; `flowrt run` has a bound for that.
+        """
+        with self._structure:
             if self._state != "running":
                 return
             self._state = "stopping"
@@ -145,41 +153,65 @@ class Runtime:
             for name in self.flow.order():  # upstream first, so that a finished pipe feeds only open ones
                 worker = self.workers.get(name)
                 if isinstance(worker, Collector):
-                    worker.runner.pipe.close()
+                    worker.stop()
                     worker.join(max(0.5, end - monotonic()))
             self.finish()
             self.delivery.drain(max(0.5, (end - monotonic()) * 0.6))
             self.delivery.close(max(0.5, end - monotonic()))
             for runner in self.runners.values():
-                if not isinstance(runner, RecordingRunner):
-                    self.close_node(runner.node)
+                self.close_node(runner.node)
             self._state = "stopped"
             self.done.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for workers that were left behind."""
+        end = monotonic() + timeout_s
+        for worker in self.workers.values():
+            worker.join(max(0.0, end - monotonic()))
 
     def finish(self) -> None:
         """Let every node send what it still owes, upstream first."""
         for name in self.flow.order():
             runner = self.runners[name]
-            self.finish_runner(runner)
+            self._finish(runner)
             while isinstance(runner, InferenceRunner) and not self.threads and runner.collect_now():
                 pass
 
-    def finish_runner(self, runner: NodeRunner) -> None:
+    def _finish(self, runner: NodeRunner) -> None:
         if isinstance(runner, RecordingRunner):
             return
         try:
-            runner.emit(list(runner.node.finish()))
-        except Exception as error:
-            self._came_from_nowhere(runner)
+            made = runner.finish()
+        except BaseException as error:  # whatever a node raises is its own fault
+            if not isinstance(runner, SourceRunner):
+                runner.n_in += 1  # no edge brought it; the ledger must still balance
+                self._gone_in -= 1
             runner.fail(error, None)
+            return
+        for message in made:
+            runner.emit(message)
 
-    def _came_from_nowhere(self, runner: NodeRunner) -> None:
-        """Count an input that no edge brought, so that the ledger still balances."""
-        runner.count(came_in=1)
-        if not isinstance(runner, SourceRunner):
-            self._gone_in -= 1
+    # -- nodes ----------------------------------------------------------------------------------------------------
 
-    # -- building -------------------------------------------------------------------------------------------------
+    def open_node(self, flow: Flow, spec: NodeSpec) -> Node:
+        """A new node, open. Raises StartFailed."""
+        node, context = spec.instance(), self._context(flow, spec)
+        if self._record is not None and isinstance(node, Outbox):
+            node.attach(context)
+            return node
+        try:
+            open_node(node, context)
+        except (Exception, SystemExit, GeneratorExit) as error:
+            log.debug("%s can't start", spec.name, exc_info=True)
+            raise StartFailed(spec.name, error) from error
+        return node
+
+    def close_node(self, node: Node) -> None:
+        """Close a node; what it raises is told."""
+        try:
+            close_node(node)
+        except (Exception, SystemExit, GeneratorExit) as error:
+            log.error("%s: close failed: %s", node.context.node, one_line(error))
 
     def _context(self, flow: Flow, spec: NodeSpec) -> Context:
         return Context(
@@ -197,18 +229,6 @@ class Runtime:
             services=flow.services,
         )
 
-    def open_node(self, flow: Flow, spec: NodeSpec) -> Node:
-        node, context = spec.instance(), self._context(flow, spec)
-        if self.record is not None and isinstance(node, Outbox):
-            node.attach(context)
-            return node
-        try:
-            open_node(node, context)
-        except Exception as error:
-            log.debug("%s can't start", spec.name, exc_info=True)
-            raise StartFailed(spec.name, error) from error
-        return node
-
     def _revive(self, spec: NodeSpec, context: Context) -> Node:
         """A fresh node in the place of a source that failed."""
         self.close_node(self.runners[context.node].node)
@@ -216,156 +236,158 @@ class Runtime:
         open_node(node, context)
         return node
 
-    def close_node(self, node: Node) -> None:
-        try:
-            close_node(node)
-        except Exception as error:
-            log.error("%s: close failed: %s: %s", node.context.node, type(error).__name__, error)
-
     def new_runner(self, spec: NodeSpec, node: Node) -> NodeRunner:
-        context = node.context
+        """A runner, not yet connected, for an open node."""
+        place = (spec, node, node.context, self._on_fault)
         if isinstance(node, Source):
-            return SourceRunner(spec, node, context, self._on_fault)
+            return SourceRunner(*place)
         if isinstance(node, Inference):
-            runner = InferenceRunner(spec, node, context, self._on_fault)
-            runner.threaded = self.threads
-            return runner
-        if isinstance(node, Outbox) and self.record is not None:
-            return RecordingRunner(spec, node, context, self._on_fault, record=self.record)
+            return InferenceRunner(*place, threaded=self.threads)
+        if isinstance(node, Outbox) and self._record is not None:
+            return RecordingRunner(*place, record=self._record)
         if isinstance(node, Outbox):
-            return OutboxRunner(
-                spec, node, context, self._on_fault, accept=self.delivery.accept, remember=self._remember
-            )
-        return NodeRunner(spec, node, context, self._on_fault)
+            return OutboxRunner(*place, accept=self.delivery.accept, remember=self._remember)
+        return NodeRunner(*place)
 
-    def _wire(self, flow: Flow, reached: dict[str, frozenset[str]]) -> None:
-        """Give every runner its ways on, and a lock where several workers meet. The graph must be at rest."""
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 4 * len(flow.nodes)))
-        for name, runner in self.runners.items():
-            several = len(reached[name]) > 1
-            if several != (runner.lock is not None):
-                runner.lock = threading.Lock() if several else None
-        for runner in self.runners.values():
-            runner.unfuse()
-        for name, following in chains(flow, reached).items():
-            self.runners[name].fuse([self.runners[next_] for next_ in following])
-        ways: dict[str, list[tuple[Edge, tuple[type[Message], ...], Any]]] = {name: [] for name in self.runners}
-        for edge in flow.edges:
-            entrance = self.runners[edge.target].entrance(edge.field, len(reached[edge.target]) > 1)
-            ways[edge.source].append((edge, flow.arriving[edge], entrance))
-        for name, runner in self.runners.items():
-            runner.connect(ways[name])
-        dated = asking(flow)
-        for name, runner in self.runners.items():
-            if isinstance(runner, SourceRunner):
-                runner.dated = name in dated
-
-    def rewire(self, plan: Plan, runners: dict[str, NodeRunner], leaving: list[NodeRunner]) -> None:
-        """Put the plan's new graph in force. The graph must be at rest.
-
-        Leaving runners may still have messages under way: they keep their old ways, into runners that now have a lock.
-        """
-        before, after = workers_reaching(plan.old), workers_reaching(plan.new)
-        old_runners, self.runners, self.flow = self.runners, runners, plan.new
-        gone = {id(runner) for runner in leaving}
-        was = {change.name: change.was for change in plan.changes if change.kind != "removed"}
-        reached: dict[str, frozenset[str]] = {}
-        leavers: dict[str, frozenset[str]] = {}
-        for name in plan.new.order():  # what leavers carry into a node goes on along its new edges
-            left = {f"{worker} (leaving)" for worker in before.get(was[name], ()) if id(old_runners[worker]) in gone}
-            for edge in plan.new.nodes[name].edges:
-                if not isinstance(plan.new.nodes[edge.source].settings, Inference):
-                    left |= leavers[edge.source]
-            leavers[name] = frozenset(left)
-            reached[name] = after[name] | leavers[name]
-        self._wire(plan.new, reached)
-        for runner in leaving:
-            runner.unfuse()
-            runner.fuse([])
-        for runner in leaving:
-            for name in before:
-                if old_runners[name] is runner and len(before[name]) > 1 and runner.lock is None:
-                    runner.lock = threading.Lock()
-            ways = []
-            for edge in plan.old.edges:
-                if old_runners[edge.source] is runner:
-                    target = old_runners[edge.target]
-                    entrance = target.entrance(edge.field, target.lock is not None)
-                    ways.append((edge, plan.old.arriving[edge], entrance))
-            runner.connect(ways)
-
-    def adopt_contract(self, contract: Contract) -> None:
-        """Go on with another contract: a flow's own schemas were edited. Nodes hear of it as a change of `contract`."""
-        with self.structure, self.at_rest():
-            self.contract = contract
-            for runner in self.runners.values():
-                runner.context.contract = contract
-                runner.node.reconfigured(frozenset({"contract"}))
-
-    def forget(self, runner: NodeRunner) -> None:
-        """A runner that left has nothing under way any more: keep only its sums."""
-        self.leaving.remove(runner)
-        self._gone_sent += runner.sent
-        self._gone_in += runner.received
-
-    def start_worker(self, runner: NodeRunner) -> None:
-        """Start the worker of a runner that needs one."""
+    def _start_worker(self, runner: NodeRunner) -> None:
         if not self.threads:
             return
         if isinstance(runner, SourceRunner):
-            self.workers[runner.name] = SourceWorker(runner, self._revive, self.check_done)
+            worker: Worker = SourceWorker(runner, self.supervisor, self._revive, self._check_done)
         elif isinstance(runner, InferenceRunner):
-            self.workers[runner.name] = Collector(runner)
+            worker = Collector(runner, self.supervisor)
         else:
             return
-        self.workers[runner.name].start()
+        self.workers[runner.name] = worker
+        worker.start()
 
-    def check_done(self) -> None:
-        """The run is done when every source that has an end came to it."""
+    def _check_done(self) -> None:
+        """The run is done when every source that has an end came to it, or none is left."""
         if not self.threads or self._state != "running":
             return
         workers = [worker for worker in list(self.workers.values()) if isinstance(worker, SourceWorker)]
-        finite = [worker for worker in workers if not worker.node.endless]
+        finite = [worker for worker in workers if not worker.node.endless] or workers
         all_started = len(workers) == sum(isinstance(runner, SourceRunner) for runner in self.runners.values())
         if all_started and finite and all(worker.ended for worker in finite):
             self.done.set()
 
     def _on_fault(self, runner: NodeRunner, fault: Fault) -> None:
-        fault = msgspec.structs.replace(fault, error=self._secrets.text(fault.error))
-        self._fault_log.tell(fault)
+        fault = msgspec.structs.replace(fault, error=self._secrets.text(fault.error)[:500])
+        log.error("%s: %s: %s", fault.node, fault.error_type, fault.error, extra={"node": fault.node})
         runner.emit(fault)
 
-    # -- rest -----------------------------------------------------------------------------------------------------
+    # -- change ---------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def at_rest(self, timeout_s: float = 10.0) -> Iterator[None]:
-        """Hold every worker between two messages, upstream first. Raises ReloadFailed where one does not come to rest."""
+    def changing(self) -> Iterator[None]:
+        """Nothing else changes the graph meanwhile."""
+        with self._structure:
+            yield
+
+    @contextlib.contextmanager
+    def paused(self, timeout_s: float = 10.0) -> Iterator[None]:
+        """Every worker paused between two messages, upstream first. Raises ReloadFailed where one does not get there in time."""
         end = monotonic() + timeout_s
-        held: list[Worker] = []
-        try:
+        with contextlib.ExitStack() as held:
             for name in [name for name in self.flow.order() if name in self.workers]:
                 worker = self.workers[name]
                 if not worker.hold(end - monotonic()):
                     raise ReloadFailed(
-                        f"{name} has been busy with one message for {timeout_s:g} s; nothing was changed"
+                        f"{name} has been busy with one message for {timeout_s:g} s; nothing was changed", name
                     )
-                held.append(worker)
+                held.callback(worker.release)
             yield
-        finally:
-            for worker in held:
-                worker.release()
+
+    def adopt(self, flow: Flow) -> None:
+        """The same graph from another text: keep the new marks and files, touch no node."""
+        with self._structure:
+            self.flow = flow
+
+    def adopt_contract(self, contract: Contract) -> None:
+        """Go on with another contract: a flow's own schemas were edited. Nodes hear of it as a change of `contract`.
+
+        Raises ReloadFailed where a node refuses it; all nodes then have the old one.
+        """
+        with self._structure, self.paused():
+            old, self.contract = self.contract, contract
+            told: list[NodeRunner] = []
+            for runner in self.runners.values():
+                told.append(runner)
+                try:
+                    _give_contract(runner, contract)
+                except BaseException as error:  # whatever a node raises is its own fault
+                    self.contract = old
+                    for each in told:
+                        try:
+                            _give_contract(each, old)
+                        except BaseException as again:  # as above
+                            log.error("%s: taking the schemas back failed: %s", each.name, one_line(again))
+                    raise ReloadFailed(
+                        f"{runner.name} refuses the edited schemas: {text_of(error)}; the old ones stay in force",
+                        runner.name,
+                    ) from error
+
+    def finish_nodes(self, names: Iterable[str]) -> None:
+        """Let these nodes send what they still owe. The graph must be paused."""
+        for name in names:
+            self._finish(self.runners[name])
+
+    def exchange_graph(self, plan: Plan, runners: dict[str, NodeRunner]) -> list[NodeRunner]:
+        """Put the plan's new graph in force. The graph must be paused. Returns the runners that leave; they stay until `forget`."""
+        staying = {id(runner) for runner in runners.values()}
+        leaving = [runner for runner in self.runners.values() if id(runner) not in staying]
+        self._leaving += leaving
+        _allow_depth(plan.new)
+        rewire(plan, self.runners, runners, leaving)
+        self.runners, self.flow = runners, plan.new
+        return leaving
+
+    def exchange_workers(self, order: Iterable[str], staying: Mapping[str, str], join_s: float) -> None:
+        """Start new collectors, end the workers that don't stay, then start new sources.
+
+        order: the old names, upstream first. staying: old to new name. join_s: how long the end of each is waited for.
+        """
+        ending = [self.workers[name] for name in order if name in self.workers and name not in staying]
+        workers = {new: self.workers[old] for old, new in staying.items()}
+        for name, worker in workers.items():
+            worker.name = name
+        self.workers = workers
+        for runner in self.runners.values():  # collectors first: what ends may still have something for them
+            if isinstance(runner, InferenceRunner) and runner.name not in self.workers:
+                self._start_worker(runner)
+        for worker in ending:  # upstream first: what one still carries, the next can still take
+            worker.stop()
+            if not worker.join(join_s):
+                log.warning("%s did not come to its end within %g s and is left behind", worker.name, join_s)
+                worker.abandon()
+        for name in self.flow.order():
+            if name not in self.workers:
+                self._start_worker(self.runners[name])
+        self._check_done()
+
+    def forget(self, runner: NodeRunner) -> None:
+        """A runner that left has nothing under way any more: close its node, keep only its sums."""
+        self._leaving.remove(runner)
+        self._gone_sent += runner.sent
+        self._gone_in += runner.received
+        self.close_node(runner.node)
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
+    @property
+    def outboxes(self) -> set[str]:
+        """The names of the sinks that deliver."""
+        return {name for name, runner in self.runners.items() if isinstance(runner, OutboxRunner)}
+
     def ledger(self) -> dict[str, Any]:
-        """in = out + dropped + errors + held per node, and sent = received over all edges. Exact only at rest.
+        """in = out + dropped + errors + held per node, and sent = received over all edges. Exact only while paused.
 
         `balanced` says whether both hold.
         """
         nodes = {}
         balanced = True
         sent, received = self._gone_sent, self._gone_in
-        for runner in [*self.runners.values(), *self.leaving]:
+        for runner in [*self.runners.values(), *self._leaving]:
             row = {
                 "in": runner.n_in,
                 "out": runner.n_out,
@@ -379,8 +401,11 @@ class Runtime:
             received += runner.received
         return {"nodes": nodes, "sent": sent, "received": received, "balanced": balanced and sent == received}
 
-    def status(self, recent_s: float | None = None) -> dict[str, Any]:
-        """What `/api/status`, the live view and health probes show. recent_s: sinks' latencies of the last seconds only."""
+    def status(self, recent_s: float | None = None, *, ask_nodes: bool = True) -> dict[str, Any]:
+        """What `/api/status`, the live view and health probes show.
+
+        recent_s: sinks' latencies of the last seconds only. ask_nodes: with what each node says of itself, which may take its time.
+        """
         nodes = {}
         queues = {}
         now = monotonic()
@@ -392,10 +417,9 @@ class Runtime:
                 row["busy_s"] = busy_s
             if isinstance(worker, SourceWorker):
                 row["ended"], row["failed"] = worker.ended, worker.failed
-            if not isinstance(runner, RecordingRunner):  # whose node is not open
-                with contextlib.suppress(Exception):  # a node's own status must not break everybody's
-                    row["status"] = runner.node.status()
-            channel = runner.waiting if isinstance(runner, SourceRunner) else getattr(runner, "pipe", None)
+            if ask_nodes and not isinstance(runner, RecordingRunner):  # whose node is not open
+                row["status"] = _status_of(runner.node)
+            channel = runner.channel if isinstance(runner, SourceRunner) else getattr(runner, "pipe", None)
             if channel is not None:
                 queues[name] = channel.statistics()
         return {
@@ -411,6 +435,8 @@ class Runtime:
             "frames": self.frames,
             "reloads": len(self.reloads),
             "problems": self.diagnostics,
+            "threads": [msgspec.to_builtins(thread) for thread in self.supervisor.statuses()],
+            "trouble": self.supervisor.trouble(),
         }
 
     def _remember(self, row: EventRow, critical: bool) -> None:
@@ -439,3 +465,25 @@ class Runtime:
     def graph(self) -> nx.DiGraph[str]:
         """The graph as it is wired now."""
         return graph_of(self.runners, (edge for runner in self.runners.values() for edge in runner.edges))
+
+
+def _allow_depth(flow: Flow) -> None:
+    """Where the way of a message forks, its nodes call each other; Python's limit of nested calls must leave room for all of them."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 4 * len(flow.nodes)))
+
+
+def _give_contract(runner: NodeRunner, contract: Contract) -> None:
+    runner.context.contract = contract
+    if not isinstance(runner, RecordingRunner):
+        runner.node.reconfigured(frozenset({"contract"}))
+
+
+def _status_of(node: Node) -> Any:
+    """What a node says of itself, as plain values; a status that can't be shown must not break everybody's."""
+    try:
+        shown = msgspec.json.encode(node.status(), enc_hook=repr)
+        if len(shown) > STATUS_BYTES:
+            return {"error": f"its status is too long to show: {len(shown)} bytes"}
+        return msgspec.json.decode(shown)
+    except (Exception, SystemExit, GeneratorExit) as error:
+        return {"error": f"its status can't be shown: {one_line(error)}"}

@@ -13,9 +13,10 @@ from itertools import count, repeat
 from flowrt.clock import VirtualClock
 from flowrt.message import Message
 from flowrt.node import Source
-from flowrt.runtime.runner import NodeRunner
-from flowrt.runtime.runners import InferenceRunner, SourceRunner
+from flowrt.runtime.inference import InferenceRunner
+from flowrt.runtime.runner import NodeRunner, messages_of
 from flowrt.runtime.runtime import Runtime
+from flowrt.runtime.source import SourceRunner
 
 
 def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tuple[str, Message]] = ()) -> int:
@@ -50,8 +51,11 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
         if until_s is not None and time_s > until_s:
             break
         clock.move_to(time_s)
-        runner.count(came_in=1, went_out=1)
-        runner.emit(message)
+        runner.n_in += 1
+        if isinstance(runner, SourceRunner):
+            runner.carry(message)
+        else:  # a recorded message, in the name of the node that made it
+            runner.emit(message)
         made += 1
         if not feed.next_into(heap, next(order)) and not feed.endless:
             finite -= 1
@@ -79,10 +83,9 @@ class _Feed:
         """Put the next message in line, behind those of the same time and a lower rank; False when there is none."""
         try:
             item = next(self._messages, None)
-        except Exception as error:
+        except BaseException as error:  # whatever a source raises is its own fault
             if self.runner is None:
                 raise
-            self.runner.count(came_in=1)
             self.runner.fail(error, None)
             return False
         if item is None:
@@ -95,7 +98,4 @@ class _Feed:
 
 def _one_by_one(source: Source) -> Iterator[Message]:
     for made in source.produce():
-        if isinstance(made, Message):
-            yield made
-        else:
-            yield from made
+        yield from messages_of(made)

@@ -181,9 +181,8 @@ class Reloader:
 
     def _adopt(self, new: Flow) -> None:
         """The same graph from another text: keep the new marks and files, touch no node."""
-        with self.runtime.structure:
-            self.runtime.flow = new
-            self.runtime.diagnostics = []
+        self.runtime.adopt(new)
+        self.runtime.diagnostics = []
 
     def _tell(self, report: Reload) -> None:
         if report.ok:

@@ -227,7 +227,7 @@ def test_strict_refuses_to_remove_a_sink_with_a_backlog(bench: Bench) -> None:
     runtime = start(bench, flow)
     runtime.runners["out"].node.away = True
     time.sleep(0.1)
-    with pytest.raises(ReloadFailed, match=r"out still has .* records to deliver"):
+    with pytest.raises(ReloadFailed, match=r"out still has .* messages to deliver"):
         bench.edit(runtime, FLOW, strict=True)
     assert "out" in runtime.runners
     facts = bench.edit(runtime, FLOW)

@@ -24,7 +24,7 @@ def numbers(runtime: Runtime, name: str = "end") -> list[int]:
 
 
 def balanced(runtime: Runtime) -> bool:
-    with runtime.at_rest():
+    with runtime.paused():
         ledger = runtime.ledger()
     assert ledger["balanced"], ledger
     return True

@@ -1,4 +1,4 @@
-"""Lines: nodes in a row that are gone through in one loop count, contain and order as single ones do."""
+"""Hops: every way out of a node is counted, contained and in order, also where nodes in a row are gone through in one loop."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def number(message: Message) -> int:
     return int(message.data["number"])
 
 
-def chains(runtime: Runtime) -> dict[str, tuple[int, ...]]:
+def counts(runtime: Runtime) -> dict[str, tuple[int, ...]]:
     nodes = runtime.status()["nodes"]
     return {
         name: tuple(row[key] for key in ("in", "out", "emitted", "dropped", "errors")) for name, row in nodes.items()
@@ -57,7 +57,7 @@ def chains(runtime: Runtime) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("source", ["numbers, n: 3000", "bursts, n: 3000, at_once: 150"])
-def test_every_way_out_of_a_line_is_counted_and_taken_in_order(bench: Bench, source: str) -> None:
+def test_every_way_out_of_a_node_is_counted_and_taken_in_order(bench: Bench, source: str) -> None:
     runtime = ended(
         bench,
         f"""
@@ -72,7 +72,7 @@ def test_every_way_out_of_a_line_is_counted_and_taken_in_order(bench: Bench, sou
     assert seen(runtime) == wanted
     thirteens = sum(n % 13 == 0 and n % 5 != 0 and n % 7 != 0 and n % 11 != 0 for n in range(N))
     made = len(wanted)
-    assert chains(runtime) == {
+    assert counts(runtime) == {
         "count": (N, N, N, 0, 0),
         "a": (N, N, N, 0, 0),
         "sieve": (N, N - thirteens, made + thirteens, 0, thirteens),  # each fault is emitted, too
@@ -80,10 +80,10 @@ def test_every_way_out_of_a_line_is_counted_and_taken_in_order(bench: Bench, sou
         "end": (made, made, 0, 0, 0),
     }
     assert runtime.runners["a"].sent == N
-    assert runtime.runners["a"].times.count < 1000, "a quick node is not timed at each message"
+    assert runtime.runners["a"].timed < 1000, "a quick node is not timed at each message"
 
 
-def test_what_fails_in_a_line_is_caught_before_the_next_message_is_carried(bench: Bench) -> None:
+def test_what_fails_is_caught_before_the_next_message_is_carried(bench: Bench) -> None:
     (bench.folder / "nodes" / "faulty.py").write_text(
         '"""faulty: faults as ticks."""\n\nfrom flowrt import Fault, Tick, Transform\n\n\n'
         'class Faulty(Transform):\n    """Make a tick of each fault."""\n\n'
@@ -117,7 +117,7 @@ def test_several_types_in_a_list_go_their_ways(bench: Bench) -> None:
         """,
     )
     assert seen(runtime) == [("Record" if n % 10 else "Tick", n) for n in range(N)]
-    assert chains(runtime)["count"] == (N, N, N, 0, 0)
+    assert counts(runtime)["count"] == (N, N, N, 0, 0)
 
 
 def test_a_source_of_lists_that_feeds_several_nodes(bench: Bench) -> None:
@@ -133,7 +133,7 @@ def test_a_source_of_lists_that_feeds_several_nodes(bench: Bench) -> None:
     )
     assert [n for _, n in seen(runtime)] == list(range(N))
     assert seen(runtime, "other") == [made for made in sifted(range(N)) if made[1] % 10], "the sieve takes no ticks"
-    assert chains(runtime)["count"] == (N, N, N, 0, 0)
+    assert counts(runtime)["count"] == (N, N, N, 0, 0)
     assert runtime.runners["count"].sent == N + N - N // 10
 
 
@@ -156,7 +156,7 @@ def test_lists_are_merged_by_time_under_virtual_time(bench: Bench) -> None:
     assert runtime.ledger()["balanced"]
 
 
-def test_lines_laid_anew_under_load_lose_and_count_nothing_twice(bench: Bench) -> None:
+def test_rewiring_under_load_loses_and_counts_nothing_twice(bench: Bench) -> None:
     flow = """
         count: {type: bursts, n: 100000000, at_once: 500}
         a: {type: relay, from: count}
