@@ -141,8 +141,8 @@ class Deliverer:
                 begun = self._attempts.pop(record.number, None) is not None if self._attempts else False
                 if known or begun:
                     taken.append(record)
-                    self._suspicion.passed(record.number)
             if taken:
+                self._suspicion.passed(taken[-1].number)
                 self._acknowledged += len(taken)
                 self._rate.count(len(taken))
                 self._last_acknowledged = time.monotonic()
@@ -223,7 +223,7 @@ class Deliverer:
         except Retry as retry:
             self.retries += 1
             with self._wake:
-                self._suspicion.clear()
+                self._suspicion.away()
             self._again(one_line_of(retry), retry.after_s, REFUSED if retry.refused else "waiting")
         except Reject as reject:
             self._isolate(records, one_line_of(reject))

@@ -141,7 +141,7 @@ class Journal:
         self._memory.closed.set()
         if not done:
             buffered = self._memory.statistics().buffered
-            self._log.error("%d messages could not be written and were not accepted: %s", buffered, trouble)
+            self._log.error("messages that could not be written and were not accepted: %d; %s", buffered, trouble)
         if not ended:
             self._log.error("the disk does not answer: %s is left as it is, and is safe to open again", self.path)
         elif self._lock:

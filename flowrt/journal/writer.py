@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flowrt.backoff import Backoff
@@ -35,6 +36,18 @@ _RETRY_S = 0.25
 _GATHER_S = 0.02
 _STEP = 100
 _BEAT_S = 30.0
+_ABOUT_A_ROW = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+    RecursionError,
+)
+"""What is raised where a value has another type than it should, or can't be stored."""
 
 
 class Writer:
@@ -112,10 +125,9 @@ class Writer:
             if self.memory.closing:
                 return False
             batch.add(self.memory.newer_batch())  # what leaves makes space for what does not fit
-            if is_about_the_file(error):
-                self._guard("small steps", lambda: self._in_steps(batch), quiet=True)
-                time.sleep(_RETRY_S)
-            elif self._guard("row by row", lambda: self._row_by_row(batch)) is not None:
+            size = 1 if isinstance(error, _ABOUT_A_ROW) else _STEP
+            again = self._guard("again", partial(self._in_steps, batch, size), quiet=True)
+            if again is not None or size > 1:
                 time.sleep(_RETRY_S)
             self.memory.progress()
             self._thread.beat()
@@ -148,20 +160,21 @@ class Writer:
             self._thread.beat()
         return True
 
-    def _in_steps(self, batch: WriteBatch) -> None:
-        for step in batch.steps(_STEP):
-            with self.writing:
-                self.store.checkpoint()
-            self._apply(step)
-
-    def _row_by_row(self, batch: WriteBatch) -> None:
-        for step in batch.steps(1):
+    def _in_steps(self, batch: WriteBatch, size: int) -> None:
+        """What fits on a full disk, and what can be written beside a row that can't."""
+        for step in batch.steps(size):
             try:
+                if size > 1:
+                    self._fold_log()
                 self._apply(step)
-            except Exception as error:  # whatever it is, it is about this row, unless it is about the file
-                if is_about_the_file(error):
+            except _ABOUT_A_ROW as error:
+                if size > 1:
                     raise
                 self._set_aside(step, error)
+
+    def _fold_log(self) -> None:
+        with self.writing:
+            self.store.checkpoint()
 
     def _set_aside(self, row: WriteBatch, error: Exception) -> None:
         reason = f"can't be written to the journal: {one_line(error)}"
@@ -184,9 +197,10 @@ class Writer:
             if quiet:
                 self._log.debug("%s: %s", kind, error)
                 return error
-            text = f"{error} ({self._path})" if is_about_the_file(error) else f"{kind}: {one_line(error)}"
+            of_the_disk = isinstance(error, sqlite3.Error | OSError) and not isinstance(error, _ABOUT_A_ROW)
+            text = f"{error} ({self._path})" if of_the_disk else f"{kind}: {one_line(error)}"
             if self.memory.set_trouble(kind, text):
-                unexpected = None if is_about_the_file(error) else error
+                unexpected = None if of_the_disk else error
                 self._log.error(
                     "the journal can't be written, and tries again until it can: %s", text, exc_info=unexpected
                 )
@@ -264,7 +278,8 @@ class Writer:
     def _put_back(self) -> None:
         """The file was removed, or exchanged, while it is open: what is in it is not lost before it is closed."""
         assert self._path is not None  # what is in memory is always in place
-        self._log.error("the journal %s was removed while the flow runs; it is written again", self._path)
+        if self.memory.set_trouble("file", f"{self._path} was removed while the flow runs"):
+            self._log.error("the journal %s was removed while the flow runs; it is written again", self._path)
         with self.writing, self.reading:
             if self._lock is not None:
                 try:
@@ -275,6 +290,7 @@ class Writer:
             self.store = Store(self._path, self._limits, self._disk)
             self._count_again()
         what = f"the journal {self._path} was removed while the flow ran; a new one has all that was in it"
+        self.memory.set_trouble("file", "")
         self.memory.recovered(what)
         self._log.warning("%s", what)
 
@@ -299,9 +315,3 @@ class Writer:
         if opened.recovery:
             self.memory.recovered(opened.recovery)
             self._log.error("%s", opened.recovery)
-
-
-def is_about_the_file(error: Exception) -> bool:
-    """Whether the disk or the file refused, as against what was to be written."""
-    rows = sqlite3.DataError | sqlite3.IntegrityError | sqlite3.InterfaceError | sqlite3.ProgrammingError
-    return isinstance(error, OSError | sqlite3.Error) and not isinstance(error, rows)

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from flowrt.private_files import open_private
+from flowrt.private_files import make_private_folder, open_private
 
 
 class JournalBusy(Exception):
@@ -50,6 +50,7 @@ class JournalLock:
             there = self._path.lstat()
             if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
                 return
+        make_private_folder(self._path.parent)
         fd = self._take()
         os.close(self._fd)
         self._fd = fd

@@ -17,7 +17,7 @@ import msgspec
 
 from flowrt.journal.storage.rows import connect, runs_of
 from flowrt.journal.storage.schema import SCHEMA, VERSION, check_version
-from flowrt.private_files import make_private, make_private_folder
+from flowrt.private_files import make_private
 
 _TABLES = {"outboxes": "key", "records": "number", "dead_letters": "number"}
 _SIDES = ("-wal", "-shm")
@@ -107,7 +107,6 @@ def rebuild(source: sqlite3.Connection, path: Path, close: Callable[[], None]) -
     What stands at the path by then is kept beside it. Raises OSError, sqlite3.Error; the connection is then still open, unless closing or
     renaming failed.
     """
-    make_private_folder(path.parent)
     copy = path.with_name(path.name + ".copying")
     _remove(copy)
     copy.touch(0o600)
