@@ -227,16 +227,16 @@ def _loop(video: Path, model: Path) -> Iterator[Contestant]:
     import openvino
 
     from flowrt_nodes._lib.cv import cv2
-    from flowrt_nodes.detect._decoders import layout_of, suppress
-    from flowrt_nodes.detect._model_info import read_info
-    from flowrt_nodes.detect._preparing import prepared
+    from flowrt_nodes.detect._candidates import Ports, suppress
+    from flowrt_nodes.detect._layouts import layout_of
+    from flowrt_nodes.detect._letterbox import prepared
+    from flowrt_nodes.detect._metadata import read_metadata
 
     core = openvino.Core()
     network = core.read_model(model)
-    info = read_info(network)
-    layout = layout_of([""], [tuple(network.outputs[0].shape)], (416, 416), info, None)
-    plan = info.preparation(layout.decoder, None, None)
-    compiled = core.compile_model(prepared(network, plan), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+    ports = Ports([""], [tuple(network.outputs[0].shape)], (416, 416))
+    layout = layout_of(ports, read_metadata(network, model), None)
+    compiled = core.compile_model(prepared(network, layout.preparation), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
     count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
     buffers = [np.full((1, 416, 416, 3), 114, np.uint8) for _ in range(count)]
     requests = [compiled.create_infer_request() for _ in range(count)]

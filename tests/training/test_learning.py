@@ -7,8 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an optional extra: pip install flowrt[train]")
 
-from flowrt_nodes.detect._decoders import Candidates, layout_of  # noqa: E402
-from flowrt_nodes.detect._model_info import ModelInfo  # noqa: E402
+from flowrt_nodes.detect._candidates import Candidates, Ports  # noqa: E402
+from flowrt_nodes.detect._layouts import layout_of  # noqa: E402
+from flowrt_nodes.detect._metadata import Metadata  # noqa: E402
 from flowrt_sim.dataset import sample  # noqa: E402
 from training import data  # noqa: E402
 from training.assign import Targets, assign  # noqa: E402
@@ -195,10 +196,8 @@ def test_what_the_head_is_taught_is_what_a_detect_node_reads() -> None:
     stands[:, 2:] += stands[:, :2]
     values = torch.cat((wanted(boxes, stands), torch.full((cells, 2), -3.0)), 1)
     layout = layout_of(
-        ["detections", "footprints"],
-        [(1, cells, 5 + CLASSES), (1, cells, 6)],
-        (WIDTH_PX, HEIGHT_PX),
-        ModelInfo(decoder="yolox"),
+        Ports(["detections", "footprints"], [(1, cells, 5 + CLASSES), (1, cells, 6)], (WIDTH_PX, HEIGHT_PX)),
+        Metadata(own=True, decoder="yolox"),
         None,
     )
     found: Candidates = layout.decode([rows[None].numpy(), values[None].numpy()], 0.5)

@@ -14,15 +14,19 @@ import numpy as np
 from flowrt import CheckView, Context, Detections, Diagnostic, Frame, Inference, setting
 from flowrt.diagnostics import did_you_mean
 from flowrt.resources import share
+from flowrt_nodes.detect._labels import counts_in_traffic, find_label, read_labels
+from flowrt_nodes.detect._metadata import MODEL_SUFFIXES, metadata_file
 
 if TYPE_CHECKING:
+    from flowrt_nodes.detect._letterbox import Letterbox
     from flowrt_nodes.detect._openvino import Request, SharedModel, Wanted
-    from flowrt_nodes.detect._preparing import Placing
 
 Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
 Side = Annotated[int, setting("Pixels.", ge=32, le=8192)]
 EVERY_OTHER_CLASS = "*"
 USUAL_IOU = 0.5
+CERTAIN = 1.01
+"""No confidence is higher than 1, but for rounding."""
 
 
 class Pending(NamedTuple):
@@ -30,7 +34,7 @@ class Pending(NamedTuple):
 
     frame: Frame
     request: Request
-    placing: Placing
+    letterbox: Letterbox
     prepared_ms: float
 
 
@@ -49,7 +53,8 @@ objects:
     model: Annotated[
         str,
         setting(
-            "An OpenVINO IR (.xml) or ONNX file, relative to the flow file, or the name of a bundled model.",
+            "An OpenVINO IR (.xml) or ONNX file or the folder that an exporter wrote, relative to the flow file, or the name of a "
+            "bundled model.",
             min_length=1,
             restart=True,
         ),
@@ -81,7 +86,7 @@ objects:
         Annotated[
             float,
             setting(
-                "Boxes that overlap more than this are one object; without it what the model says, else 0.5.",
+                "Boxes that overlap more than this are one object; without it what the model's metadata say, else 0.5.",
                 gt=0,
                 le=1,
             ),
@@ -93,13 +98,16 @@ objects:
         setting("Suppress overlapping boxes within each class, or across classes (a van seen as car and truck)."),
     ] = "per_class"
     decoder: Annotated[
-        Literal["auto", "yolox", "yolo", "ssd", "detr"],
-        setting(
-            "How the outputs are read: `auto` looks at the model's metadata and the outputs' shapes.", restart=True
-        ),
+        Literal["auto", "yolox", "yolo", "ssd", "detr", "atss", "nanodet"],
+        setting("How the outputs are read: `auto` goes by the model's outputs and metadata.", restart=True),
     ] = "auto"
     labels: Annotated[
-        str, setting("A file with the class names, one a line, for models that don't name them.", restart=True)
+        str,
+        setting(
+            "A file with the class names, for models that don't name them: text with one a line; JSON or YAML with a list or a "
+            "mapping of number to name, also below `names`.",
+            restart=True,
+        ),
     ] = ""
     resize: Annotated[
         Literal["auto", "letterbox", "stretch"], setting("How pictures fill the model's input.", restart=True)
@@ -108,7 +116,7 @@ objects:
         Annotated[
             tuple[Side, Side],
             setting(
-                "Width and height that the model looks at, multiples of 32; without it the model's own. Larger finds what is small "
+                "Width and height of the model's input, multiples of 32; without it the model's own. Larger finds what is small "
                 "and far away, and takes longer in proportion. Only for models that may be resized.",
                 restart=True,
             ),
@@ -125,7 +133,25 @@ objects:
     colours: Annotated[Literal["auto", "bgr", "rgb"], setting("The colour order the model wants.", restart=True)] = (
         "auto"
     )
-    every: Annotated[int, setting("Look at every Nth picture; the others end here.", ge=1)] = 1
+    mean: (
+        Annotated[
+            list[float],
+            setting(
+                "Subtracted from each channel, in the model's colour order; without it what the metadata says, else the usual of "
+                "the model's family. `[]` for nothing.",
+                restart=True,
+            ),
+        ]
+        | None
+    ) = None
+    scale: (
+        Annotated[
+            list[float],
+            setting("Each channel is divided by this, after `mean`; one number for all or three.", restart=True),
+        ]
+        | None
+    ) = None
+    every: Annotated[int, setting("Detect in every Nth picture; the others end here.", ge=1)] = 1
     requests: Annotated[
         int, setting("Pictures under way at a time; 0 for what the device asks for, and one more.", ge=0, le=64)
     ] = 0
@@ -140,9 +166,12 @@ objects:
     def check(self, view: CheckView) -> Iterable[Diagnostic]:
         file = model_file(self.model, view.folder)
         if file is None:
-            beside = [each.name for each in view.folder.iterdir() if each.suffix in (".xml", ".onnx")]
-            hint = did_you_mean(self.model, [*beside, *(each.name for each in _bundled())])
-            yield Diagnostic(("model",), f"there is no model '{self.model}'", hint)
+            yield Diagnostic(("model",), *_missing_model(self.model, view.folder))
+        for name, values in (("mean", self.mean), ("scale", self.scale)):
+            if values is not None and len(values) not in (0, 1, 3):
+                yield Diagnostic((name,), f"{len(values)} numbers", "expected one number for all channels, or three")
+        if self.scale is not None and 0 in self.scale:
+            yield Diagnostic(("scale",), "division by 0", "expected e.g. 255")
         for i, side in enumerate(self.input_px or ()):
             if side % 32:
                 yield Diagnostic(
@@ -151,16 +180,27 @@ objects:
         labels: tuple[str, ...] = ()
         if self.labels:
             try:
-                labels = _labels_of(view.folder / self.labels)
+                labels = read_labels(view.folder / self.labels)
             except ValueError as error:
                 yield Diagnostic(("labels",), str(error))
+        if labels:
+            for where, name, known in self._unknown_classes(labels):
+                yield Diagnostic(where, f"the model has no class '{name}'", did_you_mean(name, known))
+
+    def _renamed(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The model's class names after `rename`."""
+        new_names = {find_label(name, labels): new for name, new in self.rename.items()}
+        return tuple(new_names.get(name, name) for name in labels)
+
+    def _unknown_classes(self, labels: tuple[str, ...]) -> Iterable[tuple[tuple[str | int, ...], str, tuple[str, ...]]]:
+        """Class names in the settings that the model does not have: where, the name, and the known ones."""
         for name in self.rename:
-            if labels and name not in labels:
-                yield Diagnostic(("rename", name), f"the model has no class '{name}'", did_you_mean(name, labels))
-        labels = tuple(self.rename.get(name, name) for name in labels)
+            if find_label(name, labels) is None:
+                yield ("rename", name), name, labels
+        renamed = self._renamed(labels)
         for where, name in self._classes_named():
-            if labels and name not in labels:
-                yield Diagnostic(where, f"the model has no class '{name}'", did_you_mean(name, labels))
+            if find_label(name, renamed) is None:
+                yield where, name, renamed
 
     def _classes_named(self) -> Iterable[tuple[tuple[str | int, ...], str]]:
         """Every class name in the settings, with where it stands."""
@@ -177,6 +217,8 @@ objects:
             yield file
             if file.suffix == ".xml":
                 yield file.with_suffix(".bin")
+            if (beside := metadata_file(file)) is not None:
+                yield beside
         if self.labels:
             yield (folder / self.labels).resolve()
 
@@ -188,12 +230,12 @@ objects:
         cache = context.data / "model_cache"
         self._shared = context.shared.acquire(self._key, lambda: SharedModel(self._key, cache))
         self.on_close(partial(context.shared.release, self._key))
-        self._placing: Placing | None = None
+        self._letterbox: Letterbox | None = None
         self._seen = 0
         self._set_thresholds()
         context.log.info(
-            "detect %s: %s on %s, %d classes, decoder %s", context.node, self.model, self._shared.device,
-            len(self._shared.labels), self._shared.layout.decoder,
+            "detect %s: %s on %s, %d classes, %s", context.node, self.model, self._shared.device,
+            len(self._shared.labels), self._shared.layout.family,
         )  # fmt: skip
 
     def _wanted(self) -> Wanted:
@@ -201,9 +243,8 @@ objects:
 
         file = model_file(self.model, self.context.folder)
         if file is None:
-            raise ModelError(
-                f"there is no model '{self.model}', neither beside the flow file nor among the bundled ones"
-            )
+            message, hint = _missing_model(self.model, self.context.folder)
+            raise ModelError(f"{message} ({hint})")
         facts = [each.stat() for each in self.files(self.context.folder) if each.exists()]
         return Wanted(
             path=file,
@@ -213,27 +254,33 @@ objects:
             decoder=None if self.decoder == "auto" else self.decoder,
             resize=None if self.resize == "auto" else self.resize,
             colours=None if self.colours == "auto" else self.colours,
-            labels=_labels_of(self.context.path(self.labels)) if self.labels else (),
+            mean=None if self.mean is None else tuple(self.mean),
+            scale=None if self.scale is None else tuple(self.scale),
+            labels=read_labels(self.context.path(self.labels)) if self.labels else (),
             resize_in=self.resize_in,
             input_px=self.input_px,
         )
 
     def _set_thresholds(self) -> None:
         """One least score per class; more than 1 for those not to be kept."""
-        model_labels = self._model.labels
-        for name in self.rename:
-            if name not in model_labels:
-                raise ValueError(f"rename: {self.model} has no class '{name}' ({did_you_mean(name, model_labels)})")
-        labels = self._labels = tuple(self.rename.get(name, name) for name in model_labels)
-        for where, name in self._classes_named():
-            if name not in labels:
-                raise ValueError(f"{where[0]}: {self.model} has no class '{name}' ({did_you_mean(name, labels)})")
+        labels = self._model.labels
+        for where, name, known in self._unknown_classes(labels):
+            raise ValueError(f"{where[0]}: {self.model} has no class '{name}' ({did_you_mean(name, known)})")
+        self._labels = labels = self._renamed(labels)
         given = self.min_confidence
         per_class = given if isinstance(given, dict) else {EVERY_OTHER_CLASS: given}
         usual = per_class.get(EVERY_OTHER_CLASS, 0.25)
-        least = [per_class.get(name, usual) if not self.keep or name in self.keep else 2.0 for name in labels]
+        wanted = {find_label(name, labels): share for name, share in per_class.items()}
+        kept = {find_label(name, labels) for name in self.keep} or set(labels)
+        least = [wanted.get(name, usual) if name in kept else 2.0 for name in labels]
         self._least = np.array([*least, 2.0], np.float32)  # the last for classes that the model does not name
         self._floor = float(self._least.min(initial=1.0))
+        reported = [name for name in labels if name in kept]
+        if reported and not counts_in_traffic(reported):
+            self.context.log.warning(
+                "detect %s: none of its classes (%s) counts as a vehicle or a pedestrian; rename: {%s: car} would say that one does",
+                self.context.node, ", ".join(reported[:5]), reported[0],
+            )  # fmt: skip
 
     @property
     def _model(self) -> SharedModel:
@@ -245,37 +292,42 @@ objects:
             self._set_thresholds()
 
     def submit(self, frame: Frame) -> Pending | None:
-        from flowrt_nodes.detect._preparing import Placing
+        from flowrt_nodes.detect._letterbox import Letterbox
 
         self._seen += 1
         if (self._seen - 1) % self.every:
             return None
         began_s = time.perf_counter()
         model = self._model
-        placing = self._placing
-        if placing is None or placing.picture_px != frame.size_px:
-            placing = self._placing = Placing.of(frame.size_px, model.input_px, model.preparation)
-        request = model.take(placing)
-        request.start(frame.image, placing)
-        return Pending(frame, request, placing, (time.perf_counter() - began_s) * 1e3)
+        letterbox = self._letterbox
+        if letterbox is None or letterbox.picture_px != frame.size_px:
+            letterbox = self._letterbox = Letterbox.of(frame.size_px, model.input_px, model.preparation)
+        request = model.take(letterbox)
+        request.start(frame.image, letterbox)
+        return Pending(frame, request, letterbox, (time.perf_counter() - began_s) * 1e3)
 
     def collect(self, pending: Pending) -> Detections:
-        from flowrt_nodes.detect._decoders import suppress
+        from flowrt_nodes.detect._candidates import suppress
 
-        frame, request, placing, prepared_ms = pending
+        frame, request, letterbox, prepared_ms = pending
         model = self._model
         try:
             outputs = request.outputs()
             began_s = time.perf_counter()
-            found = model.layout.decode(outputs, self._floor)
+            found = model.decode(outputs, self._floor)
             inference_ms = request.latency_ms
         finally:
             request.pool.give_back(request)
+        if found.score.max(initial=0.0) > CERTAIN:
+            raise ValueError(
+                f"{self.model} gives a confidence of {found.score.max():.3g}: its outputs are not those of a "
+                f"'{model.layout.decoder}' model; see the setting 'decoder'"
+            )
         least = self._least.take(found.class_id, mode="clip")
         found = found.take((found.score >= least).nonzero()[0])
         found = found.take(suppress(found, self.iou or model.iou or USUAL_IOU, self.nms == "across"))
-        boxes = placing.to_picture(found.boxes)
-        stand = None if found.footprints is None else placing.footprints_to_picture(found.footprints)
+        boxes = letterbox.to_picture(found.boxes)
+        footprints = None if found.footprints is None else letterbox.footprints_to_picture(found.footprints)
         return Detections(
             time_s=frame.time_s,
             camera_id=frame.camera_id,
@@ -284,7 +336,7 @@ objects:
             class_id=found.class_id.astype(np.int64, copy=False),
             labels=self._labels,
             picture_px=frame.size_px,
-            footprints_px=stand,
+            footprints_px=footprints,
             frame_number=frame.number,
             frame=frame,
             processing_time_ms=round(prepared_ms + inference_ms + (time.perf_counter() - began_s) * 1e3, 3),
@@ -299,29 +351,43 @@ objects:
             "model": model.name,
             "device": model.device,
             "decoder": model.layout.decoder,
+            "family": model.layout.family,
             "input_px": list(model.input_px),
             "requests": model.made,
         }
 
 
 def model_file(name: str, folder: Path) -> Path | None:
-    """The model of that name: beside the flow file, else a bundled one (its suffix may be left out)."""
+    """The model of that name: beside the flow file, the only one of a folder there, else a bundled one (its suffix may be left out)."""
     beside = (folder / name).resolve()
     if beside.is_file():
         return beside
+    if beside.is_dir():
+        models = _models_in(beside)
+        return models[0] if len(models) == 1 else None
     return next((file for file in _bundled() if name in (file.name, file.stem)), None)
 
 
-@functools.cache  # what is installed stays as it is while a program runs; a reload need not look again
+def _models_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in MODEL_SUFFIXES and file.is_file())
+
+
+def _missing_model(name: str, folder: Path) -> tuple[str, str]:
+    """Message and hint for a model that is not there."""
+    if (folder / name).is_dir():
+        models = [f"{name.rstrip('/')}/{file.name}" for file in _models_in(folder / name)]
+        if models:
+            return f"'{name}' is a folder with {len(models)} models", f"expected one of {', '.join(models)}"
+        return f"'{name}' is a folder without a model", f"expected a file that ends in {', '.join(MODEL_SUFFIXES)}"
+    beside = [file.name for file in _models_in(folder)] if folder.is_dir() else []
+    message = f"there is no model '{name}', neither beside the flow file nor among the bundled ones"
+    return message, did_you_mean(name, [*beside, *(each.name for each in _bundled())])
+
+
+@functools.cache  # what is installed stays as it is while a program runs; a reload need not search again
 def _bundled() -> tuple[Path, ...]:
     try:
         folder = share("models")
     except FileNotFoundError:
         return ()
     return tuple(sorted([*folder.glob("**/*.xml"), *folder.glob("**/*.onnx")]))
-
-
-def _labels_of(file: Path) -> tuple[str, ...]:
-    from flowrt_nodes.detect._model_info import read_labels
-
-    return read_labels(file)

@@ -19,14 +19,16 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 import openvino
+from openvino import opset13 as opset
 from openvino.frontend import FrontEndManager
 
 from flowrt import Floats, Image
 from flowrt.diagnostics import did_you_mean
 from flowrt_nodes._lib.cv import cv2
-from flowrt_nodes.detect._decoders import Layout, layout_of
-from flowrt_nodes.detect._model_info import Colours, Decoder, ModelInfo, Resize, completed, read_info
-from flowrt_nodes.detect._preparing import Placing, prepared, prepared_for
+from flowrt_nodes.detect._candidates import Layout, Ports
+from flowrt_nodes.detect._layouts import layout_of
+from flowrt_nodes.detect._letterbox import Letterbox, prepared, prepared_for
+from flowrt_nodes.detect._metadata import Colours, Decoder, Metadata, Preparation, Resize, read_metadata
 
 FORMATS = {".xml": "ir", ".onnx": "onnx", ".tflite": "tflite", ".pdmodel": "paddle"}
 """Suffixes of model files, each with the frontend of OpenVINO that reads it."""
@@ -49,6 +51,8 @@ class Wanted(NamedTuple):
     decoder: Decoder | None
     resize: Resize | None
     colours: Colours | None
+    mean: tuple[float, ...] | None
+    scale: tuple[float, ...] | None
     labels: tuple[str, ...]
     resize_in: Literal["auto", "opencv", "model"]
     input_px: tuple[int, int] | None
@@ -66,7 +70,7 @@ class Request:
         self._buffer = np.full(shape, pad, np.uint8)
         self._tensor = openvino.Tensor(self._buffer, shared_memory=True)
         self._pad = pad
-        self._placing: Placing | None = None
+        self._letterbox: Letterbox | None = None
         request.set_input_tensor(self._tensor)
         shapes = [port.partial_shape for port in request.model_outputs]
         self._outputs: list[Floats] | None = None
@@ -75,19 +79,26 @@ class Request:
             for index, buffer in enumerate(self._outputs):
                 request.set_output_tensor(index, openvino.Tensor(buffer, shared_memory=True))
 
-    def start(self, image: Image, placing: Placing) -> None:
+    def start(self, image: Image, letterbox: Letterbox) -> None:
         """Put the picture into the input and begin."""
         if self.pool.whole_pictures:
             np.copyto(self._buffer[0], image)
         else:
-            self._resize(image, placing)
+            self._resize(image, letterbox)
         self._request.start_async()
 
-    def _resize(self, image: Image, placing: Placing) -> None:
-        if placing != self._placing:  # another camera's picture: what lies beside this one must be grey
+    def for_grey(self) -> list[Floats]:
+        """The outputs for a grey picture."""
+        self._buffer.fill(self._pad)
+        self._letterbox = None
+        self._request.start_async()
+        return self.outputs()
+
+    def _resize(self, image: Image, letterbox: Letterbox) -> None:
+        if letterbox != self._letterbox:  # another camera's picture: the border of this one must be grey
             self._buffer.fill(self._pad)
-            self._placing = placing
-        p = placing
+            self._letterbox = letterbox
+        p = letterbox
         cv2.resize(
             image,
             (p.width, p.height),
@@ -119,13 +130,20 @@ class Pool:
         self._lock = threading.Lock()
 
     def take(self) -> Request:
-        """A request that nobody uses."""
+        """An idle request."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
             self.made += 1
         shape = tuple(int(side) for side in self._compiled.inputs[0].shape)
         return Request(self, self._compiled.create_infer_request(), shape, self._pad)
+
+    def grey_outputs(self) -> list[Floats]:
+        """What the model gives for a grey picture."""
+        request = self.take()
+        outputs = [each.copy() for each in request.for_grey()]
+        self.give_back(request)
+        return outputs
 
     def give_back(self, request: Request) -> None:
         """The request may be used for another picture."""
@@ -143,23 +161,26 @@ class SharedModel:
         self._properties = {"PERFORMANCE_HINT": wanted.hint.upper(), "CACHE_DIR": str(cache)}
         self.device = resolve_device(wanted.device, _devices(self._core))
         self._model = model = _read(self._core, wanted.path)
-        info = read_info(model)
+        metadata = read_metadata(model, wanted.path)
         if wanted.labels:
-            info = msgspec.structs.replace(info, labels=wanted.labels)
-        _fix_shape(model, wanted.input_px, info, wanted.path.name)
+            metadata = msgspec.structs.replace(metadata, labels=wanted.labels)
+        _fix_shape(model, wanted.input_px, metadata, wanted.path.name)
         shape = model.inputs[0].shape
         self.input_px: tuple[int, int] = (int(shape[3]), int(shape[2]))
-        self.layout = _layout(model, self.input_px, info, wanted)
-        self.labels = completed(info.labels, max(self.layout.classes, len(info.labels)))
-        self.iou = info.iou
-        self.preparation = info.preparation(self.layout.decoder, wanted.resize, wanted.colours)
+        self.layout = _layout(model, self.input_px, metadata, wanted)
+        self.labels = self.layout.labels
+        self.iou = metadata.iou
+        self.preparation = _preparation(self.layout.preparation, metadata, wanted)
         resize_in = wanted.resize_in
         self._in_graph = self.device.startswith("GPU") if resize_in == "auto" else resize_in == "model"
-        self._pools: dict[Placing | None, Pool] = {}
+        self._pools: dict[Letterbox | None, Pool] = {}
         self._compiling = threading.Lock()
         # Also where the resize will be in the graph: a model that can't be compiled is refused now, not at the first picture.
         self._pools[None] = self._compiled(prepared(model, self.preparation), whole_pictures=False)
         self.optimal_requests = self._pools[None].optimal_requests
+        self.decode = self.layout.decode
+        if self.layout.settled is not None:
+            self.decode = self.layout.settled(self._pools[None].grey_outputs())
 
     def _compiled(self, model: openvino.Model, whole_pictures: bool) -> Pool:
         try:
@@ -168,15 +189,15 @@ class SharedModel:
             raise ModelError(f"{self._file} can't be compiled for {self.device}: {_gist(error)}") from None
         return Pool(compiled, whole_pictures, self.preparation.pad)
 
-    def take(self, placing: Placing) -> Request:
-        """A request that nobody uses, for pictures that are placed so."""
-        key = placing if self._in_graph else None
+    def take(self, letterbox: Letterbox) -> Request:
+        """An idle request, for pictures in this letterbox."""
+        key = letterbox if self._in_graph else None
         pool = self._pools.get(key)
         if pool is None:
             with self._compiling:
                 pool = self._pools.get(key)
                 if pool is None:
-                    model = prepared_for(self._model, self.preparation, placing, self.input_px)
+                    model = prepared_for(self._model, self.preparation, letterbox, self.input_px)
                     pool = self._pools[key] = self._compiled(model, whole_pictures=True)
         return pool.take()
 
@@ -230,39 +251,61 @@ def _read(core: openvino.Core, path: Path) -> openvino.Model:
         model = core.read_model(path)
     except RuntimeError as error:
         raise ModelError(f"{path.name}: not a model that OpenVINO can read: {_gist(error)}") from None
-    if len(model.inputs) != 1 or model.inputs[0].partial_shape.rank.get_length() != 4:
+    ranks = sorted(port.partial_shape.rank.get_length() for port in model.inputs)
+    if ranks not in ([4], [2, 4]):
         shapes = ", ".join(str(port.partial_shape) for port in model.inputs)
         raise ModelError(f"{path.name}: expected one input of a picture (1, 3, height, width), found {shapes}")
     return model
 
 
-def _fix_shape(model: openvino.Model, input_px: tuple[int, int] | None, info: ModelInfo, name: str) -> None:
-    """Give the input its size: one picture, as large as asked for, else its own, else as large as the metadata says."""
-    shape = model.inputs[0].partial_shape
-    width, height = input_px or info.input_px
+def _fix_shape(model: openvino.Model, input_px: tuple[int, int] | None, metadata: Metadata, name: str) -> None:
+    """Give the input its size: one picture, as large as asked for, else its own, else as large as the metadata says.
+
+    A second input, (1, 2), is the size of the picture that boxes shall be in: that of the input.
+    """
+    picture = next(port for port in model.inputs if port.partial_shape.rank.get_length() == 4)
+    shape = picture.partial_shape
+    width, height = input_px or metadata.input_px
     wanted = [1, 3, height, width]
     free = 2 if input_px else 4  # from which dimension on the size asked for replaces the model's own
     fixed = [wanted[i] if dim.is_dynamic or i == 0 or i >= free else dim.get_length() for i, dim in enumerate(shape)]
     if fixed[1] != 3:
         raise ModelError(f"{name}: expected an input of (1, 3, height, width), found {shape}")
+    for parameter in [each for each in model.get_parameters() if each.output(0).partial_shape.rank.get_length() == 2]:
+        size = opset.constant(np.array([[fixed[3], fixed[2]]]), parameter.get_element_type())
+        parameter.output(0).replace(size.output(0))
+        model.remove_parameter(parameter)
     if fixed != [dim.get_length() if dim.is_static else -1 for dim in shape]:
         try:
             model.reshape(fixed)
         except RuntimeError as error:
-            raise ModelError(f"{name}: can't look at {width}x{height} pixels: {_gist(error)}") from None
+            raise ModelError(f"{name}: can't take {width}x{height} pixels: {_gist(error)}") from None
 
 
-def _layout(model: openvino.Model, input_px: tuple[int, int], info: ModelInfo, wanted: Wanted) -> Layout:
+def _layout(model: openvino.Model, input_px: tuple[int, int], metadata: Metadata, wanted: Wanted) -> Layout:
     names = [next(iter(sorted(port.names)), "") for port in model.outputs]
     shapes = [tuple(dim.get_length() if dim.is_static else -1 for dim in port.partial_shape) for port in model.outputs]
     try:
-        return layout_of(names, shapes, input_px, info, wanted.decoder)
+        return layout_of(Ports(names, shapes, input_px), metadata, wanted.decoder)
     except ValueError as error:
         raise ModelError(f"{wanted.path.name}: {error}") from None
 
 
+def _preparation(usual: Preparation, metadata: Metadata, wanted: Wanted) -> Preparation:
+    """What models of that family want, overruled by the metadata, overruled by the settings."""
+    said = bool(metadata.mean or metadata.scale)
+    mean, scale = (metadata.mean, metadata.scale) if said else (usual.mean, usual.scale)
+    return msgspec.structs.replace(
+        usual,
+        resize=wanted.resize or metadata.resize or usual.resize,
+        colours=wanted.colours or metadata.colours or usual.colours,
+        scale=scale if wanted.scale is None else wanted.scale,
+        mean=mean if wanted.mean is None else wanted.mean,
+    )
+
+
 def _gist(error: Exception) -> str:
-    """The line of an OpenVINO error that says something."""
+    """The one line of an OpenVINO error that names the cause."""
     lines = [line.strip() for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API"))]
     return (said or lines or ["unknown error"])[0][:200]

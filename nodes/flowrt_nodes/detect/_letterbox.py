@@ -15,10 +15,10 @@ import openvino
 from openvino.preprocess import ColorFormat, PaddingMode, PrePostProcessor, ResizeAlgorithm
 
 from flowrt import Floats
-from flowrt_nodes.detect._model_info import Preparation
+from flowrt_nodes.detect._metadata import Preparation
 
 
-class Placing(NamedTuple):
+class Letterbox(NamedTuple):
     """Where a picture lies in the model's input: input = picture * (scale_x, scale_y) + (left, top)."""
 
     picture_px: tuple[int, int]
@@ -29,8 +29,8 @@ class Placing(NamedTuple):
     height: int
 
     @classmethod
-    def of(cls, picture_px: tuple[int, int], input_px: tuple[int, int], how: Preparation) -> Placing:
-        """Letterboxed or stretched."""
+    def of(cls, picture_px: tuple[int, int], input_px: tuple[int, int], how: Preparation) -> Letterbox:
+        """For pictures of a size, letterboxed or stretched."""
         (w, h), (into_w, into_h) = picture_px, input_px
         if how.resize == "stretch":
             return cls(picture_px, (into_w / w, into_h / h), 0, 0, into_w, into_h)
@@ -57,10 +57,10 @@ class Placing(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _edges(placing: Placing) -> tuple[Floats, Floats, Floats]:
+def _edges(letterbox: Letterbox) -> tuple[Floats, Floats, Floats]:
     """(4,) each: where a picture begins in the input, its scale, and its border, for the four edges of a box."""
-    offset = (placing.left, placing.top, placing.left, placing.top)
-    return tuple(np.array(each, np.float32) for each in (offset, placing.scale * 2, placing.picture_px * 2))  # type: ignore[return-value]
+    offset = (letterbox.left, letterbox.top, letterbox.left, letterbox.top)
+    return tuple(np.array(each, np.float32) for each in (offset, letterbox.scale * 2, letterbox.picture_px * 2))  # type: ignore[return-value]
 
 
 def prepared(model: openvino.Model, how: Preparation) -> openvino.Model:
@@ -69,14 +69,14 @@ def prepared(model: openvino.Model, how: Preparation) -> openvino.Model:
 
 
 def prepared_for(
-    model: openvino.Model, how: Preparation, placing: Placing, input_px: tuple[int, int]
+    model: openvino.Model, how: Preparation, letterbox: Letterbox, input_px: tuple[int, int]
 ) -> openvino.Model:
-    """The same model for u8 NHWC BGR pictures of the size in `placing`; the resize is part of it."""
-    return _built(model, how, placing, input_px)
+    """The same model for u8 NHWC BGR pictures of the size in `letterbox`; the resize is part of it."""
+    return _built(model, how, letterbox, input_px)
 
 
 def _built(
-    model: openvino.Model, how: Preparation, placing: Placing | None, input_px: tuple[int, int]
+    model: openvino.Model, how: Preparation, letterbox: Letterbox | None, input_px: tuple[int, int]
 ) -> openvino.Model:
     steps = PrePostProcessor(model.clone())
     entry = steps.input()
@@ -84,8 +84,8 @@ def _built(
     entry.tensor().set_color_format(ColorFormat.BGR)
     entry.model().set_layout(openvino.Layout("NCHW"))
     entry.preprocess().convert_element_type(openvino.Type.f32)
-    if placing is not None:
-        p = placing
+    if letterbox is not None:
+        p = letterbox
         entry.tensor().set_shape([1, p.picture_px[1], p.picture_px[0], 3])
         entry.preprocess().resize(ResizeAlgorithm.RESIZE_LINEAR, p.height, p.width)
         after = [0, input_px[1] - p.top - p.height, input_px[0] - p.left - p.width, 0]
