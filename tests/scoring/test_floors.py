@@ -1,4 +1,4 @@
-"""What the README says of the rules' accuracy is kept true: short runs of the same measurement, with floors.
+"""What docs/scores.md says of the rules' accuracy is kept true: short runs of the same measurement, with floors.
 
 The whole table takes hours; these runs are the beginning of a seed that the rules were tuned with, and a minute of red-light
 runners before the bundled detector.
