@@ -175,15 +175,18 @@ def _application(
 
 
 def _readiness(runtime: Runtime) -> dict[str, Any]:
-    """Ready: running, and no source given up. A service that is away makes nothing unready: its records wait on disk."""
+    """Ready: running, no source given up, and every thread and the journal at work. A service that is away makes nothing unready: its messages
+    wait on disk.
+    """
     status = runtime.status()
     nodes = {
         name: {"ready": not row.get("failed", False), "error": row["last_error"] if row.get("failed") else ""}
         for name, row in status["nodes"].items()
     }
     sinks = {name: {"state": row.state, "error": row.last_error} for name, row in status["sinks"].items()}
-    ready = status["state"] == "running" and all(row["ready"] for row in nodes.values())
-    return {"ready": ready, "state": status["state"], "nodes": nodes, "services": sinks}
+    trouble = status["trouble"]
+    ready = status["state"] == "running" and all(row["ready"] for row in nodes.values()) and not trouble
+    return {"ready": ready, "state": status["state"], "trouble": trouble, "nodes": nodes, "services": sinks}
 
 
 class _Metrics:

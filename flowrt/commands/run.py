@@ -32,6 +32,7 @@ from flowrt.private_files import make_private_folder
 from flowrt.runtime import Runtime, StartFailed
 from flowrt.secrets import Secrets
 from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
+from flowrt.threads import Supervisor
 
 log = logging.getLogger("flowrt")
 
@@ -111,10 +112,10 @@ class _Run:
         from flowrt.watch import Reloader, Watcher
 
         args, flow, clock = self.args, self.flow, SystemClock()
-        folder = data_folder()
+        folder, supervisor = data_folder(), Supervisor(log)
         try:
             make_private_folder(folder)
-            journal = Journal(journal_path(flow.name), clock=clock, log=log)
+            journal = Journal(journal_path(flow.name), clock=clock, log=log, supervisor=supervisor)
         except OSError as error:
             log.error(
                 "the data folder %s can't be used: %s; set FLOWRT_DATA to a folder that can be written",
@@ -125,11 +126,12 @@ class _Run:
         contract = Contract.of_flow(flow.folder)
         runtime = Runtime(
             flow,
-            delivery=Delivery(journal, clock, log, secrets=self.secrets),
+            delivery=Delivery(journal, clock, log, secrets=self.secrets, supervisor=supervisor),
             contract=contract,
             clock=clock,
             data=folder,
             secrets=self.secrets,
+            supervisor=supervisor,
         )
         reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_load=self._learn)
         server = None

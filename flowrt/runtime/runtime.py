@@ -436,7 +436,7 @@ class Runtime:
             "reloads": len(self.reloads),
             "problems": self.diagnostics,
             "threads": [msgspec.to_builtins(thread) for thread in self.supervisor.statuses()],
-            "trouble": self.supervisor.trouble(),
+            "trouble": list(dict.fromkeys((*self.supervisor.trouble(), *self.delivery.trouble()))),
         }
 
     def _remember(self, row: EventRow, critical: bool) -> None:

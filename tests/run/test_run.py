@@ -154,6 +154,22 @@ def test_http(run: Run) -> None:
     assert run.get("/nothing")[0] == 404
 
 
+def test_fault_01_trouble_of_the_journal_makes_the_run_unready(run: Run) -> None:
+    run.start()
+    run.wait_for(lambda: json.loads(run.get("/api/status")[1])["sinks"]["out"]["accepted"] > 0)
+    (journal,) = (run.folder / "data").glob("*.journal")
+    aside = journal.parent.with_name("aside")
+    journal.parent.rename(aside)
+    journal.parent.write_text("a file where the data folder was")
+    run.wait_for(lambda: run.get("/readyz")[0] == 503)
+    ready = json.loads(run.get("/readyz")[1])
+    assert any("journal" in trouble and "removed" in trouble for trouble in ready["trouble"])
+    assert json.loads(run.get("/api/status")[1])["trouble"]
+    journal.parent.unlink()
+    run.wait_for(lambda: run.get("/readyz")[0] == 200)
+    assert journal.exists()
+
+
 def test_an_edit_takes_effect_and_a_broken_one_is_refused(run: Run) -> None:
     run.start()
     run.wait_for(lambda: json.loads(run.get("/api/status")[1])["nodes"]["sum"]["in"] > 20)

@@ -109,7 +109,7 @@ class Store:
             return True
         try:
             return (_identity(self.path), wal_of(self.path).stat().st_ino) == self._identity
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
             return True  # the disk does not say; what else is wrong shows when it is written
