@@ -30,6 +30,8 @@ from flowrt.node import Inference, Node, Outbox, Source, Transform
 from flowrt.resources import entry_points
 
 GROUP = "flowrt.nodes"
+LOCAL = "flowrt_local_"
+"""Begins the module names of a `nodes/` folder's files."""
 
 
 class NodeTypeError(Exception):
@@ -176,7 +178,7 @@ def _import_file(file: Path) -> types.ModuleType:
     """Import a file of a `nodes/` folder under a name made from its content, so that an edit gives a new module."""
     try:
         source = file.read_bytes()
-        name = f"flowrt_local_{hashlib.sha256(str(file).encode() + source).hexdigest()[:16]}"
+        name = f"{LOCAL}{hashlib.sha256(str(file).encode() + source).hexdigest()[:16]}"
         if name in sys.modules:
             return sys.modules[name]
         module = types.ModuleType(name)

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, NamedTuple, get_args
 import msgspec
 import numpy as np
 
+from flowrt.catalog import LOCAL
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.message import Array, Column, Message
 
@@ -86,21 +87,21 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Common | _Columns | _Plain | _Cause)
 
 
-@functools.cache
-def _kinds() -> dict[str, type[Message]]:
-    """flowrt's own message types that can be recorded, by port. Those of a `nodes/` folder change with each edit of it."""
-    found: dict[str, type[Message]] = {}
+def recorded_types() -> dict[str, type[Message]]:
+    """The message types that a recording gives back as they were, by port: flowrt's own, and those of installed packages.
+
+    Those of a `nodes/` folder change with each edit of it. Of two types with one port, flowrt's own has it.
+    """
+    types: dict[str, type[Message]] = {}
     waiting: list[type[Message]] = [Message]
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        if (
-            kind.__module__.startswith("flowrt.")
-            and not kind.replaceable
-            and (kind.columns or kind.payload_type is None)
-        ):
-            found[kind.port] = kind
-    return found
+        if LOCAL in kind.__module__ or kind.replaceable or not (kind.columns or kind.payload_type is None):
+            continue
+        if kind.__module__.startswith("flowrt.") or kind.port not in types:
+            types[kind.port] = kind
+    return types
 
 
 @functools.cache
@@ -114,17 +115,13 @@ def _layout(kind: type[Message]) -> _Layout:
     return _Layout(changing, tuple(field.name for field in fields if field.name not in changing))
 
 
-def readable(message: Message) -> bool:
-    """Whether a recording gives this message back as it was; of a type that is not flowrt's own it does not."""
-    return _kinds().get(message.port) is type(message)
-
-
 class Writer:
     """Adds messages to a recording; safe to call from several threads."""
 
     def __init__(self, path: Path, header: Header) -> None:
         """Begin a file, or go on with one of the same nodes. Raises FlowError for another file, OSError from the disk."""
         self.messages = 0
+        self._types = recorded_types()
         self._lock = threading.Lock()
         self._common: dict[tuple[Any, ...], int] = {}
         self._file: BinaryIO
@@ -140,6 +137,10 @@ class Writer:
         else:
             self._file = path.open("wb")
             self._put(header)
+
+    def keeps(self, message: Message) -> bool:
+        """Whether a recording gives this message back as it was."""
+        return self._types.get(message.port) is type(message)
 
     def write(self, node: str, message: Message) -> None:
         """Add what a node made."""
@@ -212,6 +213,7 @@ class Recording:
             yield cause, [message for _, _, message in group]
 
     def _read(self) -> Iterator[tuple[int, str, Message]]:
+        types = recorded_types()
         common: dict[int, _Common] = {}
         cause = 0
         with self.path.open("rb") as file:
@@ -225,9 +227,15 @@ class Recording:
                     cause = record.number
                 elif isinstance(record, _Columns):
                     steady = common[record.common]
-                    yield cause, steady.node, _message(steady, record)
-                elif kind := _kinds().get(record.port):
-                    yield cause, record.node, msgspec.convert(record.fields, kind)
+                    yield cause, steady.node, _message(self._type(steady.port, types), steady, record)
+                else:
+                    yield cause, record.node, msgspec.convert(record.fields, self._type(record.port, types))
+
+    def _type(self, port: str, types: dict[str, type[Message]]) -> type[Message]:
+        if port not in types:
+            hint = "install the package whose message type it is, and give a flow that uses it"
+            raise _diagnostic(self.path, f"the recording holds '{port}' messages, a type that is not known here", hint)
+        return types[port]
 
     def end(self) -> int:
         """Where the last whole record ends, in bytes."""
@@ -257,8 +265,7 @@ def _stored(values: Any, column: Column) -> bytes | None:
     return array.astype(column.dtype, copy=False).tobytes()
 
 
-def _message(steady: _Common, record: _Columns) -> Message:
-    kind = _kinds()[steady.port]
+def _message(kind: type[Message], steady: _Common, record: _Columns) -> Message:
     layout = _layout(kind)
     fields: dict[str, Any] = dict(zip(layout.steady, steady.fields, strict=True))
     fields |= zip(layout.changing, record.fields, strict=True)

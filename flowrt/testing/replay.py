@@ -23,7 +23,7 @@ from flowrt.message import Message, Tick
 from flowrt.node import Source, Transform
 from flowrt.runtime import Runtime, StartFailed
 from flowrt.runtime.virtual import run
-from flowrt.testing.recording import Header, Recording, Writer
+from flowrt.testing.recording import Header, Recording, Writer, recorded_types
 from flowrt.testing.replay_cache import ReplayCache
 
 Arrival = tuple[str, Message]
@@ -142,11 +142,17 @@ def recorder(flow: Flow, names: Collection[str], file: Path) -> tuple[Flow, Writ
     Raises FlowError for nodes that can't be recorded and for a file that holds something else.
     """
     names = list(names) or usual_nodes(flow)
+    types = recorded_types()
     for name in names:
         if name not in flow.nodes:
             raise _diagnostic(flow, f"there is no node '{name}' to record", did_you_mean(name, flow.nodes))
         if not _recordable(flow, name):
             raise FlowError([flow.diagnostic(name, f"'{name}' makes nothing that can be recorded", "pictures can't")])
+        for kind in _recordable(flow, name):
+            if kind is not Message and types.get(kind.port) is not kind:
+                message = f"'{name}' makes '{kind.port}' messages ({kind.__name__}), which a recording can't give back"
+                hint = "a type of a nodes/ folder changes with each edit: put it into an installed package, under a port of its own"
+                raise FlowError([flow.diagnostic(name, message, hint)])
     if not names:
         raise _diagnostic(flow, "there is nothing to record", "name nodes with --node, such as one that gives tracks")
     header = Header(

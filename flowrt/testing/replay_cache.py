@@ -28,7 +28,7 @@ from flowrt.fingerprint import fingerprint
 from flowrt.flow import FROM, Flow, NodeSpec
 from flowrt.message import Message
 from flowrt.node import Context, Transform, close_node, open_node
-from flowrt.testing.recording import Header, Recording, Writer, readable
+from flowrt.testing.recording import Header, Recording, Writer
 
 INDEX = "index.json"
 
@@ -146,7 +146,7 @@ class _Log:
         return self._whole
 
     def _write(self, cause: int, made: list[Message]) -> None:
-        self._whole &= all(map(readable, made))
+        self._whole &= all(map(self.writer.keeps, made))
         if not made or not self._whole:
             return
         try:

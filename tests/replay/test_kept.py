@@ -71,7 +71,7 @@ def test_only_what_changed_runs_again(rerun: Callable[..., set[str]]) -> None:
 
 def test_another_speed_or_scene_runs_all_again(rerun: Callable[..., set[str]], path: Path) -> None:
     assert rerun() == KEPT
-    assert rerun(speeds__agility="4") == KEPT
+    assert rerun(speeds__process_noise="4") == KEPT
     flow = load(FLOW)
     north = flow.sections["scene"]["north"]
     line = north.lines["stop_line"]
@@ -107,8 +107,9 @@ def test_what_a_node_made_that_failed_is_not_kept(
 
 
 class Odour(Message, frozen=True, kw_only=True, eq=False):
-    """A message type of somebody else."""
+    """A message type of a `nodes/` folder."""
 
+    __module__ = "flowrt_local_odour"
     port: ClassVar[str] = "odours"
 
 
