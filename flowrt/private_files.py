@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -16,6 +17,8 @@ def make_private_folder(folder: Path) -> None:
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a folder was expected, and this is a file", str(folder))
     for each in reversed(missing):
         with contextlib.suppress(FileExistsError):  # made by another process meanwhile
             each.mkdir(mode=FOLDER_MODE)

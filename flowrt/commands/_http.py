@@ -162,7 +162,7 @@ def _application(
     async def snapshot(request: Request) -> Response:
         name = request.path_params["name"]  # one word without slashes: nothing outside of the folder can be named
         file = runtime.data / "snapshots" / name
-        if not name.endswith(".jpg") or not file.is_file():
+        if not name.endswith(".jpg") or file.is_symlink() or not file.is_file():  # a link leads anywhere
             return json({"error": f"there is no snapshot {name}"}, 404)
         return FileResponse(file, media_type="image/jpeg")
 

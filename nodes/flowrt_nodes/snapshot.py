@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from flowrt import (
     scene_of,
     setting,
 )
+from flowrt.private_files import make_private_folder, open_private
 
 if TYPE_CHECKING:
     from flowrt_nodes._lib.overlay import Overlay
@@ -61,9 +63,10 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
         self._new_overlay = Overlay
         self._cameras: dict[str, _Camera] = {}
         self._folder = context.data / self.folder
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         self._kept = deque(
-            (file, file.stat().st_size) for file in sorted(self._folder.glob("*.jpg"), key=lambda f: f.stat().st_mtime)
+            (file, file.lstat().st_size)
+            for file in sorted(self._folder.glob("*.jpg"), key=lambda each: each.lstat().st_mtime)
         )
         self._kept_bytes = sum(size for _, size in self._kept)
         self._written = 0
@@ -78,17 +81,17 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
             for camera in self._cameras.values():
                 camera.overlay.note(message)
             return
-        camera = self._cameras.get(message.camera_id) or self._meet(message.camera_id)
+        camera = self._cameras.get(message.camera_id) or self._new_camera(message.camera_id)
         if isinstance(message, Event):
             self._event(camera, message)
         else:
             self._picture(camera, message)
 
-    def _meet(self, name: str) -> _Camera:
+    def _new_camera(self, name: str) -> _Camera:
         return self._cameras.setdefault(name, _Camera(self._new_overlay(scene_of(self.context))))
 
     def _event(self, camera: _Camera, event: Violation | ZoneEvent | PedestrianEvent) -> None:
-        """Draw it on the picture it was seen in, or on the next one where that has not come by yet."""
+        """Draw it on the picture it was seen in, or on the next one where that has not arrived yet."""
         if isinstance(event, Violation):
             camera.overlay.note(event)
             if event.phase != "new":
@@ -111,17 +114,19 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
         from flowrt_nodes._lib.cv import cv2
 
         ok, content = cv2.imencode(".jpg", overlay.draw(seen), [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-        assert ok, "OpenCV can encode any picture as JPEG"
+        assert ok  # OpenCV can encode any picture as JPEG
         time = datetime.fromtimestamp(seen.time_s, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
         name = "_".join(filter(None, (seen.camera_id, f"{time}Z", kind, event_id)))
         file = self._folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)[:200]}.jpg"
         partial = file.with_suffix(".partial")
         try:
-            partial.write_bytes(content.tobytes())
+            partial.unlink(missing_ok=True)  # of an earlier run, or planted there
+            with os.fdopen(open_private(partial), "wb") as out:
+                out.write(content.tobytes())
             partial.replace(file)
         except OSError as error:
             partial.unlink(missing_ok=True)
-            raise OSError(f"the picture {file} can't be written: {error.strerror}") from None
+            raise OSError(f"the picture {file} can't be written: {error.strerror or error}") from None
         self._written += 1
         self._keep(file, len(content))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +25,7 @@ from flowrt import (
     scene_of,
     setting,
 )
+from flowrt.private_files import make_private_folder, open_private
 
 if TYPE_CHECKING:
     import cv2
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     from flowrt_nodes._lib.overlay import Overlay
 
 CODES = {"mp4v": "mp4v", "vp9": "vp09"}
+RATE_OF = 6
+"""Without `fps` the file has the rate of the median of so many intervals: the first ones of a camera are often odd."""
+RATE_MIN, RATE_MAX = 1.0, 60.0
 GAP_MAX_S = 10.0
 """A longer pause between two pictures is not filled with the last one."""
 
@@ -53,7 +60,12 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
     fps: (
         Annotated[
             float,
-            setting("Pictures per second of the file; without it the camera's own.", gt=0, le=240, restart=True),
+            setting(
+                "Pictures per second of the file; without it the camera's own, as its first pictures show.",
+                gt=0,
+                le=240,
+                restart=True,
+            ),
         ]
         | None
     ) = None
@@ -80,7 +92,7 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
         self._new_overlay = Overlay
         self._films: dict[str, _Film] = {}
         self._file = context.data / self.path
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._file.parent)
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         if "scene" in changed:
@@ -109,7 +121,7 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
         return ()
 
     def close(self) -> None:
-        for film in self.__dict__.get("_films", {}).values():
+        for film in self._films.values():
             film.end()
 
     def status(self) -> dict[str, Any]:
@@ -126,7 +138,7 @@ class _Film:
         self._settings = settings
         self._segment = 0
         self._fps = settings.fps
-        self._first: tuple[Image, float] | None = None
+        self._waiting: list[tuple[Image, float]] = []
         self._writer: cv2.VideoWriter | None = None
         self._began_s = 0.0
         self._count = 0
@@ -137,50 +149,62 @@ class _Film:
         if self._settings.width_px is not None:
             picture = _resized(picture, self._settings.width_px)
         picture = picture[: picture.shape[0] & ~1, : picture.shape[1] & ~1]  # the codecs want even sides
-        if self._fps is None:  # the first interval tells the rate
-            if self._first is None or time_s <= self._first[1]:
-                self._first = (picture, time_s)
-                return
-            self._fps = min(max(round(1.0 / (time_s - self._first[1]), 2), 1.0), 60.0)
-            self._write(*self._first)
-        self._write(picture, time_s)
+        if self._fps is None:
+            if (
+                self._waiting and time_s <= self._waiting[-1][1]
+            ):  # time went back: what came before says nothing of the rate
+                self._waiting.clear()
+            self._waiting.append((picture, time_s))
+            if len(self._waiting) > RATE_OF:
+                self._begin()
+            return
+        self._write(picture, time_s, self._fps)
 
-    def _write(self, picture: Image, time_s: float) -> None:
-        assert self._fps is not None
+    def _begin(self) -> None:
+        """Write the pictures that waited for the rate."""
+        waiting, self._waiting = self._waiting, []
+        times = [time_s for _, time_s in waiting]
+        intervals = [b - a for a, b in itertools.pairwise(times)]
+        rate = 1.0 / statistics.median(intervals) if intervals else 1.0
+        self._fps = min(max(round(rate, 2), RATE_MIN), RATE_MAX)
+        for picture, time_s in waiting:
+            self._write(picture, time_s, self._fps)
+
+    def _write(self, picture: Image, time_s: float, fps: float) -> None:
         segment_s = self._settings.segment_s
         offset_s = time_s - self._began_s
         again = self._last is not None and picture.shape != self._last.shape
         if self._writer is not None and (again or offset_s < 0 or (segment_s is not None and offset_s >= segment_s)):
             self._close()
         if self._writer is None:
-            self._open(picture)
+            self._writer = self._open(picture, fps)
             self._began_s, self._count, offset_s = time_s, 0, 0.0
-        place = round(offset_s * self._fps)
-        if place - self._count > GAP_MAX_S * self._fps:
-            self._began_s += (place - self._count) / self._fps
+        place = round(offset_s * fps)
+        if place - self._count > GAP_MAX_S * fps:
+            self._began_s += (place - self._count) / fps
             place = self._count
         while self._last is not None and self._count < place:
-            self._put(self._last)
+            self._put(self._writer, self._last)
         if self._count == place:
-            self._put(picture)
+            self._put(self._writer, picture)
         self._last = picture
 
-    def _put(self, picture: Image) -> None:
-        assert self._writer is not None
-        self._writer.write(picture)
+    def _put(self, writer: cv2.VideoWriter, picture: Image) -> None:
+        writer.write(picture)
         self._count += 1
         self.written += 1
 
-    def _open(self, picture: Image) -> None:
+    def _open(self, picture: Image, fps: float) -> cv2.VideoWriter:
         from flowrt_nodes._lib.cv import cv2
 
         height, width = picture.shape[:2]
         code = cv2.VideoWriter.fourcc(*CODES[self._settings.codec])
-        self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, code, self._fps or 25.0, (width, height))
-        if not self._writer.isOpened():
-            self._writer = None
+        os.close(open_private(self._partial))
+        writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, code, fps, (width, height))
+        if not writer.isOpened():
             raise OSError(f"{self._partial} can't be written (folder missing, read-only or full, or no such codec)")
         self._last = None
+        return writer
 
     @property
     def _partial(self) -> Path:
@@ -199,9 +223,8 @@ class _Film:
 
     def end(self) -> None:
         """Make the file whole."""
-        if self._fps is None and self._first is not None:  # a single picture
-            self._fps = 1.0
-            self._write(*self._first)
+        if self._waiting:
+            self._begin()
         self._close()
 
 

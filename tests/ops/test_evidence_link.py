@@ -28,6 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (data / "snapshots").mkdir(parents=True)
     (data / "snapshots" / "a1.jpg").write_bytes(b"\xff\xd8picture")
     (data / "secret.txt").write_text("not for you")
+    (data / "snapshots" / "link.jpg").symlink_to(data / "secret.txt")
     url = f"http://127.0.0.1:{(port := free_port())}"
     environment = {**os.environ, "FLOWRT_DATA": str(data), "FLOWRT_HTTP_TOKEN": TOKEN, "MQTT_URL": "", "INFLUX_URL": ""}
     command = [
@@ -77,6 +78,11 @@ def test_a_browser_is_asked_for_a_password_and_gets_the_picture(server: str) -> 
     assert get(f"{server}/snapshots/a1.jpg", "Basic %%%")[0] == 401
     assert get(f"{server}/snapshots/a1.jpg", basic(TOKEN))[:2] == (200, b"\xff\xd8picture")
     assert get(f"{server}/snapshots/a1.jpg", f"Bearer {TOKEN}")[0] == 200
+
+
+def test_fault_16_a_snapshot_that_is_a_link_is_not_served(server: str) -> None:
+    status, body, _ = get(f"{server}/snapshots/link.jpg", f"Bearer {TOKEN}")
+    assert (status, b"not for you" in body) == (404, False)
 
 
 @pytest.mark.parametrize(

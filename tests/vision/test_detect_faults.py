@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +291,18 @@ def test_a_camera_and_a_model_of_the_cases_make_a_flow(virtual):
     with opened(Camera(uri="grey.png"), where) as camera:
         frames = [message for message in camera.produce() if isinstance(message, Frame)]
     assert [only(found)[0] for found in detect(where, frames, model="seg.xml")] == ["car"]
+
+
+def test_fault_16_the_model_cache_is_for_the_owner_alone(virtual, tmp_path):
+    columns = np.zeros((1, 6, 84), np.float32)
+    models.constant(tmp_path / "m.xml", {"output0": columns}, labels="person car")
+    before = os.umask(0)
+    try:
+        detect(virtual, [], model="m.xml")
+    finally:
+        os.umask(before)
+    cache = virtual.data / "model_cache"
+    files = list(cache.iterdir())
+    assert files
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -220,17 +223,66 @@ def test_the_folder_stays_within_its_size(virtual):
     assert 0 < total <= 500_000
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_disk_that_takes_nothing_is_said(virtual, monkeypatch):
+def test_a_disk_that_takes_nothing_is_said(virtual):
     with opened(Snapshot(every_s=1.0), virtual) as node:
-        folder = virtual.data / "snapshots"
-        partial = folder / "north_19700101T000000.000Z_view.partial"
-        partial.symlink_to("/dev/full")
-        with pytest.raises(OSError, match=r"view\.jpg can't be written: No space left"):
-            node.process(frame(0.0))
-        assert list(folder.glob("*.jpg")) == []
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most[1]))
+        try:
+            with pytest.raises(OSError, match=r"view\.jpg can't be written: File too large"):
+                node.process(frame(0.0))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, most)
+        assert pictures(virtual) == []
         node.process(frame(5.0))  # and it goes on when there is room again
     assert len(pictures(virtual)) == 1
+
+
+# Private files
+
+
+@pytest.fixture
+def open_umask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_fault_16_what_the_cameras_saw_is_for_the_owner_alone(virtual, open_umask):
+    with (
+        opened(Snapshot(every_s=1.0), virtual) as snapshots,
+        opened(VideoOut(path="videos/v.mp4", fps=10), virtual) as video,
+    ):
+        for step in range(3):
+            snapshots.process(frame(float(step)))
+            video.process(frame(step / 10))
+        assert mode(virtual.data / "videos" / "v.partial.mp4") == 0o600
+    for folder in ("snapshots", "videos"):
+        assert mode(virtual.data / folder) == 0o700
+        files = list((virtual.data / folder).iterdir())
+        assert files
+        assert {mode(file) for file in files} == {0o600}
+
+
+def test_fault_16_planted_links_are_not_followed(virtual, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    name = "north_19700101T000000.000Z_view"
+    with (
+        opened(Snapshot(every_s=1.0), virtual) as snapshots,
+        opened(VideoOut(path="v.mp4", fps=10), virtual) as video,
+    ):
+        for suffix in ("partial", "jpg"):
+            (virtual.data / "snapshots" / f"{name}.{suffix}").symlink_to(outside)
+        (virtual.data / "v.partial.mp4").symlink_to(outside)
+        snapshots.process(frame(0.0))
+        with pytest.raises(OSError, match=r"v\.partial\.mp4 is a link, which is not followed"):
+            video.process(frame(0.0))
+    assert outside.read_text() == "precious"
+    assert not (virtual.data / "snapshots" / f"{name}.jpg").is_symlink()
 
 
 # Videos
@@ -256,6 +308,17 @@ def test_a_video_keeps_the_flows_time(virtual):
     assert [round(float(each[300:, 300:].mean()) / 20) - 1 for each in made] == [0, 1, 2, 3, 3, 3, 6, 7, 8]
     assert cv2.VideoCapture(str(virtual.data / "out" / "north.mp4")).get(cv2.CAP_PROP_FPS) == 10.0
     assert not (virtual.data / "out" / "north.partial.mp4").exists()
+
+
+@pytest.mark.parametrize("first_s", [1.0, 0.004])
+def test_fault_21_one_odd_interval_does_not_set_the_rate(virtual, first_s):
+    """Without `fps`, of a camera of 10 pictures a second whose first interval was another."""
+    with opened(VideoOut(), virtual) as node:
+        for step in range(30):
+            node.process(frame((first_s if step else 0.0) + max(step - 1, 0) / 10))
+    made = cv2.VideoCapture(str(virtual.data / "video.mp4"))
+    assert made.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    assert made.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(29 + first_s * 10, abs=1)
 
 
 def test_close_finishes_the_file_too(virtual):

@@ -24,6 +24,7 @@ from openvino.frontend import FrontEndManager
 
 from flowrt import Floats, Image
 from flowrt.diagnostics import did_you_mean
+from flowrt.private_files import make_private, make_private_folder
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.detect._candidates import Layout, Ports
 from flowrt_nodes.detect._layouts import layout_of
@@ -158,6 +159,8 @@ class SharedModel:
         self.name = wanted.path.stem
         self._core = openvino.Core()
         self._file = wanted.path.name
+        make_private_folder(cache)
+        self._cache = cache
         self._properties = {"PERFORMANCE_HINT": wanted.hint.upper(), "CACHE_DIR": str(cache)}
         self.device = resolve_device(wanted.device, _devices(self._core))
         self._model = model = _read(self._core, wanted.path)
@@ -187,6 +190,8 @@ class SharedModel:
             compiled = self._core.compile_model(model, self.device, self._properties)
         except RuntimeError as error:
             raise ModelError(f"{self._file} can't be compiled for {self.device}: {_gist(error)}") from None
+        for file in self._cache.iterdir():
+            make_private(file)
         return Pool(compiled, whole_pictures, self.preparation.pad)
 
     def take(self, letterbox: Letterbox) -> Request:
