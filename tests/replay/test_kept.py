@@ -109,7 +109,6 @@ def test_what_a_node_made_that_failed_is_not_kept(
 class Odour(Message, frozen=True, kw_only=True, eq=False):
     """A message type of a `nodes/` folder."""
 
-    __module__ = "flowrt_local_odour"
     port: ClassVar[str] = "odours"
 
 
@@ -121,6 +120,7 @@ def test_what_a_recording_would_not_give_back_is_not_kept(
     def smells(self: TrafficFlow, tracks: Tracks) -> list[Message]:
         return [*find(self, tracks), Odour(time_s=tracks.time_s)]
 
+    monkeypatch.setattr(Odour, "__module__", "flowrt_local_odour")
     monkeypatch.setattr(TrafficFlow, "process", smells)
     assert rerun() == KEPT - {"lanes"}
 
