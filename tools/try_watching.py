@@ -128,7 +128,7 @@ def write_violation(url: str, token: str, now_s: float) -> str:
         evidence={},
     )
     body = b"\n".join(Contract.load().lines(violation, "try-watching"))
-    address = f"{url}/api/v2/write?org={ORG}&bucket=traffic_monitoring&precision=us"
+    address = f"{url}/api/v2/write?org={ORG}&bucket=traffic_monitoring&precision=ns"
     request = urllib.request.Request(address, data=body, headers={"Authorization": f"Token {token}"})
     try:
         urllib.request.urlopen(request, timeout=20).close()

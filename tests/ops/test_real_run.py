@@ -190,7 +190,7 @@ def test_the_command_tells_what_a_smaller_flow_leaves_empty(tmp_path: Path, cont
     coverage = compare(load(small), contract, BUILT)
     why = {f"{gap.dashboard} / {gap.panel}": gap.why for gap in coverage.gaps}
     assert "Real-time monitoring / Runtime" not in why
-    assert why["Violations / Critical"] == "no node of the flow makes Violation, so 'violation_events' is never written"
     assert (
-        why["Performance / Outbox"] == "'tick' makes Performance, but is not among the nodes that 'history' is fed from"
+        why["Violations / Critical"] == "no node of the flow produces Violation, so 'violation_events' is never written"
     )
+    assert why["Performance / Outbox"] == "'tick' produces Performance, but is not an input of 'history'"
