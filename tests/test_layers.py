@@ -62,6 +62,7 @@ OPEN_TO_NODES = {
     "diagnostics",
     "http_client",
     "node",
+    "private_files",
     "resources",
     "services",
     "sink",

@@ -13,8 +13,9 @@ import pytest
 from harness import data_file, opened
 
 from flowrt import CameraStatus, Frame
+from flowrt.addresses import without_passwords
 from flowrt_nodes._lib.cv import cv2
-from flowrt_nodes.camera import Camera, masked
+from flowrt_nodes.camera import Camera
 
 
 def run(camera: Camera, where) -> tuple[list[Frame], list[CameraStatus]]:
@@ -237,9 +238,9 @@ def test_a_uri_may_be_a_number():
         msgspec.convert({"uri": [1]}, Camera)
 
 
-def test_credentials_are_masked():
-    assert masked("rtsp://admin:hunter2@10.0.0.5/s1?token=abc&x=1") == "rtsp://***@10.0.0.5/s1?token=***&x=1"
-    assert masked("clips/north.mp4") == "clips/north.mp4"
+def test_credentials_are_without_passwords():
+    assert without_passwords("rtsp://admin:hunter2@10.0.0.5/s1?token=abc&x=1") == "rtsp://***@10.0.0.5/s1?token=***&x=1"
+    assert without_passwords("clips/north.mp4") == "clips/north.mp4"
 
 
 SIM = "sim://four-way?seed=7&camera=north&fps=10&size=320x180&duration_s=1"

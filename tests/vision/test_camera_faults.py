@@ -17,10 +17,10 @@ from vision.test_camera import View, run
 from vision.test_live_camera import frames_of, until
 
 from flowrt import CameraStatus, Frame
+from flowrt.addresses import without_passwords
 from flowrt.config import read
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera import Camera
-from flowrt_nodes.camera._address import masked
 from flowrt_nodes.camera._clips import is_cut_off
 from flowrt_nodes.camera._login import Login
 from flowrt_nodes.camera._meter import Meter
@@ -86,7 +86,7 @@ def test_fault_20_addresses_of_other_kinds_are_named(tmp_path):
     assert sorted(said) == ["a", "b", "c", "f"]
     for node in "abc":
         assert "is no camera address of a kind that is read: rtsp, rtsps, http, https" in said[node]
-    assert "names no host" in said["f"]
+    assert "the address has no host" in said["f"]
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,15 @@ def test_fault_20_an_address_without_a_host_or_with_a_wrong_port_is_refused(tmp_
 )
 def test_fault_14_a_password_that_must_be_encoded_is_named_and_not_shown(tmp_path, uri):
     [diagnostic] = Camera(uri=uri).check(View(tmp_path))
-    assert "%40 for @" in diagnostic.hint
+    assert "percent-encoded" in diagnostic.message
+    assert " as %" in diagnostic.hint
     for part in ("Alfa", "Bravo26", "Charlie", "Delta26", "Echo", "Foxtrot26", "admin"):
-        assert part not in f"{diagnostic.message}{diagnostic.hint}{masked(uri)}"
+        assert part not in f"{diagnostic.message}{diagnostic.hint}{without_passwords(uri)}"
 
 
-def test_fault_14_a_password_in_a_path_is_masked(tmp_path):
+def test_fault_14_a_password_in_a_path_is_without_passwords(tmp_path):
     uri = "rtsp://127.0.0.1:9/user=admin_password=Golf26_channel=1_stream=0.sdp"
-    assert masked(uri) == "rtsp://127.0.0.1:9/user=admin_password=***"
+    assert without_passwords(uri) == "rtsp://127.0.0.1:9/user=admin_password=***"
     assert list(Camera(uri=uri).check(View(tmp_path))) == []
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from flowrt import CameraStatus, CheckView, Context, Diagnostic, Frame, Image, Position, Source, setting
+from flowrt.addresses import without_passwords
 from flowrt.backoff import Backoff
 from flowrt_nodes._lib.sim import check_address, epoch_s
 from flowrt_nodes.camera._address import (
@@ -23,8 +24,7 @@ from flowrt_nodes.camera._address import (
     file_diagnostics,
     file_path,
     kind_of,
-    masked,
-    network_diagnostic,
+    network_diagnostics,
 )
 from flowrt_nodes.camera._meter import Meter, Thinner
 
@@ -119,8 +119,7 @@ north_camera:
                 ("uri",), "the uri is empty", "expected a file, folder, rtsp://, http://, USB index or sim://"
             )
         elif self._kind == "network":
-            if (diagnostic := network_diagnostic(uri)) is not None:
-                yield diagnostic
+            yield from network_diagnostics(uri)
         elif self._kind == "file":
             yield from file_diagnostics(uri, view.folder)
         elif self._kind == "device":
@@ -195,7 +194,7 @@ north_camera:
 
     def status(self) -> dict[str, Any]:
         return {
-            "uri": masked(str(self.uri)),
+            "uri": without_passwords(str(self.uri)),
             "status": self._meter.status,
             "detail": self._meter.detail,
             "fps": round(self._fps(), 2),
@@ -240,7 +239,9 @@ north_camera:
             count = self._number
             round_s += clip.round_s
         if clip.missing:
-            self.context.log.error("camera %s: %s: %s", self.context.node, masked(str(self.uri)), clip.missing)
+            self.context.log.error(
+                "camera %s: %s: %s", self.context.node, without_passwords(str(self.uri)), clip.missing
+            )
             self._meter.change("error", clip.missing)
         else:
             self._meter.change("offline", f"ended after {self._number} pictures")
@@ -284,7 +285,7 @@ north_camera:
                 if self._number > first:
                     self._backoff.reset()
                 if self._meter.change("offline", reason):
-                    context.log.warning("camera %s: %s: %s", context.node, masked(str(self.uri)), reason)
+                    context.log.warning("camera %s: %s: %s", context.node, without_passwords(str(self.uri)), reason)
                     self._lost_s = self._lost_s or time.monotonic()
                     yield self._report(context.clock.now_s())
                 self._reconnects += 1
@@ -343,7 +344,7 @@ north_camera:
         """Say that the camera is back, as its loss was said."""
         if self._lost_s is not None:
             lost_s, self._lost_s = time.monotonic() - self._lost_s, None
-            where = masked(str(self.uri))
+            where = without_passwords(str(self.uri))
             self.context.log.info("camera %s: %s: pictures again after %.1f s", self.context.node, where, lost_s)
 
     def _fps(self) -> float:

@@ -1,4 +1,4 @@
-"""Addresses of cameras and clips: which kind each is, what is wrong with it, and how it is shown without its password."""
+"""Addresses of cameras and clips: which kind each is, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from flowrt import Diagnostic
+from flowrt.addresses import problem
 from flowrt.diagnostics import did_you_mean
 from flowrt_nodes.camera._no_answer import PORTS
 
@@ -17,7 +18,6 @@ Kind = Literal["network", "device", "sim", "file"]
 DEVICES = 100
 """A number below this is a USB camera; a longer one is the name of a folder, such as a year."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_SECRET = re.compile(r"(?i)((?:pass|passwd|password|pwd|token|key|secret)[^=&/;?#]*=)[^&/;?#]*")
 
 
 def kind_of(uri: str) -> Kind:
@@ -44,53 +44,11 @@ def file_path(uri: str) -> str:
     return unquote(uri[len("file://") :].removeprefix("localhost/"))
 
 
-def masked(uri: str) -> str:
-    """The address without user, password or tokens, for logs and status.
-
-    A password may hold `@`, `/`, `?` or `#` that should have been percent-encoded: all before the last `@` is taken away.
-    """
-    scheme, separator, rest = uri.partition("://")
-    if separator and "@" in rest:
-        rest = "***@" + rest.rpartition("@")[2]
-    return _SECRET.sub(r"\1***", scheme + separator + rest)
-
-
-def network_diagnostic(uri: str) -> Diagnostic | None:
+def network_diagnostics(uri: str) -> Iterable[Diagnostic]:
     """What is wrong with the address of a network camera; it shows no part of user and password."""
-    scheme = scheme_of(uri)
-    rest = uri.partition("://")[2]
-    login, at, place = rest.rpartition("@")
-    if at and re.search(r"[/?#@]", login) and ":" in login:
-        # The last @ may also belong to a path; then user and password, if any, end at an earlier one.
-        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-        place = authority.rpartition("@")[2]
-        if authority.count("@") > 1 or not _is_place(place):
-            return Diagnostic(
-                ("uri",),
-                "user or password holds a character that must be percent-encoded",
-                "write %40 for @, %2F for /, %3F for ? and %23 for #",
-            )
-    host = re.split(r"[/?#]", place, maxsplit=1)[0]
-    if not host or host.startswith(":"):
-        return Diagnostic(
-            ("uri",), f"the address names no host: {scheme}://", f"expected e.g. {scheme}://192.168.1.20/stream1"
-        )
-    if not _is_place(host):
-        return Diagnostic(
-            ("uri",),
-            "host or port of the address can't be read",
-            "expected a host, or host:port with a port from 1 to 65535",
-        )
-    return None
-
-
-def _is_place(authority: str) -> bool:
-    """Whether this is host or host:port."""
-    try:
-        parts = urlsplit(f"//{authority}")
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+    found = problem(uri, PORTS)
+    if found is not None:
+        yield Diagnostic(("uri",), found.message, found.hint)
 
 
 def file_diagnostics(uri: str, folder: Path) -> Iterable[Diagnostic]:
