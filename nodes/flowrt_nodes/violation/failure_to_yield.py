@@ -17,17 +17,12 @@ from flowrt_nodes._lib.signals import RED
 from flowrt_nodes.violation._common.history import row_by_id
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
+# Margins: docs/rules.md says what each is for.
 CYCLIST_KMH = 5.4
-"""A bicycle that is not surely faster may be a pedestrian that looks like a rider."""
 ONWARDS_M, WITHIN_S = 1.5, 2.0
-"""A vehicle that entered drives on if it is so much further within this time."""
 GAP_S, RECENT_S = 0.5, 1.0
-"""Between pictures further apart the moment of entry is not interpolated; and a front that reached the area longer ago stood at its
-border meanwhile."""
 CLEARED_S = 1.0
-"""After so much Don't Walk no pedestrian that started in time is on the area."""
 MOVING_M_S = 0.5
-"""A slower pedestrian is not about to step anywhere."""
 
 
 class _Entry(NamedTuple):

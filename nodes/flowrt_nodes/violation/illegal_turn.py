@@ -18,14 +18,11 @@ from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.geometry import LineSet, Mask
 from flowrt_nodes.violation._common.rule import Finding, Rule
 
+# Margins: docs/rules.md says what each is for.
 GAP_S = 0.45
-"""After a longer gap a track must continue about where it was heading, else it is another vehicle now."""
 ROOM_M, ROOM_SHARE = 4.0, 0.5
-"""How far it may be from there: metres, and a share of the distance expected."""
 BACK_COSINE, BACK_M_S = -0.5, 1.5
-"""Nor has it turned by more than 120 degrees meanwhile; slower vehicles have no certain heading."""
 SETTLED_S = 0.3
-"""A vehicle is in a zone once it has been in it for this long."""
 
 
 class Ban(

@@ -17,9 +17,6 @@ from flowrt_nodes._lib.track_table import TrackTable
 from flowrt_nodes.violation._common.pedestrians import ROADS, PedestrianAreas
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
-AWAY_S = 3.0
-"""After this long not seen outside, the distance walked there is counted from 0 again."""
-
 
 class Jaywalking(SignalRule):
     """A pedestrian is on the carriageway outside every crosswalk, or on one against Don't Walk, for longer than `hold_s`.
@@ -63,9 +60,7 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
     def prepare(self, view: CameraView) -> None:
         self._areas = PedestrianAreas(view, self.roads, self.crosswalks)
         self._lanes = Lanes.of(view, [], with_heading=True) if view.metric else None
-        self._memory = self.table(
-            self._areas.columns() | {"from_m": (np.float64, (2,), np.nan), "out_s": (np.float64, (), -np.inf)}
-        )
+        self._memory = self.table(self._areas.columns() | {"from_m": (np.float64, (2,), np.nan)})
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         pedestrians = np.flatnonzero(tracks.of_class(PEDESTRIANS))
@@ -79,7 +74,7 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         away = np.flatnonzero(~(depth > -self.beside_m).any(axis=1))
         outside = away[self._areas.on_road(places[away], scale[away], self.kerb_m)] if len(away) else away
         if len(outside):
-            way = self._walked(table, rows[outside], places[outside], tracks.time_s) / scale[outside, None]
+            way = self._walked(table, rows[outside], places[outside]) / scale[outside, None]
             walked_m = self._across_m(some[outside], way)
             slow = ~(some.speed_kmh[outside] > self.slower_than_kmh)
             for i in outside[(walked_m >= self.walked_m) & slow].tolist():
@@ -89,11 +84,10 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         yield from self._against_signal(pedestrians, stepped_s, tracks.time_s)
 
     @staticmethod
-    def _walked(table: TrackTable, rows: NDArray[np.int64], places: Array, time_s: float) -> Array:
+    def _walked(table: TrackTable, rows: NDArray[np.int64], places: Array) -> Array:
         """(N, 2): from where each was first seen outside to where it is now, in units of the places."""
-        restarts = time_s - table["out_s"][rows] > AWAY_S
-        start = np.where(restarts[:, None] | np.isnan(table["from_m"][rows]), places, table["from_m"][rows])
-        table["from_m"][rows], table["out_s"][rows] = start, time_s
+        start = np.where(np.isnan(table["from_m"][rows]), places, table["from_m"][rows])
+        table["from_m"][rows] = start
         return places - start
 
     def _across_m(self, some: Tracks, way: Array) -> Array:

@@ -15,17 +15,12 @@ from flowrt_nodes.violation._common.post_encroachment import PostEncroachments
 from flowrt_nodes.violation._common.rule import Finding, Rule
 from flowrt_nodes.violation._common.time_to_collision import Bodies, gaps_m, near_pairs, times_to_collision
 
+# Margins: docs/rules.md says what each is for.
 LEAST_S = 0.2
-"""A collision must be predicted for this long: one picture may be wrong."""
 DRIVEN_S, SINCE_S = 0.35, 0.6
-"""A two-wheeler counts once it has surely driven for this long, and for as long after: the box of a standing one moves along for a
-picture or two with a pedestrian that walks past."""
 WITHIN_M = 1.0
-"""Bodies that overlap by more are not where they seem: one is half hidden, a few metres off."""
 OVER_AFTER_S = 1.0
-"""An encounter is over when no collision was predicted for this long."""
 STILL_M_S, WALKING_M_S = 0.4, 0.5
-"""A slower vehicle, or pedestrian, stands."""
 
 
 class Conflict:

@@ -17,17 +17,12 @@ from flowrt_nodes.violation._common.front_crossing import FrontCrossing, FrontCr
 from flowrt_nodes.violation._common.history import row_by_id
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
+# Margins: docs/rules.md says what each is for.
 CREEPING_KMH = 12.0
-"""A slower crossing is reported one step less grave."""
 STOP_NEAR_M, STOP_AGO_S = 7.0, 6.0
-"""A full stop for a turn on red is made within this distance before the stop line, and this short a time before crossing it."""
 TURNED_DEG, TURNING_M, STRAIGHT_ON_M, RETREAT_M = 25.0, 3.0, 14.0, 2.5
-"""A vehicle that may turn on red is judged once its front is `TURNING_M` past the line: turned by so much, it turns; at
-`STRAIGHT_ON_M` it went straight on; and one back before the line by `RETREAT_M` never crossed it."""
 UNDECIDED_S = 60.0
-"""A vehicle lost for so long before it has turned is not reported."""
 LANE_MARGIN_PX = 25.0
-"""As near to a turning lane as this is in it."""
 
 
 class _Undecided(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -14,10 +13,8 @@ from flowrt_nodes._lib.lanes import Lanes, lanes_of
 from flowrt_nodes.violation._common.history import Sample
 from flowrt_nodes.violation._common.rule import Finding, Rule
 
+# Margins: docs/rules.md says what each is for.
 FEWEST = 4
-"""Readings that a median needs."""
-UNSEEN_S = 1.0
-"""Longest gap in a section: a vehicle that comes back after more may be another one, and seem to have driven on."""
 GRAVE_KMH: tuple[tuple[float, Severity], ...] = ((40.0, "critical"), (20.0, "high"), (10.0, "medium"))
 
 
@@ -30,7 +27,7 @@ class Speeding(Rule):
     behind braking.
 
     No violation: single high readings, as of a jumping box, where the section was not driven so fast on average; sections shorter
-    than `section_m`, with fewer than four readings, with a gap of more than a second, or with a speed less certain than
+    than `section_m`, with fewer than four readings, or with a speed less certain than
     `max_sigma_kmh` after it had been known, as that of a vehicle coming out from behind another.
     """
 
@@ -101,14 +98,13 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         track_id = int(tracks.track_id[row])
         since_s = max(entered_s, tracks.time_s - self.history_s())
         section = self._section(self._history.of(tracks.camera_id, track_id, since_s))
-        if len(section) < FEWEST:
+        readings = [sample.speed_kmh for sample in section if not _unknown(sample)]
+        if len(readings) < FEWEST:
             return None
-        if max(after.time_s - sample.time_s for sample, after in pairwise(section)) > UNSEEN_S:
-            return None
-        median = float(np.median(_speeds_kmh(section)))
+        median = float(np.median(readings))
         length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))
         mean = 3.6 * length_m / max(section[-1].time_s - section[0].time_s, 1e-3)
-        sigma_kmh = float(tracks.speed_sigma_kmh[row]) / len(section) ** 0.5
+        sigma_kmh = float(tracks.speed_sigma_kmh[row]) / len(readings) ** 0.5
         allowed = limit_kmh + self.tolerance_kmh
         if median <= allowed + self.sigmas * sigma_kmh or mean <= allowed:
             return None
@@ -124,7 +120,7 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
                 "median_kmh": round(median, 1),
                 "sigma_kmh": round(float(tracks.speed_sigma_kmh[row]), 1),
                 "section_m": round(length_m, 1),
-                "readings": len(section),
+                "readings": len(readings),
             },
             severity=severity,
             description=f"{median:.0f} km/h where {limit_kmh:.0f} are allowed",
@@ -149,13 +145,3 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
 
 def _unknown(sample: Sample) -> bool:
     return sample.speed_kmh != sample.speed_kmh
-
-
-def _speeds_kmh(section: list[Sample]) -> list[float]:
-    """The readings; the first pictures of a track have none, and get the distance to the next picture over its time."""
-    found = []
-    for sample, after in pairwise(section):
-        step_m = float(np.hypot(after.x_m - sample.x_m, after.y_m - sample.y_m))
-        slope_kmh = 3.6 * step_m / max(after.time_s - sample.time_s, 1e-3)
-        found.append(slope_kmh if _unknown(sample) else sample.speed_kmh)
-    return [*found, section[-1].speed_kmh]

@@ -16,8 +16,8 @@ from flowrt_nodes._lib.signals import GREEN
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, away_m, standstill_since
 
+# Margins: docs/rules.md says what each is for.
 HIDDEN_S, YOUNG_S = 5.0, 3.0
-"""A vehicle hidden for this long at most is found again by its place, while its new track is not older than that."""
 
 
 class Stopped(SignalRule):

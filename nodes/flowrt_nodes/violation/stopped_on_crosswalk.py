@@ -17,8 +17,8 @@ from flowrt_nodes.violation._common.approach import Approaches, approach_diagnos
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 
+# Margins: docs/rules.md says what each is for.
 REAR_M = 0.3
-"""A rear must reach this much further onto it while the vehicle's length is not known: a camera that faces traffic sees fronts."""
 
 
 class StoppedOnCrosswalk(SignalRule, kw_only=True):

@@ -16,8 +16,8 @@ from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
 from flowrt_nodes._lib.per_frame import per_frame
 
+# Margins: docs/rules.md says what each is for.
 BESIDE = 0.12
-"""A front up to this share of the line's length beside its ends still crosses it."""
 
 
 class Approaches:

@@ -15,16 +15,12 @@ from numpy.typing import NDArray
 from flowrt import PEDESTRIANS, Tracks
 from flowrt_nodes.violation._common.history import Sample
 
+# Margins: docs/rules.md says what each is for.
 LOST_S = 60.0
-"""An offender that was lost for longer is not looked for."""
 ROOM_M, ROOM_SHARE = 2.0, 0.3
-"""How far from the expected way it may come back: metres, and for a moving vehicle a share of that way."""
 SLOW_M_S, TURNING_S = 1.5, 3.0
-"""A vehicle not surely faster may be standing. A pedestrian may have walked elsewhere at this speed, for this long at most."""
 LEFT_S = 2.0
-"""An offender followed for longer after its offence has left; sooner, its track may have been handed to a passing road user."""
 FURTHEST_M, FURTHEST_ON_FOOT_M = 40.0, 12.0
-"""It is not looked for further away than this."""
 
 
 class Sighting(NamedTuple):

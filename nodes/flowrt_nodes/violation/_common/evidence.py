@@ -8,8 +8,8 @@ import numpy as np
 
 from flowrt import Tracks
 
+# Margins: docs/rules.md says what each is for.
 MOST_FILES = 2000
-"""Of one folder; the oldest are removed first."""
 
 
 def save_snapshot(folder: Path, name: str, tracks: Tracks, row: int) -> str:

@@ -19,6 +19,7 @@ from flowrt_nodes._lib.track_table import Column, TrackTable
 from flowrt_nodes.violation._common.approach import Approaches
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 
+# Margins: docs/rules.md says what each is for.
 LASTING_S = 0.25
 CREEPING_KMH, CREEPING_S = 10.0, 0.9
 BACK_M, BACK_S = 1.0, 4.0

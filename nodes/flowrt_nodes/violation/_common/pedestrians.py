@@ -13,10 +13,9 @@ from flowrt_nodes._lib.footprint import sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask, PolygonSet
 from flowrt_nodes._lib.track_table import Column, TrackTable
 
+# Margins: docs/rules.md says what each is for.
 OFF_S = 1.0
-"""A pedestrian beside a crosswalk for this long has left it."""
 MIDDLE_M = 1.0
-"""A pedestrian first seen this far inside a crosswalk may have stepped onto it at any time."""
 ROADS = ("carriageway", "lane", "box", "intersection", "conflict")
 
 

@@ -13,25 +13,16 @@ from flowrt_nodes._lib.footprint import SIZES_M
 from flowrt_nodes._lib.geometry import Array, Mask
 from flowrt_nodes.violation._common.time_to_collision import Bodies
 
+# Margins: docs/rules.md says what each is for.
 WALKING_M_S = 0.8
-"""A slower pedestrian stands, as at the kerb, and has no PET."""
 PASSING_M, _LONGEST_M = 1.0, max(length for length, _, _ in SIZES_M.values())
-"""Bodies further apart than this are not looked at closely; and the longest vehicle."""
 RECALL_S = 1.0
-"""How long a pedestrian walks before its velocity is known."""
 OVER_S = 5.0
-"""An encounter is over after so long without a PET."""
 LATE_S = 0.4
-"""Whether a road user moves may become known this long after it came onto the ground."""
 CROSSING_DEG = 30.0
-"""Paths at a smaller angle follow each other (SSAM's rear-end conflicts), and have no PET."""
 OPPOSED_DEG = 174.0
-"""Nor have road users that meet head on, at a larger one: neither enters the ground that the other has left."""
 STEP_S = 0.1
-"""Positions are known in steps of this length, as in SSAM's simulations; between pictures by the velocity."""
 GAP_S = 1.0
-"""In a longer gap between pictures positions are unknown. Where 30 % of five pictures a second are lost, one gap in eleven is 0.6 s
-or longer."""
 
 
 class PostEncroachments:

@@ -24,12 +24,10 @@ from flowrt_nodes.violation._common.continuation import Sighting, continues
 from flowrt_nodes.violation._common.evidence import save_snapshot
 from flowrt_nodes.violation._common.history import History, row_by_id, without_picture
 
+# Margins: docs/rules.md says what each is for.
 GAP_S = 0.35
-"""A finding may be missing this long before its hold time starts again."""
 LOST_PICTURES_S = 1.0
-"""The same between two pictures in a row: pictures get lost."""
 REMEMBER_S = 600.0
-"""How long a reported offence is remembered."""
 
 OffenceKey = tuple[str, int, str]
 """camera_id, track_id, and what tells one offence of a track from another."""

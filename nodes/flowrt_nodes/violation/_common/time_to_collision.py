@@ -14,12 +14,10 @@ from flowrt_nodes._lib.camera_view import CameraView, cut_off, heading_vectors
 from flowrt_nodes._lib.footprint import CYCLES, TWO_WHEELERS, sizes_m
 from flowrt_nodes._lib.geometry import Array, Mask
 
+# Margins: docs/rules.md says what each is for.
 MOVING_M_S = 0.4
-"""A slower vehicle collides with nothing by itself."""
 DRIVING_M_S, RIDING_M_S = 2.0, 2.6
-"""A vehicle that is not surely faster waits, or rolls behind a pedestrian; a bicycle that is not may be a pedestrian."""
 YOUNG_S = 0.7
-"""A track followed for less has no certain position and heading."""
 
 
 class Bodies:
