@@ -292,3 +292,25 @@ def test_fault_21_an_address_that_gives_single_pictures_is_a_camera(real):
     assert {frame.size_px for frame in frames} == {(64, 48)}
     assert [s.status for s in seen if isinstance(s, CameraStatus)] == ["online"]
     assert np.diff([frame.time_s for frame in frames]).mean() == pytest.approx(0.1, abs=0.05)
+
+
+# 13: the ledger
+
+
+def test_fault_13_every_overwritten_picture_is_counted(real):
+    """The server numbers its pictures by their grey, so what came and what was dropped must add up."""
+    server = MjpegCamera(fps=40)
+    try:
+        with opened(Camera(uri=server.url), real) as camera:
+            made = (message for message in camera.produce() if isinstance(message, Frame))
+            first = next(made)
+            frames = [first]
+            while len(frames) < 5 or camera.dropped < 10:
+                real.stopping.wait(0.15)  # the flow is busy meanwhile
+                frames.append(next(made))
+                assert len(frames) < 60
+            numbers = [round(float(frame.image.mean())) for frame in frames]
+            assert camera.dropped + len(frames) == numbers[-1] - numbers[0] + 1
+            assert camera.status()["overwritten"] == camera.dropped
+    finally:
+        server.close()

@@ -1,7 +1,7 @@
 """Pictures from a file, a folder, a network or USB camera, or the simulated intersection.
 
-Drop policy. A live camera (RTSP, HTTP, USB) does not wait: the flow takes its newest picture, the channel behind the
-camera counts what it could not take. A file and a folder wait: the flow gets every picture, in order. The simulation at its own
+Drop policy. A live camera (RTSP, HTTP, USB) does not wait: the flow takes its newest picture; pictures that were overwritten,
+here or in the channel behind the camera, count as dropped. A file and a folder wait: the flow gets every picture, in order. The simulation at its own
 pace leaves out what would come too late; under virtual time, or `asap`, it waits too.
 """
 
@@ -99,6 +99,10 @@ north_camera:
     @property
     def live(self) -> bool:
         return self._kind in ("network", "device")
+
+    @property
+    def dropped(self) -> int:
+        return self._overwritten
 
     @property
     def _kind(self) -> Kind:
@@ -200,7 +204,7 @@ north_camera:
             "fps": round(self._fps(), 2),
             "resolution": self._meter.resolution,
             "reconnects": self._reconnects,
-            "overwritten": self._overwritten + (self._grabber.overwritten if self._grabber else 0),
+            "overwritten": self._overwritten,
         }
 
     def produce(self) -> Iterator[Frame | CameraStatus]:
@@ -319,6 +323,7 @@ north_camera:
                 now_s = time.monotonic()
                 if grabbed is not None:
                     heard_s = now_s
+                    self._overwritten += grabbed.overwrote
                     frame = self._frame(grabbed.image, grabbed.time_s)
                     self._number += 1
                     due = self._meter.frame(frame, self.status_s)
@@ -335,7 +340,6 @@ north_camera:
             return ""
         finally:
             grabber.stop()  # a lost camera's read may hang; the next connection does not wait for it
-            self._overwritten += grabber.overwritten
             self._grabber = None
             if grabber.alive:
                 self._left_behind.append(grabber)

@@ -2,7 +2,7 @@
 
 Invariants
 - The thread keeps up with the camera: it takes every picture off the wire and keeps the newest one only; a picture that was
-  overwritten before it was handed out is counted in `overwritten`.
+  overwritten before it was handed out is counted with the next one.
 - A picture's capture time is the time its data had arrived, read from the flow's clock on the thread that grabbed it.
 - `stop` returns at once, also while OpenCV blocks inside a read. Such a thread is left behind (it is a daemon and OpenCV's
   own timeouts end it); it releases its camera when it wakes and hands out nothing any more.
@@ -25,11 +25,11 @@ from flowrt_nodes.camera._no_answer import NoAnswer
 
 
 class Grabbed(NamedTuple):
-    """One picture, u8 (H, W, 3) BGR, with its capture time and its number on this connection."""
+    """One picture, u8 (H, W, 3) BGR, with its capture time, and how many it overwrote that nobody had taken yet."""
 
     image: Image
     time_s: float
-    number: int
+    overwrote: int
 
 
 class Capture(Protocol):
@@ -58,7 +58,6 @@ class Grabber:
         self._changed = threading.Condition()
         self._newest: Grabbed | None = None
         self._stopping = threading.Event()
-        self.overwritten = 0
         self.ended: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"{name}-grabber", daemon=True)
         self._thread.start()
@@ -112,8 +111,8 @@ class Grabber:
                 ok, image = capture.retrieve()
                 if ok:
                     with self._changed:
-                        self.overwritten += self._newest is not None
-                        self._newest = Grabbed(np.asarray(image, np.uint8), time_s, number)
+                        overwrote = self._newest.overwrote + 1 if self._newest else 0
+                        self._newest = Grabbed(np.asarray(image, np.uint8), time_s, overwrote)
                         self._changed.notify_all()
             number += 1
         return number
