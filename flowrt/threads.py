@@ -76,6 +76,14 @@ class SupervisedThread:
         return self._thread.is_alive()
 
     @property
+    def progresses(self) -> bool:
+        """Whether it neither was ended by a fault nor is silent for longer than it promised."""
+        if self.finished or self._thread.ident is None:
+            return True
+        silent_s = time.monotonic() - self._beaten
+        return self.alive and (self._beat_within_s is None or silent_s <= self._beat_within_s)
+
+    @property
     def finished(self) -> bool:
         """Whether its target returned, or it was stopped."""
         return self._thread.ident is not None and not self.alive and (not self._error or self._stopping.is_set())
@@ -165,6 +173,20 @@ class Supervisor:
     def trouble(self) -> list[str]:
         """What is wrong with threads now, one sentence each; empty where all make progress."""
         return [status.trouble for status in self.statuses() if status.trouble]
+
+    def progresses(self) -> bool:
+        """Whether every thread runs and beats; one that was started again after a fault does."""
+        with self._lock:
+            return all(thread.progresses for thread in self._threads)
+
+    def failed(self) -> list[ThreadStatus]:
+        """Threads that a fault has ended for good."""
+        return [status for status in self.statuses() if status.error and not status.alive]
+
+
+def from_keyboard(error: BaseException) -> bool:
+    """Whether this is somebody's Ctrl-C, and not the fault of the code that raised it."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def one_line(error: BaseException, most: int = 500) -> str:

@@ -1,20 +1,22 @@
 """The HTTP side of a run: health, readiness, metrics, status, reload. Loopback unless told otherwise.
 
 Bound to another address, every request but `/healthz` needs `Authorization: Bearer $FLOWRT_HTTP_TOKEN`, or the token as a
-browser's password.
+browser's password. Bound to loopback, the `Host` must be a loopback name or one of $FLOWRT_HTTP_HOSTS, so that no web page reaches it
+by a name of its own; what changes anything refuses requests of other sites by their `Origin`. docs/security.md has the promises.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hmac
 import ipaddress
 import os
 import socket
-import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
@@ -27,7 +29,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from flowrt.commands import UsageError
-from flowrt.runtime import Runtime
+from flowrt.commands._connections import Connection
+from flowrt.runtime import Runtime, SharedCall
 from flowrt.secrets import Secrets
 from flowrt.services.environment import Environment, UnreadableSecret
 from flowrt.watch import Reloader
@@ -51,17 +54,19 @@ class HttpServer:
             raise BadAddress(
                 f"--http {address} is reachable from other machines: set FLOWRT_HTTP_TOKEN, or bind to 127.0.0.1"
             )
+        self._hosts = {host, *filter(None, Environment().get("FLOWRT_HTTP_HOSTS", "").lower().split(","))}
         self._socket = _bind(host, port)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            _application(runtime, reloader, self._allowed, secrets),
+            _application(runtime, reloader, self._refusal, secrets),
+            http=Connection,
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
+        self._thread = runtime.supervisor.thread("http", self._serve)
 
     def start(self) -> None:
         """Serve."""
@@ -70,13 +75,38 @@ class HttpServer:
     def stop(self) -> None:
         """Stop serving."""
         self._server.should_exit = True
-        if self._thread.ident is not None:
-            self._thread.join(3)
+        self._thread.stop()
+        self._thread.join(2)
         self._socket.close()
 
-    def _allowed(self, request: Request) -> bool:
-        if not self._open or request.url.path == "/healthz":
-            return True
+    def _serve(self) -> None:
+        self._server.run([self._socket])
+        if not self._server.should_exit:
+            raise RuntimeError("the HTTP server ended by itself")
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Why a request is not answered; None where it is."""
+        if request.url.path == "/healthz":
+            return None
+        if self._open and not self._has_token(request):
+            ask = {"WWW-Authenticate": 'Basic realm="flowrt, any user, the token as password"'}
+            return JSONResponse({"error": "a bearer token is needed"}, 401, ask)
+        host = request.headers.get("host", "")
+        if not self._open and not self._known(host):
+            return JSONResponse({"error": f"unknown Host {host[:100]!r}; name it in FLOWRT_HTTP_HOSTS"}, 403)
+        origin = request.headers.get("origin")
+        if request.method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+            return JSONResponse({"error": f"a request of another site: Origin {origin[:100]!r}"}, 403)
+        return None
+
+    def _known(self, host: str) -> bool:
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        return _loopback(name) or name in self._hosts
+
+    def _has_token(self, request: Request) -> bool:
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if (
             kind.lower() == "basic"
@@ -107,7 +137,7 @@ def _bind(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen()  # from here on, who asks waits until the server answers
+        listening.listen()  # from here on, a request waits until the server answers
     except OSError as error:
         listening.close()
         raise BadAddress(
@@ -116,11 +146,18 @@ def _bind(host: str, port: int) -> socket.socket:
     return listening
 
 
+WAIT_S = 2.0
+"""How long a request waits for the status; what hangs must not make the answer hang."""
+
+
 def _application(
-    runtime: Runtime, reloader: Reloader, allowed: Callable[[Request], bool], secrets: Secrets
+    runtime: Runtime, reloader: Reloader, refusal: Callable[[Request], Response | None], secrets: Secrets
 ) -> Starlette:
     registry = CollectorRegistry()
     registry.register(_Metrics(runtime))
+    read_status = SharedCall(runtime.status, "http status")
+    read_readiness = SharedCall(lambda: _readiness(runtime), "http readiness")
+    read_metrics = SharedCall(lambda: generate_latest(registry), "http metrics")
 
     def json(content: Any, status: int = 200) -> Response:
         body = msgspec.json.encode(secrets.data(msgspec.to_builtins(content, str_keys=True)))
@@ -128,25 +165,28 @@ def _application(
 
     def guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def guard(request: Request) -> Response:
-            if not allowed(request):
-                ask = {"WWW-Authenticate": 'Basic realm="flowrt, any user, the token as password"'}
-                return JSONResponse({"error": "a bearer token is needed"}, 401, ask)
-            return await answer(request)
+            try:
+                return refusal(request) or await answer(request)
+            except TimeoutError:
+                return json({"ready": False, "error": f"the status did not come within {WAIT_S:g} s"}, 503)
 
         return guard
+
+    async def bounded(call: SharedCall[Any]) -> Any:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(call.future())), WAIT_S)
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
-        facts = _readiness(runtime)
+        facts = await bounded(read_readiness)
         return json(facts, 200 if facts["ready"] else 503)
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await bounded(read_metrics), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def status(_: Request) -> Response:
-        return json(runtime.status())
+        return json(await bounded(read_status))
 
     async def reloads(_: Request) -> Response:
         return json({"reloads": runtime.reloads, "problems": runtime.diagnostics})
@@ -175,17 +215,15 @@ def _application(
 
 
 def _readiness(runtime: Runtime) -> dict[str, Any]:
-    """Ready: running, no source given up, and every thread and the journal at work. A service that is away makes nothing unready: its messages
-    wait on disk.
-    """
-    status = runtime.status()
+    """Ready: running, no source given up, threads and journal at work. A service that is away makes nothing unready: its messages wait."""
+    status = runtime.status(ask_nodes=False)
     nodes = {
         name: {"ready": not row.get("failed", False), "error": row["last_error"] if row.get("failed") else ""}
         for name, row in status["nodes"].items()
     }
     sinks = {name: {"state": row.state, "error": row.last_error} for name, row in status["sinks"].items()}
     trouble = status["trouble"]
-    ready = status["state"] == "running" and all(row["ready"] for row in nodes.values()) and not trouble
+    ready = status["state"] == "running" and not trouble and all(row["ready"] for row in nodes.values())
     return {"ready": ready, "state": status["state"], "trouble": trouble, "nodes": nodes, "services": sinks}
 
 
@@ -197,7 +235,7 @@ class _Metrics:
 
     def collect(self) -> Iterable[Metric]:
         """One family a counter."""
-        status = self._runtime.status()
+        status = self._runtime.status(ask_nodes=False)
         counters = {
             "in": "Messages received", "out": "Messages processed", "emitted": "Messages sent on",
             "dropped": "Messages dropped by a queue", "errors": "Messages that made the node fail",
@@ -233,3 +271,4 @@ class _Metrics:
         yield GaugeMetricFamily(
             "flowrt_problems", "Problems of the flow file as it is now", value=len(status["problems"])
         )
+        yield GaugeMetricFamily("flowrt_trouble", "Threads that failed or stand still", value=len(status["trouble"]))

@@ -15,11 +15,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
+from flowrt.backoff import Backoff
 from flowrt.clock import SystemClock
-from flowrt.commands import Failure
+from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure
 from flowrt.commands._logs import set_up
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
@@ -29,18 +33,25 @@ from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Flow
 from flowrt.journal import Journal, JournalBusy, JournalVersionError, data_folder, journal_path
 from flowrt.private_files import make_private_folder
-from flowrt.runtime import Runtime, StartFailed
+from flowrt.runtime import Runtime, SharedCall, StartFailed
 from flowrt.secrets import Secrets
 from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
 from flowrt.threads import Supervisor
+
+if TYPE_CHECKING:  # imported where they are needed: a flow with problems should be refused at once
+    from flowrt.commands._http import HttpServer
+    from flowrt.watch import Reloader, Watcher
 
 log = logging.getLogger("flowrt")
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a busy Python thread may keep the others waiting; the default of 5 ms shows in the latency of every hop."""
 
-LEFT_BEHIND_S = 5.0
-"""How long a source that did not stop in time may still take before the process ends with it."""
+STOP_S = 12.0
+"""How long the end may take whatever hangs, before the process ends by force, with exit code 3; systemd's unit gives it 15 s."""
+
+LEFT_BEHIND_S = 3.0
+"""How long sources that did not stop in time may still take before the process ends with them."""
 
 SETTLED_AFTER_S = 5.0
 """When a flow has run for so long, what will stay for good has been made: modules, the graph, what nodes remember of the scene."""
@@ -102,83 +113,134 @@ def _use_services(folder: Path) -> None:
 
 
 class _Run:
+    """One run, from the start to the exit code.
+
+    The main thread only waits: for signals, for the end, for the watchdog's time. What may hang (opening, reloading, stopping) is
+    done on other threads, so that a stop is bounded whatever hangs.
+    """
+
     def __init__(self, args: argparse.Namespace, flow: Flow, overrides: dict[str, str], secrets: Secrets) -> None:
         self.args, self.flow, self.overrides, self.secrets = args, flow, overrides, secrets
         self.stopping = threading.Event()
-        self.hangups = 0
+        self.hung_up = threading.Event()
+        self.supervisor = Supervisor(log)
+        self.started = time.monotonic()
 
     def run(self) -> int:
-        from flowrt.commands._report import report
         from flowrt.watch import Reloader, Watcher
 
         args, flow, clock = self.args, self.flow, SystemClock()
-        folder, supervisor = data_folder(), Supervisor(log)
+        folder = data_folder()
         try:
             make_private_folder(folder)
-            journal = Journal(journal_path(flow.name), clock=clock, log=log, supervisor=supervisor)
+            journal = Journal(journal_path(flow.name), clock=clock, log=log, supervisor=self.supervisor)
         except OSError as error:
             log.error(
                 "the data folder %s can't be used: %s; set FLOWRT_DATA to a folder that can be written",
                 folder,
                 error.strerror or error,
             )
-            return 3
-        contract = Contract.of_flow(flow.folder)
+            return FAILED
+        delivery = Delivery(journal, clock, log, secrets=self.secrets, supervisor=self.supervisor)
         runtime = Runtime(
             flow,
-            delivery=Delivery(journal, clock, log, secrets=self.secrets, supervisor=supervisor),
-            contract=contract,
+            delivery=delivery,
+            contract=Contract.of_flow(flow.folder),
             clock=clock,
             data=folder,
             secrets=self.secrets,
-            supervisor=supervisor,
+            supervisor=self.supervisor,
         )
         reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_load=self._learn)
+        watcher = Watcher(reloader, args.watch) if args.watch != "off" else None
         server = None
-        started = time.monotonic()
         try:
             if args.http != "off":
                 from flowrt.commands._http import HttpServer
 
                 server = HttpServer(runtime, reloader, args.http, self.secrets)
-            with self._signals():
-                runtime.start()
-                if server:
-                    server.start()
-                watcher = Watcher(reloader, args.watch) if args.watch != "off" else None
-                if watcher:
-                    watcher.start()
-                try:
-                    self._until_the_end(runtime, reloader.reload, server.url if server else "")
-                finally:
-                    if watcher:
-                        watcher.stop()
-                    _notify("STOPPING=1")
-                    runtime.stop()
-        except StartFailed as error:
-            print_diagnostics([_start_problem(flow, error)])
-            return 1
-        finally:
-            if server:
-                server.stop()
+        except BaseException:
             journal.close()
-            # Sources left behind: as Python ends it stops their threads wherever they are, and within compiled code that takes
-            # the process down.
-            for driver in runtime.workers.values():
-                driver.join(LEFT_BEHIND_S)
-        code = 3 if runtime.failed_sources else 0
-        facts = report(runtime, wall_s=time.monotonic() - started, exit_code=code)
-        _say_goodbye(facts)
-        if args.report:
+            raise
+        with self._signals():
             try:
-                args.report.write_text(json.dumps(self.secrets.data(facts), indent=2) + "\n")
+                if not self._start(runtime, watcher, server):
+                    return self._give_up("it had not started")
+                self._serve_hangups(reloader)
+                self._until_the_end(runtime, server.url if server else "")
+            except StartFailed as error:
+                print_diagnostics([_start_problem(flow, error)])
+                SharedCall(journal.close, "end").result(STOP_S)
+                return BAD_FLOW
+            _notify("STOPPING=1")
+            end = SharedCall(partial(self._end, runtime, journal, watcher, server), "end")
+            try:
+                return end.result(STOP_S)
+            except TimeoutError:
+                return self._give_up("; ".join(runtime.trouble()))
+
+    def _start(self, runtime: Runtime, watcher: Watcher | None, server: HttpServer | None) -> bool:
+        """Open and start everything; False where a signal came meanwhile and a node goes on opening."""
+
+        def start() -> None:
+            runtime.start()
+            if server:
+                server.start()
+            if watcher:
+                watcher.start()
+
+        started = SharedCall(start, "start").future()
+        while not self.stopping.is_set() and not started.done():
+            wait([started], 0.2)
+        wait([started], STOP_S)
+        if started.done():
+            started.result()
+        return started.done()
+
+    def _serve_hangups(self, reloader: Reloader) -> None:
+        def serve() -> None:
+            while True:
+                self.hung_up.wait()
+                self.hung_up.clear()
+                reloader.reload("SIGHUP")
+
+        self.supervisor.thread("SIGHUP", serve, restart=Backoff(0.1, 5.0)).start()
+
+    def _end(self, runtime: Runtime, journal: Journal, watcher: Watcher | None, server: HttpServer | None) -> int:
+        """Stop everything, in order, and write the report. Returns the exit code."""
+        from flowrt.commands._report import report
+
+        if watcher:
+            watcher.stop()
+        runtime.stop()
+        failed = self.supervisor.failed()  # what is closed from here on may say so by an exception
+        if server:
+            server.stop()
+        journal.close()
+        # Sources left behind: as Python ends it stops their threads wherever they are, and within compiled code that takes
+        # the process down.
+        runtime.join(LEFT_BEHIND_S)
+        for thread in failed:
+            log.error("%s", thread.trouble)
+        code = FAILED if runtime.failed_sources or failed else DONE
+        facts = report(runtime, wall_s=time.monotonic() - self.started, exit_code=code)
+        _say_goodbye(facts)
+        if self.args.report:
+            try:
+                self.args.report.write_text(json.dumps(self.secrets.data(facts), indent=2) + "\n")
             except OSError as error:
-                log.error("the report can't be written to %s: %s", args.report, error.strerror)
-                return 3
+                log.error("the report can't be written to %s: %s", self.args.report, error.strerror)
+                return FAILED
         return code
 
-    def _until_the_end(self, runtime: Runtime, reload: Callable[[str], object], url: str) -> None:
-        """Wait for the sources to end, the time to be up, or a signal; serve SIGHUP and the systemd watchdog meanwhile."""
+    def _give_up(self, why: str) -> int:
+        """End the process although something hangs; what is on disk stays, and is delivered by the next run."""
+        log.critical("the run did not end within %g s and is cut off: %s", STOP_S, why or "something hangs")
+        logging.shutdown()
+        os._exit(FAILED)
+
+    def _until_the_end(self, runtime: Runtime, url: str) -> None:
+        """Wait for the sources to end, the time to be up, or a signal; serve the systemd watchdog meanwhile."""
         args = self.args
         about = "edit the flow file to change it while it runs; Ctrl-C stops" + (
             f"; status at {url}/api/status" if url else ""
@@ -196,7 +258,6 @@ class _Run:
         end = time.monotonic() + args.duration if args.duration else None
         settle()
         settled = time.monotonic() + SETTLED_AFTER_S
-        hangups = 0
         try:
             if view:
                 view.start()
@@ -205,13 +266,11 @@ class _Run:
                 if left <= 0:
                     break
                 runtime.done.wait(left)
-                _notify("WATCHDOG=1")
+                if runtime.progresses():
+                    _notify("WATCHDOG=1")
                 if settled and time.monotonic() > settled:
                     settled = 0.0
                     settle()
-                if self.hangups != hangups:
-                    hangups = self.hangups
-                    reload("SIGHUP")
         finally:
             if view:
                 view.stop()
@@ -231,7 +290,7 @@ class _Run:
             self.stopping.set()
 
         def hang_up(_: int, __: FrameType | None) -> None:
-            self.hangups += 1
+            self.hung_up.set()
 
         wanted: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: end, signal.SIGTERM: end}
         if hasattr(signal, "SIGHUP"):

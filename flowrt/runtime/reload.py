@@ -20,7 +20,7 @@ from flowrt.runtime.runner import NodeRunner
 from flowrt.runtime.runtime import ReloadFailed, Runtime, StartFailed
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.worker import Worker
-from flowrt.threads import one_line, text_of
+from flowrt.threads import from_keyboard, one_line, text_of
 
 log = logging.getLogger("flowrt")
 
@@ -36,11 +36,8 @@ def apply(runtime: Runtime, plan: Plan, *, strict: bool = False, deliver_s: floa
     strict: refuse to remove a sink that still has something to deliver.
     deliver_s: how long a removed sink may go on delivering before the rest is parked.
     """
-    old, new = plan.old, plan.new
-    if new.name != old.name:
-        raise ReloadFailed(
-            f"the name of a running flow can't change ({old.name} → {new.name}): stop it and start the new one"
-        )
+    old = plan.old
+    refuse_rename(plan)
     with runtime.changing():
         if runtime.flow is not old:
             raise ReloadFailed("the plan was made for another flow than the one that runs")
@@ -84,6 +81,15 @@ def apply(runtime: Runtime, plan: Plan, *, strict: bool = False, deliver_s: floa
         }
 
 
+def refuse_rename(plan: Plan) -> None:
+    """Raises ReloadFailed where the flow has another name: its journal has that name."""
+    if plan.new.name != plan.old.name:
+        raise ReloadFailed(
+            f"the name of a running flow can't change ({plan.old.name} → {plan.new.name}), since its journal has it: "
+            "stop the run and start it again"
+        )
+
+
 def _refuse_backlog(runtime: Runtime, plan: Plan) -> None:
     sinks = runtime.delivery.statistics()
     for change in plan.of("removed"):
@@ -119,7 +125,9 @@ def _carry_state(runtime: Runtime, plan: Plan, fresh: dict[str, Node]) -> set[st
             if state is not None:
                 fresh[change.name].import_state(state)
                 carried.add(change.name)
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except BaseException as error:  # whatever a node raises is its own fault
+            if from_keyboard(error):
+                raise
             raise ReloadFailed(
                 f"{change.name}: its memory can't be carried over: {text_of(error)}; the reload was rolled back",
                 change.name,
@@ -134,11 +142,15 @@ def _reconfigure(runtime: Runtime, plan: Plan) -> None:
         done.append(change)
         try:
             _give_settings(runtime.runners[change.was], plan.new, change.name, change)
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except BaseException as error:  # whatever a node raises is its own fault
+            if from_keyboard(error):
+                raise
             for step in reversed(done):
                 try:
                     _give_settings(runtime.runners[step.was], plan.old, step.was, step)
-                except (Exception, SystemExit, GeneratorExit) as again:
+                except BaseException as again:  # whatever a node raises is its own fault
+                    if from_keyboard(again):
+                        raise
                     log.error("%s: taking the change back failed: %s", step.was, one_line(again))
             raise ReloadFailed(
                 f"{change.name} refuses the change: {text_of(error)}; the reload was rolled back", change.name

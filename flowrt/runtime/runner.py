@@ -18,7 +18,7 @@ from flowrt.flow import FROM, Edge, NodeSpec
 from flowrt.journal import percentiles
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Node
-from flowrt.threads import one_line, text_of
+from flowrt.threads import from_keyboard, one_line, text_of
 
 Push = Callable[[Message], None]
 
@@ -233,7 +233,7 @@ class NodeRunner:
 
         A KeyboardInterrupt on the main thread comes from the keyboard, and goes on.
         """
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        if from_keyboard(error):
             raise error
         with self._counting:
             self.errors += 1

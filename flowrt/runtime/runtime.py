@@ -24,17 +24,22 @@ from flowrt.plan import Plan
 from flowrt.runtime.inference import Collector, InferenceRunner
 from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner
 from flowrt.runtime.runner import NodeRunner
+from flowrt.runtime.shared_call import SharedCall
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.wiring import rewire, wire, workers_reaching
 from flowrt.runtime.worker import Worker
 from flowrt.secrets import Secrets
-from flowrt.threads import Supervisor, one_line, text_of
+from flowrt.threads import Supervisor, from_keyboard, one_line, text_of
 
 if TYPE_CHECKING:
     import networkx as nx
 
 log = logging.getLogger("flowrt")
 
+ASK_S = 0.5
+"""How long the status waits for what nodes say of themselves, before it shows what they said the last time."""
+STUCK_S = 30.0
+"""A worker that carries one message for so long makes no progress."""
 STATUS_BYTES = 100_000
 """What a node says of itself in the status is left out where it is longer."""
 
@@ -97,6 +102,8 @@ class Runtime:
         self.last_events: deque[EventRow] = deque(maxlen=50)
         self.last_critical: deque[EventRow] = deque(maxlen=50)
         self._record = record
+        self._own_statuses: dict[str, Any] = {}
+        self._asking = SharedCall(self._ask_nodes, "status of nodes")
         self._known_events: OrderedDict[str, None] = OrderedDict()
         self._leaving: list[NodeRunner] = []  # removed, but still carrying what is under way
         self._gone_in = self._gone_sent = 0  # of runners that left
@@ -201,7 +208,9 @@ class Runtime:
             return node
         try:
             open_node(node, context)
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except BaseException as error:  # whatever a node raises is its own fault
+            if from_keyboard(error):
+                raise
             log.debug("%s can't start", spec.name, exc_info=True)
             raise StartFailed(spec.name, error) from error
         return node
@@ -210,7 +219,9 @@ class Runtime:
         """Close a node; what it raises is told."""
         try:
             close_node(node)
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except BaseException as error:  # whatever a node raises is its own fault
+            if from_keyboard(error):
+                raise
             log.error("%s: close failed: %s", node.context.node, one_line(error))
 
     def _context(self, flow: Flow, spec: NodeSpec) -> Context:
@@ -404,8 +415,10 @@ class Runtime:
     def status(self, recent_s: float | None = None, *, ask_nodes: bool = True) -> dict[str, Any]:
         """What `/api/status`, the live view and health probes show.
 
-        recent_s: sinks' latencies of the last seconds only. ask_nodes: with what each node says of itself, which may take its time.
+        It never waits for the disk, nor for a busy node. recent_s: sinks' latencies of the last seconds only. ask_nodes: with what
+        each node says of itself.
         """
+        own = self._asked_nodes() if ask_nodes else {}
         nodes = {}
         queues = {}
         now = monotonic()
@@ -417,8 +430,8 @@ class Runtime:
                 row["busy_s"] = busy_s
             if isinstance(worker, SourceWorker):
                 row["ended"], row["failed"] = worker.ended, worker.failed
-            if ask_nodes and not isinstance(runner, RecordingRunner):  # whose node is not open
-                row["status"] = _status_of(runner.node)
+            if name in own:
+                row["status"] = own[name]
             channel = runner.channel if isinstance(runner, SourceRunner) else getattr(runner, "pipe", None)
             if channel is not None:
                 queues[name] = channel.statistics()
@@ -436,8 +449,32 @@ class Runtime:
             "reloads": len(self.reloads),
             "problems": self.diagnostics,
             "threads": [msgspec.to_builtins(thread) for thread in self.supervisor.statuses()],
-            "trouble": list(dict.fromkeys((*self.supervisor.trouble(), *self.delivery.trouble()))),
+            "trouble": self.trouble(),
         }
+
+    def _asked_nodes(self) -> dict[str, Any]:
+        if not self.threads:
+            return self._ask_nodes()
+        with contextlib.suppress(TimeoutError):
+            self._own_statuses = self._asking.result(ASK_S)
+        return self._own_statuses
+
+    def _ask_nodes(self) -> dict[str, Any]:
+        runners = list(self.runners.items())
+        return {name: _status_of(runner.node) for name, runner in runners if not isinstance(runner, RecordingRunner)}
+
+    def trouble(self) -> list[str]:
+        """What makes the run not ready: threads that failed or stand still, workers that are stuck. One sentence each."""
+        now = monotonic()
+        busy_s = {name: worker.busy_s(now) for name, worker in list(self.workers.items())}
+        stuck = [f"{name} has been busy with one message for {s:.0f} s" for name, s in busy_s.items() if s > STUCK_S]
+        return list(dict.fromkeys((*self.supervisor.trouble(), *self.delivery.trouble(), *stuck)))
+
+    def progresses(self) -> bool:
+        """Whether every thread of the run makes progress, for a watchdog."""
+        now = monotonic()
+        stuck = any(worker.busy_s(now) > STUCK_S for worker in list(self.workers.values()))
+        return not stuck and self.supervisor.progresses()
 
     def _remember(self, row: EventRow, critical: bool) -> None:
         """Count an event once, however many sinks it reaches and however often it is updated."""
@@ -485,5 +522,7 @@ def _status_of(node: Node) -> Any:
         if len(shown) > STATUS_BYTES:
             return {"error": f"its status is too long to show: {len(shown)} bytes"}
         return msgspec.json.decode(shown)
-    except (Exception, SystemExit, GeneratorExit) as error:
+    except BaseException as error:  # whatever a node raises is its own fault
+        if from_keyboard(error):
+            raise
         return {"error": f"its status can't be shown: {one_line(error)}"}

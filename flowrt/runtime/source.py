@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
+from typing import Any
 
 from flowrt.backoff import Backoff
 from flowrt.flow import MAX_BACKOFF_S, NodeSpec
@@ -18,6 +19,9 @@ from flowrt.runtime.channel import Channel, Closed
 from flowrt.runtime.runner import Moment, NodeRunner, Push, current, messages_of
 from flowrt.runtime.worker import Worker
 from flowrt.threads import Supervisor
+
+FPS_S = 3.0
+"""`fps` in the status is that of the last seconds."""
 
 
 class SourceRunner(NodeRunner):
@@ -31,6 +35,7 @@ class SourceRunner(NodeRunner):
     def __init__(self, spec: NodeSpec, node: Node, context: Context, on_fault: Callable[..., None]) -> None:
         self.frames = self.carried = self.taken = 0
         self.channel: Channel | None = None
+        self._picture_s: deque[float] = deque(maxlen=512)
         self._side_inputs = 0  # messages that came by edges; they are none of the source's own
         self._own_drops = 0
         super().__init__(spec, node, context, on_fault)
@@ -56,6 +61,7 @@ class SourceRunner(NodeRunner):
         self.carried += 1
         if message.replaceable:
             self.frames += 1
+            self._picture_s.append(monotonic())
         following = self._next.get(type(message))
         if following is None:
             self.emit(message)
@@ -79,6 +85,13 @@ class SourceRunner(NodeRunner):
         dropped = self.node.dropped
         self.drop(dropped - self._own_drops)
         self._own_drops = dropped
+
+    def statistics(self) -> dict[str, Any]:
+        row = super().statistics()
+        if self.frames:
+            since = monotonic() - FPS_S
+            row["fps"] = round(sum(at > since for at in self._picture_s.copy()) / FPS_S, 2)
+        return row
 
     def _side_entrance(self, field: str) -> Push:
         exclusive = threading.Lock()  # a source makes messages on its own thread meanwhile

@@ -23,7 +23,8 @@ from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow
 from flowrt.plan import Plan
 from flowrt.runtime import ReloadFailed, Runtime
-from flowrt.runtime.reload import apply
+from flowrt.runtime.reload import apply, refuse_rename
+from flowrt.threads import from_keyboard, one_line
 
 log = logging.getLogger("flowrt")
 
@@ -98,7 +99,7 @@ class Reloader:
         self._seen = seen
         self._number += 1
         report = self._attempt(reason, started)
-        self._seen = {file: self._seen[file] for file in self.files()}
+        self._seen = {file: self._seen.get(file, "") for file in self.files()}
         self.history.append(report)
         del self.history[:-100]
         self.runtime.reloads = [*self.runtime.reloads, msgspec.to_builtins(report)][-len(self.history) :]
@@ -106,38 +107,44 @@ class Reloader:
         return report
 
     def _attempt(self, reason: str, started: float) -> Reload:
-        def report(ok: bool, message: str, **facts: Any) -> Reload:
-            return Reload(number=self._number, time_s=time.time(), reason=reason, ok=ok, message=message, **facts)
-
-        if not self.path.exists():
-            diagnostic = Diagnostic(
-                file=str(self.path), line=0, column=0, path="", severity="warning",
-                message="the flow file is gone; the flow goes on as it was", hint="put the file back to go on editing",
-            )  # fmt: skip
-            self.runtime.diagnostics = [msgspec.to_builtins(diagnostic)]
-            return report(False, diagnostic.message, diagnostics=[diagnostic])
+        """Whatever goes wrong refuses the edit: neither it nor what it may still do ends the thread that asked."""
         try:
-            new = self._read()
+            return self._follow_file(reason, started)
         except FlowError as error:
-            self.runtime.diagnostics = [msgspec.to_builtins(diagnostic) for diagnostic in error.diagnostics]
             count = len(error.diagnostics)
             message = f"{count} problem{'s' if count > 1 else ''}; the flow goes on as it was"
-            return report(False, message, diagnostics=list(error.diagnostics))
+            return self._refused(reason, message, error.diagnostics)
+        except BaseException as error:  # a node or a file that raises what nobody thought of
+            if from_keyboard(error):
+                raise
+            log.exception("the reload failed")
+            message = f"the reload failed: {one_line(error)}; the flow goes on as it was"
+            return self._refused(reason, message, [self.runtime.flow.diagnostic("", message)])
+
+    def _follow_file(self, reason: str, started: float) -> Reload:
+        if not self.path.exists():
+            diagnostic = Diagnostic(
+                file=str(self.path), severity="warning",
+                message="the flow file is gone; the flow goes on as it was", hint="put the file back to go on editing",
+            )  # fmt: skip
+            return self._refused(reason, diagnostic.message, [diagnostic])
+        new = self._read()
         if self.on_load is not None:
             self.on_load(new)
-        self._follow_schemas(new)
         loaded = time.perf_counter()
         plan = Plan.between(self.runtime.flow, new)
-        if plan.empty:
-            self._adopt(new)
-            return report(True, "nothing changes", plan=plan.names(), lines=plan.lines())
+        words: dict[str, Any] = {"plan": plan.names(), "lines": plan.lines()}
         planned = time.perf_counter()
         try:
+            refuse_rename(plan)
+            self._follow_schemas(new)
+            if plan.empty:
+                self.runtime.adopt(new)
+                self.runtime.diagnostics = []
+                return self._report(reason, True, "nothing changes", **words)
             facts = apply(self.runtime, plan, strict=self.strict)
         except ReloadFailed as error:
-            diagnostic = new.diagnostic(error.node, str(error))
-            self.runtime.diagnostics = [msgspec.to_builtins(diagnostic)]
-            return report(False, str(error), plan=plan.names(), lines=plan.lines(), diagnostics=[diagnostic])
+            return self._refused(reason, str(error), [new.diagnostic(error.node, str(error))], **words)
         self.runtime.diagnostics = []
         took = {
             "load": round((loaded - started) * 1e3, 2),
@@ -146,10 +153,17 @@ class Reloader:
             "rest": facts["rest_ms"],
             "total": round((planned - started) * 1e3 + facts["in_force_ms"], 2),
         }
-        return report(
-            True, "in force", plan=plan.names(), lines=plan.lines(), took_ms=took,
-            parked=facts["parked"], ledger=facts["ledger"],
-        )  # fmt: skip
+        return self._report(
+            reason, True, "in force", took_ms=took, parked=facts["parked"], ledger=facts["ledger"], **words
+        )
+
+    def _report(self, reason: str, ok: bool, message: str, **facts: Any) -> Reload:
+        return Reload(number=self._number, time_s=time.time(), reason=reason, ok=ok, message=message, **facts)
+
+    def _refused(self, reason: str, message: str, diagnostics: Iterable[Diagnostic], **facts: Any) -> Reload:
+        shown = list(diagnostics)
+        self.runtime.diagnostics = [msgspec.to_builtins(diagnostic) for diagnostic in shown]
+        return self._report(reason, False, message, diagnostics=shown, **facts)
 
     def _read(self) -> Flow:
         """The flow as its files say it now; none of them was read before it was fingerprinted. Raises FlowError."""
@@ -173,16 +187,11 @@ class Reloader:
         return fingerprints(file for file in flow.files if "schemas" in file.parts and file.is_relative_to(flow.folder))
 
     def _follow_schemas(self, new: Flow) -> None:
-        """Where the flow's own schemas changed, payloads and points are made by the new ones from here on."""
+        """Where the flow's own schemas changed, payloads and points are made by the new ones from here on. Raises ReloadFailed."""
         schemas = self._own_schemas(new)
         if schemas != self._schemas:
             self.runtime.adopt_contract(Contract.of_flow(new.folder))
             self._schemas = schemas
-
-    def _adopt(self, new: Flow) -> None:
-        """The same graph from another text: keep the new marks and files, touch no node."""
-        self.runtime.adopt(new)
-        self.runtime.diagnostics = []
 
     def _tell(self, report: Reload) -> None:
         if report.ok:

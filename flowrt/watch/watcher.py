@@ -30,6 +30,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
+from flowrt.backoff import Backoff
 from flowrt.catalog import Catalog, NodeTypeError
 from flowrt.watch.reloader import Reloader
 
@@ -52,23 +53,35 @@ MAX_LINKS = 40
 EMPTY_S = 0.3
 """How long an empty flow file is given to be filled, before it counts as an edit."""
 
+BEAT_S = 2.0
+"""How often the thread looks whether notices of edits still come."""
+
+RELOAD_S = 300.0
+"""A reload that takes longer than this, with models to compile, is taken for one that hangs."""
+
 READY_AFTER_S = 3.0
 """When a flow has run for so long, what an edit may bring into it is imported: the first added rule need not wait for that."""
 
 
 class Watcher(FileSystemEventHandler):
-    """Watches the folders of a flow's files and reloads after each edit, once it is over."""
+    """Watches the folders of a flow's files and reloads after each edit, once it is over.
+
+    Its thread is started again after a fault, with a new observer; what was edited meanwhile is then followed.
+    """
 
     def __init__(self, reloader: Reloader, mode: WatchMode = "auto", poll_s: float = 0.5) -> None:
         self._reloader = reloader
-        self._observer = PollingObserver(timeout=poll_s) if mode == "poll" else Observer()
+        self._new_observer = functools.partial(PollingObserver, timeout=poll_s) if mode == "poll" else Observer
+        self._observer = self._new_observer()
         self._folders: dict[Path, Any] = {}
-        self._ways: frozenset[str] = frozenset()
+        self._watched: frozenset[str] = frozenset()
         self._wake = threading.Condition()
         self._since = 0.0  # when an edit began that was not looked at yet; 0 where there is none
         self._over = 0.0  # when that edit is taken to be over
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = reloader.runtime.supervisor.thread(
+            "watcher", self._run, restart=Backoff(0.1, 5.0), beat_within_s=RELOAD_S
+        )
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -84,14 +97,15 @@ class Watcher(FileSystemEventHandler):
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
+        self._thread.stop()
         self._thread.join(10)
         self._observer.stop()
         self._observer.join(5)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Something happened in one of the folders; what, the content hash will tell."""
-        into = event.dest_path in self._ways
-        if not into and event.src_path not in self._ways:
+        into = event.dest_path in self._watched
+        if not into and event.src_path not in self._watched:
             return
         self._look_after(WRITTEN_S if into or isinstance(event, FileClosedEvent) else QUIET_S)
 
@@ -105,11 +119,16 @@ class Watcher(FileSystemEventHandler):
 
     def _run(self) -> None:
         while True:
+            if not self._observes():
+                self._observe_anew()
+            self._thread.beat()
             with self._wake:
-                while not self._stopping and not self._since:
-                    self._wake.wait()
+                if not self._stopping and not self._since:
+                    self._wake.wait(BEAT_S)
                 if self._stopping:
                     return
+                if not self._since:
+                    continue
                 left_s = self._over - time.perf_counter()
                 if left_s > 0:
                     self._wake.wait(left_s)
@@ -119,13 +138,24 @@ class Watcher(FileSystemEventHandler):
             if self._reloader.follow("file changed", since) is not None:
                 self._observe()
 
+    def _observes(self) -> bool:
+        """Whether notices of edits come from every folder; one that was removed ends its thread."""
+        return self._observer.is_alive() and all(emitter.is_alive() for emitter in self._observer.emitters)
+
+    def _observe_anew(self) -> None:
+        self._observer.stop()
+        self._observer, self._folders = self._new_observer(), {}
+        self._observe()
+        self._observer.start()
+        self._look_after(QUIET_S)
+
     def _get_ready(self) -> None:
         """Import the node types that are installed, and what they import later, one after the other."""
         if self._stopped.wait(READY_AFTER_S):
             return
         catalog = Catalog(self._reloader.path.parent)
         for name in catalog.names():
-            with contextlib.suppress(NodeTypeError, ImportError):  # who uses it will be told
+            with contextlib.suppress(NodeTypeError, ImportError):  # an edit that uses it is refused with the reason
                 for module in sorted(catalog.get(name).cls.lazy):
                     importlib.import_module(module)
             if self._stopped.wait(QUIET_S):
@@ -144,9 +174,11 @@ class Watcher(FileSystemEventHandler):
 
     def _observe(self) -> None:
         """Watch the folders in which something may change what a file of the flow reads."""
-        ways = ways_to(self._reloader.files())
-        wanted = {way.parent for way in ways}
-        self._ways = frozenset(map(str, [*ways, *wanted, *(above for folder in wanted for above in folder.parents)]))
+        paths = links_to(self._reloader.files())
+        wanted = {path.parent for path in paths}
+        self._watched = frozenset(
+            map(str, [*paths, *wanted, *(above for folder in wanted for above in folder.parents)])
+        )
         local = self._reloader.path.parent / "nodes"
         if local.is_dir():
             wanted.add(local)
@@ -159,14 +191,14 @@ class Watcher(FileSystemEventHandler):
             self._observer.unschedule(self._folders.pop(folder))
 
 
-def ways_to(files: Iterable[Path]) -> list[Path]:
+def links_to(files: Iterable[Path]) -> list[Path]:
     """The files, every link on the way to them, and what those point at: what is in the files changes with any of these."""
     is_link = functools.cache(Path.is_symlink)
-    ways = [file.absolute() for file in files]
-    limit = MAX_LINKS * len(ways)
-    for way in ways:
-        link = next((part for part in (way, *way.parents) if is_link(part)), None)
-        if link is not None and len(ways) < limit:
-            target = link.parent / link.readlink() / way.relative_to(link)
-            ways += [place for place in (link, target) if place not in ways]
-    return ways
+    paths = [file.absolute() for file in files]
+    limit = MAX_LINKS * len(paths)
+    for path in paths:
+        link = next((part for part in (path, *path.parents) if is_link(part)), None)
+        if link is not None and len(paths) < limit:
+            target = link.parent / link.readlink() / path.relative_to(link)
+            paths += [place for place in (link, target) if place not in paths]
+    return paths

@@ -16,7 +16,7 @@ from flowrt.config import load
 from flowrt.flow import Flow
 from flowrt.runtime import Runtime
 from flowrt.watch import Reload, Reloader, Watcher
-from flowrt.watch.watcher import ways_to
+from flowrt.watch.watcher import links_to
 from tests.runtime.conftest import Bench
 
 NODES = """
@@ -248,7 +248,7 @@ def test_a_link_further_up_that_is_swapped_as_deployments_do(bench: Bench) -> No
 def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b/c")
     (tmp_path / "b").symlink_to("a/d")
-    assert tmp_path / "a" in ways_to([tmp_path / "a"])
+    assert tmp_path / "a" in links_to([tmp_path / "a"])
 
 
 def test_what_else_is_written_in_the_folder_holds_no_edit_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
