@@ -30,9 +30,9 @@ from flowrt.threads import Supervisor, one_line
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
-_MAINTENANCE_S = 1.0
+MAINTENANCE_S = 1.0
 _AGES_S = 30.0
-_RETRY_S = 0.25
+RETRY_S = 0.25
 _GATHER_S = 0.02
 _STEP = 100
 _BEAT_S = 30.0
@@ -96,7 +96,7 @@ class Writer:
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        due = time.monotonic() + _MAINTENANCE_S
+        due = time.monotonic() + MAINTENANCE_S
         while True:
             appends, batch = self.memory.wait_for_work(due, _GATHER_S)
             self._thread.beat()
@@ -107,7 +107,7 @@ class Writer:
                 break
             if self.memory.suspect or time.monotonic() >= due:
                 self._guard("maintenance", self._maintain)
-                due = time.monotonic() + _MAINTENANCE_S
+                due = time.monotonic() + MAINTENANCE_S
             self.memory.idle()
         self._close_file()
 
@@ -128,7 +128,7 @@ class Writer:
             size = 1 if isinstance(error, _ABOUT_A_ROW) else _STEP
             again = self._guard("again", partial(self._in_steps, batch, size), quiet=True)
             if again is not None or size > 1:
-                time.sleep(_RETRY_S)
+                time.sleep(RETRY_S)
             self.memory.progress()
             self._thread.beat()
         appends, self._appends, self._batch = self._appends, [], WriteBatch()
@@ -155,7 +155,7 @@ class Writer:
         while self._guard("flushing", self.store.sync) is not None:
             if self.memory.closing:
                 return False
-            time.sleep(_RETRY_S)
+            time.sleep(RETRY_S)
             self.memory.progress()
             self._thread.beat()
         return True
