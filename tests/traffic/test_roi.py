@@ -150,7 +150,8 @@ def test_an_edited_scene_moves_the_zone_and_keeps_what_was_inside(tmp_path: Path
     wider = Zone(name="a", points=((100, 100), (900, 100), (900, 300), (100, 300)))
     with opened(node, where):
         events = [m for m in feed(node, walk([150] * 5)) if isinstance(m, ZoneEvent)]
-        where.scene = Scene(name="plain", picture_px=(1000, 1000), zones={"a": wider}, lines=SQUARE.lines)
+        scene = Scene(name="plain", picture_px=(1000, 1000), zones={"a": wider}, lines=SQUARE.lines)
+        where.entries = {"scene": scene}
         node.reconfigured(frozenset({"scene"}))
         more = [msgspec.structs.replace(t, time_s=t.time_s + 0.5) for t in walk([150, 200, 600, 600, 600, 600])]
         events += [m for m in feed(node, more) if isinstance(m, ZoneEvent)]
