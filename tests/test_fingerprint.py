@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from flowrt import fingerprint as module
-from flowrt.fingerprint import fingerprint
+from flowrt.fingerprint import Fingerprints
+
+fingerprint = Fingerprints().of
 
 
 @pytest.mark.parametrize("size", [10, 1_000_010], ids=["small", "large"])

@@ -27,6 +27,7 @@ from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure
 from flowrt.commands._logs import set_up
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
+from flowrt.config.cache import LoadCache
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.diagnostics import Diagnostic, FlowError
@@ -87,8 +88,9 @@ def run(args: argparse.Namespace) -> int:
     overrides = parse_overrides(args.set)
     if args.services is not None:
         _use_services(services_folder(Path(args.services) if args.services else None))
+    cache = LoadCache()
     try:
-        flow = load(args.flow, overrides=overrides)
+        flow = load(args.flow, overrides=overrides, cache=cache)
     except FlowError as error:
         print_diagnostics(error.diagnostics)
         return 1
@@ -97,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     set_up(args.log_format, getattr(logging, args.log_level.upper()), secrets)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        return _Run(args, flow, overrides, secrets).run()
+        return _Run(args, flow, overrides, cache, secrets).run()
     except (JournalBusy, JournalVersionError) as error:
         log.error("%s", error)
         return 3
@@ -119,7 +121,10 @@ class _Run:
     done on other threads, so that a stop is bounded whatever hangs.
     """
 
-    def __init__(self, args: argparse.Namespace, flow: Flow, overrides: dict[str, str], secrets: Secrets) -> None:
+    def __init__(
+        self, args: argparse.Namespace, flow: Flow, overrides: dict[str, str], cache: LoadCache, secrets: Secrets
+    ) -> None:
+        self.cache = cache
         self.args, self.flow, self.overrides, self.secrets = args, flow, overrides, secrets
         self.stopping = threading.Event()
         self.hung_up = threading.Event()
@@ -151,7 +156,9 @@ class _Run:
             secrets=self.secrets,
             supervisor=self.supervisor,
         )
-        reloader = Reloader(runtime, overrides=self.overrides, strict=args.strict, on_load=self._learn)
+        reloader = Reloader(
+            runtime, overrides=self.overrides, strict=args.strict, cache=self.cache, on_load=self._learn
+        )
         watcher = Watcher(reloader, args.watch) if args.watch != "off" else None
         server = None
         try:

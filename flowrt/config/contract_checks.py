@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from flowrt.config.cache import LoadCache
 from flowrt.config.nodes import NodeConfig
 from flowrt.config.report import Report
 from flowrt.config.wiring import Types
 from flowrt.config.yaml import shorten
 from flowrt.diagnostics import FlowError
 from flowrt.flow import Edge
-from flowrt.message import Message
 from flowrt.resources import share
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ OutboxKind = Literal["topics", "measurements"]
 
 
 def check_contract(
-    configs: Iterable[NodeConfig], arriving: Mapping[Edge, Types], folder: Path, report: Report
+    configs: Iterable[NodeConfig], arriving: Mapping[Edge, Types], folder: Path, cache: LoadCache, report: Report
 ) -> tuple[Path, ...]:
     """Report every edge into an outbox on which something travels that its topics or measurements forbid.
 
@@ -35,7 +36,7 @@ def check_contract(
         return ()
     try:
         files = [*_shipped(), *sorted((folder / "schemas").rglob("*.schema.json"))]
-        contract = _contract(folder, tuple((file, file.stat().st_mtime_ns) for file in files))
+        contract = cache.contract(files, lambda: _read(folder))
     except FlowError as error:
         report.diagnostics.extend(error.diagnostics)
         return ()
@@ -49,7 +50,8 @@ def check_contract(
         for edge_ref in config.edge_refs:
             edge = Edge(source=edge_ref.source, target=config.name, field=edge_ref.field, port=edge_ref.port)
             for message in arriving.get(edge, ()):
-                for reason in _incompatibilities(contract, message, kind):
+                reasons = cache.incompatibilities((message, kind), partial(contract.incompatibilities, message, kind))
+                for reason in reasons:
                     found = (
                         f"the contract forbids {message.port} of '{edge_ref.source}' as {kind}: {shorten(reason, 200)}"
                     )
@@ -62,14 +64,7 @@ def _shipped() -> tuple[Path, ...]:
     return tuple(sorted(share("schemas").rglob("*.schema.json")))
 
 
-@functools.lru_cache(maxsize=2)  # a reload reads the schemas again only when one was edited
-def _contract(folder: Path, stamp: tuple[tuple[Path, int], ...]) -> Contract:
-    """The contract; `stamp` says which files and how new."""
+def _read(folder: Path) -> Contract:
     from flowrt.contract import Contract  # only flows with such an outbox wait for it
 
     return Contract.of_flow(folder)
-
-
-@functools.lru_cache(maxsize=1000)
-def _incompatibilities(contract: Contract, message: type[Message], kind: OutboxKind) -> tuple[str, ...]:
-    return tuple(contract.incompatibilities(message, kind))

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping as ReadOnly
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from flowrt.config.cache import LoadCache
 from flowrt.config.report import Report
 from flowrt.config.sections import sections
 from flowrt.config.substitution import Substitution
@@ -54,9 +54,15 @@ class Documents:
     """What the documents say, block by block. files: everything read."""
 
     def __init__(
-        self, path: Path, overrides: ReadOnly[str, str], environment: ReadOnly[str, str], report: Report
+        self,
+        path: Path,
+        overrides: ReadOnly[str, str],
+        environment: ReadOnly[str, str],
+        cache: LoadCache,
+        report: Report,
     ) -> None:
         self.report = report
+        self._cache = cache
         self.sections: dict[str, dict[str, Entry]] = {key: {} for key in sections()}
         self.services: dict[str, Entry] = {}
         self.nodes: dict[str, Entry] = {}
@@ -108,8 +114,9 @@ class Documents:
         """A document with everything from outside filled in."""
         if included:  # a reload reads again what did not change, sections above all
             try:
-                if (kept := _included_text(read_text(path, name), name)) is not None:
-                    return kept
+                text = read_text(path, name)
+                if (known := self._cache.document(name, text, lambda: _included_text(text, name))) is not None:
+                    return known
             except Unreadable:
                 pass  # reported below
         root = read_document(path, name, self.report.diagnostics)
@@ -231,9 +238,8 @@ def _outside(node: Yaml) -> None:
         _outside(item)
 
 
-@lru_cache(maxsize=32)
 def _included_text(text: str, name: str) -> Mapping | None:
-    """The document of an included text, the same object for the same text; None where it has problems or uses something from outside.
+    """The document of an included text; None where it has problems or uses something from outside.
 
     It is never changed: only `nodes` can be overridden, and an included file has none.
     """

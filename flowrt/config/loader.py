@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flowrt.catalog import Catalog
+from flowrt.config.cache import LoadCache
 from flowrt.config.contract_checks import check_contract
 from flowrt.config.documents import Documents
 from flowrt.config.node_checks import FlowView, check_nodes, probe_nodes
 from flowrt.config.nodes import NodeConfig, NodeConfigReader
 from flowrt.config.references import References, check_published, published_names
 from flowrt.config.report import Report
-from flowrt.config.sections import sections
+from flowrt.config.sections import Section, sections
 from flowrt.config.services import read_services
 from flowrt.config.wiring import Wiring
-from flowrt.config.yaml import UNKNOWN, shorten
+from flowrt.config.yaml import UNKNOWN, Yaml, shorten
 from flowrt.diagnostics import Diagnostic, FlowError
-from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow, NodeSpec
 from flowrt.node import Node
 from flowrt.services.environment import Environment
@@ -38,13 +40,15 @@ def load(
     catalog: Catalog | None = None,
     overrides: Mapping[str, str] = _NOTHING,
     environment: Mapping[str, str] | None = None,
+    cache: LoadCache | None = None,
 ) -> Flow:
     """The checked flow of a file. Raises FlowError with all errors; warnings do not raise.
 
     overrides: "NODE.SETTING" to text, which is read as the setting's type wants it.
     environment: where `${env:…}` looks, `NAME_FILE` included; by default the process's own.
+    cache: of earlier loads, for a reload.
     """
-    flow, diagnostics = read(path, catalog=catalog, overrides=overrides, environment=environment)
+    flow, diagnostics = read(path, catalog=catalog, overrides=overrides, environment=environment, cache=cache)
     if flow is None:
         raise FlowError(diagnostic for diagnostic in diagnostics if diagnostic.severity == "error")
     return flow
@@ -56,6 +60,7 @@ def read(
     catalog: Catalog | None = None,
     overrides: Mapping[str, str] = _NOTHING,
     environment: Mapping[str, str] | None = None,
+    cache: LoadCache | None = None,
     probe: bool = False,
 ) -> tuple[Flow | None, list[Diagnostic]]:
     """The flow, None where there are errors, and every problem in the order of the file. probe: also ask what the nodes connect to."""
@@ -63,10 +68,11 @@ def read(
     path = Path(path)
     catalog = catalog if catalog is not None else Catalog(path.parent)
     environment = Environment(environment)
-    documents = Documents(path, overrides, environment, report)
+    cache = cache or LoadCache()
+    documents = Documents(path, overrides, environment, cache, report)
     if documents.root is None:
         return None, report.sorted()
-    flow = _flow(path, documents, catalog, environment, report, probe)
+    flow = _flow(path, documents, catalog, environment, cache, report, probe)
     return (None if report.failed else flow), report.sorted()
 
 
@@ -75,6 +81,7 @@ def _flow(
     documents: Documents,
     catalog: Catalog,
     environment: Mapping[str, str],
+    cache: LoadCache,
     report: Report,
     probe: bool,
 ) -> Flow | None:
@@ -82,7 +89,9 @@ def _flow(
     site = _label(documents, "site", report) or name
     entries = {
         key: {
-            name: section.read(name, entry.node, f"{key}.{name}", report)
+            name: cache.entry(
+                key, name, entry.node, partial(_entry, section, name, entry.node, f"{key}.{name}", report)
+            )
             for name, entry in documents.sections[key].items()
         }
         for key, section in sections().items()
@@ -96,7 +105,7 @@ def _flow(
     references.check_files(services.references)
     wiring = Wiring(configs, catalog, report)
     wiring.check()
-    schemas = check_contract(configs.values(), wiring.arriving, path.parent, report)
+    schemas = check_contract(configs.values(), wiring.arriving, path.parent, cache, report)
     published = published_names(configs.values(), report)
     readable = {key: {n: each for n, each in of_one.items() if each is not None} for key, of_one in entries.items()}
     check_published(published, readable, documents, configs, report)
@@ -106,7 +115,7 @@ def _flow(
         probe_nodes(configs.values(), view, report)
     if report.failed:
         return None
-    nodes = {key: _spec(config, wiring, path.parent, report) for key, config in configs.items()}
+    nodes = {key: _spec(config, wiring, path.parent, cache, report) for key, config in configs.items()}
     read_by_nodes = [file for spec in nodes.values() for file in spec.reads]
     files = [*documents.all_files, *references.files, *catalog.files(), *schemas, *read_by_nodes]
     return Flow(
@@ -120,6 +129,13 @@ def _flow(
         files=tuple(dict.fromkeys(file.absolute() for file in files)),
         secrets=frozenset(report.secrets - {""}),
     )
+
+
+def _entry(section: Section, name: str, node: Yaml, path: str, report: Report) -> tuple[Any | None, bool]:
+    """An entry, and whether nothing is wrong with it."""
+    before = len(report.diagnostics)
+    entry = section.read(name, node, path, report)
+    return entry, entry is not None and len(report.diagnostics) == before
 
 
 def _label(documents: Documents, key: str, report: Report) -> str:
@@ -138,7 +154,7 @@ def _label(documents: Documents, key: str, report: Report) -> str:
     return text
 
 
-def _spec(config: NodeConfig, wiring: Wiring, folder: Path, report: Report) -> NodeSpec:
+def _spec(config: NodeConfig, wiring: Wiring, folder: Path, cache: LoadCache, report: Report) -> NodeSpec:
     assert config.type is not None
     assert config.settings is not None
     return NodeSpec(
@@ -150,14 +166,14 @@ def _spec(config: NodeConfig, wiring: Wiring, folder: Path, report: Report) -> N
         renamed_from=config.renamed_from,
         mark=config.mark,
         restart=config.restart,
-        reads=_reads(config, config.settings, folder, report),
+        reads=_reads(config, config.settings, folder, cache, report),
     )
 
 
-def _reads(config: NodeConfig, settings: Node, folder: Path, report: Report) -> dict[Path, str]:
+def _reads(config: NodeConfig, settings: Node, folder: Path, cache: LoadCache, report: Report) -> dict[Path, str]:
     """What is in the files that a node reads as it opens."""
     try:
-        return {file.absolute(): fingerprint(file) for file in settings.files(folder)}
+        return {file.absolute(): cache.fingerprints.of(file) for file in settings.files(folder)}
     except Exception as error:  # a third party's code; its fault is a finding, not a crash
         message = f"{type(settings).__name__}.files() failed: {type(error).__name__}: {error}"
         report.add(config.mark, config.path, message, "this is a fault of the node type")

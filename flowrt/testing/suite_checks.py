@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from flowrt.config import load
+from flowrt.config.cache import LoadCache
 from flowrt.config.report import Report
 from flowrt.contract import Contract
 from flowrt.contract.compatibility import resolve
@@ -37,10 +38,10 @@ class Ready(NamedTuple):
 
 def prepare(suite: Suite) -> list[Ready]:
     """The tests of a file, checked. Raises FlowError with everything that is wrong with them and the flow they are for."""
-    prepared, report = [], Report()
+    prepared, report, cache = [], Report(), LoadCache()
     for number, case in enumerate(suite.tests):
         try:
-            prepared.append(_ready(suite, case, ("tests", number)))
+            prepared.append(_ready(suite, case, ("tests", number), cache))
         except FlowError as error:
             report.diagnostics += error.diagnostics
     if report.failed:
@@ -48,8 +49,8 @@ def prepare(suite: Suite) -> list[Ready]:
     return prepared
 
 
-def _ready(suite: Suite, case: Case, steps: Steps) -> Ready:
-    flow = _flow(suite, case, steps)
+def _ready(suite: Suite, case: Case, steps: Steps, cache: LoadCache) -> Ready:
+    flow = _flow(suite, case, steps, cache)
     contract = Contract.of_flow(flow.folder)
     checker = _Checker(suite, flow, contract)
     inputs = checker.inputs(case, steps)
@@ -60,9 +61,9 @@ def _ready(suite: Suite, case: Case, steps: Steps) -> Ready:
     return Ready(case, flow, contract, inputs)
 
 
-def _flow(suite: Suite, case: Case, steps: Steps) -> Flow:
+def _flow(suite: Suite, case: Case, steps: Steps, cache: LoadCache) -> Flow:
     try:
-        return load(suite.flow, overrides={target: _literal(value) for target, value in case.set.items()})
+        return load(suite.flow, overrides={target: _literal(value) for target, value in case.set.items()}, cache=cache)
     except FlowError as error:
         raise FlowError([_of_setting(suite, diagnostic, steps) for diagnostic in error.diagnostics]) from error
 

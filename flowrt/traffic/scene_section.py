@@ -21,7 +21,6 @@ from flowrt.traffic.states import SignalState
 Side = Annotated[int, setting("Pixels.", ge=1, le=16384)]
 Lens = Annotated[tuple[float, float, float], setting("x, y and radius in pixels.")]
 Signal = Annotated[str, setting("The signal group that governs it.")]
-MAX_CACHED = 32
 
 
 class StopLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,24 +176,9 @@ class SceneSection(Section):
     parts = {"zone": "A zone of the scene.", "line": "A line of the scene."}
     published = {"signal": (SignalState, "signal group")}
 
-    def __init__(self) -> None:
-        self._cache: dict[tuple[str, int], tuple[Yaml, Scene]] = {}  # by name and identity of the node
-
     def read(self, name: str, node: Yaml, path: str, report: Report) -> Scene | None:
-        """The scene of one entry; None where its values could not be read.
-
-        The same node, which an included file that did not change gives again at each reload, is read and checked once.
-        """
-        cached = self._cache.get((name, id(node)))
-        if cached is not None and cached[0] is node:
-            return cached[1]
-        before = len(report.diagnostics)
-        scene = _read_scene(name, node, path, report)
-        if scene is not None and len(report.diagnostics) == before:
-            while len(self._cache) >= MAX_CACHED:
-                self._cache.pop(next(iter(self._cache)), None)
-            self._cache[name, id(node)] = node, scene
-        return scene
+        """The scene of one entry; None where its values could not be read."""
+        return _read_scene(name, node, path, report)
 
     def names(self, entry: Scene, part: str) -> Collection[str]:
         """The zones or lines of a scene."""

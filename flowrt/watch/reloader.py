@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from flowrt.config import load
+from flowrt.config.cache import LoadCache
 from flowrt.contract import Contract
 from flowrt.diagnostics import Diagnostic, FlowError
-from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow
 from flowrt.plan import Plan
 from flowrt.runtime import ReloadFailed, Runtime
@@ -54,10 +54,11 @@ class Reloader:
         *,
         overrides: Mapping[str, str] | None = None,
         strict: bool = False,
+        cache: LoadCache | None = None,
         on_load: Callable[[Flow], None] | None = None,
         on_reload: Callable[[Reload], None] | None = None,
     ) -> None:
-        """on_load: told of each edited flow before anything is done with it. on_reload: told what became of it."""
+        """cache: of the load that the runtime's flow came from. on_load: told of each edited flow before anything is done with it. on_reload: told what became of it."""
         self.runtime = runtime
         self.strict = strict
         self.history: list[Reload] = []
@@ -67,7 +68,8 @@ class Reloader:
         self._busy = threading.Lock()
         self._number = 0
         self._named: frozenset[Path] = frozenset()
-        self._seen = fingerprints(runtime.flow.files)
+        self._cache = cache or LoadCache()
+        self._seen = self._fingerprints(runtime.flow.files)
         self._schemas = self._own_schemas(runtime.flow)
 
     @property
@@ -82,7 +84,7 @@ class Reloader:
     def reload(self, reason: str) -> Reload:
         """Read the flow file and bring the running graph to it."""
         with self._busy:
-            return self._reload(reason, time.perf_counter(), fingerprints(self.files()))
+            return self._reload(reason, time.perf_counter(), self._fingerprints(self.files()))
 
     def follow(self, reason: str, since: float | None = None) -> Reload | None:
         """The same, but only where a file that the flow was read from has another content than when it was last looked at.
@@ -90,7 +92,7 @@ class Reloader:
         since: when the edit was noticed (time.perf_counter), for the timings.
         """
         with self._busy:
-            seen = fingerprints(self.files())
+            seen = self._fingerprints(self.files())
             if seen == self._seen:
                 return None
             return self._reload(reason, time.perf_counter() if since is None else since, seen)
@@ -170,7 +172,7 @@ class Reloader:
         while True:
             error = None
             try:
-                new = load(self.path, overrides=self._overrides)
+                new = load(self.path, overrides=self._overrides, cache=self._cache)
                 self._named = frozenset(new.files)
             except FlowError as diagnostics:
                 error = diagnostics
@@ -180,11 +182,12 @@ class Reloader:
                 if error is not None:
                     raise error
                 return new
-            self._seen |= fingerprints(unseen)
+            self._seen |= self._fingerprints(unseen)
 
-    @staticmethod
-    def _own_schemas(flow: Flow) -> dict[Path, str]:
-        return fingerprints(file for file in flow.files if "schemas" in file.parts and file.is_relative_to(flow.folder))
+    def _own_schemas(self, flow: Flow) -> dict[Path, str]:
+        return self._fingerprints(
+            file for file in flow.files if "schemas" in file.parts and file.is_relative_to(flow.folder)
+        )
 
     def _follow_schemas(self, new: Flow) -> None:
         """Where the flow's own schemas changed, payloads and points are made by the new ones from here on. Raises ReloadFailed."""
@@ -206,7 +209,5 @@ class Reloader:
         if self.on_reload is not None:
             self.on_reload(report)
 
-
-def fingerprints(files: Iterable[Path]) -> dict[Path, str]:
-    """What is in each file."""
-    return {file: fingerprint(file) for file in files}
+    def _fingerprints(self, files: Iterable[Path]) -> dict[Path, str]:
+        return {file: self._cache.fingerprints.of(file) for file in files}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from flowrt.catalog import Catalog
 from flowrt.config import load, read
+from flowrt.config.cache import LoadCache
 from flowrt.config.sections import sections
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Edge, Flow
@@ -276,19 +277,20 @@ def test_links_that_go_round_in_a_circle_are_no_file(write: Any, tmp_path: Path)
 
 
 def test_a_scene_that_did_not_change_is_the_same_one_in_the_next_reading(write: Any) -> None:
+    cache = LoadCache()
     scene = "scene: {{north: {{picture_px: [10, 10], zones: {{box: {{kind: box, zone: {points}}}}}}}}}"
     write(scene.format(points="[[0, 0], [5, 0], [5, 5]]"), "scene.yaml")
     path = write("flow: a\ninclude: scene.yaml\n" + TICK)
-    first = load(path).sections["scene"]["north"]
+    first = load(path, cache=cache).sections["scene"]["north"]
     write("flow: a\n# moved down by a line\ninclude: scene.yaml\n" + TICK)
-    assert load(path).sections["scene"]["north"] is first
+    assert load(path, cache=cache).sections["scene"]["north"] is first
     write(scene.format(points="[[0, 0], [6, 0], [5, 5]]"), "scene.yaml")
-    moved = load(path).sections["scene"]["north"]
+    moved = load(path, cache=cache).sections["scene"]["north"]
     assert moved.zones["box"].points[1] == (6, 0)
     write(scene.format(points="[[0, 0]]"), "scene.yaml")
-    diagnostics = [str(diagnostic) for diagnostic in read(path)[1]]
+    diagnostics = [str(diagnostic) for diagnostic in read(path, cache=cache)[1]]
     assert diagnostics
-    assert [str(diagnostic) for diagnostic in read(path)[1]] == diagnostics, "told again, not forgotten"
+    assert [str(diagnostic) for diagnostic in read(path, cache=cache)[1]] == diagnostics, "told again, not forgotten"
 
 
 def test_what_an_included_file_takes_from_outside_is_looked_up_each_time(write: Any) -> None:
