@@ -14,13 +14,13 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from flowrt_nodes.mqtt._connection import _no_delay
+from flowrt_nodes.mqtt._connection import no_delay
 
 
 def main() -> None:
     came: list[tuple[int, bytes | bytearray]] = []
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    client.on_socket_open = _no_delay
+    client.on_socket_open = no_delay
 
     def on_message(_client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         came.append((time.monotonic_ns(), message.payload))

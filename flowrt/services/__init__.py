@@ -43,7 +43,12 @@ class Mqtt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             examples=["smartintersection", "smartintersection/{site}"],
         ),
     ] = "smartintersection"
-    client_id: Annotated[str, setting("Client id; empty: made from flow and node.")] = ""
+    client_id: Annotated[
+        str,
+        setting(
+            "Client id, exactly as written for the first node at the broker; the others get their names behind it. Empty: made from flow and node."
+        ),
+    ] = ""
     keepalive_s: Annotated[int, setting("Longest silence before the broker is asked.", ge=1, le=65535)] = 60
 
 

@@ -17,7 +17,7 @@ nodes:
   out: {type: file_out, from: clock, path: ticks.jsonl}
 """
 HEAVY = {
-    "amqtt", "cel", "cv2", "influxdb_client", "jsonschema", "networkx", "openvino", "paho", "prometheus_client", "psutil",
+    "amqtt", "cel", "cv2", "influxdb_client", "jsonschema", "jsonschema_rs", "urllib3", "networkx", "openvino", "paho", "prometheus_client", "psutil",
     "rich", "importlib.metadata", "lap", "starlette", "uvicorn", "watchdog", "flowrt.runtime", "flowrt_sim.camera.view", "flowrt_sim.traffic.world",
 }  # fmt: skip
 SCRIPT = """\

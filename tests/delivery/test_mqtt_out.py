@@ -100,9 +100,6 @@ def test_tls_with_client_certificate(tmp_path: Path) -> None:
             eventually(lambda: ids(sub, "violations") == ["v-1"])
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # paho leaves the failed socket to the collector
 def test_a_certificate_of_a_stranger_is_refused(tmp_path: Path) -> None:
     files, strangers = certificates(tmp_path / "ca"), certificates(tmp_path / "other")
     with mosquitto(tmp_path, tls=files) as broker:

@@ -6,28 +6,20 @@ counted and left out, whatever reading it raised: what strangers publish ends ne
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from flowrt import CheckView, Context, Diagnostic, Message, ServiceName, Source, setting
+from flowrt_nodes.mqtt._arrivals import Arrival, Arrivals
 
 if TYPE_CHECKING:
     from flowrt_nodes.mqtt._connection import MqttLink
 
 _WAIT_S = 0.25
-_WAITING = 1000
+_PACKET_OVERHEAD_BYTES = 66_000  # a topic and properties
+_TOLD = 300  # characters of what is wrong with a payload
 
 M = TypeVar("M", bound=Message)
-
-
-class Arrival(NamedTuple):
-    """A message as it came. time_s: when it arrived. retained: the broker had kept it, from nobody knows when."""
-
-    topic: str
-    body: bytes
-    retained: bool
-    time_s: float
 
 
 class MqttSource(Source):
@@ -45,6 +37,10 @@ class MqttSource(Source):
     ]  # fmt: skip
     service: Annotated[ServiceName, setting("The broker's block in `services`.", restart=True)] = "mqtt"
     qos: Annotated[Literal[0, 1, 2], setting("Highest QoS to receive with.", restart=True)] = 1
+    max_kb: Annotated[
+        float,
+        setting("Largest payload, kilobytes; larger ones are left out and counted.", gt=0, le=250_000, restart=True),
+    ] = 1000.0
 
     def check(self, view: CheckView) -> Iterator[Diagnostic]:
         if not self._topics():
@@ -58,10 +54,11 @@ class MqttSource(Source):
                 )
 
     def open(self, context: Context) -> None:
-        from flowrt_nodes.mqtt._connection import SESSION_S, MqttLink, service_of
+        from flowrt_nodes.mqtt._address import service_of
+        from flowrt_nodes.mqtt._connection import SESSION_S, MqttLink
 
-        self._arrived: queue.Queue[Arrival] = queue.Queue(_WAITING)
-        self._received = self._unreadable = self._dropped = 0
+        self._arrivals = Arrivals()
+        self._received = self._unreadable = 0
         self._trouble = ""
         self._link: MqttLink | None = None
         if context.clock.virtual:
@@ -71,6 +68,7 @@ class MqttSource(Source):
             service_of(context, self.service),
             topics=[(topic, self.qos) for topic in self._topics()],
             on_message=self._take,
+            most_bytes=int(self.max_kb * 1000) + _PACKET_OVERHEAD_BYTES,
             session_s=0 if self.newest else SESSION_S,
         )
         self._link.start()
@@ -78,32 +76,34 @@ class MqttSource(Source):
     def close(self) -> None:
         link: MqttLink | None = self.__dict__.get("_link")
         if link is not None:
+            self._arrivals.close()
             link.close()
 
     def status(self) -> dict[str, Any]:
         link: MqttLink | None = self.__dict__.get("_link")
         if link is None:
             return {}
-        counts = {"received": self._received, "unreadable": self._unreadable, "dropped": self._dropped}
-        return {**link.status(), **counts, "last_unreadable": self._trouble}
+        arrivals = self._arrivals
+        counts = {"received": self._received, "unreadable": self._unreadable, "dropped": arrivals.dropped}
+        waiting = {"waiting_mb": round(arrivals.bytes / 1e6, 3)}
+        return {**link.status(), **counts, **waiting, "last_unreadable": self._trouble}
 
     def messages(self, read: Callable[[Arrival], M]) -> Iterator[M]:
         """What `read` makes of each arrival, until the source is to stop. `read` raises what it can't read."""
         while self._link is not None and not self.context.stopping.is_set():
-            try:
-                arrival = self._arrived.get(timeout=_WAIT_S)
-            except queue.Empty:
+            arrival = self._arrivals.get(_WAIT_S)
+            if arrival is None:
                 continue
             try:
                 message = read(arrival)
             except Exception as error:  # bad UTF-8, numbers out of range, nesting without end: anything may come
-                self._leave_out(arrival, error)
+                self._leave_out(arrival.topic, str(error))
                 continue
             yield message
 
-    def _leave_out(self, arrival: Arrival, error: Exception) -> None:
+    def _leave_out(self, topic: str, why: str) -> None:
         self._unreadable += 1
-        trouble = f"{arrival.topic}: {error}"
+        trouble = f"{topic[:_TOLD]}: {why[:_TOLD]}"
         if trouble != self._trouble:  # once, not with every report of a controller that speaks another language
             self._trouble = trouble
             self.context.log.warning("a message was left out, %s", trouble)
@@ -115,21 +115,10 @@ class MqttSource(Source):
 
     def _take(self, topic: str, body: bytes, retained: bool) -> None:
         self._received += 1
-        arrival = Arrival(topic, body, retained, self.context.clock.now_s())
-        while not self.context.stopping.is_set():
-            try:
-                self._arrived.put(arrival, timeout=0.0 if self.newest else _WAIT_S)
-                return
-            except queue.Full:
-                if self.newest:
-                    self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        try:
-            self._arrived.get_nowait()
-            self._dropped += 1
-        except queue.Empty:
-            pass  # the flow took it meanwhile
+        if len(body) > self.max_kb * 1000:
+            self._leave_out(topic, f"{len(body) / 1000:.0f} kB are larger than max_kb, {self.max_kb:g}")
+            return
+        self._arrivals.put(Arrival(topic, body, retained, self.context.clock.now_s()), newest=self.newest)
 
 
 def _wrong_with(topic: str) -> str:

@@ -9,7 +9,8 @@ import msgspec
 
 from flowrt import Record, setting
 from flowrt_nodes._lib.payload import moment_s
-from flowrt_nodes.mqtt._source import Arrival, MqttSource
+from flowrt_nodes.mqtt._arrivals import Arrival
+from flowrt_nodes.mqtt._source import MqttSource
 
 
 class MqttIn(MqttSource):

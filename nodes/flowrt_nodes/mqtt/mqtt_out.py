@@ -1,15 +1,13 @@
 """Publish to MQTT: each message on its topic of the contract, at least once.
 
 How an acknowledgement finds its record: paho gives each message an id, which PUBACK (QoS 1) or PUBCOMP (QoS 2) brings back; at QoS 0
-written to the socket is as good as it gets. Invariants: a record is with paho at most once; what paho still has of a resumed
-session it sends itself; after a lost session everything comes from the journal again, marked `resent`.
+written to the socket is as good as it gets. Invariants: a record is with paho at most once (`InFlight`); what paho still has of a
+resumed session it sends itself; after a lost session everything comes from the journal again, marked `resent`. All calls of paho
+are made on the connection's thread.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -34,14 +32,14 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
     from flowrt_nodes.mqtt._connection import MqttLink
-    from flowrt_nodes.mqtt._paho import ReadyProperties
+    from flowrt_nodes.mqtt._in_flight import PublishProperties
+    from flowrt_nodes.mqtt._suspicion import Suspicion
 
 INFLIGHT = 20  # what brokers take unacknowledged by default
 _WINDOW = 1000
 _GATHER = 32
 _SAMPLE = 100
 _WAIT_S = 1.0
-_SUSPECT_AFTER = 3
 _REFUSED = {
     0x87: "not authorised",
     0x90: "topic name invalid",
@@ -52,13 +50,6 @@ _PACKET_OVERHEAD_BYTES = 64
 _NO_CONNECTION, _QUEUE_FULL = 4, 15  # paho's MQTTErrorCode, which is not imported before a node opens
 
 CONTENT_TYPE = "application/json"
-
-
-class _Flight(msgspec.Struct):
-    """A record that is with paho."""
-
-    record: OutboxRecord
-    since: float
 
 
 class _Presence:
@@ -112,7 +103,8 @@ class MqttOut(Outbox):
 
     @property
     def window(self) -> int:
-        return 1 if self.__dict__.get("_suspicious") else _WINDOW
+        suspicion: Suspicion | None = self.__dict__.get("_suspicion")  # missing before `open`
+        return 1 if suspicion is not None and suspicion.active else _WINDOW
 
     @property
     def replay_per_s(self) -> float | None:
@@ -125,27 +117,24 @@ class MqttOut(Outbox):
     # -- lifecycle -------------------------------------------------------------------------------------------------
 
     def open(self, context: Context) -> None:
-        from flowrt_nodes.mqtt._connection import MqttLink, prefix_of, service_of
+        # these bring paho, which a flow that is only validated does not load
+        from flowrt_nodes.mqtt._address import prefix_of, service_of
+        from flowrt_nodes.mqtt._connection import MqttLink
+        from flowrt_nodes.mqtt._in_flight import InFlight
+        from flowrt_nodes.mqtt._suspicion import Suspicion
 
         service = service_of(context, self.service)
         self._prefix = self.prefix.replace("{site}", context.site) or prefix_of(context, service)
         self._availability = f"{self._prefix}/availability"
-        self._lock = threading.Lock()
-        self._flights: dict[int, _Flight] = {}
-        self._early: dict[int, ReasonCode | None] = {}  # acknowledged before `publish` had returned
-        self._queue: deque[OutboxRecord] = deque()  # taken over, and not yet with paho
-        self._taken: set[int] = set()  # numbers of the records in the queue and in flight
-        self._feeding = False
-        self._unheard: set[int] = set()  # ids whose answer concerns no record any more
-        self._session = 0  # grows when flights are forgotten
-        self._receipt: Acknowledger | None = None
-        self._acknowledged: deque[OutboxRecord] = deque()
-        self._again = ""  # why records that were sent have to be sent again
-        self._losses = 0  # connections lost with records under way, in a row
-        self._suspicious = self._renewed = False
+        self._in_flight, self._suspicion = InFlight(), Suspicion()
+        self._acknowledger: Acknowledger | None = None
+        self._acknowledged: list[OutboxRecord] = []
+        self._birth = 0  # id of the `online` that each connection begins with
+        self._denied: set[str] = set()  # topics that the broker refused last time
+        self._doubtful: set[int] = set()  # numbers of records of QoS 2 that may be what ends connections
         self._retained_at: dict[str, float] = {}
         self._rates: dict[str, tuple[float, float]] = {}
-        self._kinds: dict[tuple[int, bool], ReadyProperties] = {}
+        self._properties: dict[tuple[int, bool], PublishProperties] = {}
         self._make_validator()
         self._link: MqttLink | None = None
         link = MqttLink(
@@ -155,6 +144,7 @@ class MqttOut(Outbox):
             on_up=self._on_up,
             on_down=self._on_down,
             on_ack=self._on_ack,
+            on_turn=self._on_turn,
         )
         self._link = link
         self._presence = context.shared.acquire(("mqtt-presence", self._availability, str(link.address)), _Presence)
@@ -166,9 +156,8 @@ class MqttOut(Outbox):
 
     def _make_validator(self) -> None:
         self._validator = self.context.contract.validator("off" if self.validate == "off" else "all")
-        self._looked: dict[
-            str, int
-        ] = {}  # payloads seen by topic; the first of each is looked at, then every hundredth
+        # payloads seen by topic; the first of each is looked at, then every hundredth
+        self._looked: dict[str, int] = {}
 
     def close(self) -> None:
         link: MqttLink | None = self.__dict__.get("_link")
@@ -180,7 +169,7 @@ class MqttOut(Outbox):
 
     def status(self) -> dict[str, Any]:
         link: MqttLink | None = self.__dict__.get("_link")
-        return {} if link is None else {**link.status(), "in_flight": len(self._flights)}
+        return {} if link is None else {**link.status(), "in_flight": len(self._in_flight)}
 
     # -- encoding: on the thread that brought the message ---------------------------------------------------------------
 
@@ -223,93 +212,83 @@ class MqttOut(Outbox):
     # -- delivery: on the outbox's own thread ------------------------------------------------------------------------
 
     def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
-        link = self._link
-        assert link is not None
-        self._receipt = acknowledger
+        link = self._opened_link()
+        self._acknowledger = acknowledger
         if not link.up.wait(_WAIT_S):
             raise Retry(link.trouble, after_s=0.0, refused=link.refused)
-        again, self._again = self._again, ""
-        if again:
-            raise Retry(again, after_s=0.0)
-        if self._suspicious and not self._renewed:
-            self._renew(link)
-        self._hand_in()
-        self._look_at_the_clock(link)
-        with self._lock:
-            new = [record for record in records if record.number not in self._taken]
-            self._taken.update(record.number for record in new)
-            self._queue.extend(new)
-        self._feed(link)
+        lost = self._in_flight.take_lost()
+        if lost:
+            raise Retry(lost, after_s=0.0)
+        if self._in_flight.oldest_s() > self.ack_timeout_s:
+            self._in_flight.restart_clocks()
+            link.break_off(f"no acknowledgement for {self.ack_timeout_s:g} s")
+            raise Retry(f"the broker at {link.address} accepts but does not acknowledge", after_s=0.5)
+        self._in_flight.add(records)
+        if len(self._in_flight) < self._space(link):  # else the next acknowledgement wakes it
+            link.wake()
 
-    def _feed(self, link: MqttLink) -> None:
-        """Give paho as much as the broker takes unacknowledged, and no more: after a reconnect paho sends all it has at once.
+    def _opened_link(self) -> MqttLink:
+        if self._link is None:  # callbacks and deliveries come after `open` only
+            raise RuntimeError("the node is not open")
+        return self._link
 
-        One thread at a time, so that the order holds; whoever comes meanwhile leaves it to the one that feeds.
-        """
-        while True:
-            with self._lock:
-                room = max(min(INFLIGHT, link.receive_limit) - 1, 1)  # one for `availability`
-                if self._feeding or not self._queue or len(self._flights) >= room or not link.up.is_set():
-                    return
-                record = self._queue.popleft()
-                self._feeding = True
-            try:
-                self._publish(link, record)
-            finally:
-                with self._lock:
-                    self._feeding = False
+    # -- on the connection's thread -------------------------------------------------------------------------------------
+
+    def _on_turn(self) -> None:
+        """Give paho as much as the broker takes unacknowledged, and no more: after a reconnect paho sends all it has at once."""
+        link, in_flight = self._opened_link(), self._in_flight
+        space = self._space(link)
+        if in_flight.empty:
+            self._hand_in()
+        while len(in_flight) < space and not in_flight.empty and link.up.is_set():
+            if not self._suspicion.may_send or (self._suspicion.active and len(in_flight)):
+                return
+            record = in_flight.next()
+            if record is None:
+                return
+            self._publish(link, record)
+
+    def _space(self, link: MqttLink) -> int:
+        """How many may be with paho; one more is left for `availability`."""
+        return max(min(INFLIGHT, link.receive_limit) - 1, 1)
 
     def _publish(self, link: MqttLink, record: OutboxRecord) -> None:
-        acknowledger = self._receipt
-        assert acknowledger is not None
         refusal = self._breach(record) or self._too_large(link, record)
         if refusal:
-            self._taken.discard(record.number)
-            acknowledger.rejected(record, refusal)
+            self._reject(record, refusal)
             return
         headers = record.headers
         qos, retain = int(headers.get("qos", 1)), bool(headers.get("retain", False))
+        if qos == 2 and (record.number in self._doubtful or record.address in self._denied or self._suspicion.active):
+            qos = 1
         if retain:
             retain = self._is_news(record)
-        properties = self._properties(record) if link.mqtt5 else None
-        flight = _Flight(record, time.monotonic())
-        session = self._session
+        properties = self._properties_of(record) if link.mqtt5 else None
         try:
-            sent = link.client.publish(record.address, record.body, qos, retain, properties)
+            info = link.client.publish(record.address, record.body, qos, retain, properties)
         except ValueError as error:  # a topic with wildcards, a payload above what MQTT can carry
-            self._taken.discard(record.number)
-            acknowledger.rejected(record, str(error))
+            self._reject(record, str(error))
             return
-        with self._lock:
-            lost = session != self._session or sent.rc == _QUEUE_FULL or (qos == 0 and sent.rc == _NO_CONNECTION)
-            if lost:  # paho does not have it, or its answer can't be told from another's
-                self._unheard.add(sent.mid)
-                self._taken.discard(record.number)
-                self._again = "the connection was lost while this was sent"
-                return
-            self._unheard.discard(sent.mid)
-            if sent.mid not in self._early:
-                self._flights[sent.mid] = flight
-                return
-            reason = self._early.pop(sent.mid)
-        self._settle(flight, reason)
+        if info.rc == _QUEUE_FULL or (qos == 0 and info.rc == _NO_CONNECTION):
+            self._in_flight.done(record, lost="the connection was lost while this was sent")
+        elif qos == 0 and info.is_published():
+            self._in_flight.done(record)
+            self._taken(record)
+        else:
+            self._in_flight.sent(info.mid, record, qos, properties)
+            if not link.up.is_set():  # it went down in the middle of sending
+                self._in_flight.lose("the connection was lost while this was sent", qos_0_only=True)
 
-    def _properties(self, record: OutboxRecord) -> ReadyProperties:
-        """Shared by all records alike: paho only reads them, and making them costs more than sending."""
+    def _properties_of(self, record: OutboxRecord) -> PublishProperties:
+        from flowrt_nodes.mqtt._in_flight import PublishProperties  # see `open`
+
         kind = record.headers.get("expiry_s", 0), record.attempts > 0
-        properties = self._kinds.get(kind)
+        properties = self._properties.get(kind)
         if properties is None:
-            from paho.mqtt.packettypes import PacketTypes
-
-            from flowrt_nodes.mqtt._paho import ReadyProperties
-
-            properties = ReadyProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
-            properties.ContentType = CONTENT_TYPE
-            if kind[0]:
-                properties.MessageExpiryInterval = kind[0]
+            properties = PublishProperties(content_type=CONTENT_TYPE, expiry_s=kind[0])
             if kind[1]:
-                properties.UserProperty = ("resent", "true")
-            self._kinds[kind] = properties
+                properties.mark_resent()
+            self._properties[kind] = properties
         return properties
 
     def _breach(self, record: OutboxRecord) -> str:
@@ -339,114 +318,73 @@ class MqttOut(Outbox):
         self._retained_at[record.address] = max(newest, record.time_s)
         return record.time_s >= newest
 
-    def _look_at_the_clock(self, link: MqttLink) -> None:
-        with self._lock:
-            oldest = min((flight.since for flight in self._flights.values()), default=None)
-        if oldest is not None and time.monotonic() - oldest > self.ack_timeout_s:
-            link.break_off(f"no acknowledgement for {self.ack_timeout_s:g} s")
-            self._restart_clocks()
-            raise Retry(f"the broker at {link.address} accepts but does not acknowledge", after_s=0.5)
-
-    def _restart_clocks(self) -> None:
-        with self._lock:
-            for flight in self._flights.values():
-                flight.since = time.monotonic()
-
-    # -- on the network thread -----------------------------------------------------------------------------------------
-
     def _on_ack(self, mid: int, reason: ReasonCode | None) -> None:
-        with self._lock:
-            if mid in self._unheard:
-                self._unheard.discard(mid)
-                return
-            flight = self._flights.pop(mid, None)
-            if flight is None:
-                self._early[mid] = reason
-                return
-        self._settle(flight, reason)
-        if self._link is not None:
-            self._feed(self._link)
-
-    def _settle(self, flight: _Flight, reason: ReasonCode | None) -> None:
-        record, acknowledger = flight.record, self._receipt
-        self._taken.discard(record.number)
-        assert acknowledger is not None
-        self._losses, self._suspicious, self._renewed = 0, False, False
+        sent = self._in_flight.answered(mid)
+        if sent is None:
+            if mid == self._birth:
+                self._suspicion.witnessed()
+            return
+        record = sent.record
+        self._suspicion.acknowledged()
+        self._doubtful.discard(record.number)
         if reason is None or not reason.is_failure:
-            self._acknowledged.append(record)
-            if len(self._acknowledged) >= _GATHER or not self._flights:
-                self._hand_in()
+            self._denied.discard(record.address)
+            self._taken(record)
         elif reason.value in _REFUSED:
-            acknowledger.rejected(record, f"the broker refuses it: {_REFUSED[reason.value]}")
+            self._denied.add(record.address)
+            self._reject(record, f"the broker refuses it: {_REFUSED[reason.value]}")
         else:
-            self._again = f"the broker can't take it now: {reason}"
+            self._in_flight.done(record, lost=f"the broker can't take it now: {reason}")
+
+    def _taken(self, record: OutboxRecord) -> None:
+        self._acknowledged.append(record)
+        if len(self._acknowledged) >= _GATHER or not len(self._in_flight):
+            self._hand_in()
 
     def _hand_in(self) -> None:
         """Acknowledgements in bundles: one lock for many records."""
-        acknowledger, done = self._receipt, []
-        while self._acknowledged:
-            done.append(self._acknowledged.popleft())
-        if acknowledger is not None:
-            acknowledger.delivered_all(done)
+        done, self._acknowledged = self._acknowledged, []
+        if done and self._acknowledger is not None:
+            self._acknowledger.delivered_all(done)
+
+    def _reject(self, record: OutboxRecord, reason: str) -> None:
+        self._in_flight.done(record)
+        if self._acknowledger is not None:
+            self._acknowledger.rejected(record, reason)
 
     def _on_down(self) -> None:
-        """QoS 0 that was not written is lost with the connection; the rest is sent again by paho or by us."""
-        with self._lock:
-            under_way = list(self._flights.items())
-            for mid, flight in under_way:
-                if int(flight.record.headers.get("qos", 1)) == 0:
-                    del self._flights[mid]
-                    self._taken.discard(flight.record.number)
-                    self._again = "the connection was lost"
-                else:
-                    flight.since = time.monotonic()
-        for (_, resent), properties in self._kinds.items():
-            if not resent:  # paho may send again what it holds: all of that shares these, and nothing new will
-                properties.UserProperty = ("resent", "true")
-                properties.forget()
-        self._kinds = {}
-        if under_way:
-            self._losses += 1
-            self._suspect([flight.record for _, flight in under_way])
+        """QoS 0 that was not written is lost with the connection; the rest is sent again by paho or by us.
 
-    def _renew(self, link: MqttLink) -> None:
-        """Begin again with a session that knows nothing: the old one may be what the broker stumbles over."""
-        self._renewed = True
-        link.renew()
-        self._forget_flights()
-        raise Retry(f"the broker at {link.address} closed the connection {_SUSPECT_AFTER} times", after_s=0.0)
-
-    def _suspect(self, records: list[OutboxRecord]) -> None:
-        """A broker that closes the connection whenever a certain record is sent: find it by sending one at a time."""
-        if self._losses < _SUSPECT_AFTER:
-            return
-        if self._suspicious and len(records) == 1 and self._losses >= 2 * _SUSPECT_AFTER:
-            record, self._losses, self._suspicious, self._renewed = records[0], 0, False, False
-            self._forget_flights()
-            if self._receipt is not None:
-                size = len(record.body)
-                self._receipt.rejected(
-                    record, f"the broker closed the connection each time this was sent alone ({size} bytes)"
-                )
-        else:
-            self._suspicious = True
+        Of a message of QoS 2 that the broker refuses, paho does not tell; it goes on with it, and the broker hangs up (Mosquitto does). So what
+        two connections ended with goes at QoS 1, whose acknowledgement gives the reason. Its id keeps a repetition harmless.
+        """
+        self._hand_in()
+        self._in_flight.lose("the connection was lost", qos_0_only=True)
+        sent = self._in_flight.unacknowledged()
+        for one in sent:  # paho may send again what it holds
+            if one.properties is not None:
+                one.properties.mark_resent()
+        self._properties = {kind: known for kind, known in self._properties.items() if kind[1]}
+        doubtful = set()
+        for one in sent:
+            one.losses += 1
+            if one.qos == 2 and one.losses >= 2:
+                doubtful.add(one.record.number)
+        self._doubtful |= doubtful
+        guilty = self._suspicion.lost([one.record for one in sent])
+        if guilty is not None:
+            size = len(guilty.body)
+            text = f"the broker closed the connection each time this was sent alone ({size} bytes), and took others meanwhile"
+            self._reject(guilty, text)
+        if self._suspicion.active or guilty is not None or doubtful:  # the session may be what the broker stumbles over
+            self._in_flight.lose(f"the broker at {self._opened_link().address} closes the connection again and again")
+            self._opened_link().break_off("with a new session", new_client=True)
 
     def _on_up(self, resumed: bool) -> None:
-        link = self._link
-        assert link is not None
-        if not resumed or self._suspicious:
-            link.client.drop_out_messages()
-            if self._flights:
-                self._forget_flights()
-                self._again = "the broker has a new session"
-        self._restart_clocks()
-        birth = link.client.publish(self._availability, b"online", qos=1, retain=True)
-        self._unheard.add(birth.mid)  # answered on this very thread, so not before we are done here
-
-    def _forget_flights(self) -> None:
-        with self._lock:
-            self._session += 1
-            self._flights.clear()
-            self._early.clear()
-            self._taken.clear()
-            self._queue.clear()
+        client = self._opened_link().client
+        if not resumed:
+            client.drop_out_messages()
+            self._in_flight.lose("the broker has a new session")
+        self._in_flight.restart_clocks()
+        self._suspicion.connected()
+        self._birth = client.publish(self._availability, b"online", qos=1, retain=True).mid
