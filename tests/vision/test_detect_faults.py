@@ -203,6 +203,16 @@ def test_atss(virtual, tmp_path):
     assert only(found) == ("person", 0.7, BOX)
 
 
+def test_an_ssd_without_names_is_not_taken_for_coco(virtual, tmp_path):
+    """Its classes go by the name of a file that is known, else they have none."""
+    rows = np.full((1, 1, 5, 7), -1, np.float32)
+    rows[0, 0, 0] = (0, 1, 0.9, 0.25, 0.25, 0.75, 0.5)
+    for name, label in (("person-vehicle-bike-detection-crossroad-1016", "vehicle"), ("other", "class_1")):
+        models.constant(tmp_path / f"{name}.xml", {"detection_out": rows})
+        [found] = detect(virtual, [frame()], model=f"{name}.xml")
+        assert found.label == [label]
+
+
 def test_rf_detr_counts_with_cocos_numbers(virtual, tmp_path):
     logits = np.full((1, 10, 91), -9, np.float32)
     logits[0, 3, 8] = 2.0  # COCO's category 8 is the truck; the 8th of the 80 without gaps is the train

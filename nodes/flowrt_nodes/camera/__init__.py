@@ -345,7 +345,7 @@ north_camera:
                 self._left_behind.append(grabber)
 
     def _log_return(self) -> None:
-        """Say that the camera is back, as its loss was said."""
+        """Log that the camera is back, as its loss was logged."""
         if self._lost_s is not None:
             lost_s, self._lost_s = time.monotonic() - self._lost_s, None
             where = without_passwords(str(self.uri))

@@ -25,7 +25,7 @@ from flowrt_nodes.camera._no_answer import NoAnswer
 
 
 class Grabbed(NamedTuple):
-    """One picture, u8 (H, W, 3) BGR, with its capture time, and how many it overwrote that nobody had taken yet."""
+    """One picture, u8 (H, W, 3) BGR, with its capture time, and how many it overwrote that were not handed out yet."""
 
     image: Image
     time_s: float

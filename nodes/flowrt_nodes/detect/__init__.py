@@ -137,7 +137,7 @@ objects:
         Annotated[
             list[float],
             setting(
-                "Subtracted from each channel, in the model's colour order; without it what the metadata says, else the usual of "
+                "Subtracted from each channel, in the model's colour order; without it what the metadata say, else the usual of "
                 "the model's family. `[]` for nothing.",
                 restart=True,
             ),
@@ -203,7 +203,7 @@ objects:
                 yield where, name, renamed
 
     def _classes_named(self) -> Iterable[tuple[tuple[str | int, ...], str]]:
-        """Every class name in the settings, with where it stands."""
+        """Every class name in the settings, with its place."""
         for i, name in enumerate(self.keep):
             yield ("keep", i), name
         if isinstance(self.min_confidence, dict):
@@ -284,7 +284,7 @@ objects:
 
     @property
     def _model(self) -> SharedModel:
-        assert self._shared is not None
+        assert self._shared is not None  # between `open` and `close`
         return self._shared
 
     def reconfigured(self, changed: frozenset[str]) -> None:

@@ -93,5 +93,5 @@ def suppress(found: Candidates, iou: float, across_classes: bool) -> Ints:
     if across_classes:
         kept = cv2.dnn.NMSBoxes(boxes, found.score, 0.0, iou)  # type: ignore[arg-type]  # arrays are taken as they are
     else:
-        kept = cv2.dnn.NMSBoxesBatched(boxes, found.score, found.class_id.astype(np.int32), 0.0, iou)  # type: ignore[arg-type]
+        kept = cv2.dnn.NMSBoxesBatched(boxes, found.score, found.class_id.astype(np.int32), 0.0, iou)  # type: ignore[arg-type]  # the same
     return np.asarray(kept, np.int64).ravel()

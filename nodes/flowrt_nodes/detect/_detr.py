@@ -21,6 +21,8 @@ STRETCHED_RGB = Preparation("stretch", "rgb", scale=(255.0,))
 IMAGENET = Preparation("stretch", "rgb", mean=(123.675, 116.28, 103.53), scale=(58.395, 57.12, 57.375))
 NO_OBJECT = (len(COCO) + 1, len(COCO_NUMBERED) + 1)
 """Channels of a softmax over COCO's classes and "no object"."""
+UNNAMED = 91
+"""How many classes of an SSD without names are told apart."""
 POSTPROCESSED = frozenset({"labels", "boxes", "scores"})
 
 
@@ -29,7 +31,9 @@ def as_ssd(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
     if len(which) != 1:
         return None
     decode = partial(_ssd, which[0], _scale(ports))
-    return Layout("ssd", "SSD", len(metadata.labels) or len(COCO_NUMBERED), metadata.labels, STRETCHED_BGR, decode)
+    # How many classes there are does not show, nor in whose order.
+    names = metadata.labels or tuple(f"class_{i}" for i in range(UNNAMED))
+    return Layout("ssd", "SSD", len(names), names, STRETCHED_BGR, decode)
 
 
 def _ssd(index: int, scale: Floats, outputs: Outputs, floor: float) -> Candidates:

@@ -22,7 +22,18 @@ _NUMBERED = tuple(name.strip() for name in _COCO_NAMES.split(","))
 COCO = tuple(name for name in _NUMBERED if name != "-")
 """The 80 classes of COCO in the order that detectors trained on it use; assumed for 80 unnamed classes."""
 COCO_NUMBERED = tuple(f"class_{i}" if name == "-" else name for i, name in enumerate(("-", *_NUMBERED)))
-"""COCO's original numbers, 1 to 90 with gaps, as DETR, RF-DETR and TensorFlow's SSD use them; assumed for 91 unnamed classes."""
+"""COCO's original numbers, 1 to 90 with gaps, as DETR and RF-DETR use them; assumed for 91 unnamed classes."""
+OPEN_MODEL_ZOO = {
+    **dict.fromkeys(
+        [f"person-vehicle-bike-detection-{number}" for number in (2000, 2001, 2002)], ("vehicle", "person", "bike")
+    ),
+    **dict.fromkeys(
+        [f"person-vehicle-bike-detection-{number}" for number in (2003, 2004)], ("vehicle", "person", "non-vehicle")
+    ),
+    "person-vehicle-bike-detection-crossroad-1016": ("non-vehicle", "vehicle", "person"),
+    **dict.fromkeys([f"vehicle-detection-0{number}" for number in (200, 201, 202)], ("vehicle",)),
+}
+"""Classes of models that say nothing of themselves, by the name of their file; from their pages at docs.openvino.ai."""
 USUAL = {len(COCO): COCO, len(COCO_NUMBERED): COCO_NUMBERED}
 _KNOWN = {name.casefold(): name for name in (*COCO, *VEHICLES, *PEDESTRIANS)}
 

@@ -60,7 +60,7 @@ class Letterbox(NamedTuple):
 def _edges(letterbox: Letterbox) -> tuple[Floats, Floats, Floats]:
     """(4,) each: where a picture begins in the input, its scale, and its border, for the four edges of a box."""
     offset = (letterbox.left, letterbox.top, letterbox.left, letterbox.top)
-    return tuple(np.array(each, np.float32) for each in (offset, letterbox.scale * 2, letterbox.picture_px * 2))  # type: ignore[return-value]
+    return tuple(np.array(each, np.float32) for each in (offset, letterbox.scale * 2, letterbox.picture_px * 2))  # type: ignore[return-value]  # a generator of three gives a tuple of three
 
 
 def prepared(model: openvino.Model, how: Preparation) -> openvino.Model:

@@ -1,7 +1,7 @@
-"""What a detection model says about itself: class names, kind of outputs, how pictures are to be prepared.
+"""A detection model's own metadata: class names, kind of outputs, how pictures are to be prepared.
 
 Read from the model's `rt_info` (our own models carry a `flowrt` section, exports of Ultralytics and of OpenVINO's Model API a
-`model_info` or `framework` section), and from a `metadata.yaml` beside it, as exporters write it. Where it says nothing, the usual
+`model_info` or `framework` section), and from a `metadata.yaml` beside it, as exporters write it. Where there is none, the usual
 of the model's family holds, and a setting of the node has the last word.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from flowrt_nodes.detect._labels import named
+from flowrt_nodes.detect._labels import OPEN_MODEL_ZOO, named
 
 Decoder = Literal["yolox", "yolo", "ssd", "detr", "atss", "nanodet"]
 Resize = Literal["letterbox", "stretch"]
@@ -39,7 +39,7 @@ class Preparation(msgspec.Struct, frozen=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model says of itself; empty where it says nothing.
+    """The model's metadata; empty where there is none.
 
     own: it is a model of ours, whose decoder is certain. task: `detect`, `segment`, `pose`, `obb`, … keypoint_values: numbers per
     object of a pose model. end_to_end: suppression is inside. input_px: width and height for inputs left open. iou: the
@@ -66,34 +66,34 @@ def read_metadata(model: Any, file: Path) -> Metadata:
     """Of an `openvino.Model` that was read from `file`. Entries that make no sense are passed over."""
     beside = _beside(file)
 
-    def said(*names: tuple[str, str]) -> str:
+    def entry(*names: tuple[str, str]) -> str:
         for section, key in names:
             if model.has_rt_info([section, key]):
                 return str(model.get_rt_info([section, key]).value)
         return next((str(beside[key]) for section, key in names if section == "framework" and key in beside), "")
 
-    decoder = said(("flowrt", "decoder"), ("model_info", "model_type")).lower()
-    resize = said(("flowrt", "resize"), ("model_info", "resize_type")).lower()
-    colours = said(("flowrt", "colours")).lower()
-    if not colours and (reverse := said(("model_info", "reverse_input_channels")).lower()):
+    decoder = entry(("flowrt", "decoder"), ("model_info", "model_type")).lower()
+    resize = entry(("flowrt", "resize"), ("model_info", "resize_type")).lower()
+    colours = entry(("flowrt", "colours")).lower()
+    if not colours and (reverse := entry(("model_info", "reverse_input_channels")).lower()):
         colours = "rgb" if reverse in ("true", "yes", "1") else "bgr"
-    iou = _numbers(said(("flowrt", "nms_iou"), ("model_info", "iou_threshold")))
-    size = _numbers(said(("model_info", "imgsz"), ("framework", "imgsz")))  # height, width
-    keypoints = _numbers(said(("framework", "kpt_shape")))
+    iou = _numbers(entry(("flowrt", "nms_iou"), ("model_info", "iou_threshold")))
+    size = _numbers(entry(("model_info", "imgsz"), ("framework", "imgsz")))  # height, width
+    keypoints = _numbers(entry(("framework", "kpt_shape")))
     names = (("flowrt", "labels"), ("model_info", "labels"), ("framework", "names"), ("framework", "labels"))
     return Metadata(
-        own=bool(said(("flowrt", "decoder"))),
-        labels=_labels(said(*names)),
+        own=bool(entry(("flowrt", "decoder"))),
+        labels=_labels(entry(*names)) or OPEN_MODEL_ZOO.get(file.stem, ()),
         decoder=next((known for known in DECODERS if decoder.startswith(known)), None),
-        description=said(("framework", "description")),
-        task=said(("framework", "task")).lower(),
+        description=entry(("framework", "description")),
+        task=entry(("framework", "task")).lower(),
         keypoint_values=int(keypoints[0] * keypoints[1]) if len(keypoints) == 2 else 0,
-        end_to_end=said(("framework", "end2end")).lower() == "true",
-        strides=tuple(int(stride) for stride in _numbers(said(("flowrt", "strides")))),
+        end_to_end=entry(("framework", "end2end")).lower() == "true",
+        strides=tuple(int(stride) for stride in _numbers(entry(("flowrt", "strides")))),
         resize="letterbox" if "letterbox" in resize else "stretch" if resize in ("stretch", "standard") else None,
         colours="bgr" if colours == "bgr" else "rgb" if colours == "rgb" else None,
-        scale=_numbers(said(("flowrt", "scale"), ("model_info", "scale_values"))),
-        mean=_numbers(said(("flowrt", "mean"), ("model_info", "mean_values"))),
+        scale=_numbers(entry(("flowrt", "scale"), ("model_info", "scale_values"))),
+        mean=_numbers(entry(("flowrt", "mean"), ("model_info", "mean_values"))),
         input_px=(int(size[-1]), int(size[0])) if size else UNSET_PX,
         iou=iou[0] if iou and 0 < iou[0] <= 1 else None,
     )

@@ -108,7 +108,7 @@ class Request:
         )
 
     def outputs(self) -> list[Floats]:
-        """Wait, and look at the outputs; they are the request's memory, valid until it is given back."""
+        """Wait for the outputs; they are the request's memory, valid until it is given back."""
         self._request.wait()
         return self._outputs or [tensor.data for tensor in self._request.output_tensors]
 
@@ -298,8 +298,8 @@ def _layout(model: openvino.Model, input_px: tuple[int, int], metadata: Metadata
 
 def _preparation(usual: Preparation, metadata: Metadata, wanted: Wanted) -> Preparation:
     """What models of that family want, overruled by the metadata, overruled by the settings."""
-    said = bool(metadata.mean or metadata.scale)
-    mean, scale = (metadata.mean, metadata.scale) if said else (usual.mean, usual.scale)
+    of_metadata = metadata.mean or metadata.scale
+    mean, scale = (metadata.mean, metadata.scale) if of_metadata else (usual.mean, usual.scale)
     return msgspec.structs.replace(
         usual,
         resize=wanted.resize or metadata.resize or usual.resize,
@@ -312,5 +312,5 @@ def _preparation(usual: Preparation, metadata: Metadata, wanted: Wanted) -> Prep
 def _gist(error: Exception) -> str:
     """The one line of an OpenVINO error that names the cause."""
     lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API"))]
-    return (said or lines or ["unknown error"])[0][:200]
+    telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API"))]
+    return (telling or lines or ["unknown error"])[0][:200]
