@@ -147,6 +147,12 @@ def test_good_addresses_are_not_refused(tmp_path, uri):
     assert list(Camera(uri=uri).check(View(tmp_path))) == []
 
 
+@pytest.mark.parametrize("uri", ["rtsp:/192.168.1.20/stream1", "192.168.1.20/stream1", "192.168.1.20:554"])
+def test_fault_20_an_address_without_its_scheme_is_recognised(tmp_path, uri):
+    [diagnostic] = Camera(uri=uri).check(View(tmp_path))
+    assert diagnostic.hint == "the address of a network camera begins with rtsp:// or http://"
+
+
 # 20: why there are no pictures
 
 

@@ -60,6 +60,18 @@ def test_fault_19_exports_with_more_than_boxes_are_read_as_what_they_are(
     assert len(found.labels) == classes
 
 
+@pytest.mark.parametrize("labels", ["person car", ""])
+def test_fault_19_masks_of_yolov5_are_no_classes(virtual, tmp_path, labels):
+    classes = len(labels.split()) or 80
+    rows = np.zeros((1, 252, 5 + classes + 32), np.float32)
+    rows[0, 9, :6] = (32, 32, 20, 30, 0.9, 0.8)
+    rows[0, 9, -3:] = 7.0
+    outputs = {"output0": rows, "output1": np.zeros((1, 32, 16, 16), np.float32)}
+    models.constant(tmp_path / "m.xml", outputs, **({"labels": labels} if labels else {}))
+    [found] = detect(virtual, [frame()], model="m.xml")
+    assert only(found) == ("person", 0.72, BOX)
+
+
 def test_fault_19_a_decoded_yolox_may_be_named_by_the_setting(virtual):
     for decoder in ("yolo", "yolox"):
         found = in_case(virtual, "10", model="yolox_decoded.xml", decoder=decoder)

@@ -64,6 +64,8 @@ def file_diagnostics(uri: str, folder: Path) -> Iterable[Diagnostic]:
     if not path.exists():
         beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = did_you_mean(path.name, beside) if beside else f"there is no folder {path.parent}"
+        if re.match(r"(rtsps?|https?):|\d+\.\d+\.\d+\.\d+", uri):
+            hint = "the address of a network camera begins with rtsp:// or http://"
         if uri.isdigit():
             hint += f"; USB cameras have numbers below {DEVICES}"
         yield Diagnostic(("uri",), f"there is no file or folder '{file_path(uri)}'", hint)

@@ -68,7 +68,9 @@ def as_yolox(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
     def settled(outputs: Outputs) -> Decode:
         """Exported with its decoding inside, sizes are pixels; else they are logarithms, which small objects make negative."""
         sizes = outputs[which[0]][0][:, 2:4]
-        return partial(_objectness, which[0]) if sizes.min() >= 0 and sizes.max() > LARGEST_LOGARITHM else raw
+        return (
+            partial(_objectness, which[0], width - 5) if sizes.min() >= 0 and sizes.max() > LARGEST_LOGARITHM else raw
+        )
 
     choose = None if metadata.own or beside is not None else settled
     return Layout("yolox", "YOLOX", width - 5, metadata.labels, YOLOX, raw, choose)
@@ -158,12 +160,13 @@ def as_yolo(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
     count, width = (first, last) if per_row else (last, first)
     columns = _columns(ports, width, count, metadata, masks, per_row and named)
     labels = metadata.labels or (("person",) if columns.others == "keypoints" and columns.classes == 1 else ())
+    unused = f", its {columns.others} unused" if columns.others else ""
     if columns.objectness:
-        return Layout("yolo", "YOLO with objectness", columns.classes, labels, YOLO, partial(_objectness, which))
-    family = "YOLO" + (f", its {columns.others} unused" if columns.others else "")
+        decode: Decode = partial(_objectness, which, columns.classes)
+        return Layout("yolo", f"YOLO with objectness{unused}", columns.classes, labels, YOLO, decode)
     turned = columns.others == "angles"
     decode = partial(_classes_only, which, per_row, columns.classes, turned)
-    return Layout("yolo", family, columns.classes, labels, YOLO, decode)
+    return Layout("yolo", f"YOLO{unused}", columns.classes, labels, YOLO, decode)
 
 
 def _is_grid(input_px: tuple[int, int], count: int) -> bool:
@@ -219,11 +222,12 @@ def _columns(ports: Ports, width: int, count: int, metadata: Metadata, masks: bo
                 "unnamed classes: name the classes with 'labels'"
             )
         return Columns(width - 4 - behind - objectness, objectness, "mask coefficients" if masks else "")
+    masked = "mask coefficients" if masks else ""
     if objectness and width - behind == names + 5:
-        return Columns(names, True, "")
+        return Columns(names, True, masked)
     more = width - 4 - names
     if more == behind:
-        return Columns(names, False, "mask coefficients" if masks else "")
+        return Columns(names, False, masked)
     if metadata.task == "obb" and more == 1:
         return Columns(names, False, "angles")
     if more == 1 and not masks:
@@ -243,11 +247,11 @@ def _end_to_end(index: int, outputs: Outputs, floor: float) -> Candidates:
     return Candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))
 
 
-def _objectness(index: int, outputs: Outputs, floor: float) -> Candidates:
-    """(N, 5 + C): centre, size, objectness, class scores."""
+def _objectness(index: int, classes: int, outputs: Outputs, floor: float) -> Candidates:
+    """(N, 5 + C and more): centre, size, objectness, class scores."""
     rows = outputs[index][0]
     rows = rows[rows[:, 4] >= floor]
-    score, class_id = best_class(rows[:, 5:], rows[:, 4])
+    score, class_id = best_class(rows[:, 5 : 5 + classes], rows[:, 4])
     confident = np.flatnonzero(score >= floor)
     return Candidates(corners(rows[confident, :4]), score[confident], class_id[confident])
 
