@@ -57,7 +57,7 @@ class Acknowledger(Protocol):
 class Retry(Exception):
     """The outside can't take it now. The record stays in the journal and is sent again after `after_s`.
 
-    refused: the outside is there and refuses whatever this node sends (its password, its bucket) until somebody puts that right.
+    refused: the service is there and refuses every message of this node until its configuration is fixed (a password, a bucket).
     """
 
     def __init__(self, reason: str, after_s: float | None = None, *, refused: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Where a deliverer reads next: one place in the queue, or two where new records go before a backlog."""
+"""Where a deliverer reads next: one position in the queue, or two where new records go before a backlog."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _BURST_S = 0.25
 
 
 class Cursor:
-    """Places in the queue of one outbox.
+    """The read positions in the queue of one outbox.
 
-    Strictly in order there is one place, `_live`. With a replay rate, what waits when delivery begins (again) is the backlog, from
-    `_replay` up to `_replay_end`; it is read at most that fast, and only into the room that new records leave.
+    Strictly in order there is one position, `_live`. With a replay rate, what waits when delivery begins (again) is the backlog, from
+    `_replay` up to `_replay_end`; it is read at most that fast, and only as far as new records leave the window free.
     """
 
     def __init__(self, journal: Journal, outbox: str, replay_per_s: float | None) -> None:

@@ -172,7 +172,7 @@ class Deliverer:
 
     @property
     def _worthwhile(self) -> int:
-        """Records that must have room before the journal is read again; one by one would be slow."""
+        """How many more records must fit into the window before the journal is read again; one by one would be slow."""
         return max(self.node.window // 4, 1)
 
     def _space(self) -> int:

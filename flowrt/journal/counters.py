@@ -18,7 +18,7 @@ RECENT = 10_000
 class OutboxCounters(msgspec.Struct):
     """Counts of one outbox since the journal was opened: resumed + accepted = delivered + dead_letters + dropped + pending, at any time.
 
-    resumed: records that an earlier run had left. oldest_s: when, on the scale of ages, the first record in line was queued.
+    resumed: records that an earlier run had left. dropped: by priority, and `unreadable` for what damage took. oldest_s: when, on the scale of ages, the first record in line was queued.
     latencies: when records were committed (`time.monotonic_ns()`), and how long after capture, in milliseconds.
     """
 
@@ -46,10 +46,13 @@ class OutboxCounters(msgspec.Struct):
         self.pending -= dropped.records
 
     def recounted(self, pending: int) -> None:
-        """Another process changed what waits: it queued dead letters again, of this run first, else of earlier ones."""
+        """Another process queued dead letters again, of this run first, else of earlier ones; or damage took some of what waits."""
         again = pending - self.pending
         self.pending = pending
-        of_this_run = min(max(again, 0), self.dead_letters)
+        if again < 0:
+            self.dropped["unreadable"] = self.dropped.get("unreadable", 0) - again
+            return
+        of_this_run = min(again, self.dead_letters)
         self.dead_letters -= of_this_run
         self.resumed += again - of_this_run
 

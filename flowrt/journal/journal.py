@@ -21,6 +21,7 @@ from flowrt.journal.counters import JournalStatistics, OutboxCounters
 from flowrt.journal.memory import Append, JournalClosed
 from flowrt.journal.storage.disk import Disk
 from flowrt.journal.storage.lock import JournalLock
+from flowrt.journal.storage.opening import is_corrupt
 from flowrt.journal.storage.rows import (
     EventRow,
     Limits,
@@ -32,7 +33,6 @@ from flowrt.journal.storage.rows import (
     size_of,
     stand_in,
 )
-from flowrt.journal.storage.store import is_corrupt
 from flowrt.journal.storage.write_batch import WriteBatch
 from flowrt.journal.writer import Log, Writer
 from flowrt.private_files import make_private_folder

@@ -23,8 +23,9 @@ from flowrt.journal.memory import Append, Memory
 from flowrt.journal.storage.age_clock import AgeClock
 from flowrt.journal.storage.disk import Disk
 from flowrt.journal.storage.lock import JournalBusy, JournalLock
+from flowrt.journal.storage.opening import Opened, is_corrupt, open_damaged, open_store
 from flowrt.journal.storage.rows import Limits, stand_in
-from flowrt.journal.storage.store import Opened, Store, is_corrupt, open_damaged, open_store
+from flowrt.journal.storage.store import Store
 from flowrt.journal.storage.write_batch import Dropped, WriteBatch
 from flowrt.threads import Supervisor, one_line
 
@@ -51,7 +52,7 @@ _ABOUT_A_ROW = (
 
 
 class Writer:
-    """Owns the open file. `writing` and `reading` are around its two connections; whoever waits for one waits for the disk."""
+    """Owns the open file. `writing` and `reading` are the locks of its two connections; waiting for one is waiting for the disk."""
 
     def __init__(
         self,
@@ -213,7 +214,7 @@ class Writer:
         return None
 
     def tell(self) -> None:
-        """Wake whoever waits for records."""
+        """Call the listeners."""
         for listener in tuple(self.listeners):
             try:
                 listener()
@@ -237,7 +238,7 @@ class Writer:
                 self._put_back()
             age_s = self.ages.now_s()
             self.store.note(notes, age_s, self._clock.now_s())
-            if abs(age_s - self._aged) >= _AGES_S:  # reads whole tables, and whoever appends waits meanwhile
+            if abs(age_s - self._aged) >= _AGES_S:  # reads whole tables, and nothing is committed meanwhile
                 self._aged = age_s
                 self.store.note_age(age_s)
                 self._drop(self.store.enforce_age(age_s))
@@ -277,7 +278,7 @@ class Writer:
 
     def _put_back(self) -> None:
         """The file was removed, or exchanged, while it is open: what is in it is not lost before it is closed."""
-        assert self._path is not None  # what is in memory is always in place
+        assert self._path is not None  # a journal in memory is always in place
         if self.memory.set_trouble("file", f"{self._path} was removed while the flow runs"):
             self._log.error("the journal %s was removed while the flow runs; it is written again", self._path)
         with self.writing, self.reading:

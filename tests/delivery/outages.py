@@ -201,7 +201,7 @@ def network_cut(folder: Path) -> Ledger:
 
 
 def disk_full(folder: Path) -> Ledger:
-    """Somebody else fills the disk that the journal lies on."""
+    """Something else fills the disk that the journal lies on."""
     with small_disk(folder / "small", 12) as disk:
         journal = Journal(disk / "a.journal", limits=Limits(buffer_records=200), clock=SystemClock())
         delivery = Delivery(journal, SystemClock(), backoff=quick)
@@ -273,7 +273,7 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[Path]:
 
 
 def fill_up(folder: Path) -> Path:
-    """Leave no room on the file system of the folder; the file that takes it."""
+    """Leave no space on the file system of the folder; the file that takes it."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(b"\0" * 4096) == 4096:

@@ -58,7 +58,7 @@ def test_retry_sends_again_in_order_with_attempts(delivery: Delivery) -> None:
     assert delivery.statistics()["out"].retries == 3
 
 
-def test_one_refused_letter_is_isolated(delivery: Delivery, journal: Journal) -> None:
+def test_one_refused_record_is_isolated(delivery: Delivery, journal: Journal) -> None:
     def refuse(batch: Sequence[OutboxRecord]) -> None:
         if any(record.id == "n-7" for record in batch):
             raise Reject("seven is not welcome")
@@ -71,7 +71,7 @@ def test_one_refused_letter_is_isolated(delivery: Delivery, journal: Journal) ->
     assert delivery.statistics()["out"].dead_letters == 1
 
 
-def test_an_exception_is_contained_and_a_poison_letter_found(delivery: Delivery) -> None:
+def test_an_exception_is_contained_and_a_poison_record_found(delivery: Delivery) -> None:
     def broken(batch: Sequence[OutboxRecord]) -> None:
         for record in batch:
             if record.id == "n-3":
@@ -87,7 +87,7 @@ def test_an_exception_is_contained_and_a_poison_letter_found(delivery: Delivery)
     assert statistics.errors >= SUSPECT_AFTER
 
 
-def test_a_dead_sink_holds_up_nobody(delivery: Delivery) -> None:
+def test_a_dead_sink_holds_up_no_other(delivery: Delivery) -> None:
     gate = threading.Event()
     dead, alive = Outside().prepare(lambda _: gate.wait(20.0)), Outside().prepare()
     delivery.add("dead", dead)
@@ -186,7 +186,7 @@ def test_remove_delivers_or_parks(delivery: Delivery, journal: Journal) -> None:
     assert delivery.parked() == {}
 
 
-def test_live_letters_go_before_a_paced_backlog(delivery: Delivery, journal: Journal) -> None:
+def test_live_records_go_before_a_paced_backlog(delivery: Delivery, journal: Journal) -> None:
     class LiveFirst(Outside):
         """Replays its backlog at 100 records a second."""
 
@@ -206,7 +206,7 @@ def test_live_letters_go_before_a_paced_backlog(delivery: Delivery, journal: Jou
     assert node._arrived[-1].time_s - 1000.0 == 99.0
 
 
-def test_without_an_outside_letters_wait(delivery: Delivery) -> None:
+def test_without_an_outside_records_wait(delivery: Delivery) -> None:
     class Nowhere(Outside):
         """Has no outside."""
 

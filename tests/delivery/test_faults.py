@@ -45,8 +45,8 @@ def test_200_kills_at_random_instants_lose_nothing(tmp_path: Path) -> None:
     assert wanted - set(delivered) == set()
     assert len(wanted) > 5000
     first = list(dict.fromkeys(delivered))  # repetitions aside, everything came in order
-    places = [tuple(map(int, name.split("-"))) for name in first]
-    assert places == sorted(places)
+    order = [tuple(map(int, name.split("-"))) for name in first]
+    assert order == sorted(order)
 
 
 def test_ten_thousand_events_at_once(tmp_path: Path) -> None:

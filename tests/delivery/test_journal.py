@@ -43,7 +43,7 @@ def everything(journal: Journal, outbox: str = "out") -> list[OutboxRecord]:
 
 
 @pytest.mark.parametrize("kept", ["file", "memory"])
-def test_letters_come_out_as_they_went_in(tmp_path: Path, kept: str) -> None:
+def test_records_come_out_as_they_went_in(tmp_path: Path, kept: str) -> None:
     journal = Journal(tmp_path / "a.journal" if kept == "file" else None, clock=CLOCK)
     sent = OutboxRecord(
         id="ü-1",
@@ -72,7 +72,7 @@ def test_runs_hold_exactly_the_numbers(numbers: list[int]) -> None:
     assert all(after[0] > before[1] + 1 for before, after in itertools.pairwise(runs))
 
 
-def test_letters_on_their_way_out_hide_none_behind_them() -> None:
+def test_records_on_their_way_out_hide_none_behind_them() -> None:
     journal = Journal(None, clock=CLOCK)
     journal.append("out", records(10), wait=True)
     with journal._writer.writing:  # acknowledgements are in, and not yet written
@@ -181,7 +181,7 @@ def test_the_fuller_outbox_pays() -> None:
     journal.close()
 
 
-def test_the_age_limit_is_per_urgency() -> None:
+def test_the_age_limit_is_per_priority() -> None:
     clock = VirtualClock(1000.0)
     journal = Journal(None, limits=Limits(telemetry_age_s=60.0, critical_age_s=600.0), clock=clock)
     journal.append("out", records(5, priority="telemetry"), wait=True)
@@ -275,7 +275,7 @@ def test_a_clock_set_by_an_hour_ages_nothing(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_flipped_byte_costs_one_letter(tmp_path: Path) -> None:
+def test_a_flipped_byte_costs_one_record(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     fill(path, 100)
     data = bytearray(path.read_bytes())
@@ -323,10 +323,13 @@ def test_a_damaged_file_gives_what_can_be_read(tmp_path: Path, where: str, caplo
     journal.append("out", records(5, start=5000), wait=True)
     assert everything(journal)[-1].number > max(x.number for x in found)
     journal.close()
+    with JournalView(path) as view:
+        for box in view.outboxes():
+            assert box.accepted == box.delivered + box.dead_letters + box.dropped + box.pending
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_damage_while_running_is_salvaged_in_place(tmp_path: Path) -> None:
+def test_damage_while_running_is_recovered_in_place(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     fill(path, 3000)
     journal = Journal(path, clock=CLOCK)
@@ -335,6 +338,8 @@ def test_damage_while_running_is_salvaged_in_place(tmp_path: Path) -> None:
         file.seek(size // 2)
         file.write(random.Random(2).randbytes(16_384))
     eventually(lambda: len(everything(journal)) > 2000 and bool(journal.statistics().recovered), 20.0)
+    counters = journal.snapshot("out")
+    assert counters.resumed == 3000 == counters.pending + counters.dead_letters + sum(counters.dropped.values())
     journal.append("out", records(5, start=5000), wait=True)
     assert everything(journal)[-1].id == "n-5004"
     journal.close()

@@ -51,7 +51,7 @@ def test_it_was_away_in_mid_batch_for_so_long(ledger: Ledger, request: pytest.Fi
 
 
 @pytest.mark.parametrize("ledger", MQTT, indirect=True)
-def test_meanwhile_it_waited_and_said_so_and_held_up_nobody(ledger: Ledger) -> None:
+def test_meanwhile_it_waited_and_said_so_and_held_up_no_other(ledger: Ledger) -> None:
     assert ledger.during.state == "waiting"
     assert ledger.during.last_error
     assert ledger.during.pending > 500

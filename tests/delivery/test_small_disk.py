@@ -1,4 +1,4 @@
-"""Disks without room: what the journal does when others fill its disk, and when it fills it itself."""
+"""Full disks: what the journal does when others fill its disk, and when it fills it itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.delivery.outside import Outside, eventually, quick, records
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 12 MB: room for a journal and its write-ahead log."""
+    """A file system of 12 MB: enough for a journal and its write-ahead log."""
     with small_disk(tmp_path / "small", 12) as folder:
         yield folder
 
@@ -62,7 +62,7 @@ def test_stopping_with_a_full_disk_keeps_what_was_accepted(disk: Path) -> None:
 
 
 def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> None:
-    """Records leave through the write-ahead log, which needs room: some is kept for that."""
+    """Records leave through the write-ahead log, which needs space: some is kept for that."""
     count = 12_000  # of 0.6 kB: about twice what the disk holds
     away = Away()
     journal = Journal(tiny_disk / "a.journal", clock=SystemClock())
@@ -90,7 +90,7 @@ def test_a_journal_that_fills_its_disk_can_be_emptied_again(tiny_disk: Path) -> 
     assert (journal.pending("out"), journal.statistics().trouble) == (0, "")
     away.over.clear()
     journal.append("out", records(2500, start=count, size=500))
-    assert journal.flush(20.0), "the room is there again"
+    assert journal.flush(20.0), "the space is free again"
     assert journal.pending("out") == 2500
     delivery.close(2.0)
     journal.close()

@@ -87,6 +87,7 @@ def recovery(path: Path) -> Recovery:
         lost = {table: _copy(source, target, table, key) for table, key in _TABLES.items()}
         events = _copy_events(source, target)
         _name_outboxes(target)
+        _balance(target)
         _keep_numbers_unique(source, target)
         (records,) = target.execute("SELECT count(*) FROM records").fetchone()
     finally:
@@ -290,6 +291,13 @@ def _name_outboxes(target: sqlite3.Connection) -> None:
             f"INSERT OR IGNORE INTO outboxes(key, name) SELECT DISTINCT outbox, 'recovered-' || outbox FROM {table} "
             "WHERE outbox NOT IN (SELECT key FROM outboxes)"
         )
+
+
+def _balance(target: sqlite3.Connection) -> None:
+    """What was lost counts as dropped; where the counts themselves were lost, what is there was accepted."""
+    pending = "(SELECT count(*) FROM records WHERE outbox = key)"
+    target.execute(f"UPDATE outboxes SET accepted = max(accepted, delivered + dead_letters + dropped + {pending})")
+    target.execute(f"UPDATE outboxes SET dropped = accepted - delivered - dead_letters - {pending}")
 
 
 def _try(read: Callable[[], Any]) -> Any:

@@ -20,7 +20,7 @@ import msgspec
 from flowrt.sink import PRIORITIES, OutboxRecord, Priority
 
 RANK: Final[Mapping[str, int]] = {name: i for i, name in enumerate(PRIORITIES)}
-"""A priority is stored as its index; the lowest goes first when there is no room."""
+"""A priority is stored as its index; the lowest goes first when the journal is full."""
 
 DAY_S: Final = 86_400.0
 ROW_OVERHEAD_BYTES: Final = 96

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import msgspec
 
 from flowrt.journal.storage.disk import Disk, need_space
 from flowrt.journal.storage.lock import lock_wal, wal_of
-from flowrt.journal.storage.recovery import finish_interrupted, is_sound, rebuild, recovery
+from flowrt.journal.storage.recovery import rebuild
 from flowrt.journal.storage.rows import (
     RANK,
     READ_COLUMNS,
@@ -44,7 +43,6 @@ from flowrt.sink import PRIORITIES, OutboxRecord
 
 _VACUUM_PAGES = 1000
 _CHUNK = 1000
-_CHECK_MB = 512.0
 _LOG_PAGES = 4000
 """Folding the log into the file stops the writer for two flushes; a record with a picture takes 13 pages of it."""
 
@@ -104,7 +102,7 @@ class Store:
         self._data_version = self._read_data_version()
 
     def is_in_place(self) -> bool:
-        """Whether the files that are open are those that the path names: nobody removed or exchanged them."""
+        """Whether the files that are open are those that the path names, and were not removed or exchanged."""
         if self.path is None:
             return True
         try:
@@ -410,34 +408,6 @@ class Store:
         return list(self.keys)
 
 
-class Opened(msgspec.Struct, frozen=True):
-    """A store, and what was done about damage; empty where there was none."""
-
-    store: Store
-    recovery: str = ""
-
-
-def open_store(path: Path | None, limits: Limits, disk: Disk) -> Opened:
-    """Open a journal's file, made where it is missing, recovered where it is damaged. Raises as `Store` does, and OSError."""
-    if path is not None:
-        finish_interrupted(path)
-        small = not path.exists() or path.stat().st_size < _CHECK_MB * 1e6
-        if small and not is_sound(path):
-            return open_damaged(path, limits, disk)
-    try:
-        return Opened(Store(path, limits, disk))
-    except sqlite3.DatabaseError as error:
-        if path is None or not is_corrupt(error):
-            raise
-        return open_damaged(path, limits, disk)
-
-
-def open_damaged(path: Path, limits: Limits, disk: Disk) -> Opened:
-    """Open what can be saved of a damaged file."""
-    result = recovery(path)
-    return Opened(Store(path, limits, disk), str(result))
-
-
 def _identity(path: Path) -> tuple[int, int]:
     facts = path.stat()
     return facts.st_dev, facts.st_ino
@@ -450,9 +420,3 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether the file is damaged (as against full, locked or unreachable)."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

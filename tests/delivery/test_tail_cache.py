@@ -26,7 +26,7 @@ def in_file(journal: Journal, after: int, limit: int = 1000, outbox: str = "out"
         return [row[0] for row in journal._writer.store.read(outbox, after, limit)]
 
 
-def test_who_keeps_up_does_not_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deliverer_that_keeps_up_does_not_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path / "a.journal", clock=CLOCK)
     journal.append("out", records(10), wait=True)
     with monkeypatch.context() as patched:
@@ -68,7 +68,7 @@ def test_what_a_limit_took_is_gone() -> None:
     journal.close()
 
 
-def test_what_nobody_reads_does_not_fill_the_memory() -> None:
+def test_what_is_not_read_does_not_fill_the_memory() -> None:
     tails = TailCache(0)
     big = records(20, size=1_000_000)
     for number, record in enumerate(big, 1):
