@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 FLOW ?= flows/intersection.yaml
 
-.PHONY: run test lint bench install test-tools made clean
+.PHONY: run test lint bench install test-tools generate clean
 
 run: install
 	$(BIN)/flowrt run $(FLOW)
@@ -37,8 +37,8 @@ test: test-tools lint
 bench: test-tools
 	$(BIN)/python -m benchmarks
 
-# What is made from something else, and committed; tests tell when it is stale.
-made: install
+# Files that are generated and committed; tests tell when they are stale.
+generate: install
 	$(BIN)/flowrt contract docs -o docs
 	$(BIN)/flowrt contract asyncapi -o schemas/asyncapi.yaml
 	$(BIN)/flowrt contract acl -o docker/mosquitto/acl

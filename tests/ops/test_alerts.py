@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from servers import influx
 
 from flowrt import Health, Message, Performance
@@ -17,8 +19,10 @@ from flowrt.config import load as load_flow
 from flowrt.contract import Contract
 from flowrt.resources import share
 from flowrt.traffic import Violation
-from flowrt_ops.alerts import RULES, Rule
+from flowrt_ops.alerts import RULES, Rule, drift, panel_id, text
+from flowrt_ops.alerts import write as write_rules
 from flowrt_ops.checks.evaluate import fires, judge
+from flowrt_ops.checks.queries import panels_of
 from flowrt_ops.grafana.influxql import TARGET_FPS
 from flowrt_ops.influx_reader import Reader
 from flowrt_sim.uri import parse
@@ -46,7 +50,6 @@ def violations(now_s: float, n: int, severity: str = "medium", kind: str = "spee
     from random import Random
 
     from busy_day import _violation
-    from msgspec.structs import replace
 
     for i in range(n):
         event = _violation(Random(i), now_s - 20.0 - i)
@@ -155,33 +158,60 @@ def load(name: str) -> Any:
     return yaml.safe_load((PROVISIONING / name).read_text("utf-8"))
 
 
-def test_alerts_lead_to_a_receiver_a_dashboard_and_a_page_that_exist() -> None:
+def test_each_rule_leads_to_a_panel_and_a_page_that_exist() -> None:
+    """The panel by the number that its title has in the dashboard that Grafana reads; the page in the description."""
     (group,) = load("alerting/rules.yaml")["groups"]
-    uids = [dashboard.stem for dashboard in (share("grafana") / "dashboards").glob("*.json")]
     page = (HERE / "docs" / "watching.md").read_text("utf-8")
     headings = [line.lower().replace(" ", "-") for line in re.findall(r"^### (.+)$", page, re.MULTILINE)]
-    for rule in group["rules"]:
-        assert rule["annotations"]["__dashboardUid__"].removeprefix("flowrt-") in uids
-        address, anchor = rule["annotations"]["runbook_url"].split("#")
-        assert address == "$FLOWRT_DOCS_URL/watching.md"
-        assert anchor in headings, f"the runbook has nothing on #{anchor}"
-        assert rule["noDataState"] in ("OK", "NoData", "Alerting")
-        assert [step["refId"] for step in rule["data"]] == ["A", "B", "C"]
-    receivers = {point["name"] for point in load("alerting/contact-points.yaml")["contactPoints"]}
-    mutes = {mute["name"] for mute in load("alerting/mute-times.yaml")["muteTimes"]}
-    (policy,) = load("alerting/policies.yaml")["policies"]
-    assert {policy["receiver"], *(route["receiver"] for route in policy["routes"])} <= receivers
-    assert {name for route in policy["routes"] for name in route.get("mute_time_intervals", ())} == mutes
+    files = [json.loads(file.read_text("utf-8")) for file in (share("grafana") / "dashboards").glob("*.json")]
+    titles = {(one["uid"], str(panel["id"])): panel["title"] for one in files for panel in panels_of(one)}
+    for rule, written in zip(RULES, group["rules"], strict=True):
+        annotations = written["annotations"]
+        assert titles[annotations["__dashboardUid__"], annotations["__panelId__"]] == rule.panel
+        assert annotations["description"].rpartition("#")[2] in headings
+        assert [step["refId"] for step in written["data"]] == ["A", "B", "C"]
 
 
-def test_words_are_escaped_and_queries_are_not() -> None:
-    text = (PROVISIONING / "alerting" / "rules.yaml").read_text("utf-8")
-    (group,) = yaml.safe_load(text)["groups"]
-    for rule in group["rules"]:
-        assert "$timeFilter" in rule["data"][0]["model"]["query"]
-        assert "$$" not in rule["data"][0]["model"]["query"]
-        words = rule["annotations"]["summary"].replace("$$", "")
-        assert "$" not in words, "a single $ would be taken for a variable of the environment"
+def test_a_rule_of_a_panel_that_is_not_there_is_not_built() -> None:
+    with pytest.raises(LookupError, match="there is no panel 'Nothing' in dashboard 'flowrt-realtime'"):
+        panel_id(replace(RULES[-1], panel="Nothing"))
+
+
+def test_only_the_rule_about_silence_fires_when_the_database_is_away() -> None:
+    (group,) = load("alerting/rules.yaml")["groups"]
+    states = {rule["title"]: rule["execErrState"] for rule in group["rules"]}
+    assert states.pop("No data at all") == "Error"
+    assert set(states.values()) == {"KeepLast"}
+
+
+def test_rules_over_windows_keep_firing_when_an_event_leaves_the_window() -> None:
+    (group,) = load("alerting/rules.yaml")["groups"]
+    short = {rule["title"] for rule in group["rules"] if rule["keepFiringFor"] == "0s"}
+    assert short == {"No data at all"}, "its window is a day"
+
+
+def test_runbook_links_are_in_the_file_when_their_address_is_given(tmp_path: Path) -> None:
+    assert "runbook_url" not in text(), "Grafana expands no address in an annotation"
+    write_rules(tmp_path, "https://wiki.example/flowrt/docs/")
+    (group,) = yaml.safe_load((tmp_path / "rules.yaml").read_text("utf-8"))["groups"]
+    assert group["rules"][2]["annotations"]["runbook_url"] == "https://wiki.example/flowrt/docs/watching.md#near-miss"
+    assert drift(tmp_path) == [], "the address is the user's own"
+
+
+def test_a_notification_names_the_intersection_and_where_to_look() -> None:
+    (template,) = load("alerting/templates.yaml")["templates"]
+    for what in (
+        ".Labels.site",
+        ".Labels.camera_id",
+        ".PanelURL",
+        ".DashboardURL",
+        ".SilenceURL",
+        ".Annotations.runbook_url",
+    ):
+        assert what in template["template"]
+    (point,) = load("alerting/contact-points.yaml")["contactPoints"]
+    for receiver in point["receivers"]:
+        assert receiver["settings"]["message"] == '{{ template "flowrt.message" . }}'
 
 
 def test_the_data_sources_are_those_that_the_queries_name() -> None:

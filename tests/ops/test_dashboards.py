@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from flowrt.resources import share
 from flowrt_ops import alerts, dashboards
 from flowrt_ops.checks.lint import lint
 from flowrt_ops.checks.queries import panels_of, queries_of
+from flowrt_ops.grafana.influxql import LONG
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it would rather have the newest format, which Grafana 11 and 12 can't read
@@ -32,9 +36,17 @@ def test_the_committed_files_are_what_the_builder_makes() -> None:
     assert alerts.drift(share("grafana") / "provisioning" / "alerting") == []
 
 
-def test_there_are_the_five() -> None:
-    titles = [dashboard["title"] for dashboard in BUILT]
-    assert titles == ["Real-time monitoring", "Performance", "Traffic flow", "Violations", "ROI analytics"]
+def test_every_module_of_the_folder_is_a_dashboard_and_its_file_has_its_name() -> None:
+    modules = {
+        one.name: importlib.import_module(f"{dashboards.__name__}.{one.name}")
+        for one in iter_modules(dashboards.__path__)
+    }
+    found = {name: module.DASHBOARD for name, module in modules.items() if hasattr(module, "DASHBOARD")}
+    assert set(found) | {"shared_panels"} == set(modules)
+    assert {one.uid for one in found.values()} == {one.uid for one in dashboards.DASHBOARDS}
+    for name, one in found.items():
+        assert f"{name.replace('_', '-')}.json" in dashboards.texts()
+        assert one.uid == f"flowrt-{name.replace('_', '-')}"
 
 
 def test_nothing_is_wrong_with_them(contract: Contract) -> None:
@@ -174,3 +186,36 @@ def test_the_dashboards_link_to_each_other_and_keep_choices() -> None:
 def test_every_measurement_of_the_contract_is_shown(contract: Contract) -> None:
     shown = {name for dashboard in BUILT for query in queries_of(dashboard) for name in query.measurements}
     assert set(contract.measurements) - shown == set()
+
+
+def test_the_home_dashboard_lists_alerts_and_how_old_the_newest_points_are() -> None:
+    panels = {panel["title"]: panel for panel in panels_of(BUILT[0])}
+    assert panels["Alerts"]["type"] == "alertlist"
+    assert panels["Alerts"]["options"]["alertInstanceLabelFilter"] == '{app="flowrt"}'
+    assert '"site"' in panels["Newest point"]["targets"][0]["query"].partition("GROUP BY")[2]
+    assert panels["Newest point"]["timeFrom"] == "24h", "also where the page shows the last minutes"
+
+
+def test_a_violation_leads_to_its_camera_in_its_minute() -> None:
+    tables = [p for d in BUILT for p in panels_of(d) if p["title"] in ("Last violations", "All violations")]
+    assert len(tables) == 2
+    for table in tables:
+        (override,) = [one for one in table["fieldConfig"]["overrides"] if one["matcher"]["options"] == "Time"]
+        url = override["properties"][0]["value"][0]["url"]
+        path, _, query = url.partition("?")
+        assert path == f"/d/{BUILT[0]['uid']}"
+        assert {part.partition("=")[0] for part in query.split("&")} == {
+            "var-site",
+            "var-camera",
+            "time",
+            "time.window",
+        }
+        named = set(re.findall(r"__data\.fields\.(\w+)", url))
+        assert named <= set(table["transformations"][0]["options"]["renameByName"].values())
+
+
+def test_panels_over_30_days_say_what_influxdb_3_can_answer() -> None:
+    for dashboard in BUILT:
+        for panel in panels_of(dashboard):
+            if any(target["datasource"]["uid"] == LONG for target in panel.get("targets", ())):
+                assert "--query-file-limit" in panel["description"], panel["title"]

@@ -23,7 +23,7 @@ _NOT_IN_EVERY_VERSION = ("SHOW DATABASES", "SHOW SERIES", "SLIMIT", "SOFFSET", "
 _RETENTION_POLICY = re.compile(r'FROM\s+"[^"]+"\s*\.', re.IGNORECASE)
 _DAYS_MOST = 3
 _OF_A_CAMERA = {"roi_id": {"camera_id"}, "lane_id": {"camera_id", "camera_position"}}
-_BUILT_IN = {"__interval", "__interval_ms", "__value"}
+_BUILT_IN = {"__interval", "__interval_ms", "__value", "__data"}
 
 Measurements = Mapping[str, MeasurementSpec]
 
@@ -110,7 +110,7 @@ def _panel(panel: Mapping[str, Any]) -> Iterator[str]:
         yield f"reaches beyond the {COLUMNS} columns"
     if not panel.get("title") or not panel.get("description"):
         yield "has no title or no description"
-    if panel["type"] == "text":
+    if panel["type"] in ("text", "alertlist"):  # they have no fields
         return
     defaults = panel.get("fieldConfig", {}).get("defaults", {})
     if not defaults.get("unit"):

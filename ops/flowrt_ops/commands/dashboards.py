@@ -1,7 +1,7 @@
 """Build the Grafana dashboards and alerts, compare them with a flow, and draw them.
 
 flowrt dashboards build [FOLDER]     write grafana/dashboards and the alert rules
-flowrt dashboards check [FLOW]       find drift and mistakes; with a flow: which panels stay empty, and why
+flowrt dashboards check [FLOW]       find drift, mistakes and what Grafana would refuse; with a flow: which panels stay empty, and why
 flowrt dashboards draw               draw each dashboard with the database's own data, without a Grafana server
 """
 
@@ -16,10 +16,13 @@ from flowrt.commands import BAD_FLOW, DONE, UsageError
 from flowrt.contract import Contract
 from flowrt.resources import share
 from flowrt_ops import alerts, dashboards
+from flowrt_ops.checks.conformance import VERSIONS, check
 from flowrt_ops.checks.coverage import Coverage, compare
 from flowrt_ops.checks.lint import lint
 from flowrt_ops.drawing.layout import NARROWEST, STACKED_BELOW, WIDTH
 from flowrt_ops.influx_reader import Reader
+
+_GRAFANA = 12  # as docker/compose.yaml pins it
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +32,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "folder", type=Path, nargs="?", metavar="FOLDER", help="the grafana folder (default: flowrt's own)"
     )
-    check = doing.add_parser("check", help="find drift and mistakes, and compare the dashboards with a flow")
-    check.add_argument("flow", type=Path, nargs="?", metavar="FLOW", help="a flow file")
-    check.add_argument("--folder", type=Path, metavar="FOLDER", help="the grafana folder (default: flowrt's own)")
-    check.add_argument("--format", choices=("text", "json"), default="text", help="output format")
+    build.add_argument(
+        "--docs",
+        default="",
+        metavar="URL",
+        help="address of a copy of the folder docs, for the alerts' runbook links (default: no links)",
+    )
+    checking = doing.add_parser("check", help="find drift and mistakes, and compare the dashboards with a flow")
+    checking.add_argument("flow", type=Path, nargs="?", metavar="FLOW", help="a flow file")
+    checking.add_argument("--folder", type=Path, metavar="FOLDER", help="the grafana folder (default: flowrt's own)")
+    checking.add_argument(
+        "--grafana",
+        type=int,
+        choices=VERSIONS,
+        default=_GRAFANA,
+        help=f"major version whose rules the files have to follow (default: {_GRAFANA})",
+    )
+    checking.add_argument("--format", choices=("text", "json"), default="text", help="output format")
     draw = doing.add_parser("draw", help="draw each dashboard as an image")
     draw.add_argument(
         "--influx", metavar="URL", default="", help="the database (default: $INFLUX_URL, else on this machine)"
@@ -68,7 +84,10 @@ def run(args: argparse.Namespace) -> int:
         return _draw(args)
     folder = args.folder or share("grafana")
     if args.what == "build":
-        changed = [*dashboards.write(folder / "dashboards"), *alerts.write(folder / "provisioning" / "alerting")]
+        changed = [
+            *dashboards.write(folder / "dashboards"),
+            *alerts.write(folder / "provisioning" / "alerting", args.docs),
+        ]
         for file in changed:
             print(f"written: {file}")
         if not changed:
@@ -82,6 +101,8 @@ def _check(args: argparse.Namespace, folder: Path) -> int:
     diagnostics = [*dashboards.drift(folder / "dashboards"), *alerts.drift(folder / "provisioning" / "alerting")]
     built = [dashboard.json() for dashboard in dashboards.DASHBOARDS]
     diagnostics += lint(built, contract.measurements) + alerts.lint(contract.measurements)
+    conformance = check(folder, args.grafana)
+    diagnostics += conformance.lines
     coverage = None
     if args.flow:
         from flowrt.config import load
@@ -96,6 +117,7 @@ def _check(args: argparse.Namespace, folder: Path) -> int:
             _print_coverage(coverage)
         elif not diagnostics:
             print(f"{len(built)} dashboards and {len(alerts.RULES)} alerts are as built, and fit the contract")
+            print(f"{conformance.files} files follow the rules of Grafana {args.grafana}")
     return BAD_FLOW if diagnostics else DONE
 
 

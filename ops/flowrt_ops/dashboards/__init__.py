@@ -1,4 +1,4 @@
-"""The five dashboards, and their files as Grafana reads them."""
+"""The dashboards, and their files as Grafana reads them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from flowrt_ops import generated
-from flowrt_ops.dashboards import performance, realtime, roi, traffic_flow, violations
+from flowrt_ops.dashboards import performance, realtime, roi_analytics, traffic_flow, violations
 
 DASHBOARDS = (
     realtime.DASHBOARD,
     performance.DASHBOARD,
     traffic_flow.DASHBOARD,
     violations.DASHBOARD,
-    roi.DASHBOARD,
+    roi_analytics.DASHBOARD,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowrt_ops.dashboards.shared_panels import answer_times, frame_rate
+from flowrt_ops.dashboards.shared_panels import KEPT_30_DAYS, answer_times, frame_rate
 from flowrt_ops.grafana.frame import Dashboard, Row, Variable
 from flowrt_ops.grafana.influxql import CAMERA, ITSELF, LONG, RUNTIME, TARGET_FPS, select, steps
 from flowrt_ops.grafana.panel import fixed, stat, state_timeline, time_series
@@ -211,7 +211,7 @@ LONG_TERM = Row(
     [
         time_series(
             "Frame rate over days",
-            "Mean per minute, kept for 30 days: choose a longer time at the top.",
+            f"Mean per minute. {KEPT_30_DAYS}",
             steps(
                 'mean("fps")', "fps_per_minute", of=["camera"], by=["camera_id"], alias="$tag_camera_id", source=LONG
             ),

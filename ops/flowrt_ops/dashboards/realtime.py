@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowrt_ops.dashboards.shared_panels import (
     BY_LANE,
+    TO_THE_MINUTE,
     VIOLATION_COLUMNS,
     answer_times,
     by_rule,
@@ -13,6 +14,7 @@ from flowrt_ops.dashboards.shared_panels import (
 from flowrt_ops.grafana.frame import Dashboard, Row, Variable
 from flowrt_ops.grafana.influxql import ITSELF, select, steps, summed
 from flowrt_ops.grafana.panel import (
+    alert_list,
     bar_gauge,
     colored_words,
     fixed,
@@ -32,6 +34,7 @@ from flowrt_ops.grafana.theme import (
     KMH,
     PER_HOUR,
     RULES,
+    SECONDS,
     STATES,
     TEAL,
     VIOLET,
@@ -81,6 +84,26 @@ NOW = Row(
             thresholds=thresholds((1, GOOD), base=BAD),
         ),
         frame_rate(),
+    ],
+)
+
+ALERTS = Row(
+    "Alerts",
+    [
+        alert_list(
+            "Alerts",
+            "Alerts that fire or are about to, of all intersections. What to do about each is in docs/watching.md.",
+            size=(16, 6),
+        ),
+        table(
+            "Newest point",
+            "When each intersection last wrote to the database, within a day. One that is missing here has been silent for longer.",
+            select('last("uptime_seconds") AS "uptime"', "system_health", where=[ITSELF], by=["site"], table=True),
+            (8, 6),
+            names={"site": "Intersection", "Time": "Newest point", "uptime": "Running for"},
+            overrides=[override("Newest point", unit="dateTimeFromNow"), override("Running for", unit=SECONDS)],
+            back="24h",
+        ),
     ],
 )
 
@@ -158,7 +181,7 @@ EVENTS = Row(
                 "site": "Intersection",
             },
             newest_first=True,
-            overrides=VIOLATION_COLUMNS,
+            overrides=[*VIOLATION_COLUMNS, TO_THE_MINUTE],
             empty="no violation in this time",
         ),
         table(
@@ -209,7 +232,7 @@ DASHBOARD = Dashboard(
     uid="flowrt-realtime",
     title="Real-time monitoring",
     about="What goes on at the intersection now: road users, violations, cameras and services.",
-    rows=[NOW, FLOW, EVENTS, SERVICES],
+    rows=[NOW, ALERTS, FLOW, EVENTS, SERVICES],
     variables=[
         Variable(name="site", label="Intersection", measurement="system_health", tag="site"),
         Variable(name="camera", label="Camera", measurement="detection_events", tag="camera_id"),

@@ -24,6 +24,11 @@ BY_LANE: dict[str, Any] = {"by": ["camera_position", "lane_id"], "alias": "$tag_
 """Lanes of several cameras may have the same names, so a lane is named with its approach."""
 BY_ZONE: dict[str, Any] = {"by": ["camera_id", "roi_id"], "alias": "$tag_camera_id $tag_roi_id"}
 """The same holds for zones."""
+KEPT_30_DAYS = (
+    "Kept for 30 days: choose a longer time at the top. InfluxDB 3 Core answers about 3 days "
+    "unless it runs with a higher --query-file-limit, as docker/compose.yaml sets it."
+)
+"""What panels over the long-term bucket say."""
 NOWHERE = "none"
 """The value of a tag where the message has none: every point carries every tag."""
 
@@ -74,6 +79,18 @@ def by_rule(**more: Any) -> Query:
         'sum("count")', "violation_events", by=["violation_category"], alias="$tag_violation_category", **more
     )
 
+
+TO_THE_MINUTE = override(
+    "Time",
+    links=[
+        {
+            "title": "This camera in this minute",
+            "url": "/d/flowrt-realtime?var-site=${__data.fields.Intersection:percentencode}"
+            "&var-camera=${__data.fields.Camera:percentencode}&time=${__value.raw}&time.window=60000",
+        }
+    ],
+)
+"""From a violation's time to the home dashboard, with the camera chosen and the minute around it."""
 
 VIOLATION_COLUMNS = [
     override("Violation", mappings=titles(RULES)),

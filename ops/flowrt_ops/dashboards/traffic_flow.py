@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowrt_ops.dashboards.shared_panels import BY_LANE
+from flowrt_ops.dashboards.shared_panels import BY_LANE, KEPT_30_DAYS
 from flowrt_ops.grafana.frame import Dashboard, Row, Variable
 from flowrt_ops.grafana.influxql import LONG, select, steps
 from flowrt_ops.grafana.panel import (
@@ -103,7 +103,7 @@ VOLUME = Row(
         ),
         status_history(
             "Vehicles by hour",
-            "One row per lane, one cell per hour. Kept for 30 days: choose a longer time at the top.",
+            f"One row per lane, one cell per hour. {KEPT_30_DAYS}",
             select(
                 'sum("vehicle_count")',
                 "vehicles_per_5m",

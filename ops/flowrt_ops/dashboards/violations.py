@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from flowrt_ops.dashboards.shared_panels import BY_ZONE, NOWHERE, VIOLATION_COLUMNS, by_rule, pedestrian_safety
+from flowrt_ops.dashboards.shared_panels import (
+    BY_ZONE,
+    KEPT_30_DAYS,
+    NOWHERE,
+    TO_THE_MINUTE,
+    VIOLATION_COLUMNS,
+    by_rule,
+    pedestrian_safety,
+)
 from flowrt_ops.grafana.frame import Dashboard, Row, Variable
 from flowrt_ops.grafana.influxql import LONG, NEAR_MISS, Query, select, steps
 from flowrt_ops.grafana.panel import (
@@ -114,7 +122,7 @@ WHEN = Row(
         ),
         status_history(
             "Violations by hour",
-            "One row per rule, one cell per hour. Kept for 30 days: choose a longer time at the top.",
+            f"One row per rule, one cell per hour. {KEPT_30_DAYS}",
             select(
                 'sum("count")', "violations_per_hour", of=["camera"], by=["violation_category"], every="1h",
                 alias="$tag_violation_category", source=LONG,
@@ -222,6 +230,7 @@ EVIDENCE = Row(
             newest_first=True,
             overrides=[
                 *VIOLATION_COLUMNS,
+                TO_THE_MINUTE,
                 override("Confidence", unit=SHARE, decimals=0),
                 override(
                     "Picture",

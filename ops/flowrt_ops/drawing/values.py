@@ -19,7 +19,7 @@ PALETTE = (
 """The colours of series that have none of their own, as Grafana's dark theme gives them."""
 _SCALES = {"continuous-BlPu": ("#5794F2", "#B877D9"), "continuous-YlRd": ("#FFF899", "#C4162A")}
 _SUFFIX = {
-    "velocitykmh": " km/h", "percent": " %", "s": " s", "ms": " ms", "decmbytes": " MB", "fps": " fps", "lengthm": " m",
+    "velocitykmh": " km/h", "percent": " %", "s": " s", "ms": " ms", "decmbytes": " MB", "lengthm": " m",
 }  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from flowrt_ops.grafana.influxql import Query, datasource
 from flowrt_ops.grafana.theme import BLUE, QUIET, thresholds
 
 _BARS_MOST = 25
+_ROWS_MOST = 60
+"""Rows of a timeline before it turns pages; Grafana's own choice, 20, hides zones of a large intersection."""
 
 Panel = dict[str, Any]
 Size = tuple[int, int]
@@ -31,10 +33,11 @@ def _panel(
     overrides: Sequence[dict[str, Any]] = (),
     transformations: Sequence[dict[str, Any]] = (),
     min_step: str = "",
+    back: str = "",
     empty: str = "no data",
     **defaults: Any,
 ) -> Panel:
-    """min_step: the panel's shortest step in time."""
+    """min_step: the panel's shortest step in time; back: a time span of its own up to now, whatever the dashboard shows."""
     field: dict[str, Any] = {"unit": unit, "noValue": empty, "mappings": [], "thresholds": thresholds(), **defaults}
     field.setdefault("color", {"mode": "palette-classic"})
     if custom is not None:
@@ -52,6 +55,8 @@ def _panel(
     }
     if min_step:
         panel["interval"] = min_step
+    if back:
+        panel["timeFrom"] = back
     return panel
 
 
@@ -78,7 +83,8 @@ def stat(
 ) -> Panel:
     """One big number with its sparkline; `words`: a word on its colour."""
     options = {
-        "reduceOptions": {"values": False, "calcs": [calc], "fields": "/.*/" if words else ""},
+        # `/.*/` would show the time of the word as a second number.
+        "reduceOptions": {"values": False, "calcs": [calc], "fields": "/^(?!Time$).*/" if words else ""},
         "orientation": "auto",
         "textMode": "value" if words else "auto",
         "colorMode": "background" if words else "value",
@@ -185,6 +191,7 @@ def state_timeline(
         "showValue": "auto",
         "alignValue": "left",
         "rowHeight": 0.85,
+        "perPage": _ROWS_MOST,
         "legend": _legend(),
         "tooltip": {"mode": "single", "sort": "none"},
     }
@@ -202,6 +209,7 @@ def status_history(title: str, about: str, *queries: Query, size: Size = (24, 9)
         "showValue": "never",
         "rowHeight": 0.95,
         "colWidth": 0.95,
+        "perPage": _ROWS_MOST,
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     }
@@ -240,6 +248,23 @@ def table(
     shaped = [organize(hide=hide, names=names)]
     more.setdefault("color", {"mode": "thresholds"})
     return _panel("table", title, about, [query], size, options=options, custom=custom, transformations=shaped, **more)
+
+
+def alert_list(title: str, about: str, size: Size = (12, 8)) -> Panel:
+    """The alerts of these rules that fire, wait to fire, or can't be evaluated; the newest first."""
+    options = {
+        "alertInstanceLabelFilter": '{app="flowrt"}',
+        "alertName": "",
+        "dashboardAlerts": False,
+        "groupBy": [],
+        "groupMode": "default",
+        "maxItems": 20,
+        "showInstances": True,
+        "sortOrder": 5,
+        "stateFilter": {"error": True, "firing": True, "noData": True, "normal": False, "pending": True},
+        "viewMode": "list",
+    }
+    return {"type": "alertlist", "title": title, "description": about, "options": options, "size": size}
 
 
 def organize(*, hide: Sequence[str] = (), names: dict[str, str] | None = None) -> dict[str, Any]:

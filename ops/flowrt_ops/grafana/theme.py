@@ -67,7 +67,7 @@ def thresholds(*steps: tuple[float, str], base: str = GOOD) -> dict[str, Any]:
 
 
 KMH, PERCENT, SHARE, SECONDS, MILLISECONDS, MEGABYTES, FPS = (
-    "velocitykmh", "percent", "percentunit", "s", "ms", "decmbytes", "fps"
+    "velocitykmh", "percent", "percentunit", "s", "ms", "decmbytes", "suffix: fps"
 )  # fmt: skip
 PLAIN = "short"
 PER_HOUR = "suffix: veh/h"

@@ -177,7 +177,6 @@ def _grafana(home: Home, installed: Installed, port: int, influx_port: int) -> S
         "INFLUX_READ_USER": "grafana",
         "ALERT_WEBHOOK_URL": os.environ.get("ALERT_WEBHOOK_URL", "http://127.0.0.1:9/no-receiver"),
         "ALERT_EMAIL": os.environ.get("ALERT_EMAIL", "alerts@localhost"),
-        "FLOWRT_DOCS_URL": os.environ.get("FLOWRT_DOCS_URL", "docs"),
         "GF_SMTP_ENABLED": os.environ.get("SMTP_ENABLED", "false"),
         "GF_SMTP_HOST": os.environ.get("SMTP_HOST", "localhost:25"),
         "GF_SMTP_USER": os.environ.get("SMTP_USER", ""),

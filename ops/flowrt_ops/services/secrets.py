@@ -118,8 +118,6 @@ def _environment(gpu: bool, influx: int) -> str:
         "# SMTP_HOST=mail.example.org:587",
         "# SMTP_USER=grafana",
         "# SMTP_FROM=grafana@example.org",
-        "# Where the runbook links of alerts lead: a copy of the folder docs.",
-        "# FLOWRT_DOCS_URL=https://wiki.example/flowrt/docs",
         "# Dashboards without a login; only where the port stays on loopback.",
         "# GRAFANA_ANONYMOUS=true",
     ]
