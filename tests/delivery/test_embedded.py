@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -219,3 +221,48 @@ def test_mqtt_in_checks_its_filters(topic: str, wrong: str) -> None:
     (diagnostic,) = MqttIn(topic=["fine/+/#", topic]).check(None)  # type: ignore[arg-type]
     assert diagnostic.keys == ("topic", 1)
     assert wrong.replace("\\", "") in diagnostic.message
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and modes of POSIX")
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("mosquitto.conf", "symbolic"),
+        ("mosquitto.conf", "hard"),
+        ("pid", "symbolic"),
+        ("pid", "hard"),
+        ("", "symbolic"),
+    ],
+)
+def test_fault_16_a_planted_link_is_not_followed(tmp_path: Path, name: str, kind: str) -> None:
+    where = context(tmp_path, clock=SystemClock())
+    folder = where.data / f"{where.flow}.broker"
+    if not embedded.find_mosquitto():
+        pytest.skip("Mosquitto is not installed")
+    victim = tmp_path / "victim"
+    if name:
+        folder.mkdir(parents=True)
+        victim.write_text("precious")
+        (folder / name).symlink_to(victim) if kind == "symbolic" else (folder / name).hardlink_to(victim)
+    else:
+        victim.mkdir()
+        folder.symlink_to(victim)
+    with pytest.raises(OSError, match="link"):
+        embedded.start(where)
+    assert victim.read_text() == "precious" if name else not list(victim.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and modes of POSIX")
+def test_fault_16_its_folder_and_files_are_the_owners_whatever_the_umask(tmp_path: Path) -> None:
+    where = context(tmp_path, clock=SystemClock())
+    if not embedded.find_mosquitto():
+        pytest.skip("Mosquitto is not installed")
+    before = os.umask(0)
+    try:
+        broker = embedded.start(where)
+    finally:
+        os.umask(before)
+    folder = where.data / f"{where.flow}.broker"
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (folder, *folder.iterdir())}
+    broker.close()
+    assert modes == {folder.name: 0o700, "mosquitto.conf": 0o600, "pid": 0o600}

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from flowrt import Context
+from flowrt.private_files import make_private_folder, open_private
 
 KEY = "embedded-broker"
 HOST = "127.0.0.1"
@@ -67,7 +68,7 @@ def find_mosquitto() -> str | None:
 
 
 def free_port() -> int:
-    """1883, or any port where somebody else has that."""
+    """1883, or any port where another program has that."""
     for port in (DEFAULT_PORT, 0):
         with socket.socket() as probe:
             if os.name == "posix":
@@ -87,11 +88,14 @@ class _Mosquitto(EmbeddedBroker):
 
     def __init__(self, binary: str, folder: Path, port: int, log: Log) -> None:
         self.port, self._folder, self._log = port, folder, log
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(folder)
+        if folder.is_symlink():
+            raise OSError(f"{folder} is a link, which is not followed; remove it")
         config = folder / "mosquitto.conf"
-        config.write_text(
+        _write(
+            config,
             f"listener {port} {HOST}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n"
-            "max_queued_messages 10000\nlog_dest none\n"
+            "max_queued_messages 10000\nlog_dest none\n",
         )
         self._command = [binary, "-c", str(config)]
         self._closing = threading.Event()
@@ -107,7 +111,12 @@ class _Mosquitto(EmbeddedBroker):
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us; the broker lives until the last record is delivered
         )
-        (self._folder / "pid").write_text(str(process.pid))
+        try:
+            _write(self._folder / "pid", str(process.pid))
+        except OSError:
+            process.kill()
+            process.wait()
+            raise
         until = time.monotonic() + _START_S
         while time.monotonic() < until and process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1.0):
@@ -138,6 +147,13 @@ class _Mosquitto(EmbeddedBroker):
             self._process.kill()
             self._process.wait()
         (self._folder / "pid").unlink(missing_ok=True)
+
+
+def _write(file: Path, text: str) -> None:
+    """Replace a file of our own. Raises OSError, also where the name is a link that was planted there."""
+    with os.fdopen(open_private(file), "r+b") as out:
+        out.truncate()
+        out.write(text.encode())
 
 
 def _end_orphan(folder: Path) -> None:
