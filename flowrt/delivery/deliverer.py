@@ -157,6 +157,7 @@ class Deliverer:
         while not self.stopping.is_set():
             self._thread.beat()
             if not self.node.ready():
+                self.last_error = "no address, waiting"
                 self._be("disabled")
                 self._pause(1.0)
                 continue

@@ -216,6 +216,7 @@ def test_without_an_address_the_journal_keeps_everything(tmp_path: Path) -> None
         w.send(*(zone_event(i) for i in range(30)))
         w.journal.flush(5.0)
         assert (w.statistics.pending, w.statistics.state) == (30, "disabled")
+        assert w.statistics.last_error == "no address, waiting"  # fault 21: not only "disabled" beside what waits
     with scripted() as server:
         with world(node(), tmp_path / "v", {"influx": Influx(url=server.url)}, journal=journal) as w:
             eventually(lambda: w.statistics.delivered == 30)
