@@ -11,8 +11,6 @@ import contextlib
 import hashlib
 import json
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,6 @@ from flowrt.commands import DONE, Failure, UsageError
 from flowrt.diagnostics import did_you_mean
 
 TIMEOUT_S = 30
-_BLOCK = 1 << 16
 _ZOO = "https://storage.openvinotoolkit.org/repositories/open_model_zoo"
 _YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0"
 
@@ -146,12 +143,13 @@ def _list(form: str) -> None:
 
 def fetch(file: File, url: str, target: Path, tell: Callable[[int], None] = lambda done: None) -> None:
     """Download one file. tell: is given the bytes so far. Raises Failure; nothing is then left behind."""
+    from flowrt.http_client import download  # heavy, and needed by this command alone
+
     part = target.with_name(target.name + ".part")
     digest, done = hashlib.sha256(), 0
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "flowrt"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, part.open("wb") as out:
-            while block := answer.read(_BLOCK):
+        with part.open("wb") as out:
+            for block in download(url, timeout_s=TIMEOUT_S):
                 done += len(block)
                 if done > file.size:
                     raise Failure(f"{url} is longer than the {file.size} bytes expected; it was not kept")
@@ -164,8 +162,8 @@ def fetch(file: File, url: str, target: Path, tell: Callable[[int], None] = lamb
             said = f"SHA-256 is {digest.hexdigest()}, expected {file.sha256}"
             raise Failure(f"{url} is corrupt or not what it was: {said}; it was not kept")
         part.replace(target)
-    except (urllib.error.URLError, ValueError, OSError) as error:
-        raise Failure(f"{url} can't be fetched: {getattr(error, 'reason', None) or error}") from error
+    except (ValueError, OSError) as error:
+        raise Failure(f"{url} can't be fetched: {error}") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
