@@ -7,6 +7,7 @@ load them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -18,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from flowrt.services import Grafana, Influx, Mqtt
+from flowrt.services.tcp_look import looks_like
 
 if TYPE_CHECKING:
     import ssl
@@ -146,26 +148,37 @@ def _mqtt(target: Target, timeout_s: float) -> str:
         client.username_pw_set(user, password or None)
     if tls:
         client.tls_set_context(_tls(target))
-    answered = threading.Event()
-    refusal: list[str] = []
+    answers: list[str] = []
 
     def connected(_client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            refusal.append(str(reason))
-        answered.set()
+        answers.append(str(reason) if reason.is_failure else "")
 
     client.on_connect = connected
     client.connect_timeout = timeout_s
-    client.connect(host, port, keepalive=max(int(timeout_s), 1) + 5)
-    client.loop_start()
+    until = time.monotonic() + timeout_s
+    what = "does not answer"
     try:
-        if not answered.wait(timeout_s):
-            raise TimeoutError
+        client.connect(host, port, keepalive=max(int(timeout_s), 1))
+        while not answers and time.monotonic() < until:
+            if client.loop(0.2) != mqtt.MQTT_ERR_SUCCESS:
+                what = "closes the connection without an answer"
+                break
+    except OSError:
+        raise
+    except Exception as error:  # whatever paho raises over bytes that it can't read
+        what = f"sends what is no MQTT ({type(error).__name__})"
     finally:
-        client.disconnect()
-        client.loop_stop()
-    if refusal:
-        raise _Unexpected(f"the broker refuses the connection ({refusal[0]}): check user and password")
+        with contextlib.suppress(Exception):  # the same
+            client.disconnect()
+        sock: Any = client.socket()
+        if sock is not None:
+            sock.close()
+    if not answers:
+        look = looks_like(host, port)
+        advice = "write mqtts:// in its address" if look == "a server that speaks TLS" else "correct host and port"
+        raise _Unexpected(f"{host}:{port} {what}; it looks like {look}: {advice}")
+    if answers[0]:
+        raise _Unexpected(f"the broker refuses the connection ({answers[0]}): check user and password")
     return ""
 
 

@@ -21,6 +21,7 @@ from flowrt.delivery.delivery import SinkStatistics
 from flowrt.services import Grafana, Influx, Mqtt
 from flowrt.services.checks import Target, check, targets
 from flowrt_nodes.health_probe import HealthProbe
+from tests.raw_server import Serve, answering, serving
 
 
 class Said:
@@ -251,6 +252,30 @@ class Other(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output clean."""
+
+
+@pytest.mark.parametrize(
+    ("serve", "said"),
+    [
+        pytest.param(
+            lambda connection: None,
+            "closes the connection without an answer; it looks like a program that closes",
+            id="closes",
+        ),
+        pytest.param(answering(b"\x20\x01\x00", b""), "looks like", id="half a CONNACK"),
+        pytest.param(
+            answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+            "a web server",
+            id="web",
+        ),
+    ],
+)
+def test_fault_20_what_is_no_broker_is_named_with_what_it_looks_like(serve: Serve, said: str) -> None:
+    with serving(serve) as url:
+        begun_s = time.monotonic()
+        result = check(Target(name="mqtt", kind="mqtt", url=url.replace("http:", "mqtt:")), 2.0)
+        assert said in result.error
+        assert time.monotonic() - begun_s < 7.0
 
 
 def test_another_program_on_grafanas_port_is_recognised() -> None:
