@@ -109,6 +109,8 @@ class SupervisedThread:
             return f"the thread '{self.name}' ended: {self._error}" if self._error else ""  # or it was not started yet
         if self._error and now - self._failed < STEADY_S:
             return f"the thread '{self.name}' failed and was started again: {self._error}"
+        if self._stopping.is_set():
+            return ""  # it was given up, and its progress matters to nothing
         if silent_s is not None and self._beat_within_s is not None and silent_s > self._beat_within_s:
             return f"the thread '{self.name}' has made no progress for {silent_s:.0f} s"
         return ""

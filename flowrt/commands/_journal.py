@@ -103,5 +103,5 @@ def when(time_s: float) -> str:
     """RFC 3339, UTC, milliseconds; the number itself where it is no date."""
     try:
         return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return f"{time_s:g} s"
+    except (ValueError, OverflowError, OSError, TypeError):
+        return f"{time_s} s"

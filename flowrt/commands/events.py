@@ -65,6 +65,7 @@ def _follow(view: JournalView, args: argparse.Namespace, by_port: bool) -> None:
     last = max((event.change for event in view.events()), default=0)
     while True:
         time.sleep(_POLL_S)
+        view.follow_file()
         new = list(view.events(after_change=last) if last else view.events())
         last = max([last, *(event.change for event in new)])
         kind = args.type
@@ -103,7 +104,8 @@ def _print_csv(events: Iterable[EventView], head: bool) -> None:
     for event in events:
         payload = _payload(event)
         facts = [payload.get(name, "") for name in ("camera_id", *summary_fields())]
-        writer.writerow([event.id, when(event.time_s), event.type, event.node, *facts, event.payload.decode()])
+        text = event.payload.decode("utf-8", "replace")
+        writer.writerow([event.id, when(event.time_s), event.type, event.node, *facts, text])
 
 
 def _row(event: EventView) -> list[str]:
@@ -112,5 +114,8 @@ def _row(event: EventView) -> list[str]:
 
 
 def _payload(event: EventView) -> dict[str, Any]:
-    decoded = msgspec.json.decode(event.payload)
+    try:
+        decoded = msgspec.json.decode(event.payload)
+    except msgspec.DecodeError:  # a flipped byte on the disk
+        return {"value": event.payload.decode("utf-8", "replace")}
     return decoded if isinstance(decoded, dict) else {"value": decoded}

@@ -80,17 +80,31 @@ class JournalView:
         if not path.exists():
             raise FileNotFoundError(path)
         self.path = path
-        self._link = connect(path, read_only=not write)
+        self._open(write)
+
+    def _open(self, write: bool) -> None:
+        self._link, facts = connect(self.path, read_only=not write), self.path.stat()
+        self._identity = facts.st_dev, facts.st_ino
         try:
             if write:
-                check_version(self._link, path)
-                migrate(self._link, path)
-            self._version = check_version(self._link, path)
+                check_version(self._link, self.path)
+                migrate(self._link, self.path)
+            self._version = check_version(self._link, self.path)
             if 0 < self._version < 3:
                 self._link.executescript(OLD_NAMES)
         except BaseException:
             self._link.close()
             raise
+
+    def follow_file(self) -> None:
+        """Where the file was removed and written again meanwhile, read the new one. While there is none, the old one is still read."""
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return
+        if (facts.st_dev, facts.st_ino) != self._identity:
+            self._link.close()
+            self._open(write=False)
 
     def __enter__(self) -> Self:
         return self
@@ -171,7 +185,7 @@ class JournalView:
                 time_s=row[4],
                 died_s=row[12],
                 address=row[6],
-                priority=PRIORITIES[row[2]],
+                priority=PRIORITIES[row[2]] if row[2] in range(len(PRIORITIES)) else "event",
                 reason=row[11],
                 headers=_headers(row[7]),
                 body=row[8],

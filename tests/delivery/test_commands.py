@@ -131,6 +131,10 @@ def test_events(journal: Journal, capsys: pytest.CaptureFixture[str], tmp_path: 
         .out.splitlines()[1]
         .startswith("v-0,2023-11-14T22:13:20.000Z,violations,rule,north,speeding")
     )
+    journal.append("out", [], events=[EventRow("z-1", 1.0, "zone_events", "roi", b'{"event_type": \xff')], wait=True)
+    for form in ("table", "json", "csv"):  # a byte of the file was flipped
+        assert main(["events", "--format", form]) == 0
+    capsys.readouterr()
     assert main(["events", "--type", "speding"]) == 2
     assert "did you mean 'speeding'?" in capsys.readouterr().err
     assert main(["events", "--since", "yesterday"]) == 2

@@ -405,6 +405,20 @@ def test_fault_09_a_journal_that_is_removed_while_it_runs_is_written_again(
         assert (box.accepted, box.delivered, box.dead_letters, box.pending) == (110, 9, 1, 100)
 
 
+def test_fault_09_a_command_that_follows_reads_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    journal = Journal(path, clock=CLOCK)
+    journal.append("out", [], events=[EventRow("e-1", 1.0, "t", "n", b"{}")], wait=True)
+    with JournalView(path) as view:
+        path.unlink()
+        view.follow_file()
+        eventually(lambda: bool(journal.statistics().recovered), 20.0)
+        journal.append("out", [], events=[EventRow("e-2", 2.0, "t", "n", b"{}")], wait=True)
+        view.follow_file()
+        assert [event.id for event in view.events(after_change=1)] == ["e-2"]
+    journal.close()
+
+
 def test_fault_09_what_was_accepted_after_the_removal_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     code = (

@@ -103,7 +103,7 @@ def defect_of(record: object) -> str:
         return f"its priority is {_shown(record.priority)}, and none of {', '.join(PRIORITIES)}"
     if record.headers:
         try:
-            _decode(_encode(record.headers))
+            _encode(record.headers)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             return f"its headers can't be written: {error}"
     return "" if type(record.headers) is dict else f"its headers are {_shown(record.headers)}, and not a dict"
