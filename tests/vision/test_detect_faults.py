@@ -139,6 +139,7 @@ def test_fault_19_a_model_without_vehicles_and_pedestrians_is_pointed_out(virtua
             {"labels": "a b"},
             "80 classes and 2 class names",
         ),
+        ({"output0": np.zeros((1, 300, 7))}, {"labels": "a b"}, "do not go with 2 class names"),
         ({"output0": np.zeros((1, 3004, 84))}, {}, "3000 classes are too many"),
     ],
 )
@@ -243,6 +244,34 @@ def test_rt_detr_of_ultralytics_has_relative_boxes(virtual, tmp_path):
     )
     [found] = detect(virtual, [frame(128, 64)], model="m.xml")
     assert only(found) == ("car", 0.9, [44, 17, 84, 47])
+
+
+def test_fault_19_a_pose_model_with_suppression_inside(virtual, tmp_path):
+    rows = np.zeros((1, 300, 6 + 51), np.float32)
+    rows[0, 0] = (*BOX, 0.9, 0, *[50.0] * 51)
+    for labels in ({"labels": "person"}, {}):
+        models.constant(tmp_path / "m.xml", {"output0": rows}, **labels)
+        [found] = detect(virtual, [frame()], model="m.xml")
+        assert only(found) == ("person", 0.9, BOX)
+
+
+def test_a_detr_without_a_description_is_told_by_its_rows(virtual, tmp_path):
+    rows = np.zeros((1, 300, 7), np.float32)
+    rows[0, 9] = (0.5, 0.5, 20 / 64, 30 / 64, 0.1, 0.9, 0.2)
+    models.constant(tmp_path / "m.xml", {"output0": rows}, labels="person car bus")
+    [found] = detect(virtual, [frame()], model="m.xml")
+    assert only(found) == ("car", 0.9, BOX)
+
+
+@pytest.mark.parametrize("task", ["obb", ""])
+def test_fault_19_the_angle_of_oriented_boxes_is_no_objectness(virtual, tmp_path, task):
+    columns = np.zeros((1, 7, 84), np.float32)
+    columns[0, :, 4] = (32, 32, 30, 20, 0.1, 0.8, np.pi / 2)
+    models.constant(tmp_path / "m.xml", {"output0": columns}, labels="person car")
+    if task:
+        (tmp_path / "metadata.yaml").write_text(f"task: {task}\n")
+    [found] = detect(virtual, [frame()], model="m.xml")
+    assert only(found) == ("car", 0.8, BOX)
 
 
 def test_oriented_boxes_are_taken_with_the_box_around_them(virtual, tmp_path):

@@ -15,6 +15,7 @@ from flowrt_nodes.camera._no_answer import PORTS
 
 Kind = Literal["network", "device", "sim", "file"]
 
+OTHER_STREAMS = frozenset({"rtmp", "rtmps", "srt", "udp", "rtp", "rist", "mms", "whep"})
 DEVICES = 100
 """A number below this is a USB camera; a longer one is the name of a folder, such as a year."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -56,8 +57,9 @@ def file_diagnostics(uri: str, folder: Path) -> Iterable[Diagnostic]:
     scheme = scheme_of(uri)
     if scheme not in ("", "file"):
         known = ", ".join(PORTS)
-        near = did_you_mean(scheme, [*PORTS, "file", "sim"])
-        hint = near if near.startswith("did") else "a server such as MediaMTX turns other kinds into RTSP"
+        hint = did_you_mean(scheme, [*PORTS, "file", "sim"])
+        if scheme in OTHER_STREAMS:
+            hint = "a media server, MediaMTX for one, turns it into RTSP"
         yield Diagnostic(("uri",), f"{scheme}:// is no camera address of a kind that is read: {known}", hint)
         return
     path = folder / file_path(uri)

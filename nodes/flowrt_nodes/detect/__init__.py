@@ -234,7 +234,7 @@ objects:
         self._seen = 0
         self._set_thresholds()
         context.log.info(
-            "detect %s: %s on %s, %d classes, %s", context.node, self.model, self._shared.device,
+            "detect %s: %s on %s, classes: %d, %s", context.node, self.model, self._shared.device,
             len(self._shared.labels), self._shared.layout.family,
         )  # fmt: skip
 

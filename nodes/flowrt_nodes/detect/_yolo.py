@@ -29,7 +29,8 @@ from flowrt_nodes.detect._metadata import Metadata, Preparation
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (16,), (8,), (32,), (8, 16), (4, 8, 16, 32))
 ANCHORS = 3
 """Boxes a cell of YOLOv3 to v7."""
-END_TO_END_MAX = 1000
+END_TO_END, END_TO_END_MAX = 6, 1000
+"""Columns of a model with suppression inside: corners, score, class; and how many rows it has at most."""
 BODY_KEYPOINTS = 17 * 3
 """Numbers of a pose model trained on COCO: x, y and visibility of each keypoint."""
 MASK_COEFFICIENTS = 32
@@ -152,13 +153,12 @@ def as_yolo(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
     first, last = ports.shapes[which][1:]
     if min(first, last) < 5:
         return None
-    if "detr" in metadata.description.lower() and first <= END_TO_END_MAX:
-        return Layout("detr", "RT-DETR", last - 4, metadata.labels, RT_DETR, partial(_relative, which, ports.input_px))
+    if _is_rt_detr(ports, first, last, metadata):
+        return _rt_detr_layout(which, last - 4, ports.input_px, metadata)
     if _is_end_to_end(ports, first, last, metadata, masks):
         return _end_to_end_layout(which, last, metadata, masks)
     per_row = _is_per_row(ports, first, last, metadata)
-    count, width = (first, last) if per_row else (last, first)
-    columns = _columns(ports, width, count, metadata, masks, per_row and named)
+    columns = _columns(ports, first, last, per_row, metadata, masks, named)
     labels = metadata.labels or (("person",) if columns.others == "keypoints" and columns.classes == 1 else ())
     unused = f", its {columns.others} unused" if columns.others else ""
     if columns.objectness:
@@ -174,23 +174,44 @@ def _is_grid(input_px: tuple[int, int], count: int) -> bool:
     return any(count in (cells(input_px, strides), ANCHORS * cells(input_px, strides)) for strides in STRIDES)
 
 
+def _is_rt_detr(ports: Ports, first: int, last: int, metadata: Metadata) -> bool:
+    """Whether candidates are queries, not cells: rows of a box as shares of the input, and class scores."""
+    if not 0 < first <= END_TO_END_MAX or metadata.end_to_end:
+        return False
+    if "detr" in metadata.description.lower():
+        return True
+    return last == len(metadata.labels) + 4 and last != END_TO_END and not _is_grid(ports.input_px, first)
+
+
+def _rt_detr_layout(which: int, classes: int, input_px: tuple[int, int], metadata: Metadata) -> Layout:
+    relative = partial(_relative, which, input_px)
+
+    def settled(outputs: Outputs) -> Decode:
+        """Boxes are shares of the input, or pixels."""
+        return (
+            relative if outputs[which][0][:, :4].max() <= 2.0 else partial(_classes_only, which, True, classes, False)
+        )
+
+    return Layout("detr", "RT-DETR", classes, metadata.labels, RT_DETR, relative, settled)
+
+
 def _is_end_to_end(ports: Ports, first: int, last: int, metadata: Metadata, masks: bool) -> bool:
     """Whether suppression is inside: rows of corners, score, class, and others behind them."""
     if metadata.end_to_end and last < first:
         return True
-    known = {6, 6 + metadata.keypoint_values}
-    known |= {6 + MASK_COEFFICIENTS} if masks else set()
-    known |= {7} if metadata.task == "obb" else {6 + BODY_KEYPOINTS} if metadata.task == "pose" else set()
+    known = {END_TO_END, END_TO_END + (metadata.keypoint_values or BODY_KEYPOINTS)}
+    known |= {END_TO_END + MASK_COEFFICIENTS} if masks else {END_TO_END + 1} if metadata.task == "obb" else set()
     return last in known and 0 < first <= END_TO_END_MAX and not _is_grid(ports.input_px, first)
 
 
 def _end_to_end_layout(which: int, last: int, metadata: Metadata, masks: bool) -> Layout:
     if metadata.task == "obb":
         raise UnknownOutputs("an end-to-end model of oriented boxes is no detector here; export it with nms=False")
-    others = ", its mask coefficients unused" if masks else ", its keypoints unused" if last > 6 else ""
-    classes = len(metadata.labels) or (1 if metadata.task == "pose" else len(COCO))
-    labels = metadata.labels or (("person",) if metadata.task == "pose" else ())
-    return Layout("yolo", f"YOLO with suppression inside{others}", classes, labels, YOLO, partial(_end_to_end, which))
+    others = ", its mask coefficients unused" if masks else ", its keypoints unused" if last > END_TO_END else ""
+    labels = metadata.labels or (("person",) if last > END_TO_END and not masks else COCO)
+    return Layout(
+        "yolo", f"YOLO with suppression inside{others}", len(labels), labels, YOLO, partial(_end_to_end, which)
+    )
 
 
 def _is_per_row(ports: Ports, first: int, last: int, metadata: Metadata) -> bool:
@@ -205,11 +226,14 @@ def _is_per_row(ports: Ports, first: int, last: int, metadata: Metadata) -> bool
     return first > last
 
 
-def _columns(ports: Ports, width: int, count: int, metadata: Metadata, masks: bool, objectness_asked: bool) -> Columns:
+def _columns(
+    ports: Ports, first: int, last: int, per_row: bool, metadata: Metadata, masks: bool, named: bool
+) -> Columns:
     """What the columns of each candidate are. Raises UnknownOutputs."""
+    count, width = (first, last) if per_row else (last, first)
     three_each = any(count == ANCHORS * cells(ports.input_px, strides) for strides in STRIDES)
     behind = MASK_COEFFICIENTS if masks else 0
-    objectness = three_each or (objectness_asked and width == len(COCO) + 5 and not metadata.labels)
+    objectness = three_each or (per_row and named and width == len(COCO) + 5 and not metadata.labels)
     names = len(metadata.labels)
     if not names:
         if metadata.task == "pose" and width == 5 + (metadata.keypoint_values or BODY_KEYPOINTS):
@@ -228,10 +252,9 @@ def _columns(ports: Ports, width: int, count: int, metadata: Metadata, masks: bo
     more = width - 4 - names
     if more == behind:
         return Columns(names, False, masked)
-    if metadata.task == "obb" and more == 1:
-        return Columns(names, False, "angles")
-    if more == 1 and not masks:
-        return Columns(names, True, "")
+    if more == 1 and not masks and (count < 0 or _is_grid(ports.input_px, count)):
+        # Objectness came with rows; heads that give columns have none, but an angle where boxes are oriented.
+        return Columns(names, True, "") if per_row and metadata.task != "obb" else Columns(names, False, "angles")
     if more == (metadata.keypoint_values or BODY_KEYPOINTS) and metadata.task in ("", "pose"):
         return Columns(names, False, "keypoints")
     raise UnknownOutputs(
