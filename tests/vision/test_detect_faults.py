@@ -140,6 +140,7 @@ def test_fault_19_a_model_without_vehicles_and_pedestrians_is_pointed_out(virtua
             "80 classes and 2 class names",
         ),
         ({"output0": np.zeros((1, 300, 7))}, {"labels": "a b"}, "do not go with 2 class names"),
+        ({"output0": np.zeros((1, 84, 9))}, {}, "4 classes with objectness or 5 without: name the classes"),
         ({"output0": np.zeros((1, 3004, 84))}, {}, "3000 classes are too many"),
     ],
 )
@@ -253,6 +254,24 @@ def test_fault_19_a_pose_model_with_suppression_inside(virtual, tmp_path):
         models.constant(tmp_path / "m.xml", {"output0": rows}, **labels)
         [found] = detect(virtual, [frame()], model="m.xml")
         assert only(found) == ("person", 0.9, BOX)
+
+
+def test_nanodet_plus(virtual, tmp_path):
+    rows = np.zeros((1, 64 + 16 + 4 + 1, 80 + 32), np.float32)
+    rows[0, 64 + 2 * 4 + 2, 2] = 0.8  # a car at column 2, row 2 of stride 16: (32, 32)
+    for edge, strides in enumerate((0.625, 0.9375, 0.625, 0.9375)):  # a mixture of the bins 0 and 1
+        rows[0, 64 + 2 * 4 + 2, 80 + 8 * edge : 88 + 8 * edge] = [np.log(1 - strides), np.log(strides), *[-50.0] * 6]
+    models.constant(tmp_path / "m.xml", {"output": rows})
+    [found] = detect(virtual, [frame()], model="m.xml")
+    assert only(found) == ("car", 0.8, BOX)
+
+
+def test_yolo_v8_the_other_way_round_without_names(virtual, tmp_path):
+    rows = np.zeros((1, 84, 84), np.float32)
+    rows[0, 9, [0, 1, 2, 3, 6]] = (32, 32, 20, 30, 0.8)
+    models.constant(tmp_path / "m.xml", {"output0": rows.transpose(0, 2, 1)})
+    [found] = detect(virtual, [frame()], model="m.xml")
+    assert only(found) == ("car", 0.8, BOX)
 
 
 def test_a_detr_without_a_description_is_told_by_its_rows(virtual, tmp_path):

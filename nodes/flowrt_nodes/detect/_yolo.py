@@ -58,7 +58,7 @@ def as_yolox(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
     count, width = ports.shapes[which[0]][1:]
     if beside is not None and tuple(ports.shapes[beside]) != (1, count, 6):
         return None
-    if not named and metadata.labels and len(metadata.labels) != width - 5:
+    if not named and (len(metadata.labels) or len(COCO)) != width - 5:
         return None  # no objectness: a YOLOv8 head that was exported the other way round, or a head with more columns
     known = (metadata.strides,) if metadata.strides else STRIDES
     strides = next((strides for strides in known if cells(ports.input_px, strides) == count), None)
@@ -244,6 +244,11 @@ def _columns(
             raise UnknownOutputs(
                 f"the outputs ({ports}) are those of a pose model (one class and 17 keypoints) or of {width - 4} "
                 "unnamed classes: name the classes with 'labels'"
+            )
+        if per_row and not objectness and width - behind != len(COCO) + 4:
+            raise UnknownOutputs(
+                f"the outputs ({ports}) may be {width - 5} classes with objectness or {width - 4} without: name the classes "
+                "with 'labels'"
             )
         return Columns(width - 4 - behind - objectness, objectness, "mask coefficients" if masks else "")
     masked = "mask coefficients" if masks else ""
