@@ -170,6 +170,32 @@ def test_fault_01_trouble_of_the_journal_makes_the_run_unready(run: Run) -> None
     assert journal.exists()
 
 
+def test_fault_04_a_disk_that_hangs_stops_neither_status_nor_the_end(run: Run) -> None:
+    (run.folder / "sitecustomize.py").write_text(
+        "import os, time\n"
+        "flush = os.fdatasync\n"
+        "def slow(fd):\n"
+        "    while os.path.exists(os.environ['HANG']):\n"
+        "        time.sleep(0.05)\n"
+        "    flush(fd)\n"
+        "os.fdatasync = slow\n"
+    )
+    hang = run.folder / "hang"
+    run.start(environment={"PYTHONPATH": str(run.folder), "HANG": str(hang)})
+    run.wait_for(lambda: json.loads(run.get("/api/status")[1])["sinks"]["out"]["accepted"] > 0)
+    hang.touch()
+    run.wait_for(lambda: run.get("/readyz")[0] == 503)
+    assert "has not finished a write" in run.get("/readyz")[1]
+    for path in ("/healthz", "/metrics", "/api/status"):
+        began = time.monotonic()
+        assert run.get(path)[0] == 200
+        assert time.monotonic() - began < 2.0
+    assert run.process is not None
+    run.process.send_signal(signal.SIGTERM)
+    run.process.wait(25.0)
+    assert "the disk does not answer" in run.text()
+
+
 def test_an_edit_takes_effect_and_a_broken_one_is_refused(run: Run) -> None:
     run.start()
     run.wait_for(lambda: json.loads(run.get("/api/status")[1])["nodes"]["sum"]["in"] > 20)
