@@ -224,12 +224,12 @@ class _Run:
         if server:
             server.stop()
         journal.close()
-        # Sources left behind: as Python ends it stops their threads wherever they are, and within compiled code that takes
-        # the process down.
-        runtime.join(LEFT_BEHIND_S)
+        left_behind = runtime.left_behind(LEFT_BEHIND_S)
         for thread in failed:
             log.error("%s", thread.trouble)
-        code = FAILED if runtime.failed_sources or failed else DONE
+        if left_behind:
+            log.error("still busy, and cut off: %s", ", ".join(left_behind))
+        code = FAILED if runtime.failed_sources or failed or left_behind else DONE
         facts = report(runtime, wall_s=time.monotonic() - self.started, exit_code=code)
         _say_goodbye(facts)
         if self.args.report:
@@ -237,7 +237,12 @@ class _Run:
                 self.args.report.write_text(json.dumps(self.secrets.data(facts), indent=2) + "\n")
             except OSError as error:
                 log.error("the report can't be written to %s: %s", self.args.report, error.strerror)
-                return FAILED
+                code = FAILED
+        if (
+            left_behind
+        ):  # as Python ends it stops threads wherever they are, and within compiled code that takes the process down
+            logging.shutdown()
+            os._exit(code)
         return code
 
     def _give_up(self, why: str) -> int:

@@ -170,11 +170,10 @@ class Runtime:
             self._state = "stopped"
             self.done.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for workers that were left behind."""
+    def left_behind(self, timeout_s: float) -> list[str]:
+        """The workers that still have not ended after so long."""
         end = monotonic() + timeout_s
-        for worker in self.workers.values():
-            worker.join(max(0.0, end - monotonic()))
+        return [name for name, worker in self.workers.items() if not worker.join(max(0.0, end - monotonic()))]
 
     def finish(self) -> None:
         """Let every node send what it still owes, upstream first."""

@@ -27,7 +27,7 @@ class HealthProbe(Source):
     """Check broker, database, Grafana, cameras, model, disk, CPU, memory and the runtime's own queues.
 
     Emits one Health (healthy, degraded or critical, with the reasons) and, for the runtime and for each camera, one Performance
-    every `every_s`. Critical: no camera is online, a node has stalled, or the disk is full. Degraded: anything else is wrong.
+    every `every_s`. Critical: no camera is online, a node has stalled, a thread of the run has failed, or the disk is full. Degraded: anything else is wrong.
     """
 
     endless: ClassVar[bool] = True
@@ -133,6 +133,7 @@ class HealthProbe(Source):
         """What is critical and what degrades, in words."""
         critical, degraded = camera_reasons(now, before, self.min_fps, starting=uptime_s < self.start_s)
         critical += self._stalls.reasons(now, self.stall_s)
+        critical += now.trouble
         if disk_free_mb < self.min_disk_free_mb:
             critical.append(
                 f"disk: only {disk_free_mb:.0f} MB are free for the journal: make room on {self.context.data.name}'s disk"

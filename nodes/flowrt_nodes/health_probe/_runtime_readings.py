@@ -35,7 +35,7 @@ class CameraReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readings(msgspec.Struct, frozen=True, kw_only=True):
-    """The runtime at `time_s`. waiting: sinks that can't deliver now, with the reason."""
+    """The runtime at `time_s`. waiting: sinks that can't deliver now, with the reason. trouble: threads that failed or stand still."""
 
     time_s: float
     nodes: dict[str, Mapping[str, Any]]
@@ -46,6 +46,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     waiting: dict[str, str]
     latency_ms: dict[str, float | None]
     diagnostics: list[dict[str, Any]] = []
+    trouble: list[str] = []
 
     @classmethod
     def of(cls, status: Mapping[str, Any], time_s: float) -> Readings:
@@ -66,6 +67,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
             },
             latency_ms=_worst_latency(sinks),
             diagnostics=list(status.get("problems") or []),
+            trouble=list(status.get("trouble") or []),
         )
 
     @property
