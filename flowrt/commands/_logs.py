@@ -1,4 +1,4 @@
-"""Log lines: for people, or one JSON object a line. In both, secrets are masked, texts are cut, and what repeats is told once a minute."""
+"""Log lines: for people, or one JSON object a line. In both, secrets are masked, texts are cut, and what repeats is logged once a minute."""
 
 from __future__ import annotations
 

@@ -299,5 +299,5 @@ def _shown(value: Any) -> str:
         return "None"
     try:
         return f"{type(value).__name__} {repr(value)[:60]}"
-    except Exception:  # a repr of somebody else's making
+    except Exception:  # a repr of someone else's making
         return type(value).__name__

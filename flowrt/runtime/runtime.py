@@ -215,7 +215,7 @@ class Runtime:
         return node
 
     def close_node(self, node: Node) -> None:
-        """Close a node; what it raises is told."""
+        """Close a node; what it raises is logged."""
         try:
             close_node(node)
         except BaseException as error:  # whatever a node raises is its own fault
@@ -320,14 +320,14 @@ class Runtime:
         """
         with self._structure, self.paused():
             old, self.contract = self.contract, contract
-            told: list[NodeRunner] = []
+            given: list[NodeRunner] = []
             for runner in self.runners.values():
-                told.append(runner)
+                given.append(runner)
                 try:
                     _give_contract(runner, contract)
                 except BaseException as error:  # whatever a node raises is its own fault
                     self.contract = old
-                    for each in told:
+                    for each in given:
                         try:
                             _give_contract(each, old)
                         except BaseException as again:  # as above

@@ -58,7 +58,9 @@ class Reloader:
         on_load: Callable[[Flow], None] | None = None,
         on_reload: Callable[[Reload], None] | None = None,
     ) -> None:
-        """cache: of the load that the runtime's flow came from. on_load: told of each edited flow before anything is done with it. on_reload: told what became of it."""
+        """cache: of the load that the runtime's flow came from. on_load: called with each edited flow before anything is done with it.
+        on_reload: called with the result.
+        """
         self.runtime = runtime
         self.strict = strict
         self.history: list[Reload] = []

@@ -39,13 +39,13 @@ QUIET_S = 0.02
 """An edit is over when nothing has happened to its files for so long."""
 
 WRITTEN_S = 0.004
-"""The same after a file was closed by who wrote it, or moved into its place: only further files may follow."""
+"""The same after a file was closed by its writer, or moved into its place: only further files may follow."""
 
 EVENTS: list[type[FileSystemEvent]] = [
     FileModifiedEvent, FileClosedEvent, FileMovedEvent, FileCreatedEvent, FileDeletedEvent,
     DirMovedEvent, DirCreatedEvent, DirDeletedEvent,
 ]  # fmt: skip
-"""What is asked of the system: not to be told of files that are only read, since a reload reads many."""
+"""Kinds of events asked of the system. None for files that are only read: a reload reads many."""
 
 MAX_LINKS = 40
 """How many links on the way to a file are followed; Linux gives up there too."""

@@ -89,10 +89,11 @@ def test_fault_04_sigterm_ends_the_run_in_bounded_time_whatever_hangs(tmp_path: 
         for run in runs.values():
             run.start()
         for hook, run in runs.items():
-            if hook == "open":
-                time.sleep(0.0)
-            else:
+            if hook != "open":
                 run.wait_for(lambda run=run: "bench runs" in run.text(), 60)
+        opened = runs["open"]
+        opened.wait_for(lambda: (opened.folder / "data").exists())
+        time.sleep(0.5)  # its signals are heard just after that
         asked = time.monotonic()
         for run in runs.values():
             assert run.process is not None
@@ -189,14 +190,15 @@ def test_fault_15_without_file_handles_the_log_stays_quiet(run: Run) -> None:
     assert run.process is not None
     address = ("127.0.0.1", urlsplit(run.url).port or 0)
     files = len(list(Path(f"/proc/{run.process.pid}/fd").iterdir()))
-    resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (files + 5, files + 5))
+    soft, hard = resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (files + 5, hard))
     with contextlib.ExitStack() as stack:
         for _ in range(200):
             stack.enter_context(socket.create_connection(address, 10))
         time.sleep(3)
         assert len(run.text().splitlines()) < 100
         assert "out of system resource" in run.text()
-    resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
     run.wait_for(lambda: run.get("/readyz")[0] == 200)
 
 
