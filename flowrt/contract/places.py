@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 import zlib
+from collections import OrderedDict
 from typing import Any
 
 PLACES = 1_000_000
@@ -29,7 +30,8 @@ class Places:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._milliseconds: dict[tuple[Series, int], _Millisecond] = {}  # the one used longest ago stands first
+        # the one used longest ago stands first
+        self._milliseconds: OrderedDict[tuple[Series, int], _Millisecond] = OrderedDict()
         self._events = 0
 
     def time_ns(self, series: Series, at_ns: int, id: str, number: Any) -> int:
@@ -45,8 +47,11 @@ class Places:
 
     def _place(self, series: Series, millisecond: int, id: str, wanted: int) -> int | None:
         key = series, millisecond
-        there = self._milliseconds.pop(key, None) or _Millisecond()
-        self._milliseconds[key] = there
+        there = self._milliseconds.get(key)
+        if there is None:
+            there = self._milliseconds[key] = _Millisecond()
+        else:
+            self._milliseconds.move_to_end(key)
         known = there.places.get(id)
         if known is not None or len(there.places) == PLACES:
             return known
@@ -60,11 +65,13 @@ class Places:
             oldest = next(iter(self._milliseconds))
             if abs(oldest[1] - now) < _NEAR_MS and self._events <= _REMEMBERED_AT_MOST:
                 return
-            self._events -= len(self._milliseconds.pop(oldest).places)
+            self._events -= len(self._milliseconds.popitem(last=False)[1].places)
 
 
 class _Millisecond:
     """What is taken of one millisecond of one series."""
+
+    __slots__ = ("_onward", "places")
 
     def __init__(self) -> None:
         self.places: dict[str, int] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from flowrt.journal import JournalView
 from flowrt.services import Influx
@@ -222,3 +223,18 @@ def test_without_an_address_the_journal_keeps_everything(tmp_path: Path) -> None
             eventually(lambda: w.statistics.delivered == 30)
             assert w.statistics.resumed == 30
         assert len(set(server.stored)) == 30
+
+
+def test_fault_08_events_of_one_instant_are_all_in_a_real_database(tmp_path: Path) -> None:
+    """One picture, one zone, two thousand road users; delivered twice."""
+    events = [
+        replace(zone_event(0), id=f"z-{i}", object=replace(zone_event(0).object, track_id=i // 2)) for i in range(2000)
+    ]
+    with influx(tmp_path) as database:
+        for again in range(2):
+            with world(node(), tmp_path / str(again), {"influx": Influx(url=database.url)}) as w:
+                w.send(*events)
+                eventually(lambda w=w: w.statistics.delivered == 2000, 20.0)  # type: ignore[misc]
+        rows = database.query("SELECT object_id FROM roi_events")
+    assert len(rows) == 2000
+    assert {row["time"] // 1_000_000 for row in rows} == {1_700_000_000_000}
