@@ -22,7 +22,7 @@ DEBIAN_PYTHON = "/usr/bin/python3"
 
 
 def free_port() -> int:
-    """A TCP port that nobody uses."""
+    """A free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -65,7 +65,7 @@ class MjpegCamera:
         self._thread.start()
 
     def close(self) -> None:
-        """Hang up on everybody."""
+        """End every connection."""
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()

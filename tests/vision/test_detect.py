@@ -347,7 +347,7 @@ def test_nodes_with_the_same_model_share_it(tmp_path, crowd):
         assert a._model is b._model
         with opened(Detect(model="crowd.xml", hint="latency"), context(tmp_path, name="c", shared=shared)) as c:
             assert c._model is not a._model
-        # more pictures under way than the device has streams: nobody waits for another to collect
+        # more pictures under way than the device has streams: no node waits for another to collect
         pending = [(node, node.submit(frame(number=n))) for n in range(8) for node in (a, b)]
         found = [node.collect(each) for node, each in pending if each is not None]
         assert a.status()["requests"] == 16

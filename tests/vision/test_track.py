@@ -106,7 +106,7 @@ def test_unsure_detections_continue_a_track_and_begin_none(virtual):
 
 
 def test_who_runs_and_looks_like_a_rider_now_and_then_gets_a_number(virtual):
-    """Somebody who runs over a street 30 m away, as a detector saw him."""
+    """A pedestrian runs over a street 30 m away, as a detector saw it."""
     found = [((453, 283), 0.77, 1), ((459, 280), 0.87, 1), ((469, 278), 0.85, 0), ((480, 279), 0.71, 1)]
     with opened(Track(confirm_frames=3, new_confidence=0.5), virtual) as node:
         made = []
@@ -119,7 +119,7 @@ def test_who_runs_and_looks_like_a_rider_now_and_then_gets_a_number(virtual):
 
 STANDS = ((420, 296), 0.9)
 RUNS = [((451, 299), 0.56), ((462, 296), 0.78), ((472, 295), 0.89), ((481, 295), 0.88)]
-"""Somebody waits at the kerb and is hidden by a post when he begins to run, as a detector saw him."""
+"""A pedestrian waits at the kerb and is hidden by a post when it begins to run, as a detector saw it."""
 
 
 @pytest.mark.parametrize(("hidden", "number"), [(2, 1), (6, 2)])
@@ -347,7 +347,7 @@ def test_a_model_with_other_classes_keeps_the_tracks(virtual):
 def own_numbers(pictures: list[Picture], where) -> list[list[int]]:
     """Per picture, the track of each detection; -1 for none.
 
-    The scenes reach far beyond any picture; they are moved into one that holds them, where nobody crosses the border.
+    The scenes reach far beyond any picture; they are moved into one that holds them, where none crosses the border.
     """
     result = []
     with opened(Track(), where) as node:
@@ -375,13 +375,13 @@ def marks_of(pictures: list[Picture], numbers: list[list[int]]) -> Marks:
     owners: dict[int, set[int]] = {}
     switches = total = tracked = 0
     for picture, given in zip(pictures, numbers, strict=True):
-        for who, number in zip(picture.who.tolist(), given, strict=True):
+        for vehicle, number in zip(picture.vehicle.tolist(), given, strict=True):
             total += 1
             if number >= 0:
                 tracked += 1
-                switches += last.get(who, number) != number
-                last[who] = number
-                owners.setdefault(number, set()).add(who)
+                switches += last.get(vehicle, number) != number
+                last[vehicle] = number
+                owners.setdefault(number, set()).add(vehicle)
     return Marks(switches, sum(len(each) > 1 for each in owners.values()), tracked / total)
 
 

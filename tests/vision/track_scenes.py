@@ -1,4 +1,4 @@
-"""Scenes for trackers: detections as a detector gives them, with the truth of who is who. Made from a seed, nothing random.
+"""Scenes for trackers: detections as a detector gives them, with the truth of which is which. Made from a seed, nothing random.
 
 A scene is a list of pictures; a picture has a time and, per detection, box, confidence and the true object's number.
 """
@@ -12,12 +12,12 @@ import numpy as np
 
 
 class Picture(NamedTuple):
-    """boxes: float32 (N, 4) corners in pixels; confidence: float32 (N,); who: int64 (N,)."""
+    """boxes: float32 (N, 4) corners in pixels; confidence: float32 (N,); vehicle: int64 (N,)."""
 
     time_s: float
     boxes: np.ndarray
     confidence: np.ndarray
-    who: np.ndarray
+    vehicle: np.ndarray
 
 
 class Road(NamedTuple):
@@ -38,14 +38,14 @@ def film(
     roads: list[Road],
     times: np.ndarray,
     seed: int,
-    unseen: Unseen = lambda who, time_s: False,
-    confidence: Confidence = lambda who, time_s: 0.8,
+    unseen: Unseen = lambda vehicle, time_s: False,
+    confidence: Confidence = lambda vehicle, time_s: 0.8,
     missed: float = 0.03,
 ) -> Iterator[Picture]:
     """Detections of the vehicles at the given times, with jitter of 2 % of the size, and some missed."""
     rng = np.random.default_rng(seed)
     for time_s in times.tolist():
-        boxes, sure, who = [], [], []
+        boxes, confidences, vehicles = [], [], []
         for number, road in enumerate(roads):
             jitter, lost, noise = rng.normal(0, 0.02, 4), rng.random(), rng.normal(0, 0.04)
             if not road.begin_s <= time_s <= road.end_s or lost < missed or unseen(number, time_s):
@@ -54,10 +54,13 @@ def film(
             x, y = (road.start[i] + road.speed[i] * (time_s - road.begin_s) for i in (0, 1))
             box = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2]) + jitter * np.array([w, h, w, h])
             boxes.append(box)
-            sure.append(np.clip(confidence(number, time_s) + noise, 0.05, 0.99))
-            who.append(number)
+            confidences.append(np.clip(confidence(number, time_s) + noise, 0.05, 0.99))
+            vehicles.append(number)
         yield Picture(
-            time_s, np.array(boxes, np.float32).reshape(-1, 4), np.array(sure, np.float32), np.array(who, np.int64)
+            time_s,
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.array(confidences, np.float32),
+            np.array(vehicles, np.int64),
         )
 
 
@@ -90,14 +93,14 @@ def _irregular(seconds: float) -> np.ndarray:
     return np.cumsum(pauses)
 
 
-def _behind_a_sign(who: int, time_s: float) -> bool:
+def _behind_a_sign(vehicle: int, time_s: float) -> bool:
     """Each vehicle is hidden for 0.4 s, at a time of its own."""
-    return 1.0 + 0.25 * who <= time_s < 1.4 + 0.25 * who
+    return 1.0 + 0.25 * vehicle <= time_s < 1.4 + 0.25 * vehicle
 
 
-def _doubtful(who: int, time_s: float) -> float:
+def _doubtful(vehicle: int, time_s: float) -> float:
     """The detector is unsure of each vehicle for half a second in every two."""
-    return 0.2 if (time_s + 0.3 * who) % 2.0 < 0.5 and time_s > 0.5 else 0.8
+    return 0.2 if (time_s + 0.3 * vehicle) % 2.0 < 0.5 and time_s > 0.5 else 0.8
 
 
 SCENES: dict[str, Callable[[], list[Picture]]] = {
