@@ -15,7 +15,7 @@ from flowrt.node import Shared
 from flowrt.traffic import VEHICLES
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.detect import Detect
-from flowrt_nodes.track._byte_track import iou
+from flowrt_nodes.track._boxes import iou
 from flowrt_sim.camera.scene import pole_camera
 from flowrt_sim.source import open_camera
 

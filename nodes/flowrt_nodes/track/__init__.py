@@ -15,7 +15,8 @@ class Track(Transform):
     """Objects followed from picture to picture, in the manner of ByteTrack and by capture time.
 
     Gives the confirmed tracks of every picture, also when there are none. Pictures of several cameras may arrive: each camera has
-    tracks of its own, and no two tracks of the node share a number.
+    tracks of its own, and no two tracks of the node share a number. A person and the motorcycle or bicycle it rides are one track, of
+    the machine's class, with `rider` set.
     """
 
     example = """
@@ -83,9 +84,14 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
             self._next_number,
         )
         tracks = Tracks.of(
-            detections, seen.row, track_id=seen.number, age_s=seen.age_s, velocity_px_s=seen.velocity_px_s
+            detections,
+            seen.row,
+            track_id=seen.number,
+            age_s=seen.age_s,
+            velocity_px_s=seen.velocity_px_s,
+            boxes_px=seen.boxes,
         )
-        return tracks.replace(class_id=seen.class_id)
+        return tracks.replace(class_id=seen.class_id, rider=seen.rider if seen.rider.any() else None)
 
     def export_state(self) -> Any:
         cameras = {name: tracker.export() for name, tracker in self._cameras.items()}

@@ -24,6 +24,8 @@ import numpy as np
 
 from flowrt import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
 from flowrt_nodes._lib.footprint import TWO_WHEELERS
+from flowrt_nodes.track._boxes import iou
+from flowrt_nodes.track._riders import Classes, RoadUsers, remember, road_users
 from flowrt_nodes.track._track_columns import MEASURED, UNKNOWN, Columns, Doubles, size_of
 
 LIGHT, HEAVY = 1, 2
@@ -69,9 +71,11 @@ class Limits(NamedTuple):
 
 
 class ConfirmedTracks(NamedTuple):
-    """The confirmed tracks in a picture, as columns. row: which detection each is."""
+    """The confirmed tracks in a picture, as columns. row: which detection each is; boxes: of rider and machine, where it is both."""
 
     row: Ints
+    boxes: Floats
+    rider: Bools
     number: Ints
     age_s: Floats
     velocity_px_s: Floats
@@ -88,7 +92,8 @@ class ByteTrack:
         self.picture_px: tuple[int, int] | None = None
 
     def _take_labels(self, labels: tuple[str, ...]) -> None:
-        self.labels, self._groups, self._on_foot = labels, _groups(labels), np.isin(labels, list(PEDESTRIANS))
+        self.labels, self._groups, self._classes = labels, _groups(labels), Classes(labels)
+        self._on_foot = self._classes.on_foot
 
     def relabel(self, labels: tuple[str, ...]) -> None:
         """Go on with a model of other classes: votes move to the classes of the same name."""
@@ -107,6 +112,8 @@ class ByteTrack:
     ) -> tuple[ConfirmedTracks, int]:
         """Associate one picture's detections. Returns the confirmed tracks in it, and the next free number."""
         tracks, dt_s = self._moved_to(time_s, limits)
+        users = road_users(tracks, self._classes, boxes, confidence, class_id)
+        boxes, confidence, class_id = users.boxes, users.confidence, users.class_id
         measured = _centred(boxes)
         found = np.full(len(tracks), -1)
         confirmed = tracks.number > 0
@@ -129,9 +136,10 @@ class ByteTrack:
         rows = _where(found >= 0)
         if len(rows):
             tracks.correct(rows, measured[found[rows]])
+            shown_as = remember(tracks, rows, users, found[rows], self._classes, time_s)
             tracks.last_s[rows] = time_s
             tracks.hits[rows] += 1
-            tracks.vote(rows, class_id[found[rows]], confidence[found[rows]], time_s)
+            tracks.vote(rows, shown_as, confidence[found[rows]], time_s)
         confident = confident[confidence[confident] >= limits.new_confidence]
         new = self._new_objects(boxes, class_id, confidence, confident, found[rows])
         stay = confirmed | (found >= 0)
@@ -142,11 +150,12 @@ class ByteTrack:
             votes[np.arange(len(new)), class_id[new]] = confidence[new]
             tracks = tracks.with_more(Columns.born(measured[new], time_s, votes))
             found = np.concatenate((found, new))
+            remember(tracks, np.arange(len(tracks) - len(new), len(tracks)), users, new, self._classes, time_s)
         credible = tracks.votes.sum(axis=1) >= limits.new_confidence * tracks.hits
         fresh = _where((tracks.number == 0) & (tracks.hits >= limits.confirm_frames) & credible)
         tracks.number[fresh] = np.arange(next_number, next_number + len(fresh))
         self.tracks = tracks
-        return self._confirmed(found, time_s), next_number + len(fresh)
+        return self._confirmed(users, found, time_s), next_number + len(fresh)
 
     def _moved_to(self, time_s: float, limits: Limits) -> tuple[Columns, float]:
         """The tracks, predicted; those not seen for `lost_s` are gone, and all are when time went back (a clip began again)."""
@@ -206,7 +215,7 @@ class ByteTrack:
         gone = np.where(tracks.hits == 1, UNKNOWN[0] * (self.time_s - tracks.last_s), 0.0)
         most = np.clip(gone, GROW_MAX, GROW_FIRST)
         grow = np.minimum(np.maximum(unknown, 0.0), most * size)
-        overlap = iou(_cornered(tracks.state), boxes.astype(np.float64), grow)
+        overlap = iou(tracks.boxes, boxes.astype(np.float64), grow)
         kind, kind_seen = self._groups[tracks.votes.argmax(axis=1)], self._groups[class_id]
         change = tracks.state[:, None, 2:] / measured[None, :, 2:]
         np.maximum(change, 1.0 / change, out=change)
@@ -260,18 +269,21 @@ class ByteTrack:
             second |= part.any(axis=1) & (self._groups[class_id[rows]] == LIGHT)
         return np.sort(rows[~second])
 
-    def _confirmed(self, found: Ints, time_s: float) -> ConfirmedTracks:
+    def _confirmed(self, users: RoadUsers, found: Ints, time_s: float) -> ConfirmedTracks:
         tracks = self.tracks
         shown = _where((found >= 0) & (tracks.number > 0))
+        class_id = tracks.votes[shown].argmax(axis=1)
         speed = tracks.speed[shown]
         ground = speed[:, :2].astype(np.float32)
         ground[:, 1] += 0.5 * speed[:, 3]
         return ConfirmedTracks(
-            row=found[shown],
+            row=users.row[found[shown]],
+            boxes=users.boxes[found[shown]],
+            rider=tracks.rider[shown] & self._classes.machine[class_id],
             number=tracks.number[shown],
             age_s=(time_s - tracks.first_s[shown]).astype(np.float32),
             velocity_px_s=ground,
-            class_id=tracks.votes[shown].argmax(axis=1),
+            class_id=class_id,
         )
 
     def export(self) -> dict[str, Any]:
@@ -315,20 +327,6 @@ def _match(similarity: Doubles, found: Ints, tracks: Ints, rows: Ints, least: fl
     return rest
 
 
-def iou(a: Doubles, b: Doubles, grow: Doubles | None = None) -> Doubles:
-    """(A, B): intersection over union of boxes (A, 4) and (B, 4), corners; each pair grown on all sides by `grow` (A,)."""
-    side = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    wide_a, wide_b = a[:, None, 2:] - a[:, None, :2], b[None, :, 2:] - b[None, :, :2]
-    if grow is not None:
-        more = 2 * grow[:, None, None]
-        side, wide_a, wide_b = side + more, wide_a + more, wide_b + more
-    np.maximum(side, 0.0, out=side)
-    inside = side[..., 0] * side[..., 1]
-    together = wide_a[..., 0] * wide_a[..., 1] + wide_b[..., 0] * wide_b[..., 1] - inside
-    overlap: Doubles = inside / np.maximum(together, 1e-9)
-    return overlap
-
-
 def _inside(a: Floats, b: Floats) -> Bools:
     """(A, B): whether most of a box lies within another."""
     side = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
@@ -343,11 +341,6 @@ def _centred(boxes: Floats) -> Doubles:
     measured[:, :2] += 0.5 * measured[:, 2:]
     np.maximum(measured[:, 2:], 1.0, out=measured[:, 2:])
     return measured
-
-
-def _cornered(state: Doubles) -> Doubles:
-    half = state[:, 2:] * 0.5
-    return np.concatenate((state[:, :2] - half, state[:, :2] + half), axis=1)
 
 
 def _where(rows: Bools) -> Ints:

@@ -39,6 +39,10 @@ class Columns:
 
     pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class. latest_class,
     latest_since_s, latest_pictures: the class in its latest pictures, since when, and in how many.
+
+    Of riders, see `_riders`. rider: a person rides this two-wheeler. person_s, machine_s: when each of the two was seen last;
+    both_since_s, seat: since when both are seen, and how far the person's middle was off the machine's then, in widths of the box around
+    both; person_in, machine_in: (T, 4) their boxes as shares of that box; movement: (T, 2) mean velocity of about the last second.
     """
 
     number: Ints
@@ -54,6 +58,14 @@ class Columns:
     latest_class: Ints
     latest_since_s: Doubles
     latest_pictures: Ints
+    rider: Bools
+    person_s: Doubles
+    machine_s: Doubles
+    both_since_s: Doubles
+    seat: Doubles
+    person_in: Doubles
+    machine_in: Doubles
+    movement: Doubles
 
     @classmethod
     def none(cls, labels: int) -> Columns:
@@ -79,10 +91,24 @@ class Columns:
             latest_class=np.full(n, -1),
             latest_since_s=np.full(n, time_s),
             latest_pictures=np.zeros(n, np.int64),
+            rider=np.zeros(n, bool),
+            person_s=np.full(n, -np.inf),
+            machine_s=np.full(n, -np.inf),
+            both_since_s=np.full(n, np.nan),
+            seat=np.zeros(n),
+            person_in=np.full((n, 4), np.nan),
+            machine_in=np.full((n, 4), np.nan),
+            movement=np.zeros((n, 2)),
         )
 
     def __len__(self) -> int:
         return len(self.number)
+
+    @property
+    def boxes(self) -> Doubles:
+        """(T, 4): corners."""
+        half = self.state[:, 2:] * 0.5
+        return np.concatenate((self.state[:, :2] - half, self.state[:, :2] + half), axis=1)
 
     def take(self, rows: NDArray[Any]) -> Columns:
         """Only these tracks."""
