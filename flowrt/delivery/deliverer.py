@@ -22,6 +22,8 @@ Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 PACE_S = 0.01
 SILENCE_S = 60.0
 BATCH = 1000
+UNDER_WAY_BYTES = 32_000_000
+"""With more under way nothing is read, however many records the node's window allows."""
 LONGEST_WAIT_S = 3600.0
 """Waits that a service asks for are cut to this."""
 _RATE_WINDOW_S = 5.0
@@ -50,6 +52,7 @@ class Deliverer:
         self._journal, self._log = journal, log
         self._wake = threading.Condition()
         self._under_way: dict[int, OutboxRecord] = {}
+        self._under_way_bytes = 0
         self._attempts = dict(attempts or {})  # of records that were begun before and have no acknowledgement
         self._cursor = Cursor(journal, name, node.replay_per_s)
         self._fresh = True  # there may be records behind the cursor
@@ -138,6 +141,7 @@ class Deliverer:
             taken = []
             for record in records:
                 known = self._under_way.pop(record.number, None) is not None
+                self._under_way_bytes -= len(record.body) if known else 0
                 begun = self._attempts.pop(record.number, None) is not None if self._attempts else False
                 if known or begun:
                     taken.append(record)
@@ -177,7 +181,7 @@ class Deliverer:
         return max(self.node.window // 4, 1)
 
     def _space(self) -> int:
-        return self.node.window - len(self._under_way)
+        return self.node.window - len(self._under_way) if self._under_way_bytes < UNDER_WAY_BYTES else 0
 
     def _next(self) -> list[OutboxRecord]:
         with self._wake:
@@ -201,6 +205,7 @@ class Deliverer:
             if self._attempts:
                 records = [self._with_attempts(record) for record in records]
             self._under_way.update((record.number, record) for record in records)
+            self._under_way_bytes += sum(len(record.body) for record in records)
         return records
 
     def _other_than_the_suspect(self) -> list[OutboxRecord]:
@@ -290,6 +295,7 @@ class Deliverer:
                 self._attempts[number] = self._attempts.get(number, 0) + 1
             first = min(self._under_way, default=0)
             self._under_way.clear()
+            self._under_way_bytes = 0
             self._fresh = True
             self._last_acknowledged = time.monotonic()
         if first:

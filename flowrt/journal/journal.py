@@ -150,7 +150,7 @@ class Journal:
     # -- for deliverers --------------------------------------------------------------------------------------------
 
     def read(self, outbox: str, after: int, limit: int) -> list[OutboxRecord]:
-        """The next records behind number `after` that wait, in order of acceptance; at most `limit`.
+        """The next records behind number `after` that wait, in order of acceptance; at most `limit`, and of large ones fewer.
 
         A record that an earlier run left comes with `attempts` 1, since that run may have sent it.
         """
@@ -161,7 +161,7 @@ class Journal:
         while not records:
             try:
                 with self._writer.reading:
-                    rows = self._writer.store.read(outbox, after, limit)
+                    rows, more = self._writer.store.read(outbox, after, limit)
             except sqlite3.DatabaseError as error:
                 self._memory.set_trouble("reading", f"reading: {error}")
                 if is_corrupt(error):
@@ -171,7 +171,7 @@ class Journal:
             if rows:
                 self._memory.handed_out(outbox, rows[-1][0])
             records = [record for row in rows if row[0] not in gone and (record := self._record(outbox, row))]
-            if len(rows) < limit:
+            if not more:
                 break
             after = rows[-1][0]  # where all of these are on their way out, there may be others behind them
         return records

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -284,6 +285,31 @@ def test_fault_13_a_wait_that_the_service_asked_for_is_kept(journal: Journal) ->
     eventually(lambda: one.ids == ["n-0"])
     assert asked.ids == []
     delivery.close(2.0)
+
+
+def test_fault_17_large_messages_under_way_are_bounded_by_their_bytes(tmp_path: Path) -> None:
+    class Mute(Outside):
+        """Takes messages and answers later."""
+
+        def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
+            self._arrived.extend(records)
+
+    journal = Journal(tmp_path / "a.journal", clock=SystemClock())
+    for start in range(0, 100, 20):
+        journal.append("out", records(20, start=start, size=1_000_000), wait=True)
+    delivery = Delivery(journal, SystemClock(), backoff=hasty)
+    node = Mute().prepare()
+    delivery.add("out", node)
+    eventually(lambda: len(node.ids) >= 32)
+    deliverer = delivery._deliverers["out"]
+    for number in range(100):
+        eventually(lambda number=number: len(node.ids) > number)  # type: ignore[misc]
+        assert len(node.ids) - number <= 41
+        deliverer.delivered(node._arrived[number])
+    eventually(lambda: delivery.statistics()["out"].delivered == 100)
+    assert node.ids == [record.id for record in records(100)]
+    delivery.close(2.0)
+    journal.close()
 
 
 def test_fault_17_a_wait_that_is_no_number_is_the_next_step(journal: Journal) -> None:

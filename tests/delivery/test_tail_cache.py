@@ -23,7 +23,7 @@ def numbers(journal: Journal, after: int, limit: int = 1000, outbox: str = "out"
 
 def in_file(journal: Journal, after: int, limit: int = 1000, outbox: str = "out") -> list[int]:
     with journal._writer.reading:
-        return [row[0] for row in journal._writer.store.read(outbox, after, limit)]
+        return [row[0] for row in journal._writer.store.read(outbox, after, limit)[0]]
 
 
 def test_a_deliverer_that_keeps_up_does_not_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ from flowrt.sink import PRIORITIES, OutboxRecord
 
 _VACUUM_PAGES = 1000
 _CHUNK = 1000
+_READ_BYTES = 8_000_000
 _LOG_PAGES = 4000
 """Folding the log into the file stops the writer for two flushes; a record with a picture takes 13 pages of it."""
 
@@ -386,13 +387,20 @@ class Store:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def read(self, outbox: str, after: int, limit: int) -> list[ReadRow]:
-        """The next rows of an outbox, in order of acceptance."""
+    def read(self, outbox: str, after: int, limit: int) -> tuple[list[ReadRow], bool]:
+        """The next rows of an outbox, in order of acceptance, and whether there may be more: it stops at `_READ_BYTES`, too."""
         sql = (
             f"SELECT {READ_COLUMNS} FROM records WHERE number > ? "
             "AND outbox = (SELECT key FROM outboxes WHERE name = ?) ORDER BY number LIMIT ?"
         )
-        return self.reader.execute(sql, (after, outbox, limit)).fetchall()
+        rows: list[ReadRow] = []
+        size = 0
+        for row in self.reader.execute(sql, (after, outbox, limit)):
+            rows.append(row)
+            size += len(row[8]) if isinstance(row[8], bytes) else 0  # damage may have made it something else
+            if size >= _READ_BYTES:
+                return rows, True
+        return rows, len(rows) == limit
 
     def oldest_s(self, outbox: str) -> float | None:
         """When, on the scale of ages, the first record in line was queued."""
