@@ -22,8 +22,8 @@ from flowrt.config import read
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.camera._clips import is_cut_off
-from flowrt_nodes.camera._login import Login
 from flowrt_nodes.camera._meter import Meter
+from flowrt_nodes.camera._protocol import Login
 
 JPEG = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
 UNKNOWN_VIDEO = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 X-OWN/90000\r\n"
@@ -316,7 +316,8 @@ def test_fault_13_every_overwritten_picture_is_counted(real):
                 frames.append(next(made))
                 assert len(frames) < 60
             numbers = [round(float(frame.image.mean())) for frame in frames]
-            assert camera.dropped + len(frames) == numbers[-1] - numbers[0] + 1
+            made_by_camera = (numbers[-1] - numbers[0]) % 180 + 1  # its numbers begin again after 180
+            assert abs(camera.dropped + len(frames) - made_by_camera) <= 1  # a grey may be one off once it was a JPEG
             assert camera.status()["overwritten"] == camera.dropped
     finally:
         server.close()

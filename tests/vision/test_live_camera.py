@@ -16,7 +16,7 @@ from flowrt import CameraStatus, Frame, Message
 from flowrt.clock import SystemClock
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.camera._http import offered
-from flowrt_nodes.camera._no_answer import NoAnswer
+from flowrt_nodes.camera._protocol import NoAnswer
 from flowrt_nodes.camera._rtsp import greet
 
 PATIENCE_S = 60.0

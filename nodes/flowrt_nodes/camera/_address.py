@@ -11,10 +11,11 @@ from urllib.parse import unquote
 from flowrt import Diagnostic
 from flowrt.addresses import problem
 from flowrt.diagnostics import did_you_mean
-from flowrt_nodes.camera._no_answer import PORTS
 
 Kind = Literal["network", "device", "sim", "file"]
 
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+"""The schemes of network cameras, each with its usual port."""
 OTHER_STREAMS = frozenset({"rtmp", "rtmps", "srt", "udp", "rtp", "rist", "mms", "whep"})
 DEVICES = 100
 """A number below this is a USB camera; a longer one is the name of a folder, such as a year."""

@@ -21,7 +21,7 @@ import numpy as np
 from flowrt import Image
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera import _http, _rtsp
-from flowrt_nodes.camera._no_answer import NoAnswer
+from flowrt_nodes.camera._protocol import NoAnswer
 
 
 class Grabbed(NamedTuple):

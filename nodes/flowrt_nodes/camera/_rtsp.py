@@ -8,8 +8,8 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from flowrt_nodes.camera._login import Login
-from flowrt_nodes.camera._no_answer import PORTS, NoAnswer, refusal, unreachable, unverified_tls
+from flowrt_nodes.camera._address import PORTS
+from flowrt_nodes.camera._protocol import Login, NoAnswer, refusal, unreachable, unverified_tls
 
 DECODED = frozenset(
     [

@@ -1,15 +1,57 @@
-"""User and password of a camera's address as an `Authorization` header, for HTTP and RTSP: Basic and Digest (RFC 7616, RFC 2326)."""
+"""What cameras over HTTP and RTSP have in common: user and password, and why there is no answer.
+
+User and password become an `Authorization` header, Basic (RFC 7617) or Digest (RFC 7616, RFC 2326). A reason is one line for
+people, without user, password or words of the server.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import secrets
+import ssl
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+
+
+class NoAnswer(Exception):
+    """The camera gives no pictures; the text says why."""
+
+
+def unreachable(error: Exception, timeout_s: float) -> NoAnswer:
+    """For what a socket, a resolver, TLS or HTTP's reader raised."""
+    if isinstance(error, TimeoutError):
+        return NoAnswer(f"no answer within {timeout_s:g} s")
+    if isinstance(error, http.client.RemoteDisconnected):
+        return NoAnswer("no answer: the server hung up")
+    if isinstance(error, http.client.HTTPException):
+        return NoAnswer("no answer of a camera: the server does not speak HTTP")
+    if isinstance(error, ssl.SSLError):
+        return NoAnswer(f"no answer: TLS failed ({error.reason or 'no handshake'})")
+    return NoAnswer(f"no answer: {getattr(error, 'strerror', None) or error}")
+
+
+def refusal(status: int, login: bool) -> str:
+    """For a status of HTTP or RTSP. login: whether user and password were sent."""
+    if status == 401:
+        return "the camera refuses user and password (401)" if login else "the camera asks for user and password (401)"
+    if status == 403:
+        return "the camera denies access (403)"
+    if status == 404:
+        return "the camera has no such path (404)"
+    return f"the camera refuses: {status} {http.client.responses.get(status, '')}".rstrip()
+
+
+def unverified_tls() -> ssl.SSLContext:
+    """Cameras sign their certificates themselves, and FFmpeg, which fetches the pictures, does not verify them either."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class Login(NamedTuple):
