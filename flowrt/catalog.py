@@ -170,7 +170,7 @@ def _defines_node(file: Path) -> bool:
 def _import(module: str) -> types.ModuleType:
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         raise _import_error(module, error) from error
 
 
@@ -191,11 +191,11 @@ def _import_file(file: Path) -> types.ModuleType:
             del sys.modules[name]
             raise
         return module
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         raise _import_error(str(file), error) from error
 
 
-def _import_error(where: str, error: Exception) -> NodeTypeError:
+def _import_error(where: str, error: BaseException) -> NodeTypeError:
     file, line = "", 0
     if isinstance(error, SyntaxError):
         file, line = error.filename or "", error.lineno or 0

@@ -174,7 +174,7 @@ def _reads(config: NodeConfig, settings: Node, folder: Path, cache: LoadCache, r
     """What is in the files that a node reads as it opens."""
     try:
         return {file.absolute(): cache.fingerprints.of(file) for file in settings.files(folder)}
-    except Exception as error:  # a third party's code; its fault is a finding, not a crash
+    except (Exception, SystemExit, GeneratorExit) as error:  # a third party's code; its fault is a finding, not a crash
         message = f"{type(settings).__name__}.files() failed: {type(error).__name__}: {error}"
         report.add(config.mark, config.path, message, "this is a fault of the node type")
         return {}

@@ -58,7 +58,7 @@ def _report(
 ) -> None:
     try:
         diagnostics = list(ask(view))
-    except Exception as error:  # a third party's code; its fault is a finding, not a crash
+    except (Exception, SystemExit, GeneratorExit) as error:  # a third party's code; its fault is a finding, not a crash
         node_type = config.type.name if config.type is not None else config.path
         message = f"'{node_type}'.{name}() failed: {type(error).__name__}: {error}"
         report.add(config.mark, config.path, message, "this is a fault of the node type")

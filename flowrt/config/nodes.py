@@ -175,7 +175,7 @@ class NodeConfigReader:
             return
         try:
             config.settings = msgspec.convert(given, kind.cls)
-        except Exception as error:  # a type's own __post_init__ may raise anything
+        except (Exception, SystemExit, GeneratorExit) as error:  # a type's own __post_init__ may raise anything
             self.report.add(config.mark, config.path, f"'{kind.name}': {shorten(str(error), 200)}")
             return
         self._defaults(config, kind, given)

@@ -125,7 +125,11 @@ def _published(kind: str, message: type[Message], configs: Iterable[NodeConfig],
             return frozenset()
         try:
             declared = set(config.settings.published(kind))
-        except Exception as error:  # a third party's code; its fault is a finding, not a crash
+        except (
+            Exception,
+            SystemExit,
+            GeneratorExit,
+        ) as error:  # a third party's code; its fault is a finding, not a crash
             text = f"'{config.type.name}'.published() failed: {type(error).__name__}: {error}"
             report.add(config.mark, config.path, text)
             return frozenset()

@@ -74,7 +74,7 @@ def sections() -> Mapping[str, Section]:
     for name, module in entry_points(GROUP).items():
         try:
             section: Section = importlib.import_module(module).SECTION
-        except Exception as error:  # a third party's code
+        except (Exception, SystemExit, GeneratorExit) as error:  # a third party's code
             message = f"the section '{name}' can't be used: {module}: {type(error).__name__}: {error}"
             hint = "update or uninstall the package that brings it"
             raise FlowError([Diagnostic(message=message, hint=hint, file="flowrt")]) from error

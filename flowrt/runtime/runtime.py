@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,8 +23,8 @@ from flowrt.plan import Plan
 from flowrt.runtime.inference import Collector, InferenceRunner
 from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner
 from flowrt.runtime.runner import NodeRunner
-from flowrt.runtime.shared_call import SharedCall
 from flowrt.runtime.source import SourceRunner, SourceWorker
+from flowrt.runtime.status import OwnStatuses, ledger, rows, stuck
 from flowrt.runtime.wiring import rewire, wire, workers_reaching
 from flowrt.runtime.worker import Worker
 from flowrt.secrets import Secrets
@@ -35,13 +34,6 @@ if TYPE_CHECKING:
     import networkx as nx
 
 log = logging.getLogger("flowrt")
-
-ASK_S = 0.5
-"""How long the status waits for what nodes say of themselves, before it shows what they said the last time."""
-STUCK_S = 30.0
-"""A worker that carries one message for so long makes no progress."""
-STATUS_BYTES = 100_000
-"""What a node says of itself in the status is left out where it is longer."""
 
 
 class StartFailed(Exception):
@@ -102,8 +94,7 @@ class Runtime:
         self.last_events: deque[EventRow] = deque(maxlen=50)
         self.last_critical: deque[EventRow] = deque(maxlen=50)
         self._record = record
-        self._own_statuses: dict[str, Any] = {}
-        self._asking = SharedCall(self._ask_nodes, "status of nodes")
+        self._own_statuses = OwnStatuses(lambda: self.runners)
         self._known_events: OrderedDict[str, None] = OrderedDict()
         self._leaving: list[NodeRunner] = []  # removed, but still carrying what is under way
         self._gone_in = self._gone_sent = 0  # of runners that left
@@ -125,7 +116,6 @@ class Runtime:
                 self.close_node(runner.node)
             raise
         self.runners = {runner.name: runner for runner in reversed(opened)}
-        _allow_depth(self.flow)
         wire(self.flow, self.runners, workers_reaching(self.flow))
         for runner in self.runners.values():
             if isinstance(runner, OutboxRunner) and isinstance(runner.node, Outbox):
@@ -347,7 +337,6 @@ class Runtime:
         staying = {id(runner) for runner in runners.values()}
         leaving = [runner for runner in self.runners.values() if id(runner) not in staying]
         self._leaving += leaving
-        _allow_depth(plan.new)
         rewire(plan, self.runners, runners, leaving)
         self.runners, self.flow = runners, plan.new
         return leaving
@@ -394,22 +383,7 @@ class Runtime:
 
         `balanced` says whether both hold.
         """
-        nodes = {}
-        balanced = True
-        sent, received = self._gone_sent, self._gone_in
-        for runner in [*self.runners.values(), *self._leaving]:
-            row = {
-                "in": runner.n_in,
-                "out": runner.n_out,
-                "dropped": runner.dropped,
-                "errors": runner.errors,
-                "held": runner.held,
-            }
-            balanced &= row["in"] == row["out"] + row["dropped"] + row["errors"] + row["held"]
-            nodes[runner.name] = row
-            sent += runner.sent
-            received += runner.received
-        return {"nodes": nodes, "sent": sent, "received": received, "balanced": balanced and sent == received}
+        return ledger([*self.runners.values(), *self._leaving], self._gone_sent, self._gone_in)
 
     def status(self, recent_s: float | None = None, *, ask_nodes: bool = True) -> dict[str, Any]:
         """What `/api/status`, the live view and health probes show.
@@ -417,29 +391,14 @@ class Runtime:
         It never waits for the disk, nor for a busy node. recent_s: sinks' latencies of the last seconds only. ask_nodes: with what
         each node says of itself.
         """
-        own = self._asked_nodes() if ask_nodes else {}
-        nodes = {}
-        queues = {}
-        now = monotonic()
-        for name, runner in list(self.runners.items()):
-            nodes[name] = row = runner.statistics()
-            worker = self.workers.get(name)
-            busy_s = worker.busy_s(now) if worker is not None else 0.0
-            if busy_s:
-                row["busy_s"] = busy_s
-            if isinstance(worker, SourceWorker):
-                row["ended"], row["failed"] = worker.ended, worker.failed
-            if name in own:
-                row["status"] = own[name]
-            channel = runner.channel if isinstance(runner, SourceRunner) else getattr(runner, "pipe", None)
-            if channel is not None:
-                queues[name] = channel.statistics()
+        own = self._own_statuses.read(wait=self.threads) if ask_nodes else {}
+        nodes, queues = rows(self.runners, self.workers, own)
         return {
             "flow": self.flow.name,
             "site": self.flow.site,
             "file": str(self.flow.path),
             "state": self._state,
-            "uptime_s": round(now - self._started_s, 3),
+            "uptime_s": round(monotonic() - self._started_s, 3),
             "nodes": nodes,
             "queues": queues,
             "sinks": self.delivery.statistics(recent_s),
@@ -451,29 +410,13 @@ class Runtime:
             "trouble": self.trouble(),
         }
 
-    def _asked_nodes(self) -> dict[str, Any]:
-        if not self.threads:
-            return self._ask_nodes()
-        with contextlib.suppress(TimeoutError):
-            self._own_statuses = self._asking.result(ASK_S)
-        return self._own_statuses
-
-    def _ask_nodes(self) -> dict[str, Any]:
-        runners = list(self.runners.items())
-        return {name: _status_of(runner.node) for name, runner in runners if not isinstance(runner, RecordingRunner)}
-
     def trouble(self) -> list[str]:
         """What makes the run not ready: threads that failed or stand still, workers that are stuck. One sentence each."""
-        now = monotonic()
-        busy_s = {name: worker.busy_s(now) for name, worker in list(self.workers.items())}
-        stuck = [f"{name} has been busy with one message for {s:.0f} s" for name, s in busy_s.items() if s > STUCK_S]
-        return list(dict.fromkeys((*self.supervisor.trouble(), *self.delivery.trouble(), *stuck)))
+        return list(dict.fromkeys((*self.supervisor.trouble(), *self.delivery.trouble(), *stuck(self.workers))))
 
     def progresses(self) -> bool:
         """Whether every thread of the run makes progress, for a watchdog."""
-        now = monotonic()
-        stuck = any(worker.busy_s(now) > STUCK_S for worker in list(self.workers.values()))
-        return not stuck and self.supervisor.progresses()
+        return self.supervisor.progresses() and not stuck(self.workers)
 
     def _remember(self, row: EventRow, critical: bool) -> None:
         """Count an event once, however many sinks it reaches and however often it is updated."""
@@ -503,25 +446,7 @@ class Runtime:
         return graph_of(self.runners, (edge for runner in self.runners.values() for edge in runner.edges))
 
 
-def _allow_depth(flow: Flow) -> None:
-    """Where the way of a message forks, its nodes call each other; Python's limit of nested calls must leave room for all of them."""
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 4 * len(flow.nodes)))
-
-
 def _give_contract(runner: NodeRunner, contract: Contract) -> None:
     runner.context.contract = contract
     if not isinstance(runner, RecordingRunner):
         runner.node.reconfigured(frozenset({"contract"}))
-
-
-def _status_of(node: Node) -> Any:
-    """What a node says of itself, as plain values; a status that can't be shown must not break everybody's."""
-    try:
-        shown = msgspec.json.encode(node.status(), enc_hook=repr)
-        if len(shown) > STATUS_BYTES:
-            return {"error": f"its status is too long to show: {len(shown)} bytes"}
-        return msgspec.json.decode(shown)
-    except BaseException as error:  # whatever a node raises is its own fault
-        if from_keyboard(error):
-            raise
-        return {"error": f"its status can't be shown: {one_line(error)}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 
@@ -33,6 +34,8 @@ def wire(flow: Flow, runners: Mapping[str, NodeRunner], reached: Reached) -> Non
         if several != (runner.lock is not None):
             runner.lock = threading.Lock() if several else None
     _connect(runners.items(), flow, runners)
+    # Where the way of a message forks, runners call each other; the limit of nested calls must leave room for all of them.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 4 * len(flow.nodes)))
 
 
 def rewire(

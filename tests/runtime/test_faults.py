@@ -463,6 +463,24 @@ def test_fault_02_edited_schemas_that_a_node_refuses_or_is_too_busy_for(
     assert load(bench.path).name == "bench"
 
 
+LEAVES_AT_LOAD = {
+    "module": "import sys\n\nsys.exit(0)\n",
+    "check": "    def check(self, view):\n        raise SystemExit(0)\n",
+    "files": "    def files(self, folder):\n        raise SystemExit(0)\n",
+    "post_init": "    def __post_init__(self):\n        raise SystemExit(0)\n",
+}
+
+
+@pytest.mark.parametrize("where", LEAVES_AT_LOAD)
+def test_fault_02_what_ends_a_program_is_a_problem_of_the_flow_file_at_load(bench: Bench, where: str) -> None:
+    head = '"""early: leaves early."""\n\nfrom flowrt import M, Transform\n\n'
+    body = '\nclass Early(Transform):\n    """Leave."""\n\n    def process(self, message: M) -> M:\n        return message\n\n'
+    text = LEAVES_AT_LOAD[where]
+    node(bench, "early", head + text + body if where == "module" else head + body + text)
+    with pytest.raises(FlowError, match="early"):
+        bench.flow("count: {type: numbers}\nearly: {type: early, from: count}\nend: {type: keep, from: early}")
+
+
 # -- threads ----------------------------------------------------------------------------------------------------------
 
 
@@ -489,7 +507,7 @@ def test_fault_02_a_thread_that_a_fault_ended_is_in_status_health_and_watchdog(b
 def test_fault_04_a_worker_that_is_stuck_stops_the_watchdog_and_readiness(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowrt.runtime.runtime.STUCK_S", 0.2)
+    monkeypatch.setattr("flowrt.runtime.status.STUCK_S", 0.2)
     node(
         bench,
         "stuck",
