@@ -134,8 +134,11 @@ def connect_network(url: str, transport: str, timeout_s: float, every_s: float, 
     over_http = url.lower().startswith("http")
     if not over_http:
         _rtsp.greet(url, open_s)
-    elif _http.offered(url, open_s) == "picture":
-        return _http.PictureAddress(url, timeout_s, every_s, stopping)
+    else:
+        offer = _http.offered(url, open_s)
+        if offer.kind == "picture":
+            return _http.PictureAddress(offer.url, timeout_s, every_s, stopping)
+        url = offer.url
     limits = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_s * 1000),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(timeout_s * 1000),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Literal, NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 
@@ -16,16 +16,26 @@ from flowrt_nodes.camera._protocol import Login, NoAnswer, refusal, unreachable,
 
 WEB_PAGES = ("text/html", "application/xhtml+xml")
 PICTURE_BYTES_MAX = 64_000_000
-REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECTS, REDIRECTS_MAX = (301, 302, 303, 307, 308), 3
 
 
-def offered(url: str, timeout_s: float) -> Literal["picture", "stream"]:
-    """What the address gives: one picture a request, or a stream. Raises NoAnswer where it gives neither."""
+class Offer(NamedTuple):
+    """What an address gives: one picture a request, or a stream; url: where redirects led."""
+
+    kind: Literal["picture", "stream"]
+    url: str
+
+
+def offered(url: str, timeout_s: float, redirects: int = REDIRECTS_MAX) -> Offer:
+    """Ask the address. Raises NoAnswer where it gives neither pictures nor what may be a stream."""
     fetch = _Fetch(url, timeout_s)
     try:
         answer = fetch.get()
         if answer.status in REDIRECTS:
-            return "stream"  # FFmpeg follows them
+            target = urljoin(url, answer.headers.get("Location") or "")
+            if not redirects or not target.lower().startswith(("http://", "https://")):
+                raise NoAnswer("no pictures: the address leads on and on, or to no camera over HTTP")
+            return offered(target, timeout_s, redirects - 1)
         if answer.status != 200:
             raise NoAnswer(refusal(answer.status, fetch.login.given))
         kind = content_type(answer)
@@ -36,7 +46,8 @@ def offered(url: str, timeout_s: float) -> Literal["picture", "stream"]:
         fetch.close()
     if kind in WEB_PAGES or start.startswith((b"<!doctype html", b"<html")):
         raise NoAnswer("no pictures: the address gives a web page")
-    return "picture" if kind.startswith("image/") or start.startswith(b"\xff\xd8\xff") else "stream"
+    single = kind.startswith("image/") or start.startswith(b"\xff\xd8\xff")
+    return Offer("picture" if single else "stream", url)
 
 
 def why_no_stream(url: str, timeout_s: float) -> str:
