@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from flowrt.addresses import without_passwords
 from flowrt.commands import BAD_FLOW, BUILT_IN, DONE, FAILED, GROUP, USAGE, Failure, UsageError
 from flowrt.diagnostics import FlowError, did_you_mean
 from flowrt.resources import entry_points
@@ -45,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        said = " ".join(str(error).split())
+        text = without_passwords(" ".join(str(error).split()))
         if isinstance(error, OSError) and error.strerror:
-            said = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-            return _fail(said, FAILED)
-        return _fail(f"internal error: {type(error).__name__}: {said} ({DEBUG}=1 shows where)", FAILED)
+            text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            return _fail(text, FAILED)
+        return _fail(f"internal error: {type(error).__name__}: {text} ({DEBUG}=1 shows where)", FAILED)
     finally:
         gc.enable()
 
@@ -99,7 +100,7 @@ def _overview() -> str:
         except Exception as error:  # a broken package must not take the help away
             lines[name] = f"(can't be used: {type(error).__name__}: {error})"
     width = max(map(len, lines))
-    table = "\n".join(f"  {name:<{width}}  {said}" for name, said in lines.items())
+    table = "\n".join(f"  {name:<{width}}  {text}" for name, text in lines.items())
     return f"usage: flowrt COMMAND …\n\n{table}\n\n`flowrt COMMAND --help` says more. Exit codes: 0 done, 1 the flow is bad, 2 usage, 3 failed."
 
 

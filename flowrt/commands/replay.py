@@ -39,13 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay, then print every event once, as it was last told."""
+    """Replay, then print every event once, in its last state."""
     logging.getLogger("flowrt").setLevel(logging.ERROR)
     flow = load(args.flow, overrides=parse_overrides(args.set))
     recording = Recording(args.file)
     started = time.monotonic()
     kept = None if args.fresh else ReplayCache(recording)
-    events = last_told(replay(recording, flow, Event, kept=kept))
+    events = last_states(replay(recording, flow, Event, kept=kept))
     took_s = time.monotonic() - started
     chosen = [event for event in events if args.type in ("", event.port)]
     if recording.torn:
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def last_told(arrivals: list[Arrival]) -> list[Event]:
-    """Each event once, however many outboxes it reached, in the order of its first telling, as it was last told."""
+def last_states(arrivals: list[Arrival]) -> list[Event]:
+    """Each event once, however many outboxes it reached, in the order of first publication, in its last state."""
     events: dict[str, Event] = {}
     for _, message in arrivals:
         if isinstance(message, Event):

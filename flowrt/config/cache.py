@@ -32,7 +32,7 @@ class LoadCache:
         self._incompatibilities: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def document(self, name: str, text: str, parse: Callable[[], Mapping | None]) -> Mapping | None:
-        """The document of an included text; the same object for the same text, which nobody may change."""
+        """The document of an included text; the same object for the same text, which must not be changed."""
         return _remembered(self._documents, (name, text), parse, MAX_DOCUMENTS)
 
     def entry(self, section: str, name: str, node: Yaml, read: Callable[[], tuple[Any | None, bool]]) -> Any | None:

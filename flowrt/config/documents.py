@@ -72,7 +72,7 @@ class Documents:
         self._open: list[str] = []  # the way of includes to the document being read
         self._read_already: set[str] = set()
         name = str(path)
-        self.whole = Mark(name, 0, 0)
+        self.file_mark = Mark(name, 0, 0)
         self.root = self._read(path, name)
         if self.root is not None:
             self._nodes(self.root)
@@ -189,7 +189,7 @@ class Documents:
         self._block(root, "nodes", self.nodes)
         block = root.items.get("nodes")
         if block is None:
-            self.report.add(self.whole, "", "the flow has no nodes", "add `nodes:` with at least one source")
+            self.report.add(self.file_mark, "", "the flow has no nodes", "add `nodes:` with at least one source")
         elif not self.nodes and (isinstance(block, Mapping) or (isinstance(block, Scalar) and block.value is None)):
             self.report.add(root.key("nodes"), "nodes", "the flow has no nodes", "add at least one source")
 
@@ -208,7 +208,7 @@ class Documents:
             node = self._value(text, mark)
             if node is None:
                 continue
-            self._folders[mark.file] = self._folders[self.whole.file]
+            self._folders[mark.file] = self._folders[self.file_mark.file]
             self._fill.fill(node, join(join("nodes", name), setting))
             entry.node.items[setting] = node
             entry.node.keys[setting] = mark

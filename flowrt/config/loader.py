@@ -143,7 +143,7 @@ def _label(documents: Documents, key: str, report: Report) -> str:
     leaf = documents.text(key)
     if leaf is None:
         if key == "flow" and documents.root is not None and key not in documents.root.items:
-            report.add(documents.whole, "", "the flow has no name", "begin with `flow: NAME`")
+            report.add(documents.file_mark, "", "the flow has no name", "begin with `flow: NAME`")
         return ""
     if leaf.value is UNKNOWN:
         return ""

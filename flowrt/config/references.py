@@ -146,7 +146,7 @@ def check_published(
     configs: Mapping[str, NodeConfig],
     report: Report,
 ) -> None:
-    """Report names that no node publishes. Nothing can be said of a kind of which a node does not declare its names."""
+    """Report names that no node publishes. A kind is not checked where a node does not declare its names."""
     uses = [
         use
         for key, section in sections().items()

@@ -127,7 +127,7 @@ class Wiring:
         self._facts[config.name] = frozenset().union(config.type.cls.provides, *before)
         if config.type.ports.passes:
             if not passed:
-                return  # nothing known arrives, so nothing can be said of what it feeds
+                return  # nothing known arrives, so its targets can't be checked
             self._outputs[config.name] = tuple(dict.fromkeys([*passed, *config.type.ports.outputs]))
         else:
             self._outputs[config.name] = config.type.ports.outputs

@@ -144,25 +144,25 @@ def read_document(path: Path, name: str, diagnostics: list[Diagnostic]) -> Mappi
 
 def read_text(path: Path, name: str) -> str:
     """A text file's content. Raises Unreadable for anything that is no UTF-8 text of a sane size."""
-    whole = Mark(name, 0, 0)
+    file_mark = Mark(name, 0, 0)
     try:
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):
-            raise Unreadable(whole, "this is a folder", "name a YAML file in it")
+            raise Unreadable(file_mark, "this is a folder", "name a YAML file in it")
         if stat.S_ISFIFO(facts.st_mode) and not path.is_relative_to("/dev"):  # /dev/stdin is as good as a file
-            raise Unreadable(whole, "this is a pipe, which may never end", "name a file")
+            raise Unreadable(file_mark, "this is a pipe, which may never end", "name a file")
         if facts.st_size > MAX_BYTES:
             raise Unreadable(
-                whole, f"the file has {facts.st_size / 1e6:.0f} MB", f"at most {MAX_BYTES // 1_000_000} MB are read"
+                file_mark, f"the file has {facts.st_size / 1e6:.0f} MB", f"at most {MAX_BYTES // 1_000_000} MB are read"
             )
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise Unreadable(whole, "the file does not exist", _sibling(path)) from None
+        raise Unreadable(file_mark, "the file does not exist", _sibling(path)) from None
     except (OSError, ValueError) as error:
-        raise Unreadable(whole, f"the file can't be read: {getattr(error, 'strerror', None) or error}") from None
+        raise Unreadable(file_mark, f"the file can't be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > MAX_BYTES:
-        raise Unreadable(whole, "the file does not end", f"at most {MAX_BYTES // 1_000_000} MB are read")
+        raise Unreadable(file_mark, "the file does not end", f"at most {MAX_BYTES // 1_000_000} MB are read")
     return _decode(data, name)
 
 

@@ -89,7 +89,7 @@ def _measurement_section(spec: MeasurementSpec) -> Iterator[str]:
     properties = spec.schema["properties"]
     yield f"## {spec.name}\n\n{spec.schema['title']}. {spec.schema['description']}\n"
     if spec.distinct:
-        yield f"Points that would be one (same tags, same time) are told apart below the millisecond, by `{spec.distinct}`.\n"
+        yield f"Points that would be one (same tags, same time) differ below the millisecond, by `{spec.distinct}`.\n"
     tags = ((f"`{name}`", "tag", f"`{path}`", properties[name]["description"]) for name, path in spec.tags.items())
     fields = (
         (f"`{name}`", f"{field.type} field", _source(field), properties[name]["description"])

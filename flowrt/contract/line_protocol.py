@@ -4,7 +4,7 @@ The output is byte for byte what the client's `Point` writes for the same values
 
 What makes it quick: the head (measurement and tags) of a series is built once and kept, and all numbers of a line are written by
 one call of msgspec's JSON encoder. Both write the shortest decimal that reads back as the same number, and they agree on its form
-from 1e-4 up to 1e16. Whatever lies outside (exponents, NaN) takes the slow way, one field at a time.
+from 1e-4 up to 1e16. Numbers outside (exponents, NaN) are written one field at a time, which is slower.
 
 Source of the syntax: InfluxDB's line protocol reference.
 """

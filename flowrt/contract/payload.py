@@ -18,7 +18,7 @@ import msgspec
 
 from flowrt.message import Event, Message, Record
 
-_NOT_SENT = frozenset({"time_s", "id", "camera_id"})  # part of the envelope, or said by it
+_NOT_SENT = frozenset({"time_s", "id", "camera_id"})  # part of the envelope, or implied by it
 _AS_THEY_ARE = frozenset({str, bool, int, type(None)})
 
 
@@ -73,7 +73,7 @@ def _names_of(kind: type[msgspec.Struct], without: frozenset[str] = frozenset())
 
 
 def _fields(struct: msgspec.Struct, names: tuple[str, ...]) -> dict[str, Any]:
-    """What is known of a struct. Plain values are told by their class, since this runs for every message."""
+    """What is known of a struct. Plain values are recognised by their class, since this runs for every message."""
     known: dict[str, Any] = {}
     for name, value in zip(names, msgspec.structs.astuple(struct), strict=True):
         if not name:

@@ -1,4 +1,4 @@
-"""Reading `schemas/`: one topic or one measurement per file, with all that is wrong with the files said at once.
+"""Reading `schemas/`: one topic or one measurement per file, with all problems of the files reported at once.
 
 A topic's schema carries `x-mqtt`: topic (below the prefix), qos, retain, expiry_s, priority, message, summary. A measurement's carries
 `x-influx`: measurement, message, tags (tag: path), fields (field: {from: path, type}). `message` is the name of a message type;

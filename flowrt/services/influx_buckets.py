@@ -21,7 +21,7 @@ _RETENTION_3 = "SELECT database_name, retention_period_ns FROM system.databases 
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):
-    """A bucket, or database of InfluxDB 3. retention_s: None where points are kept for ever, or where it is not told."""
+    """A bucket, or database of InfluxDB 3. retention_s: None where points are kept for ever, or where the server does not report it."""
 
     name: str
     retention_s: float | None = None
@@ -36,7 +36,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
 class Buckets(msgspec.Struct, frozen=True, kw_only=True):
     """The result. found: those that the tokens can see; forbidden: wanted ones that the token may not write to.
 
-    old: the server takes no v2 writes. error: why the question could not be answered, empty where it could.
+    old: the server takes no v2 writes. error: why the server could not be asked, empty where it could.
     """
 
     version: str = ""

@@ -8,8 +8,8 @@
         expect:
           - {from: to_broker, topic: violations, where: {violation_type: red_light, phase: new}, count: 1}
 
-The whole flow runs, under virtual time; brokers and databases are recorders, so a test needs neither and takes as long as the
-computing takes. `input` puts literal messages in the place of a source, or a recording in the place of any node:
+The flow runs in full, under virtual time; brokers and databases are recorders, so a test needs neither and takes only the time to
+compute. `input` puts literal messages in the place of a source, or a recording in the place of any node:
 `input: {tracks: {recorded: monday.recording}}`. Besides what a test expects, every payload must keep to its schema; of telemetry every
 tenth is looked at.
 

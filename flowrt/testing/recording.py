@@ -238,7 +238,7 @@ class Recording:
         return types[port]
 
     def end(self) -> int:
-        """Where the last whole record ends, in bytes."""
+        """Where the last complete record ends, in bytes."""
         with self.path.open("rb") as file:
             end = 0
             for _ in self._bodies(file):
@@ -246,7 +246,7 @@ class Recording:
             return end
 
     def _bodies(self, file: BinaryIO) -> Iterator[bytes]:
-        """Every whole record."""
+        """Every complete record."""
         while head := file.read(_FRAME.size):
             length, check = _FRAME.unpack(head) if len(head) == _FRAME.size else (_LONGEST + 1, 0)
             body = file.read(length) if length <= _LONGEST else b""

@@ -64,7 +64,7 @@ def rehearse(
 ) -> list[Arrival]:
     """Run a flow under virtual time and return what reached its outboxes: (outbox, message), in order.
 
-    until_s, start_s: when virtual time ends and begins (with the first message, unless said otherwise); stream: as in
+    until_s, start_s: when virtual time ends and begins (with the first message, unless given otherwise); stream: as in
     `flowrt.runtime.virtual.run`; kind: what is returned of what arrives, all else is let go (tracks hold their pictures).
     Raises FlowError where a node can't be opened.
     """
@@ -169,7 +169,7 @@ def replay(
 ) -> list[Arrival]:
     """Run a flow over a recording; what of that kind reached its outboxes, in order.
 
-    A week's tracks don't fit into memory: who wants events should say so. kept: the results of an earlier replay, of which those
+    kind: events alone, say; a week's tracks don't fit into memory. kept: the results of an earlier replay, of which those
     that nothing has changed about are used again, and beside which the new ones are kept.
     Sources that were not recorded stay silent, timers excepted. Raises FlowError where the flow lacks a recorded node.
     """

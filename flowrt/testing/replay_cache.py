@@ -1,14 +1,12 @@
 """What nodes made during a replay, kept beside the recording: a replay that changes one rule runs only that rule again.
 
-A node whose results may be kept says so (`Node.repeatable`). In the next replay, a node about which nothing has changed is played:
-in its place stands one that answers each message with what was made of it before. All edges stay as they are, so events come in the
-same order, too.
+A node whose results may be kept declares it (`Node.repeatable`). In the next replay, a node about which nothing has changed is replaced
+by one that answers each message with what was made of it before. All edges stay as they are, so events come in the same order, too.
 
 Invariants
-- A node is only played where the recording, everything that the flow gives it, its program, and all of that of the nodes upstream
-  are what they were: `_marks`.
-- `index.json` is written last and names the files that belong to it. What a node made that failed, or of a recording whose end is
-  damaged, is not kept.
+- A node is only replaced where the recording, everything that the flow gives it, its program, and all of that of the nodes upstream
+  are what they were: `_cache_keys`.
+- What a node made that failed, or of a recording whose end is damaged, is not kept.
 """
 
 from __future__ import annotations
@@ -23,64 +21,53 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from flowrt.diagnostics import Diagnostic, FlowError
+from flowrt.diagnostics import Diagnostic, FlowError, Mark
 from flowrt.fingerprint import fingerprint
 from flowrt.flow import FROM, Flow, NodeSpec
 from flowrt.message import Message
 from flowrt.node import Context, Transform, close_node, open_node
-from flowrt.testing.recording import Header, Recording, Writer
+from flowrt.testing.recording import Header, Recording
+from flowrt.testing.recording_store import RecordingStore, UnfinishedRecording
 
-INDEX = "index.json"
-
-
-class _Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One node's results. mark: of what they follow from; through: each message became exactly one message of columns."""
-
-    cache_key: str
-    file: str
-    through: bool
+KEY_LENGTH = 32
+SUFFIX = ".results"
+THROUGH = ".through"
+"""Stands in the name of results where each message became exactly one message of columns."""
 
 
 class ReplayCache:
-    """The results kept for one recording, in a folder beside it. problem: why nothing could be kept, if so."""
+    """The results kept for one recording, in a folder beside it. diagnostic: why nothing could be kept, if so."""
 
     def __init__(self, recording: Recording) -> None:
         self.folder = recording.path.with_name(recording.path.name + ".kept")
         self.diagnostic = ""
+        self._store = RecordingStore(self.folder, SUFFIX)
         self._recording = recording
-        self._logs: dict[str, _Log] = {}
-        self._played: dict[str, Recording] = {}
-        try:
-            self._index = msgspec.json.decode((self.folder / INDEX).read_bytes(), type=dict[str, _Entry])
-        except (OSError, msgspec.MsgspecError):
-            self._index = {}  # nothing is kept, or by another version
+        self._logs: list[_Log] = []
+        self._replayed: dict[str, Recording] = {}
 
     def applied_to(self, flow: Flow, recorded: Collection[str]) -> Flow:
-        """The flow of a replay with players where results are kept, and keepers where they will be.
+        """The flow of a replay with replayers where results are kept, and recorders where they will be.
 
         recorded: the nodes in whose place the recording's messages are. Raises FlowError where results are damaged.
         """
         cache_keys = _cache_keys(flow, recorded, fingerprint(self._recording.path))
-        self._index = {
-            name: entry
-            for name, entry in self._index.items()
-            if cache_keys.get(name) == entry.cache_key and (self.folder / entry.file).exists()
-        }
-        self._played = {name: Recording(self.folder / entry.file) for name, entry in self._index.items()}
-        needed = {edge.source for edge in flow.edges if edge.target not in self._played}
+        files = {name: self._store.find(name, key) for name, key in cache_keys.items()}
+        self._replayed = {name: Recording(file) for name, file in files.items() if file is not None}
+        needed = {edge.source for edge in flow.edges if edge.target not in self._replayed}
         nodes = dict(flow.nodes)
-        for name, results in self._played.items():
-            replayer = Replayer(results=results, through=self._index[name].through and name not in needed)
+        for name, results in self._replayed.items():
+            through = THROUGH in results.path.suffixes and name not in needed
             edges = tuple(edge for edge in nodes[name].edges if edge.field == FROM)
+            replayer = Replayer(results=results, through=through)
             nodes[name] = msgspec.structs.replace(nodes[name], settings=replayer, edges=edges)
         try:
-            self.folder.mkdir(exist_ok=True)
-            for name in cache_keys.keys() - self._played:
+            for name in cache_keys.keys() - self._replayed:
                 spec = nodes[name]
                 header = Header(flow=flow.name, site=flow.site, nodes={name: spec.type.name})
-                log = self._logs[name] = _Log(name, cache_keys[name], self.folder, header)
-                recorder = Recorder(spec=spec, log=log)
-                nodes[name] = msgspec.structs.replace(spec, settings=recorder)
+                log = _Log(name, self._store.begin(name, cache_keys[name], header))
+                self._logs.append(log)
+                nodes[name] = msgspec.structs.replace(spec, settings=Recorder(spec=spec, log=log))
         except OSError as error:
             self.diagnostic = f"{self.folder}: {error.strerror}"
         return msgspec.structs.replace(flow, nodes=nodes)
@@ -88,26 +75,17 @@ class ReplayCache:
     def done(self) -> None:
         """The replay came to its end: keep what was made, and remove what no longer belongs to it.
 
-        Raises FlowError where results that were played turned out to be damaged.
+        Raises FlowError where results that were replayed turned out to be damaged.
         """
-        for results in self._played.values():
+        for results in self._replayed.values():
             if results.torn:
                 what = "these results of an earlier replay are damaged"
                 hint = f"remove {self.folder}, or replay with --fresh"
-                raise FlowError(
-                    [Diagnostic(file=str(results.path), line=0, column=0, path="", message=what, hint=hint)]
-                )
-        for name, log in self._logs.items():
-            if log.close() and not self._recording.torn:
-                self._index[name] = _Entry(cache_key=log.cache_key, file=log.file.name, through=log.through)
-        belonging = {entry.file for entry in self._index.values()}
+                raise FlowError([Diagnostic.at(Mark(str(results.path)), "", what, hint)])
         try:
-            fresh = self.folder / f"{INDEX}.new"
-            fresh.write_bytes(msgspec.json.encode(self._index))
-            fresh.replace(self.folder / INDEX)
-            for file in self.folder.glob("*.results"):
-                if file.name not in belonging:
-                    file.unlink(missing_ok=True)
+            made = [log.close(keep=not self._recording.torn) for log in self._logs]
+            kept = [results.path for results in self._replayed.values()]
+            self._store.remove_others([*kept, *(file for file in made if file is not None)])
         except OSError as error:
             self.diagnostic = f"{self.folder}: {error.strerror}"
 
@@ -115,19 +93,17 @@ class ReplayCache:
 class _Log:
     """What one node makes, as it is written down."""
 
-    def __init__(self, name: str, cache_key: str, folder: Path, header: Header) -> None:
-        self.name, self.cache_key = name, cache_key
-        self.file = folder / f"{name}-{cache_key[:16]}.results"
-        self.file.unlink(missing_ok=True)
-        self.writer = Writer(self.file, header)
-        self.through, self._whole = True, True
-        self._taken = 0
+    def __init__(self, name: str, recording: UnfinishedRecording) -> None:
+        self.name = name
+        self._recording = recording
+        self._through, self._complete = True, True
+        self._count = 0
 
     def add(self, made: list[Message]) -> None:
         """Write down what became of the next message."""
-        self._taken += 1
-        self.through &= len(made) == 1 and bool(made[0].columns)
-        self._write(self._taken, made)
+        self._count += 1
+        self._through &= len(made) == 1 and bool(made[0].columns)
+        self._write(self._count, made)
 
     def add_last(self, made: list[Message]) -> None:
         """Write down what was made as the flow ended."""
@@ -135,26 +111,26 @@ class _Log:
 
     def give_up(self) -> None:
         """What was written is of no use."""
-        self._whole = False
+        self._complete = False
 
-    def close(self) -> bool:
-        """Whether everything is there."""
-        try:
-            self.writer.close()
-        except OSError:
-            self._whole = False
-        return self._whole
+    def close(self, *, keep: bool) -> Path | None:
+        """The complete file; None where it was not to be kept. Raises OSError."""
+        if not keep or not self._complete:
+            self._recording.discard()
+            return None
+        return self._recording.finish(THROUGH if self._through else "")
 
     def _write(self, cause: int, made: list[Message]) -> None:
-        self._whole &= all(map(self.writer.keeps, made))
-        if not made or not self._whole:
+        writer = self._recording.writer
+        self._complete &= all(map(writer.keeps, made))
+        if not made or not self._complete:
             return
         try:
-            self.writer.cause(cause)
+            writer.cause(cause)
             for message in made:
-                self.writer.write(self.name, message)
+                writer.write(self.name, message)
         except OSError:  # the disk is full: no reason to end the replay
-            self._whole = False
+            self._complete = False
 
 
 class Recorder(Transform):
@@ -190,7 +166,7 @@ class Recorder(Transform):
 
 
 class Replayer(Transform):
-    """Answers each message with what a node made of it before. through: nobody needs that, so the message itself goes on."""
+    """Answers each message with what a node made of it before. through: no node needs that, so the message itself goes on."""
 
     results: Any = None
     through: bool = False
@@ -218,7 +194,7 @@ class Replayer(Transform):
 
 
 def _cache_keys(flow: Flow, recorded: Collection[str], recording: str) -> dict[str, str]:
-    """For each node that can be kept, a text that is another one once anything has changed that its results follow from."""
+    """By node whose results can be kept, a digest of everything that they depend on."""
     cache_keys = {name: f"{recording} {name}" for name in recorded}
     program = cache(_program)
     for name in flow.order():
@@ -231,7 +207,7 @@ def _cache_keys(flow: Flow, recorded: Collection[str], recording: str) -> dict[s
             np.__version__, spec.settings, flow.entries_of(name), flow.services, sorted(spec.reads.values()),
             [(edge.field, edge.port, cache_keys[edge.source]) for edge in spec.edges],
         ]  # fmt: skip
-        cache_keys[name] = hashlib.sha256(msgspec.json.encode(given)).hexdigest()
+        cache_keys[name] = hashlib.sha256(msgspec.json.encode(given)).hexdigest()[:KEY_LENGTH]
     return {name: cache_key for name, cache_key in cache_keys.items() if name not in recorded}
 
 

@@ -43,7 +43,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
         return found >= least
 
-    def said(self) -> str:
+    def described(self) -> str:
         """The expectation in words."""
         if self.count is not None:
             much = f"exactly {self.count}"
@@ -98,10 +98,10 @@ class Suite:
 
     def __init__(self, path: Path, root: Mapping) -> None:
         """Raises msgspec.ValidationError where the file does not have the form of one."""
-        said = msgspec.convert(plain(root), _File)
+        content = msgspec.convert(plain(root), _File)
         self.path = path
-        self.flow = path.parent / said.flow
-        self.tests = said.tests
+        self.flow = path.parent / content.flow
+        self.tests = content.tests
         self._root = root
 
     def place(self, steps: Steps) -> Mark:
@@ -125,9 +125,9 @@ def read_suite(path: Path) -> Suite:
         raise FlowError([_malformed(root, str(error))]) from error
 
 
-def _malformed(root: Mapping, said: str) -> Diagnostic:
+def _malformed(root: Mapping, error: str) -> Diagnostic:
     """What msgspec says of a value, with its place."""
-    message, _, where = said.partition(" - at `$")
+    message, _, where = error.partition(" - at `$")
     steps = _steps(where.rstrip("`"))
     mark, hint = place(root, steps, root.mark), ""
     if unknown := _UNKNOWN_KEY.fullmatch(message):

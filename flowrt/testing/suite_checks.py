@@ -1,4 +1,4 @@
-"""What makes no sense in a test file: names that nobody knows, inputs that are no messages.
+"""Mistakes in a test file: unknown names, inputs that are no messages.
 
 A misspelt topic never arrives; `at_most: 0` of it would hold for ever. So every name that a test uses is looked up before it runs.
 """
@@ -28,7 +28,7 @@ _SET: Final = "--set "
 
 
 class Ready(NamedTuple):
-    """A test that may run: the flow with the test's settings, the contract, and what each node named in `input` is to say."""
+    """A test that may run: the flow with the test's settings, the contract, and the messages of each node named in `input`."""
 
     case: Case
     flow: Flow
@@ -87,7 +87,7 @@ class _Checker:
         self.report = Report()
 
     def inputs(self, case: Case, steps: Steps) -> dict[str, Iterable[Message]]:
-        """What the nodes named in `input` are to say."""
+        """The messages of the nodes named in `input`."""
         given: dict[str, Iterable[Message]] = {}
         for name, entry in case.input.items():
             spec, below = self.flow.nodes.get(name), (*steps, "input", name)

@@ -59,7 +59,7 @@ def _judge(contract: Contract, site: str, recorded: list[tuple[str, Message]], w
         return None
     keys = list(wanted.where) or ["id"]
     instead = [text_of({key: _look_up(facts, key) for key in keys}) for facts in candidates]
-    return Failure(wanted.said(), found, list(dict.fromkeys(instead))[:8] or ["nothing came there"])
+    return Failure(wanted.described(), found, list(dict.fromkeys(instead))[:8] or ["nothing came there"])
 
 
 def _breaches(contract: Contract, flow: Flow, recorded: list[tuple[str, Message]]) -> Iterator[Failure]:

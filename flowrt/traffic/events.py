@@ -49,7 +49,7 @@ class ZoneEvent(Event, frozen=True, kw_only=True, eq=False):
 
 
 class Violation(Event, frozen=True, kw_only=True, eq=False):
-    """A traffic rule was broken. One id for its whole life: `phase` new, then update, then end."""
+    """A traffic rule was broken. One id for its lifetime: `phase` new, then update, then end."""
 
     port: ClassVar[str] = "violations"
     critical: ClassVar[bool] = True

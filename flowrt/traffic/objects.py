@@ -319,7 +319,7 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
         return msgspec.structs.replace(self, **columns)
 
     def zone_mask(self, zone: str) -> Bools:
-        """(N,): who is in the zone; nobody where no `roi` upstream looked at it."""
+        """(N,): which objects are in the zone; none where no `roi` upstream knows the zone."""
         import numpy as np
 
         if zone not in self.zones:

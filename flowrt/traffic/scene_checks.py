@@ -53,28 +53,28 @@ def _check_units(
 
 
 def _check_zone(zone: Zone, scene: Scene, node: Mapping, steps: tuple[str, ...], path: str, report: Report) -> None:
-    whole = place(node, (*steps, "zone"), node.mark)
+    outline = place(node, (*steps, "zone"), node.mark)
     below = join(_path(path, steps), "zone")
     what = f"zone '{zone.name}'"
     for i, point in enumerate(zone.points):
-        _inside(point, scene, place(node, (*steps, "zone", i), whole), join(below, i), what, report)
+        _inside(point, scene, place(node, (*steps, "zone", i), outline), join(below, i), what, report)
     if len(zone.points) > MAX_CORNERS:
-        report.add(whole, below, f"{what} has {len(zone.points)} corners", f"at most {MAX_CORNERS}")
+        report.add(outline, below, f"{what} has {len(zone.points)} corners", f"at most {MAX_CORNERS}")
     elif repeated := _repeated(zone.points):
         message = f"{what}: corner {repeated + 1} repeats the one before it"
         if zone.points[0] == zone.points[repeated] and repeated == len(zone.points) - 1:
             message = f"{what}: the last corner repeats the first"
         hint = "remove it: a zone closes by itself"
-        report.add(place(node, (*steps, "zone", repeated), whole), join(below, repeated), message, hint)
+        report.add(place(node, (*steps, "zone", repeated), outline), join(below, repeated), message, hint)
     elif all(_turn(zone.points[0], zone.points[1], point) == 0 for point in zone.points[2:]):
-        report.add(whole, below, f"{what} has no area", "its corners lie on one line")
+        report.add(outline, below, f"{what} has no area", "its corners lie on one line")
     elif crossing := crossing_sides(zone.points):
         first, second = crossing
         hint = "list the corners in order around the zone"
-        message = f"{what} crosses itself: side {first + 1} meets side {second + 1}"
-        report.add(place(node, (*steps, "zone", second), whole), below, message, hint)
+        message = f"{what} crosses itself: side {first + 1} and side {second + 1} cross"
+        report.add(place(node, (*steps, "zone", second), outline), below, message, hint)
     if zone.heading == (0.0, 0.0):
-        mark = place(node, (*steps, "heading"), whole)
+        mark = place(node, (*steps, "heading"), outline)
         hint = "give a direction in the picture: [0, 1] is straight down"
         report.add(mark, join(_path(path, steps), "heading"), f"{what} has the heading [0, 0]", hint)
 
@@ -87,19 +87,19 @@ def _repeated(points: Sequence[Point]) -> int:
 
 
 def _check_line(line: Line, scene: Scene, node: Mapping, steps: tuple[str, ...], path: str, report: Report) -> None:
-    whole = place(node, (*steps, "line"), node.mark)
+    outline = place(node, (*steps, "line"), node.mark)
     below = join(_path(path, steps), "line")
     what = f"line '{line.name}'"
     for i, point in enumerate(line.points):
-        _inside(point, scene, place(node, (*steps, "line", i), whole), join(below, i), what, report)
+        _inside(point, scene, place(node, (*steps, "line", i), outline), join(below, i), what, report)
     if line.points[0] == line.points[1]:
-        report.add(whole, below, f"{what} has no length", "give two different points")
+        report.add(outline, below, f"{what} has no length", "give two different points")
         return
     lanes = scene.zones_of("lane")
     if line.kind == "stop_line" and lanes and not any(touches(line.points, lane.points) for lane in lanes):
         names = ", ".join(lane.name for lane in lanes[:6])
         report.add(
-            whole, below, f"the stop line crosses none of the lanes ({names})", "draw it across the lanes it governs"
+            outline, below, f"the stop line crosses none of the lanes ({names})", "draw it across the lanes it governs"
         )
 
 
@@ -130,7 +130,7 @@ def _path(path: str, steps: Sequence[str]) -> str:
 
 
 def crossing_sides(points: Sequence[Point]) -> tuple[int, int] | None:
-    """The first two sides of a closed polygon that meet where they should not; None for a simple polygon.
+    """The first two sides of a closed polygon that cross; None for a simple polygon.
 
     Neighbouring sides share a corner; they are at fault only when one folds back over the other.
     """

@@ -46,7 +46,7 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Health(Message, frozen=True, kw_only=True, eq=False):
-    """State of the whole runtime. `reasons` says why it is not healthy. CPU, memory and disk of the machine in percent."""
+    """State of the runtime. `reasons`: why it is not healthy. CPU, memory and disk of the machine in percent."""
 
     port: ClassVar[str] = "health"
 

@@ -31,7 +31,7 @@ class FpsMinute(Aggregate, frozen=True, kw_only=True, eq=False):
 
 
 class VehicleCount(Aggregate, frozen=True, kw_only=True, eq=False):
-    """Vehicles of one lane over five minutes. average_speed: km/h, weighted by vehicles; None where nobody's was known."""
+    """Vehicles of one lane over five minutes. average_speed: km/h, weighted by vehicles; None where no speed was known."""
 
     port: ClassVar[str] = "vehicle_counts"
     identity: ClassVar[tuple[str, ...]] = ("lane_id",)

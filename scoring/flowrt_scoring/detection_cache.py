@@ -3,8 +3,6 @@
 One recording per detect node and run. Its name is a digest of everything that the detections depend on (the world, the camera, the
 faults, the node's settings and the content of its model) except the code that draws and detects: remove the folder after
 changing that.
-
-Invariant: a recording has its final name only once its run is complete.
 """
 
 from __future__ import annotations
@@ -21,7 +19,8 @@ import msgspec
 from flowrt import Detections, Message
 from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow
-from flowrt.testing.recording import Header, Recording, Writer
+from flowrt.testing.recording import Header, Recording
+from flowrt.testing.recording_store import RecordingStore, UnfinishedRecording
 from flowrt.testing.replay import substitute, tapped, upstream
 from flowrt_scoring.simulated import Faults, cameras, detecting
 from flowrt_sim.traffic.motion import Motion
@@ -36,27 +35,27 @@ def cached_detections(
 
     motion: the world, which is stepped along with what is read as it is with the pictures of cameras.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / f"{name}-{_digest(flow, name, world, faults)}.rec" for name in detecting(flow)}
-    cached = {name: _messages(file, world, motion) for name, file in files.items() if file.exists()}
-    writers: dict[str, tuple[Writer, Path]] = {}
+    store = RecordingStore(folder, ".rec")
+    keys = {name: _digest(flow, name, world, faults) for name in detecting(flow)}
+    files = {name: store.find(name, key) for name, key in keys.items()}
+    cached = {name: _messages(file, world, motion) for name, file in files.items() if file is not None}
+    new: dict[str, UnfinishedRecording] = {}
     for name in files.keys() - cached.keys():
-        part = files[name].with_suffix(".part")
-        part.unlink(missing_ok=True)
         header = Header(flow=flow.name, site=flow.site, nodes={name: flow.nodes[name].type.name})
-        writers[name] = Writer(part, header), part
+        new[name] = store.begin(name, keys[name], header)
 
     def record(name: str, message: Message) -> None:
         if isinstance(message, Detections):
-            writers[name][0].write(name, message)
+            new[name].writer.write(name, message)
 
     try:
-        yield tapped(substitute(running, cached), writers, record)
-    finally:
-        for writer, _ in writers.values():
-            writer.close()
-    for name, (_, part) in writers.items():
-        part.replace(files[name])
+        yield tapped(substitute(running, cached), new, record)
+    except BaseException:
+        for recording in new.values():
+            recording.discard()
+        raise
+    for recording in new.values():
+        recording.finish()
 
 
 def _messages(file: Path, world: SimOptions, motion: Motion) -> Iterator[Message]:
