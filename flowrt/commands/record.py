@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import signal
 import sys
 import tempfile
@@ -20,11 +21,13 @@ from types import FrameType
 
 from flowrt.clock import SystemClock
 from flowrt.commands import DONE, FAILED
+from flowrt.commands._logs import set_up
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.flow import Flow
 from flowrt.runtime import Runtime, StartFailed
+from flowrt.secrets import Secrets
 from flowrt.testing.replay import TAP, recorder, rehearse
 
 
@@ -44,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record until the sources end, the time is up or a signal comes."""
     flow = load(args.flow, overrides=parse_overrides(args.set))
+    set_up("text", logging.WARNING, Secrets(flow.secrets))
     recorded, writer = recorder(flow, args.node, args.out)
     started = time.monotonic()
     try:

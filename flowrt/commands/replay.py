@@ -18,11 +18,13 @@ import msgspec
 from flowrt.commands import DONE
 from flowrt.commands._events import HEAD, summary
 from flowrt.commands._journal import when
+from flowrt.commands._logs import set_up
 from flowrt.commands.check import parse_overrides
 from flowrt.commands.text import table
 from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.message import Event
+from flowrt.secrets import Secrets
 from flowrt.testing.recording import Recording
 from flowrt.testing.replay import Arrival, replay
 from flowrt.testing.replay_cache import ReplayCache
@@ -40,8 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, then print every event once, in its last state."""
-    logging.getLogger("flowrt").setLevel(logging.ERROR)
     flow = load(args.flow, overrides=parse_overrides(args.set))
+    set_up("text", logging.ERROR, Secrets(flow.secrets))
     recording = Recording(args.file)
     started = time.monotonic()
     kept = None if args.fresh else ReplayCache(recording)

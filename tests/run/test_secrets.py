@@ -221,6 +221,14 @@ def test_fault_14_case_11_a_token_that_ends_in_a_line_break(tmp_path: Path) -> N
     assert "ame26" not in inside
 
 
+def test_fault_14_a_recording_shows_no_secret_in_its_log(run: Run) -> None:
+    vaults(run, 1)
+    words = ("record", "flow.yaml", "--node", "sum", "--node", "vault_0", "--out", "r.rec", "--duration", "1")
+    said = command(*words, folder=run.folder, CODE_0=AWKWARD[0])
+    assert "percent: ***" in said
+    assert "Sesame26" not in said
+
+
 @given(st.text(min_size=1, max_size=12), st.text(max_size=20), st.text(max_size=20))
 def test_no_secret_is_left_in_text_or_data(secret: str, before: str, after: str) -> None:
     text = f"{before} {secret} {after}"
