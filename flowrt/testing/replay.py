@@ -66,7 +66,7 @@ def rehearse(
 
     until_s, start_s: when virtual time ends and begins (with the first message, unless given otherwise); stream: as in
     `flowrt.runtime.virtual.run`; kind: what is returned of what arrives, all else is let go (tracks hold their pictures).
-    Raises FlowError where a node can't be opened.
+    Raises FlowError where a node can't be opened or a source fails.
     """
     arrived: list[Arrival] = []
 
@@ -89,6 +89,10 @@ def rehearse(
             raise FlowError([flow.diagnostic(error.node, str(error))]) from error
         try:
             run(runtime, until_s=until_s, stream=stream)
+            for name, runner in runtime.runners.items():
+                if isinstance(runner.node, Source) and runner.errors:
+                    message = f"'{name}' failed, so the results are not complete: {runner.last_error}"
+                    raise FlowError([flow.diagnostic(name, message)])
         finally:
             runtime.stop()
     return arrived

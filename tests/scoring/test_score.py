@@ -12,6 +12,7 @@ from harness import PROJECT
 from flowrt import Detections, Message
 from flowrt.cli import main
 from flowrt.config import load
+from flowrt.diagnostics import FlowError
 from flowrt.flow import Flow
 from flowrt.testing.replay import rehearse, tapped
 from flowrt_scoring.reference import TruthError, read_truth, simulate
@@ -138,7 +139,7 @@ def test_detections_are_cached(flow: Flow, tmp_path: Path, monkeypatch: pytest.M
     assert facts[0] == facts[1]
     assert facts[0]["speed_mae_kmh"] is not None
     other = load(FLOW, overrides={"objects.min_confidence": "0.4"})
-    with pytest.raises(pytest.fail.Exception, match="drawn again"):
+    with pytest.raises(FlowError, match="drawn again"):
         add_run(Score(), other, world, boxes="model", faults=Faults(), cache=tmp_path)
     assert [each.name for each in tmp_path.glob("*.rec")] == [file.name], (
         "an unfinished recording is not taken for a complete one"
