@@ -126,6 +126,7 @@ class Writer:
             if self.memory.closing:
                 return False
             batch.add(self.memory.newer_batch())  # what leaves makes space for what does not fit
+            self._guard("file", self._look_after_file, quiet=True)
             size = 1 if isinstance(error, _ABOUT_A_ROW) else _STEP
             again = self._guard("again", partial(self._in_steps, batch, size), quiet=True)
             if again is not None or size > 1:
@@ -234,8 +235,7 @@ class Writer:
             return
         notes = self.memory.take_notes()
         with self.writing:
-            if not self.store.is_in_place():
-                self._put_back()
+            self._look_after_file()
             age_s = self.ages.now_s()
             self.store.note(notes, age_s, self._clock.now_s())
             if abs(age_s - self._aged) >= _AGES_S:  # reads whole tables, and nothing is committed meanwhile
@@ -276,21 +276,36 @@ class Writer:
 
     # -- repair ----------------------------------------------------------------------------------------------------
 
-    def _put_back(self) -> None:
+    def _look_after_file(self) -> None:
+        """Have the file open, and in its place."""
+        with self.writing:
+            if not self.store.is_open:
+                self._open_again()
+            elif self._path is not None and not self.store.is_in_place():
+                self._put_back(self._path)
+
+    def _open_again(self) -> None:
+        """A repair closed the file, and could not open it."""
+        with self.reading:
+            opened = open_store(self._path, self._limits, self._disk)
+            self.store = opened.store
+            self._tell_recovery(opened)
+            self._count_again()
+
+    def _put_back(self, path: Path) -> None:
         """The file was removed, or exchanged, while it is open: what is in it is not lost before it is closed."""
-        assert self._path is not None  # a journal in memory is always in place
-        if self.memory.set_trouble("file", f"{self._path} was removed while the flow runs"):
-            self._log.error("the journal %s was removed while the flow runs; it is written again", self._path)
-        with self.writing, self.reading:
+        if self.memory.set_trouble("file", f"{path} was removed while the flow runs"):
+            self._log.error("the journal %s was removed while the flow runs; it is written again", path)
+        with self.reading:
             if self._lock is not None:
                 try:
                     self._lock.renew()
                 except JournalBusy as error:
                     raise OSError(f"it was removed while the flow runs, and its place is taken: {error}") from error
             self.store.put_back()
-            self.store = Store(self._path, self._limits, self._disk)
+            self.store = Store(path, self._limits, self._disk)
             self._count_again()
-        what = f"the journal {self._path} was removed while the flow ran; a new one has all that was in it"
+        what = f"the journal {path} was removed while the flow ran; a new one has all that was in it"
         self.memory.set_trouble("file", "")
         self.memory.recovered(what)
         self._log.warning("%s", what)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.backoff import Backoff
-from flowrt.journal import Disk
+from flowrt.journal import Disk, Journal
 from flowrt.message import Message
 from flowrt.node import Outbox
 from flowrt.sink import Acknowledger, OutboxRecord, Priority
@@ -102,3 +102,9 @@ def eventually(true: Callable[[], Any], timeout_s: float = 10.0) -> None:
 def quick() -> Backoff:
     """Waits for tests, in which the outside is back within the second."""
     return Backoff(0.05, 0.5)
+
+
+def balanced(journal: Journal, outbox: str) -> bool:
+    """Whether the account of an outbox adds up."""
+    c = journal.snapshot(outbox)
+    return c.accepted + c.resumed == c.delivered + c.dead_letters + sum(c.dropped.values()) + c.pending

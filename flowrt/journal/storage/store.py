@@ -72,6 +72,7 @@ class Store:
                 make_private(file)
         self.writer = self.reader = connect(path)
         self._wal: int | None = None
+        self.is_open = True
         try:
             self._prepare()
             if path is not None:
@@ -131,6 +132,7 @@ class Store:
 
     def close(self) -> None:
         """Close both connections; the last one folds the write-ahead log into the file."""
+        self.is_open = False
         if self._wal is not None:
             os.close(self._wal)
             self._wal = None
