@@ -137,7 +137,7 @@ def _installed() -> Mapping[str, tuple[str, str]]:
 
 def _types_in(folder: Path) -> Iterator[tuple[str, Path]]:
     """(type name, file) for every module below a folder that is a type, by the rules at the top."""
-    for file in sorted(folder.rglob("*.py")):
+    for file in filter(Path.is_file, sorted(folder.rglob("*.py"))):  # a pipe of that name would be waited for
         parts = list(file.relative_to(folder).with_suffix("").parts)
         if parts[-1] == "__init__" and _defines_node(file):
             parts.pop()

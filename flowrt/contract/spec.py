@@ -137,7 +137,7 @@ def read_folders(folders: Iterable[Path]) -> tuple[dict[str, TopicSpec], dict[st
 
 def schema_files(folder: Path) -> Iterator[Path]:
     """The schema files of a folder, sorted; none where there is no such folder."""
-    return iter(sorted(folder.rglob(f"*{SUFFIX}")))
+    return filter(Path.is_file, sorted(folder.rglob(f"*{SUFFIX}")))
 
 
 class _BadSchema(Exception):

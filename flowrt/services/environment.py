@@ -15,6 +15,8 @@ from pathlib import Path
 from flowrt.addresses import without_line_end
 
 SERVICES_FILE = "flowrt.env"
+MAX_BYTES = 65_536
+"""Of a file with a secret."""
 _SUFFIX = "_FILE"
 
 
@@ -37,9 +39,7 @@ class Environment(Mapping[str, str]):
         if self._variables.get(name) or not file:
             return without_line_end(self._variables[name])
         try:
-            if Path(file).is_fifo():
-                raise OSError(errno.EINVAL, "it is a pipe, not a file")
-            return without_line_end(Path(file).read_text("utf-8"))
+            return without_line_end(_content(Path(file)))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UnreadableSecret(
@@ -53,6 +53,17 @@ class Environment(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _content(file: Path) -> str:
+    """The text of a secret's file. Raises OSError, also for what would be waited for or does not end."""
+    if file.is_fifo():
+        raise OSError(errno.EINVAL, "it is a pipe, not a file")
+    with file.open("rb") as opened:
+        content = opened.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MAX_BYTES} bytes")
+    return content.decode("utf-8")
 
 
 def services_folder(folder: Path | None = None) -> Path:

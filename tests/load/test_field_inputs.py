@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import assume, given
@@ -12,6 +14,7 @@ from flowrt import addresses
 from flowrt.config import read
 from flowrt.config.yaml import Unreadable, compose
 from flowrt.diagnostics import Diagnostic
+from flowrt.services.environment import Environment, UnreadableSecret
 from flowrt.services.topics import topic_problem
 from tests.harness import case_folder
 
@@ -151,8 +154,6 @@ def test_addresses_of_a_broker_that_are_good(url: str) -> None:
     st.text(alphabet="ab1@:/?#[]% \r\n\0é", max_size=25), st.sampled_from(["", "mqtt://", "rtsp://u:pw@", "mqtt://u:"])
 )
 def test_an_address_that_passes_is_one_that_parsers_read(text: str, start: str) -> None:
-    from urllib.parse import urlsplit
-
     address = start + text
     addresses.passwords(address)
     addresses.without_passwords(address)
@@ -163,8 +164,6 @@ def test_an_address_that_passes_is_one_that_parsers_read(text: str, start: str) 
 
 
 def test_fault_17_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "pipe")
     os.mkfifo(tmp_path / "pipe.yaml")
     path = tmp_path / "flow.yaml"
@@ -172,8 +171,6 @@ def test_fault_17_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         'flow: a\ninclude: pipe.yaml\nnodes:\n  t: {type: timer, every_s: "${file:pipe}"}\n  d: {type: debug, from: t}\n'
     )
     variables = {"MQTT_PASSWORD_FILE": str(tmp_path / "pipe")}
-    from flowrt.services.environment import Environment
-
     flow, found = read(path, environment=Environment(variables))
     assert flow is None
     said = {each.path: each.message for each in found}
@@ -181,3 +178,19 @@ def test_fault_17_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     assert "it is a pipe" in said["services.mqtt.password"]
     assert "include" in said
     assert read(tmp_path / "pipe.yaml")[1][0].message == "this is a pipe, which may never end"
+
+
+def test_fault_17_pipes_among_nodes_and_schemas_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "schemas").mkdir()
+    for name in ("nodes/gate.py", "nodes/lamp.py", "schemas/a.schema.json"):
+        os.mkfifo(tmp_path / name)
+    path = tmp_path / "flow.yaml"
+    path.write_text("flow: a\nnodes:\n  t: {type: timer}\n  m: {type: mqtt_out, from: t}\n  g: {type: gate, from: t}\n")
+    _, found = read(path, environment=NO_VARIABLES)
+    assert any(each.message == "unknown node type 'gate'" for each in found)
+
+
+def test_fault_17_a_file_of_a_secret_that_does_not_end() -> None:
+    with pytest.raises(UnreadableSecret, match="more than 65536 bytes"):
+        Environment({"TOKEN_FILE": "/dev/zero"})["TOKEN"]
