@@ -36,6 +36,7 @@ from flowrt.contract import Contract
 from flowrt.diagnostics import Diagnostic
 from flowrt.message import Message
 from flowrt.sink import Acknowledger, OutboxRecord
+from flowrt.threads import Supervisor
 
 M = TypeVar("M", bound=Message)
 """For nodes that pass on whatever they get: `def process(self, message: M) -> M | None`."""
@@ -137,7 +138,8 @@ class Context(msgspec.Struct, kw_only=True):
     entries: by setting, what the node's settings name in sections of the flow file (`entries["scene"]`); exchanged before
     `reconfigured` when it was edited. services: the flow's `services` block, secrets resolved. contract: the schemas of topics and measurements.
     folder: the flow file's folder. data: where the flow's journal, snapshots and model cache live.
-    stopping: set when the node shall come to an end; sources look at it.
+    stopping: set when the node shall come to an end; sources look at it. supervisor: for threads of its own that live as long as the
+    node: `context.supervisor.thread(name, target)`. What ends one is then in log, status and readiness.
     """
 
     node: str
@@ -153,6 +155,7 @@ class Context(msgspec.Struct, kw_only=True):
     entries: Mapping[str, Any] = {}
     services: Mapping[str, Any] = {}
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
+    supervisor: Supervisor = msgspec.field(default_factory=Supervisor)
 
     def path(self, name: str) -> Path:
         """A path of the flow file, made absolute."""

@@ -66,8 +66,9 @@ class SupervisedThread:
         self._stopping.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end; False where it takes longer."""
-        self._thread.join(timeout_s)
+        """Wait for the end, if it was started; False where it takes longer."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     @property

@@ -227,6 +227,7 @@ class Runtime:
             contract=self.contract,
             entries=flow.entries_of(spec.name),
             services=flow.services,
+            supervisor=self.supervisor,
         )
 
     def _revive(self, spec: NodeSpec, context: Context) -> Node:

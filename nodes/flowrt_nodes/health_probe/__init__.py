@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from flowrt import Context, Health, Objects, Performance, ServiceState, SideInput, Source, setting
+from flowrt.backoff import Backoff
 from flowrt.services.checks import CheckResult, check, targets
 from flowrt_nodes.health_probe._runtime_readings import Readings, Stalls, camera_reasons, edit_reasons, outbox_reasons
 
@@ -73,7 +74,7 @@ class HealthProbe(Source):
         self._stalls = Stalls()
         self._before: Readings | None = None
         self._checked = threading.Event()
-        self._checker = threading.Thread(target=self._keep_checking, name=f"{context.node}-checks", daemon=True)
+        self._checker = context.supervisor.thread(f"checks of {context.node}", self._keep_checking, restart=Backoff())
         if not context.clock.virtual:
             self._checker.start()
 
@@ -95,12 +96,11 @@ class HealthProbe(Source):
         self._seen[objects.camera_id] = (objects.processing_time_ms, len(objects))
 
     def close(self) -> None:
-        if "_checker" in self.__dict__ and self._checker.is_alive():
-            self._checker.join(self.timeout_s + 1.0)
+        self._checker.stop()
+        self._checker.join(self.timeout_s + 1.0)
 
     def status(self) -> dict[str, Any]:
-        services = self.__dict__.get("_services", {})
-        return {"services": {name: state.status for name, state in services.items()}}
+        return {"services": {name: state.status for name, state in self._services.items()}}
 
     def _report(self, time_s: float) -> Iterator[Health | Performance]:
         import psutil

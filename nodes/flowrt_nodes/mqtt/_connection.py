@@ -91,7 +91,7 @@ class MqttLink:
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
         self._woken.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name=f"flowrt-mqtt-{context.node}", daemon=True)
+        self._thread = context.supervisor.thread(f"mqtt {context.node}", self._run, restart=Backoff(most_s=10.0))
         self._tried = self._answered = self._new_client_wanted = False
         self._why = ""
         self.embedded: embedded.EmbeddedBroker | None = None
@@ -132,8 +132,8 @@ class MqttLink:
         self._farewell = farewell
         self._closing.set()
         self.wake()
-        if self._thread.ident is not None:
-            self._thread.join(2 * CONNECT_S + _FAREWELL_S)
+        self._thread.stop()
+        self._thread.join(2 * CONNECT_S + _FAREWELL_S)
         self._release()
 
     def status(self) -> dict[str, Any]:
