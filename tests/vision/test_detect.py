@@ -418,6 +418,21 @@ def test_check_before_a_run(tmp_path, crowd):
     assert [c.keys for c in nothing.check(View(tmp_path))] == [("labels",)]
 
 
+def test_check_knows_the_classes_that_a_model_names(tmp_path, crowd):
+    bad = Detect(
+        model="crowd.xml", keep=["Car", "tuck"], rename={"lorry": "truck"}, min_confidence={"*": 0.5, "bus": 0.1}
+    )
+    diagnostics = {diagnostic.keys: diagnostic.hint for diagnostic in bad.check(View(tmp_path))}
+    assert sorted(diagnostics, key=str) == [("keep", 1), ("min_confidence", "bus"), ("rename", "lorry")]
+    assert diagnostics["keep", 1] == "did you mean 'truck'?"
+    assert list(Detect(model="flowrt-traffic-int8.xml", keep=["car", "pedestrian"]).check(View(tmp_path))) == []
+    (tmp_path / "alone").mkdir()
+    models.constant(tmp_path / "alone" / "m.xml", {"output0": np.zeros((1, 6, 84))})
+    (tmp_path / "alone" / "metadata.yaml").write_text("names: {0: person, 1: Car}\n")
+    [diagnostic] = Detect(model="alone", keep=["car", "bus"]).check(View(tmp_path))
+    assert diagnostic.keys == ("keep", 1)
+
+
 # The real thing
 
 

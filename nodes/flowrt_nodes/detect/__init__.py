@@ -15,7 +15,7 @@ from flowrt import CheckView, Context, Detections, Diagnostic, Frame, Inference,
 from flowrt.diagnostics import did_you_mean
 from flowrt.resources import share
 from flowrt_nodes.detect._labels import counts_in_traffic, find_label, read_labels
-from flowrt_nodes.detect._metadata import MODEL_SUFFIXES, metadata_file
+from flowrt_nodes.detect._metadata import MODEL_SUFFIXES, declared_labels, metadata_file
 
 if TYPE_CHECKING:
     from flowrt_nodes.detect._letterbox import Letterbox
@@ -183,6 +183,8 @@ objects:
                 labels = read_labels(view.folder / self.labels)
             except ValueError as error:
                 yield Diagnostic(("labels",), str(error))
+        elif file is not None:
+            labels = declared_labels(file)
         if labels:
             for where, name, known in self._unknown_classes(labels):
                 yield Diagnostic(where, f"the model has no class '{name}'", did_you_mean(name, known))

@@ -8,13 +8,15 @@ of the model's family holds, and a setting of the node has the last word.
 from __future__ import annotations
 
 import ast
+import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import msgspec
 
-from flowrt_nodes.detect._labels import OPEN_MODEL_ZOO, named
+from flowrt_nodes.detect._labels import OPEN_MODEL_ZOO, named, usual_spelling
 
 Decoder = Literal["yolox", "yolo", "ssd", "detr", "atss", "nanodet"]
 Resize = Literal["letterbox", "stretch"]
@@ -22,6 +24,8 @@ Colours = Literal["bgr", "rgb"]
 DECODERS: tuple[Decoder, ...] = get_args(Decoder)
 MODEL_SUFFIXES = (".xml", ".onnx", ".tflite", ".pdmodel")
 UNSET_PX = (640, 640)
+RT_INFO_BYTES = 200_000
+"""So much of the end of an IR holds its metadata."""
 
 
 class Preparation(msgspec.Struct, frozen=True):
@@ -97,6 +101,18 @@ def read_metadata(model: Any, file: Path) -> Metadata:
         input_px=(int(size[-1]), int(size[0])) if size else UNSET_PX,
         iou=iou[0] if iou and 0 < iou[0] <= 1 else None,
     )
+
+
+def declared_labels(file: Path) -> tuple[str, ...]:
+    """Class names that the files of a model name, for checks that don't read the model; empty where it takes more to know them."""
+    if file.suffix.lower() == ".xml":
+        with file.open("rb") as content:
+            content.seek(max(file.stat().st_size - RT_INFO_BYTES, 0))
+            end = content.read().decode("utf-8", "replace")
+        names = re.findall(r'<(?:labels|names) value="([^"]*)"', end)
+        if names:
+            return tuple(map(usual_spelling, _labels(html.unescape(names[0])))) if len(names) == 1 else ()
+    return tuple(map(usual_spelling, _labels(str(_beside(file).get("names", "")))))
 
 
 def metadata_file(file: Path) -> Path | None:
