@@ -5,7 +5,7 @@
 - Redirects are not followed, since credentials would go along; `download`, which sends none, follows a few.
 - What a server says is shortened for people, and credentials that it echoes are masked.
 
-urllib3 is imported with this module, so whoever wants to start quickly imports it where it is first needed.
+urllib3 is imported with this module, so callers that must start quickly import it where it is first needed.
 """
 
 from __future__ import annotations

@@ -131,8 +131,8 @@ def broker(folder: Path, end_it: Callable[[Mosquitto], None], **settings: Any) -
 
         def in_the_broker() -> list[str]:
             with Subscriber(server.port, "+/ledger/#") as late:
-                until_quiet(lambda: len(late.heard))
-            return [message.topic for message in late.heard]
+                until_quiet(lambda: len(late.received))
+            return [message.topic for message in late.received]
 
         with world(MqttOut(retain=True, **settings), folder / "w", {"mqtt": service}, journal=journal) as w:
             return outage(

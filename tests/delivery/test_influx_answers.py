@@ -78,14 +78,14 @@ def stored(database: Double) -> int:
 
 def send_with_a_bad_one(w: World, n: int) -> None:
     """n events, the one in the middle with a field of another type; the first goes alone, so that the type is known."""
-    letters = [letter for i in range(n) for letter in w.node.encode(event(i))]
-    w.delivery.accept("out", letters[:1])
+    records = [record for i in range(n) for record in w.node.encode(event(i))]
+    w.delivery.accept("out", records[:1])
     eventually(lambda: w.statistics.delivered == 1)
-    bad = letters[n // 2]
+    bad = records[n // 2]
     body = bad.body.replace(b"dwell_time=0", b'dwell_time="long"')
     assert body != bad.body
-    letters[n // 2] = type(bad)(**{name: getattr(bad, name) for name in bad.__struct_fields__} | {"body": body})
-    w.delivery.accept("out", letters[1:])
+    records[n // 2] = type(bad)(**{name: getattr(bad, name) for name in bad.__struct_fields__} | {"body": body})
+    w.delivery.accept("out", records[1:])
 
 
 def test_a_partial_write_of_influxdb_2_costs_only_the_bad_point(tmp_path: Path, two: tuple[InfluxDB2, Influx]) -> None:
@@ -112,11 +112,11 @@ def test_a_batch_too_large_for_influxdb_3_is_written_in_parts(tmp_path: Path, th
     """413 beyond 10 MB: no point is to blame."""
     database, service = three
     with world(node(batch_kb=30_000.0, batch_points=50_000, flush_s=3.0), tmp_path, {"influx": service}) as w:
-        letters = [letter for i in range(12) for letter in w.node.encode(event(i))]
+        records = [record for i in range(12) for record in w.node.encode(event(i))]
         long = b'note="' + b"x" * 1_000_000 + b'",'
         padded = [
             type(one)(**{n: getattr(one, n) for n in one.__struct_fields__} | {"body": one.body.replace(b" ", b" " + long, 1)})
-            for one in letters
+            for one in records
         ]  # fmt: skip
         assert sum(len(one.body) for one in padded) > MOST_BYTES
         w.delivery.accept("out", padded)

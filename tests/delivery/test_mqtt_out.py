@@ -35,18 +35,18 @@ def test_topics_quality_and_retain_are_the_contracts(tmp_path: Path, version: An
         with world(MqttOut(), tmp_path / "w", {"mqtt": Mqtt(url=broker.url, version=version)}) as w:
             w.send(violation(1), zone_event(1), camera_status(1))
             eventually(lambda: w.statistics.delivered == 3)
-        eventually(lambda: len(sub.heard) >= 5)
-        heard = {message.topic: message for message in sub.heard}
-        assert heard["smartintersection/violations"].qos == 2
-        assert heard["smartintersection/roi/events"].qos == 1
+        eventually(lambda: len(sub.received) >= 5)
+        received = {message.topic: message for message in sub.received}
+        assert received["smartintersection/violations"].qos == 2
+        assert received["smartintersection/roi/events"].qos == 1
         assert sub.bodies("availability") == [b"online", b"offline"]
         if version == 5:
-            assert heard["smartintersection/violations"].properties.ContentType == "application/json"
-            assert heard["smartintersection/violations"].properties.MessageExpiryInterval == 86400
-            assert not hasattr(heard["smartintersection/violations"].properties, "UserProperty")
+            assert received["smartintersection/violations"].properties.ContentType == "application/json"
+            assert received["smartintersection/violations"].properties.MessageExpiryInterval == 86400
+            assert not hasattr(received["smartintersection/violations"].properties, "UserProperty")
         with Subscriber(broker.port, "smartintersection/#") as late:
-            eventually(lambda: len(late.heard) == 2)
-            assert {m.topic for m in late.heard if m.retain} == {
+            eventually(lambda: len(late.received) == 2)
+            assert {m.topic for m in late.received if m.retain} == {
                 "smartintersection/cameras/status",
                 "smartintersection/availability",
             }
@@ -59,10 +59,10 @@ def test_settings_override_the_contract(tmp_path: Path) -> None:
             w.send(violation(1))
             eventually(lambda: w.statistics.delivered == 1)
         eventually(lambda: sub.bodies("violations"))
-        (message,) = [m for m in sub.heard if m.topic == "city/main-and-5th/violations"]
+        (message,) = [m for m in sub.received if m.topic == "city/main-and-5th/violations"]
         assert message.qos == 1
         with Subscriber(broker.port, "city/+/violations") as late:
-            eventually(lambda: late.heard and late.heard[0].retain)
+            eventually(lambda: late.received and late.received[0].retain)
 
 
 def test_last_will_says_offline(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_wrong_credentials_cost_nothing_but_time(tmp_path: Path, version: Any) -
             eventually(lambda: w.statistics.delivered == 1)
             eventually(lambda: ids(sub, "violations") == ["v-1"])
             if version == 5:  # it may have been sent before, as far as this process can know
-                properties = next(m for m in sub.heard if m.topic.endswith("violations")).properties
+                properties = next(m for m in sub.received if m.topic.endswith("violations")).properties
                 assert ("resent", "true") in properties.UserProperty
 
 
@@ -211,7 +211,7 @@ def test_a_broker_killed_and_back_with_its_memory_wiped(tmp_path: Path, version:
                 eventually(lambda base=base: w.statistics.delivered == base * 0.6 + 600, 30.0)  # type: ignore[misc]
                 with Subscriber(broker.port, "+/ledger/#") as late:
                     wanted = {f"smartintersection/{record.topic}" for record in away}
-                    eventually(lambda wanted=wanted, late=late: wanted <= {m.topic for m in late.heard})  # type: ignore[misc]
+                    eventually(lambda wanted=wanted, late=late: wanted <= {m.topic for m in late.received})  # type: ignore[misc]
             assert w.statistics.dead_letters == 0
             assert w.node.status()["connects"] >= 4
 
@@ -230,7 +230,7 @@ def test_what_is_sent_again_says_so(tmp_path: Path) -> None:
             eventually(lambda: w.statistics.delivered == 11, 20.0)
             w.send(zone_event(11))
             eventually(lambda: "z-11" in ids(sub, "roi/events"))
-            for message in (m for m in sub.heard if m.topic.endswith("roi/events")):
+            for message in (m for m in sub.received if m.topic.endswith("roi/events")):
                 again = json.loads(message.body)["id"] != "z-11"
                 marked = ("resent", "true") in getattr(message.properties, "UserProperty", [])
                 assert again == marked

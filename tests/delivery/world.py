@@ -106,7 +106,7 @@ def camera_status(number: int) -> CameraStatus:
     return CameraStatus(time_s=1_700_000_000.0 + number, camera_id="north", status="online", fps=float(number))
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """One message that a subscriber got."""
 
     topic: str
@@ -120,7 +120,7 @@ class Subscriber:
     """A plain paho client on all topics, with a session that survives the broker's and its own absence."""
 
     def __init__(self, port: int, topic: str = "#", *, user: tuple[str, str] | None = None, tls: Any = None) -> None:
-        self.heard: list[Heard] = []
+        self.received: list[Received] = []
         self._ready = threading.Event()
         self._errors: queue.Queue[str] = queue.Queue()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=paho.MQTTv5)
@@ -137,7 +137,7 @@ class Subscriber:
             self._ready.set()
 
         def message(_client: Any, _data: Any, got: paho.MQTTMessage) -> None:
-            self.heard.append(Heard(got.topic, bytes(got.payload), got.qos, got.retain, got.properties))
+            self.received.append(Received(got.topic, bytes(got.payload), got.qos, got.retain, got.properties))
 
         self.client.on_connect, self.client.on_subscribe, self.client.on_message = connected, subscribed, message
         self.client.connect_async("localhost", port)
@@ -146,7 +146,7 @@ class Subscriber:
 
     def bodies(self, topic: str) -> list[bytes]:
         """Payloads of topics that end so."""
-        return [heard.body for heard in list(self.heard) if heard.topic.endswith(topic)]
+        return [heard.body for heard in list(self.received) if heard.topic.endswith(topic)]
 
     def close(self) -> None:
         self.client.disconnect()

@@ -194,7 +194,7 @@ def edit_reasons(now: Readings) -> list[str]:
 
 
 def outbox_reasons(now: Readings, before: Readings | None, limit: int) -> list[str]:
-    """Sinks with too much waiting, or with records that nobody will take."""
+    """Sinks with too many messages waiting, or with messages that no service takes."""
     found = [f"{name}: can't deliver ({reason}); its messages wait on disk" for name, reason in now.waiting.items()]
     for name, pending in now.pending.items():
         if pending > limit:

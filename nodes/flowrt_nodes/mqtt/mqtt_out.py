@@ -8,6 +8,7 @@ are made on the connection's thread.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -40,6 +41,7 @@ _WINDOW = 1000
 _GATHER = 32
 _SAMPLE = 100
 _WAIT_S = 1.0
+_RESUME_S = 3.0
 _REFUSED = {
     0x87: "not authorised",
     0x90: "topic name invalid",
@@ -240,6 +242,7 @@ class MqttOut(Outbox):
         space = self._space(link)
         if in_flight.empty:
             self._hand_in()
+        self._doubt(link)
         while len(in_flight) < space and not in_flight.empty and link.up.is_set():
             if not self._suspicion.may_send or (self._suspicion.active and len(in_flight)):
                 return
@@ -247,6 +250,15 @@ class MqttOut(Outbox):
             if record is None:
                 return
             self._publish(link, record)
+
+    def _doubt(self, link: MqttLink) -> None:
+        """Of what a resumed session goes on with, the broker answers at once; it may know nothing of a message that it refused."""
+        now = time.monotonic()
+        stuck = [one for one in self._in_flight.unacknowledged() if one.qos == 2 and one.losses]
+        if stuck and now - min(one.since for one in stuck) > _RESUME_S:
+            self._doubtful |= {one.record.number for one in stuck}
+            self._in_flight.lose("the broker does not go on with what it had begun")
+            link.break_off("with a new session", new_client=True)
 
     def _space(self, link: MqttLink) -> int:
         """How many may be with paho; one more is left for `availability`."""
@@ -356,7 +368,8 @@ class MqttOut(Outbox):
         """QoS 0 that was not written is lost with the connection; the rest is sent again by paho or by us.
 
         Of a message of QoS 2 that the broker refuses, paho does not tell; it goes on with it, and the broker hangs up (Mosquitto does). So what
-        two connections ended with goes at QoS 1, whose acknowledgement gives the reason. Its id keeps a repetition harmless.
+        two connections ended with, or what a resumed session does not go on with (`_doubt`), goes at QoS 1, whose acknowledgement
+        gives the reason. Its id keeps a repetition harmless.
         """
         self._hand_in()
         self._in_flight.lose("the connection was lost", qos_0_only=True)
@@ -365,11 +378,9 @@ class MqttOut(Outbox):
             if one.properties is not None:
                 one.properties.mark_resent()
         self._properties = {kind: known for kind, known in self._properties.items() if kind[1]}
-        doubtful = set()
         for one in sent:
             one.losses += 1
-            if one.qos == 2 and one.losses >= 2:
-                doubtful.add(one.record.number)
+        doubtful = {one.record.number for one in sent if one.qos == 2 and one.losses >= 2}
         self._doubtful |= doubtful
         guilty = self._suspicion.lost([one.record for one in sent])
         if guilty is not None:
