@@ -22,7 +22,7 @@ from flowrt_nodes.mqtt.mqtt_in import MqttIn
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.scripted_broker import Packet, scripted_broker, well
-from tests.delivery.world import Subscriber, world, zone_event
+from tests.delivery.world import Subscriber, violation, world, zone_event
 from tests.harness import context, opened
 from tests.raw_server import Serve, answering, serving, silent
 from tests.servers import certificates, mosquitto
@@ -104,6 +104,29 @@ def test_fault_11_the_message_that_ends_each_connection_is_found(tmp_path: Path)
     with scripted_broker(script) as (url, _), world(MqttOut(), tmp_path, {"mqtt": Mqtt(url=url)}) as w:
         w.send(*(zone_event(i) for i in range(10)))
         eventually(lambda: w.statistics.delivered == 9 and w.statistics.dead_letters == 1, 40.0)
+
+
+def test_a_refusal_at_qos_2_is_no_delivery_after_a_lost_connection(tmp_path: Path) -> None:
+    """As Mosquitto does: it refuses by PUBREC, hangs up on the PUBREL that paho sends all the same, and completes it on the next connection."""
+
+    def script(packet: Packet) -> bytes | None:
+        violations = packet.kind == 3 and b"smartintersection/violations" in packet.body
+        match packet.kind, packet.flags & 6:
+            case 1, _:
+                resumed = not packet.body[7] & 2  # clean start
+                return b"\x20\x03" + bytes([resumed]) + b"\x00\x00"
+            case 3, 4 if violations:
+                return b"\x50\x03" + packet.mid + b"\x87"
+            case 3, 2 if violations:
+                return b"\x40\x03" + packet.mid + b"\x87"
+            case 6, _:
+                return None if packet.connection == 0 else b"\x70\x02" + packet.body[:2]
+        return well(packet)
+
+    with scripted_broker(script) as (url, _), world(MqttOut(), tmp_path, {"mqtt": Mqtt(url=url)}) as w:
+        w.send(violation(1))
+        eventually(lambda: w.statistics.dead_letters == 1)
+        assert w.statistics.delivered == 0
 
 
 # -- what is at the address (fault 20) ----------------------------------------------------------------------------------

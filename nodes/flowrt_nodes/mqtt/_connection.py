@@ -9,6 +9,7 @@ takes a change by a person, since it will not pass by itself.
 
 from __future__ import annotations
 
+import re
 import secrets
 import select
 import socket
@@ -45,6 +46,7 @@ _ADVICE = {
 SESSION_S = 3600
 CONNECT_S = 5.0
 _TURN_S = 0.5
+_PUBREC = re.compile(r"Received PUBREC \(Mid: (\d+)\)")
 _FAREWELL_S = 1.0
 
 
@@ -52,7 +54,8 @@ class MqttLink:
     """A connection to the broker of a service, or to the embedded one where it names none.
 
     All callbacks come on the link's thread: on_up(resumed) after each connect, on_down() after each loss, on_ack(mid, reason) for each
-    published message that the broker answered (reason None where the protocol has none), on_turn() whenever there may be
+    published message that the broker answered (reason None where the protocol has none), on_received(mid) for each of QoS 2 that it has answered
+    first, on_turn() whenever there may be
     something to publish (`wake` asks for it), on_message(topic, payload, retained) for each message of `topics`, (filter, QoS), which are
     subscribed to after each connect. What blocks there makes the broker wait. `client` is for these callbacks only.
     session_s: for how long the broker keeps what belongs to a connection that is away (MQTT 5). most_bytes: larger packets are not
@@ -71,6 +74,7 @@ class MqttLink:
         on_up: Callable[[bool], None] = lambda resumed: None,
         on_down: Callable[[], None] = lambda: None,
         on_ack: Callable[[int, ReasonCode | None], None] = lambda mid, reason: None,
+        on_received: Callable[[int], None] | None = None,
         on_turn: Callable[[], None] = lambda: None,
         on_message: Callable[[str, bytes, bool], None] = lambda topic, body, retained: None,
     ) -> None:
@@ -78,7 +82,7 @@ class MqttLink:
         self._service = service
         self._topics, self._session_s, self._most_bytes = topics, session_s, most_bytes
         self._on_up, self._on_down, self._on_ack = on_up, on_down, on_ack
-        self._on_turn, self._on_message = on_turn, on_message
+        self._on_received, self._on_turn, self._on_message = on_received, on_turn, on_message
         self.up = threading.Event()
         self.trouble = "not connected yet"
         self.refused = False
@@ -322,6 +326,8 @@ class MqttLink:
         client.on_publish = self._published
         client.on_subscribe = self._subscribed
         client.on_message = self._arrived
+        if self._on_received is not None:
+            client.on_log = self._logged
         return client
 
     def _connected(
@@ -373,6 +379,11 @@ class MqttLink:
         for (topic, _), reason in zip(self._topics, reasons, strict=False):
             if reason.is_failure:
                 self._say(f"the broker at {self.address} refuses the subscription to '{topic}': {reason}", refused=True)
+
+    def _logged(self, _client: paho.Client, _data: Any, _level: int, text: str) -> None:
+        """PUBREC has no callback; what paho says for its log is the one place where it shows."""
+        if self._on_received is not None and (received := _PUBREC.match(text)):
+            self._on_received(int(received[1]))
 
     def _arrived(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         self._on_message(message.topic, bytes(message.payload), message.retain)

@@ -45,7 +45,7 @@ class PublishProperties(Properties):
 class Sent(msgspec.Struct):
     """A record that is with paho. qos: it was sent with. since: when, or when the connection was made again.
 
-    losses: connections lost while it was under way.
+    losses: connections lost while it was under way. received: whether the broker answered its QoS 2 with PUBREC on this connection.
     """
 
     record: OutboxRecord
@@ -53,6 +53,7 @@ class Sent(msgspec.Struct):
     since: float
     properties: PublishProperties | None
     losses: int = 0
+    received: bool = False
 
 
 class InFlight:
@@ -90,6 +91,13 @@ class InFlight:
         """paho has it, under that id."""
         with self._lock:
             self._sent[mid] = Sent(record, qos, time.monotonic(), properties)
+
+    def received(self, mid: int) -> None:
+        """The broker has it at QoS 2; the rest of the exchange is to follow."""
+        with self._lock:
+            sent = self._sent.get(mid)
+            if sent is not None:
+                sent.received = True
 
     def answered(self, mid: int) -> Sent | None:
         """What the answer to that id is about; None where it concerns no record."""

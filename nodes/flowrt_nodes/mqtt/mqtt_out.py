@@ -146,6 +146,7 @@ class MqttOut(Outbox):
             on_up=self._on_up,
             on_down=self._on_down,
             on_ack=self._on_ack,
+            on_received=self._in_flight.received,
             on_turn=self._on_turn,
         )
         self._link = link
@@ -339,7 +340,11 @@ class MqttOut(Outbox):
         record = sent.record
         self._suspicion.acknowledged()
         self._doubtful.discard(record.number)
-        if reason is None or not reason.is_failure:
+        if sent.qos == 2 and ((sent.losses and not sent.received) or (reason is not None and reason.is_failure)):
+            # After a lost connection Mosquitto completes also what it had refused before: only PUBREC of this connection counts.
+            self._doubtful.add(record.number)
+            self._in_flight.done(record, lost="the broker's answer to a message was lost with the connection")
+        elif reason is None or not reason.is_failure:
             self._denied.discard(record.address)
             self._taken(record)
         elif reason.value in _REFUSED:
@@ -380,6 +385,7 @@ class MqttOut(Outbox):
         self._properties = {kind: known for kind, known in self._properties.items() if kind[1]}
         for one in sent:
             one.losses += 1
+            one.received = False
         doubtful = {one.record.number for one in sent if one.qos == 2 and one.losses >= 2}
         self._doubtful |= doubtful
         guilty = self._suspicion.lost([one.record for one in sent])
