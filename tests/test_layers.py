@@ -32,6 +32,7 @@ LAYERS = [
         "clock",
         "resources",
         "fingerprint",
+        "histogram",
         "sink",
         "backoff",
         "threads",

@@ -14,14 +14,12 @@ import hmac
 import ipaddress
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -30,6 +28,7 @@ from starlette.routing import Route
 
 from flowrt.commands import UsageError
 from flowrt.commands._connections import Connection
+from flowrt.commands._metrics import Metrics
 from flowrt.runtime import Runtime, SharedCall
 from flowrt.secrets import Secrets
 from flowrt.services.environment import Environment, UnreadableSecret
@@ -153,11 +152,9 @@ WAIT_S = 2.0
 def _application(
     runtime: Runtime, reloader: Reloader, refusal: Callable[[Request], Response | None], secrets: Secrets
 ) -> Starlette:
-    registry = CollectorRegistry()
-    registry.register(_Metrics(runtime))
     read_status = SharedCall(runtime.status, "http status")
     read_readiness = SharedCall(lambda: _readiness(runtime), "http readiness")
-    read_metrics = SharedCall(lambda: generate_latest(registry), "http metrics")
+    collected = Metrics(runtime, reloader, lambda: bool(_readiness(runtime)["ready"]))
 
     def json(content: Any, status: int = 200) -> Response:
         body = msgspec.json.encode(secrets.data(msgspec.to_builtins(content, str_keys=True)))
@@ -182,8 +179,9 @@ def _application(
         facts = await bounded(read_readiness)
         return json(facts, 200 if facts["ready"] else 503)
 
-    async def metrics(_: Request) -> Response:
-        return Response(await bounded(read_metrics), media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def metrics(request: Request) -> Response:
+        text, content_type = collected.answer(request.headers.get("accept", ""))
+        return Response(await bounded(text), headers={"Content-Type": content_type})
 
     async def status(_: Request) -> Response:
         return json(await bounded(read_status))
@@ -225,50 +223,3 @@ def _readiness(runtime: Runtime) -> dict[str, Any]:
     trouble = status["trouble"]
     ready = status["state"] == "running" and not trouble and all(row["ready"] for row in nodes.values())
     return {"ready": ready, "state": status["state"], "trouble": trouble, "nodes": nodes, "services": sinks}
-
-
-class _Metrics:
-    """The status as Prometheus metrics, read at each scrape."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-
-    def collect(self) -> Iterable[Metric]:
-        """One family a counter."""
-        status = self._runtime.status(ask_nodes=False)
-        counters = {
-            "in": "Messages received", "out": "Messages processed", "emitted": "Messages sent on",
-            "dropped": "Messages dropped by a queue", "errors": "Messages that made the node fail",
-        }  # fmt: skip
-        for key, text in counters.items():
-            family = CounterMetricFamily(f"flowrt_node_{key}", text, labels=["node", "type"])
-            for name, row in status["nodes"].items():
-                family.add_metric([name, row["type"]], row[key])
-            yield family
-        process = GaugeMetricFamily(
-            "flowrt_node_process_seconds", "Time to process a message", labels=["node", "quantile"]
-        )
-        for name, row in status["nodes"].items():
-            for quantile, value in row["process_ms"].items():
-                if value is not None:
-                    process.add_metric([name, quantile], value / 1e3)
-        yield process
-        depth = GaugeMetricFamily("flowrt_queue_depth", "Messages waiting", labels=["node"])
-        for name, row in status["queues"].items():
-            depth.add_metric([name], row["depth"])
-        yield depth
-        for key in ("accepted", "delivered", "dead_letters"):
-            family = CounterMetricFamily(f"flowrt_outbox_{key}", f"Records {key}".replace("_", " "), labels=["node"])
-            for name, row in status["sinks"].items():
-                family.add_metric([name], getattr(row, key))
-            yield family
-        pending = GaugeMetricFamily("flowrt_outbox_pending", "Records waiting in the journal", labels=["node"])
-        for name, row in status["sinks"].items():
-            pending.add_metric([name], row.pending)
-        yield pending
-        yield GaugeMetricFamily("flowrt_uptime_seconds", "Since the start", value=status["uptime_s"])
-        yield CounterMetricFamily("flowrt_reloads", "Reloads tried", value=status["reloads"])
-        yield GaugeMetricFamily(
-            "flowrt_problems", "Problems of the flow file as it is now", value=len(status["problems"])
-        )
-        yield GaugeMetricFamily("flowrt_trouble", "Threads that failed or stand still", value=len(status["trouble"]))

@@ -12,6 +12,7 @@ import msgspec
 from flowrt.backoff import Backoff
 from flowrt.clock import Clock
 from flowrt.delivery.deliverer import Deliverer, Log
+from flowrt.histogram import Histogram
 from flowrt.journal import EventRow, Journal, OutboxCounters, percentiles
 from flowrt.node import Outbox
 from flowrt.secrets import Secrets
@@ -149,6 +150,10 @@ class Delivery:
     def counters(self, name: str) -> OutboxCounters:
         """Counts of one outbox since the start of the run; to be read only."""
         return self._journal.counters(name)
+
+    def acceptance(self, name: str) -> Histogram:
+        """Times from capture to commit since the start of the run."""
+        return self._journal.counters(name).acceptance
 
     def statistics(self, recent_s: float | None = None) -> dict[str, SinkStatistics]:
         """A snapshot of every outbox. recent_s: latencies of the last seconds only."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from flowrt.histogram import Histogram
 from flowrt.journal.storage.write_batch import Dropped, TransactionCounts
 
 RECENT = 10_000
@@ -19,7 +20,8 @@ class OutboxCounters(msgspec.Struct):
     """Counts of one outbox since the journal was opened: resumed + accepted = delivered + dead_letters + dropped + pending, at any time.
 
     resumed: records that an earlier run had left. dropped: by priority, and `unreadable` for what damage took. oldest_s: when, on the scale of ages, the first record in line was queued.
-    latencies: when records were committed (`time.monotonic_ns()`), and how long after capture, in milliseconds.
+    latencies: when records were committed (`time.monotonic_ns()`), and how long after capture, in milliseconds. acceptance: the same times of
+    all records.
     """
 
     accepted: int = 0
@@ -30,6 +32,7 @@ class OutboxCounters(msgspec.Struct):
     pending: int = 0
     oldest_s: float = 0.0
     latencies: deque[tuple[int, float]] = msgspec.field(default_factory=lambda: deque(maxlen=RECENT))
+    acceptance: Histogram = msgspec.field(default_factory=Histogram)
 
     def count(self, counts: TransactionCounts, age_s: float) -> None:
         """What one transaction did."""

@@ -223,7 +223,9 @@ class Memory:
             for append in appends:
                 if append.origin_ns:
                     latency_ms = (now_ns - append.origin_ns) / 1e6
-                    self._counters[append.outbox].latencies.append((now_ns, latency_ms))
+                    counters = self._counters[append.outbox]
+                    counters.latencies.append((now_ns, latency_ms))
+                    counters.acceptance.observe(latency_ms / 1e3)
                 self._buffered -= append.records
                 self._buffered_bytes -= append.bytes
             self.changed.notify_all()

@@ -78,14 +78,16 @@ class InferenceRunner(NodeRunner):
 
     def collect(self, item: Submitted) -> tuple[list[Message], BaseException | None]:
         """Wait for one result; to be followed by `carry_on`."""
-        start_ns = perf_counter_ns()
-        try:
-            with self.collecting:
+        with self.collecting:
+            start_ns = perf_counter_ns()
+            try:
                 return list(messages_of(item.node.collect(item.pending))), None
-        except BaseException as error:  # whatever a node raises is its own fault
-            return [], error
-        finally:
-            self._durations_ns.append(perf_counter_ns() - start_ns)
+            except BaseException as error:  # whatever a node raises is its own fault
+                return [], error
+            finally:
+                taken_ns = perf_counter_ns() - start_ns
+                self._durations_ns.append(taken_ns)
+                self.processing.observe(taken_ns / 1e9)
 
     def carry_on(self, item: Submitted, made: list[Message], error: BaseException | None) -> None:
         """Count one result and carry it on, under the collector's lock."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from flowrt.flow import NodeSpec
+from flowrt.histogram import Histogram
 from flowrt.journal import EventRow
 from flowrt.message import Event, Message
 from flowrt.node import Context, Node, Outbox
@@ -20,6 +21,7 @@ class Outboxes(Protocol):
     def remove(self, name: str, *, timeout_s: float) -> int: ...
     def accept(self, name: str, records: Any, *, events: Any = (), origin_ns: int = 0) -> None: ...
     def statistics(self, recent_s: float | None = None) -> dict[str, Any]: ...
+    def acceptance(self, name: str) -> Histogram: ...
     def trouble(self) -> list[str]: ...
     def drain(self, timeout_s: float) -> None: ...
     def close(self, timeout_s: float) -> None: ...
@@ -43,6 +45,10 @@ class NoOutboxes:
     def statistics(self, recent_s: float | None = None) -> dict[str, Any]:
         """No sinks."""
         return {}
+
+    def acceptance(self, name: str) -> Histogram:
+        """Nothing was accepted."""
+        return Histogram()
 
     def trouble(self) -> list[str]:
         """Nothing can fail."""

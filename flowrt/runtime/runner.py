@@ -15,6 +15,7 @@ from time import monotonic, perf_counter_ns
 from typing import Any, ClassVar, NamedTuple
 
 from flowrt.flow import FROM, Edge, NodeSpec
+from flowrt.histogram import Histogram
 from flowrt.journal import percentiles
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Node
@@ -80,6 +81,7 @@ class NodeRunner:
         self.lock: threading.Lock | None = None
         self._counting = threading.Lock()  # what a node makes and its faults may be counted by two threads
         self._durations_ns: deque[int] = deque(maxlen=RECENT)
+        self.processing = Histogram()
         self.timed = 0
         self._untimed = 0  # bit mask: a message is timed where none of these bits is set in its number
         self._outgoing: tuple[Outgoing, ...] = ()
@@ -181,7 +183,9 @@ class NodeRunner:
     def _timed_process(self, message: Message) -> Any:
         start_ns = perf_counter_ns()
         result = self.process(message)
-        self._durations_ns.append(perf_counter_ns() - start_ns)
+        taken_ns = perf_counter_ns() - start_ns
+        self._durations_ns.append(taken_ns)
+        self.processing.observe(taken_ns / 1e9)
         self.timed += 1
         if self.timed == LEARNING:
             self._untimed = 63 if sorted(self._durations_ns)[LEARNING // 2] < QUICK_NS else 0

@@ -36,6 +36,7 @@ class SourceRunner(NodeRunner):
         self.frames = self.carried = self.taken = 0
         self.channel: Channel | None = None
         self._picture_s: deque[float] = deque(maxlen=512)
+        self._since_s = monotonic()
         self._side_inputs = 0  # messages that came by edges; they are none of the source's own
         self._own_drops = 0
         super().__init__(spec, node, context, on_fault)
@@ -88,8 +89,12 @@ class SourceRunner(NodeRunner):
 
     def statistics(self) -> dict[str, Any]:
         row = super().statistics()
+        now = monotonic()
+        if any(kind.replaceable for kind in self.spec.type.ports.outputs):
+            row["pictures"] = self.frames
+            row["picture_age_s"] = round(now - (self._picture_s[-1] if self._picture_s else self._since_s), 3)
         if self.frames:
-            since = monotonic() - FPS_S
+            since = now - FPS_S
             row["fps"] = round(sum(at > since for at in self._picture_s.copy()) / FPS_S, 2)
         return row
 

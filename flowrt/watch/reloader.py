@@ -64,6 +64,7 @@ class Reloader:
         self.runtime = runtime
         self.strict = strict
         self.history: list[Reload] = []
+        self.outcomes = {"applied": 0, "refused": 0}
         self.on_load = on_load
         self.on_reload = on_reload
         self._overrides = dict(overrides or {})
@@ -105,6 +106,7 @@ class Reloader:
         report = self._attempt(reason, started)
         self._seen = {file: self._seen.get(file, "") for file in self.files()}
         self.history.append(report)
+        self.outcomes["applied" if report.ok else "refused"] += 1
         del self.history[:-100]
         self.runtime.reloads = [*self.runtime.reloads, msgspec.to_builtins(report)][-len(self.history) :]
         self._tell(report)

@@ -146,8 +146,8 @@ def test_http(run: Run) -> None:
     assert json.loads(ready)["nodes"]["sum"]["ready"] is True
     code, text = run.get("/metrics")
     assert code == 200
-    assert re.search(r'flowrt_node_in_total\{node="sum",type="total"\} \d+', text)
-    assert re.search(r'flowrt_outbox_accepted_total\{node="out"\} \d+', text)
+    assert re.search(r'flowrt_node_in_total\{node="sum",site="here",type="total"\} \d+', text)
+    assert re.search(r'flowrt_outbox_accepted_total\{node="out",site="here"\} \d+', text)
     status = json.loads(run.get("/api/status")[1])
     assert status["nodes"]["sum"]["in"] > 0
     assert status["sinks"]["out"]["accepted"] > 0
