@@ -55,7 +55,7 @@ class MqttLink:
 
     All callbacks come on the link's thread: on_up(resumed) after each connect, on_down() after each loss, on_ack(mid, reason) for each
     published message that the broker answered (reason None where the protocol has none), on_received(mid) for each of QoS 2 that it has answered
-    first, on_turn() whenever there may be
+    first (after `watch_received`), on_turn() whenever there may be
     something to publish (`wake` asks for it), on_message(topic, payload, retained) for each message of `topics`, (filter, QoS), which are
     subscribed to after each connect. What blocks there makes the broker wait. `client` is for these callbacks only.
     session_s: for how long the broker keeps what belongs to a connection that is away (MQTT 5). most_bytes: larger packets are not
@@ -74,7 +74,7 @@ class MqttLink:
         on_up: Callable[[bool], None] = lambda resumed: None,
         on_down: Callable[[], None] = lambda: None,
         on_ack: Callable[[int, ReasonCode | None], None] = lambda mid, reason: None,
-        on_received: Callable[[int], None] | None = None,
+        on_received: Callable[[int], None] = lambda mid: None,
         on_turn: Callable[[], None] = lambda: None,
         on_message: Callable[[str, bytes, bool], None] = lambda topic, body, retained: None,
     ) -> None:
@@ -326,9 +326,12 @@ class MqttLink:
         client.on_publish = self._published
         client.on_subscribe = self._subscribed
         client.on_message = self._arrived
-        if self._on_received is not None:
-            client.on_log = self._logged
         return client
+
+    def watch_received(self) -> None:
+        """From now on `on_received` is told of PUBREC. PUBREC has no callback of its own; what paho says for its log is where it shows."""
+        if self.client.on_log is None:
+            self.client.on_log = self._logged
 
     def _connected(
         self,
@@ -381,8 +384,8 @@ class MqttLink:
                 self._say(f"the broker at {self.address} refuses the subscription to '{topic}': {reason}", refused=True)
 
     def _logged(self, _client: paho.Client, _data: Any, _level: int, text: str) -> None:
-        """PUBREC has no callback; what paho says for its log is the one place where it shows."""
-        if self._on_received is not None and (received := _PUBREC.match(text)):
+        received = _PUBREC.match(text)
+        if received is not None:
             self._on_received(int(received[1]))
 
     def _arrived(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:

@@ -274,6 +274,8 @@ class MqttOut(Outbox):
         qos, retain = int(headers.get("qos", 1)), bool(headers.get("retain", False))
         if qos == 2 and (record.number in self._doubtful or record.address in self._denied or self._suspicion.active):
             qos = 1
+        if qos == 2:
+            link.watch_received()
         if retain:
             retain = self._is_news(record)
         properties = self._properties_of(record) if link.mqtt5 else None
