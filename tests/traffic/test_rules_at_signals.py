@@ -152,6 +152,23 @@ def test_an_offender_taken_over_by_the_track_behind_is_no_second_one(tmp_path: P
     assert [track for track, _ in begun(said)] == [7]
 
 
+def test_riders_that_run_one_red_light_behind_each_other_are_each_reported(tmp_path: Path) -> None:
+    """They stop past the line at the same place, one after the other, and the first is lost there: hidden by the second."""
+    first = along((0, -1.0, 20), (4, -1.0, -1.2), (20, -1.0, -1.2))
+    second = along((0, -1.0, 30), (6, -1.0, 4), (8.5, -1.0, -1.2), (20, -1.0, -1.2))
+    riders = [Actor(7, "motorcycle", first, end_s=7.5), Actor(8, "motorcycle", second)]
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, play(riders, 14, fps=6), lights((0, RED)))
+    assert [track for track, _ in begun(said)] == [7, 8]
+
+
+def test_a_creeping_rider_that_is_soon_lost_behind_the_line_is_reported(tmp_path: Path) -> None:
+    """Its front is 1.9 m past the line when it is seen last, 0.8 s after it was on it."""
+    way = along((0, -1.0, 8), (6, -1.0, -6.4))
+    rider = play([Actor(7, "motorcycle", way, end_s=3.7)], 8, fps=6)
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, rider, lights((0, RED)))
+    assert begun(said) == [(7, pytest.approx(2.9, abs=0.3))]
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_creeping_truck_whose_length_is_known_need_not_be_further_over(known: bool, tmp_path: Path) -> None:
     """It is 0.85 m past the line."""

@@ -13,6 +13,7 @@ from flowrt_nodes._lib.events import known, ms
 from flowrt_nodes._lib.geometry import Array, Mask, jacobian
 from flowrt_nodes._lib.signals import RED, SignalPhase
 from flowrt_nodes.violation._common.approach import Approaches, approach_diagnostics
+from flowrt_nodes.violation._common.continuation import handed_over
 from flowrt_nodes.violation._common.front_crossing import FrontCrossing, FrontCrossings
 from flowrt_nodes.violation._common.history import row_by_id
 from flowrt_nodes.violation._common.rule import Finding, SignalRule
@@ -23,6 +24,7 @@ STOP_NEAR_M, STOP_AGO_S = 7.0, 6.0
 TURNED_DEG, TURNING_M, STRAIGHT_ON_M, RETREAT_M = 25.0, 3.0, 14.0, 2.5
 UNDECIDED_S = 60.0
 LANE_MARGIN_PX = 25.0
+BEFORE_S = 1.0
 
 
 class _Undecided(NamedTuple):
@@ -98,6 +100,10 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         for crossing in crossings:
             finding = self._crossed(tracks, crossing, float(memory["stopped_s"][rows[crossing.row]]))
             if finding is not None:
+                samples = self._history.of(
+                    tracks.camera_id, int(tracks.track_id[crossing.row]), crossing.time_s - BEFORE_S
+                )
+                finding.own = not handed_over(samples)
                 yield finding
         if self._undecided:
             yield from self._decide(tracks, past, view.reliable(tracks))

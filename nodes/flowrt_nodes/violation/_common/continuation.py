@@ -20,6 +20,7 @@ LOST_S = 60.0
 ROOM_M, ROOM_SHARE = 2.0, 0.3
 SLOW_M_S, TURNING_S = 1.5, 3.0
 LEFT_S = 2.0
+MOST_M_S2, ACCELERATING_S = 5.0, 0.5
 FURTHEST_M, FURTHEST_ON_FOOT_M = 40.0, 12.0
 
 
@@ -67,6 +68,26 @@ def continues(
         return False
     # A track that is still there is the offender, unless it was handed to a road user that passed a standing one.
     return same is None or (slow and _distance_m(tracks.ground_m[same], start) > 2 * ROOM_M)
+
+
+def handed_over(samples: Sequence[Sample]) -> bool:
+    """Whether a track's samples speed up or slow down as no vehicle does: it was handed from one road user to another.
+
+    From the mean velocities of half a second before and after each sample; one picture to the next is mostly noise.
+    """
+    known = [sample for sample in samples if sample.x_m == sample.x_m]
+    time_s = np.array([sample.time_s for sample in known])
+    place = np.array([(sample.x_m, sample.y_m) for sample in known])
+    for now in range(1, len(known) - 1):
+        first = int(np.searchsorted(time_s, time_s[now] - ACCELERATING_S - 1e-3))
+        last = int(np.searchsorted(time_s, time_s[now] + ACCELERATING_S - 1e-3))
+        if first == now or last == len(known):
+            continue
+        before = (place[now] - place[first]) / (time_s[now] - time_s[first])
+        after = (place[last] - place[now]) / (time_s[last] - time_s[now])
+        if 2 * float(np.hypot(*(after - before))) > MOST_M_S2 * (time_s[last] - time_s[first]):
+            return True
+    return False
 
 
 def _distance_m(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:

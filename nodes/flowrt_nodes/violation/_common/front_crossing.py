@@ -21,7 +21,7 @@ from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, stands
 
 # Margins: docs/rules.md says what each is for.
 LASTING_S = 0.25
-CREEPING_KMH, CREEPING_S = 10.0, 0.9
+CREEPING_KMH, CREEPING_S, WELL_M = 10.0, 0.9, 1.0
 BACK_M, BACK_S = 1.0, 4.0
 STANDING_S, STANDING_KMH, STANDING_RADIUS_M = 3.0, 4.0, 0.5
 HEAVY_M, HEAVY_S = 0.5, 1.5
@@ -87,8 +87,9 @@ class FrontCrossings:
         extra_m = np.where(creeping & heavy & ~length_known(tracks), HEAVY_M, 0.0)
         beyond = past > self._beyond_m + extra_m[:, None]
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
-        needed_s = np.where(creeping, np.where(heavy, HEAVY_S, CREEPING_S), LASTING_S)
-        lasts = known & beyond & (time_s - beyond_s >= needed_s[:, None] - 1e-6)
+        needed_s = np.where(creeping, np.where(heavy, HEAVY_S, CREEPING_S), LASTING_S)[:, None]
+        needed_s = np.where((past > self._beyond_m + WELL_M) & ~heavy[:, None], LASTING_S, needed_s)
+        lasts = known & beyond & (time_s - beyond_s >= needed_s - 1e-6)
         swings = heavy & (time_s - self._braked_s(table, tracks, view, rows, before_s) < SETTLED_S)
         lasts &= self._forward(tracks) & ~(swings[:, None] & (past < SWINGS_M))
         done = was_before & lasts & ~np.isnan(crossed_s)

@@ -38,6 +38,7 @@ class Finding(msgspec.Struct, kw_only=True):
 
     row: of the tracks. since_s: when it began, where that is known better than by the first finding.
     key: what tells this offence from others of the same track (a signal cycle); roi_id: zone or line.
+    own: the track itself was watched doing it, from before, so it does not continue a lost offender.
     """
 
     row: int
@@ -48,6 +49,7 @@ class Finding(msgspec.Struct, kw_only=True):
     facts: dict[str, Any] = {}
     severity: Severity | None = None
     description: str = ""
+    own: bool = False
 
 
 class Episode(msgspec.Struct, kw_only=True):
@@ -188,7 +190,7 @@ class Rule(Transform):
         if time_s - since_s < self.hold_s - 1e-6:
             return
         del self._pending[key]
-        lost = self._lost_offender(tracks, row, finding.key)
+        lost = None if finding.own else self._lost_offender(tracks, row, finding.key)
         if lost is None:
             events.append(self._begin(key, finding, tracks, since_s))
         elif lost in self._open:
