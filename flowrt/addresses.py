@@ -9,6 +9,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Collection
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -18,10 +19,10 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"
 _LINE_ENDS = re.compile(r"(\r?\n)+\Z")
 _WEBSOCKETS = ("ws", "wss")
-_PARAMETER = re.compile(
-    r"(?i)(?P<name>[a-z_-]*(?:pass(?:wor[dt])?|passwd|pwd|token|secret|api_?key|auth)[a-z]*)=(?P<value>[^&;\s/'\"]+)"
-)
-_IN_TEXT = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<rest>[^\s'\"<>]+)")
+_PARAMETER = re.compile(r"(?i)(?P<name>(?:pass|pwd|token|secret|api_?key|auth)[a-z]{0,12})=(?P<value>[^&;\s/'\"]+)")
+_IN_TEXT = re.compile(r"://(?P<rest>[^\s'\"<>]+)")
+MOST_ENDS = 16
+"""So many `@` of an address are looked at as the end of a password."""
 _NAMES = {"\r": "a carriage return (\\r)", "\n": "a line break (\\n)", "\t": "a tab (\\t)", "\0": "a zero byte (\\0)"}
 
 
@@ -84,7 +85,7 @@ def passwords(address: str) -> set[str]:
         if not _may_have_user_info(rest):
             continue
         certain = True
-        for end in (i for i, char in enumerate(rest) if char == "@"):
+        for end in islice((i for i, char in enumerate(rest) if char == "@"), MOST_ENDS):
             password = rest[:end].partition(":")[2]
             found.add(password)
             if certain:  # its parts too, as a parser that splits it elsewhere may show them
@@ -116,7 +117,7 @@ def without_line_end(text: str) -> str:
 def _masked(match: re.Match[str]) -> str:
     """All before the last `@` goes: it is better to lose a host than to show the end of a password that holds an `@`."""
     rest = match["rest"]
-    return f"{match['scheme']}***{rest[rest.rindex('@') :]}" if _may_have_user_info(rest) else match[0]
+    return f"://***{rest[rest.rindex('@') :]}" if _may_have_user_info(rest) else match[0]
 
 
 def _taken_apart(address: str) -> _Parts | None:

@@ -22,9 +22,12 @@ from flowrt.commands.text import printable
 from flowrt.diagnostics import Diagnostic
 
 WIDTH = 120
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user_info>[^\s'\"<>]+)@")
+MARGIN = 1000
+"""So many characters of a line around the problem are looked at; a line may have megabytes."""
+_ADDRESS = re.compile(r"://(?P<user_info>[^\s'\"<>]+)@")
+_ORIGIN = re.compile(r"""["']?\$\{(?:env|file):[^}:]*\}["']?""")
 _SECRET_KEY = re.compile(
-    r"""(?ix) (?P<key> [\w-]* (?:pas|pwd|token|secret|api_?key) \w* ["']? \s* [:=] \s*)
+    r"""(?ix) (?P<key> (?:pas|pwd|token|secret|api_?key) \w{0,20} ["']? \s* [:=] \s*)
     (?P<value> " (?:[^"\\]|\\.)* "? | '[^']*'? | [^\s,;&'"{}\]]+ )"""
 )
 _RED, _YELLOW, _BLUE, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[1m", "\x1b[0m"
@@ -81,8 +84,10 @@ def _one(diagnostic: Diagnostic, lines: list[str], hidden: list[Diagnostic], col
         f"{margin} {paint(_BLUE, '-->')} {printable(place)}",
     ]
     if number:
-        line = _without_secrets(lines[diagnostic.line - 1], diagnostic, hidden)
-        snippet, caret = _snippet(line, diagnostic)
+        base = max(0, diagnostic.column - 1 - MARGIN)
+        near = [_moved(each, base) for each in hidden if (each.file, each.line) == (diagnostic.file, diagnostic.line)]
+        line = _without_secrets(lines[diagnostic.line - 1][base : base + 3 * MARGIN], near)
+        snippet, caret = _snippet(line, _moved(diagnostic, base))
         bar = paint(_BLUE, "|")
         out += [f"{margin} {bar}", f"{paint(_BLUE, number)} {bar} {snippet}", f"{margin} {bar} {paint(_RED, caret)}"]
     for label, content in (("at", diagnostic.path), ("help:", diagnostic.hint)):
@@ -91,20 +96,27 @@ def _one(diagnostic: Diagnostic, lines: list[str], hidden: list[Diagnostic], col
     return "\n".join(out)
 
 
-def _without_secrets(line: str, diagnostic: Diagnostic, hidden: list[Diagnostic]) -> str:
+def _moved(diagnostic: Diagnostic, base: int) -> Diagnostic:
+    """The problem in a line that begins `base` characters later."""
+    if not base:
+        return diagnostic
+    end_column = max(diagnostic.end_column - base, 0)
+    return msgspec.structs.replace(diagnostic, column=max(diagnostic.column - base, 1), end_column=end_column)
+
+
+def _without_secrets(line: str, hidden: list[Diagnostic]) -> str:
     """The line with stars for all that may be secret: the length stays, so that the carets point where they did."""
     for other in hidden:
-        if (other.file, other.line) == (diagnostic.file, diagnostic.line):
-            start = other.column - 1
-            end = other.end_column - 1 if other.end_column > other.column else len(line)
-            line = line[:start] + _stars(line[start:end]) + line[end:]
-    line = _ADDRESS.sub(lambda match: match["scheme"] + "*" * len(match["user_info"]) + "@", line)
+        start = other.column - 1
+        end = other.end_column - 1 if other.end_column > other.column else len(line)
+        line = line[:start] + _stars(line[start:end]) + line[end:]
+    line = _ADDRESS.sub(lambda match: "://" + "*" * len(match["user_info"]) + "@", line)
     return _SECRET_KEY.sub(lambda match: match["key"] + _stars(match["value"]), line)
 
 
 def _stars(text: str) -> str:
     """Stars, and as many characters as before; nothing is hidden of what only names its source."""
-    return text if "${" in text and ":-" not in text else "*" * len(text)
+    return text if _ORIGIN.fullmatch(text) else "*" * len(text)
 
 
 def _snippet(line: str, diagnostic: Diagnostic) -> tuple[str, str]:

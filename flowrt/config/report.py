@@ -24,7 +24,7 @@ class Report:
         self.diagnostics: list[Diagnostic] = []
         self.secrets: set[str] = set()
         self._mask = Secrets()
-        self._outside: list[tuple[str, str, str]] = []
+        self._outside: dict[str, list[tuple[str, str, str]]] = {}  # by the block or entry that it is in
         self._compared = 0
 
     def suggest(self, word: str, known: Collection[str]) -> str:
@@ -48,7 +48,8 @@ class Report:
 
     def add_outside(self, path: str, value: str, origin: str) -> None:
         """The setting at `path` has its value from outside of the file; problems name its origin in its place."""
-        self._outside.append((path, value, origin))
+        if len(value) >= TELLING:
+            self._outside.setdefault(_block(path), []).append((path, value, origin))
 
     @property
     def failed(self) -> bool:
@@ -63,8 +64,8 @@ class Report:
 
     def _shown(self, diagnostic: Diagnostic) -> Diagnostic:
         message, hint = diagnostic.message, diagnostic.hint
-        for path, value, origin in self._outside:
-            if len(value) >= TELLING and _related(path, diagnostic.path):
+        for path, value, origin in self._outside.get(_block(diagnostic.path), ()):
+            if _related(path, diagnostic.path):
                 forms = {value, " ".join(value.split()), shorten(value), shorten(value, 200).removesuffix("…")} - {""}
                 for form in sorted(forms, key=len, reverse=True):
                     alone = rf"(?<!\w){re.escape(form)}(?!\w)"
@@ -74,6 +75,11 @@ class Report:
         if (message, hint) == (diagnostic.message, diagnostic.hint):
             return diagnostic
         return msgspec.structs.replace(diagnostic, message=message, hint=hint)
+
+
+def _block(path: str) -> str:
+    """The first two steps of a path: `nodes.north`."""
+    return ".".join(path.split(".", 2)[:2])
 
 
 def _related(one: str, other: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -15,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrt.addresses import passwords, without_passwords
+from flowrt.commands.check import print_diagnostics
+from flowrt.config import read
 from flowrt.secrets import Secrets, mask
 from tests.harness import case_copy
 from tests.run.test_run import FLOW, Run, run
@@ -247,3 +250,14 @@ def test_no_password_is_left_in_an_address(password: str) -> None:
         address = f"rtsp://admin:{written}x7Q@10.0.0.1:554/stream"
         assert "x7Q" not in without_passwords(address)
         assert "x7Q" not in mask(f"can't open {address}: port {written}x7Q is bad", passwords(address))
+
+
+@pytest.mark.parametrize("text", ["a", "://", "://a@", "pass", "token=", "password: ", "x://u:p@h "], ids=repr)
+def test_long_texts_are_masked_in_time_that_grows_with_their_length(text: str, tmp_path: Path) -> None:
+    long = text * (1_000_000 // len(text))
+    started = time.perf_counter()
+    without_passwords(long)
+    passwords(long)
+    (tmp_path / "flow.yaml").write_text(f"flow: a\nx-a: {long}: x\n")
+    print_diagnostics(read(tmp_path / "flow.yaml")[1])
+    assert time.perf_counter() - started < 20, "quadratic time would be hours"
