@@ -11,14 +11,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from flowrt.addresses import without_passwords
 from flowrt.catalog import setting_extras
 from flowrt.flow import Flow, NodeSpec
-from flowrt.node import Inference, Outbox, Source
+from flowrt.node import Inference, Node, Outbox, Source
 from flowrt.secrets import mask
 
 Kind = Literal["kept", "rewired", "reconfigured", "replaced", "added", "removed"]
@@ -122,7 +122,7 @@ def _change(old: Flow, new: Flow, origin: dict[str, str], spec: NodeSpec) -> Cha
             was=was,
             why=why,
             changed=changed,
-            forgets="" if carried and type(before.settings).export_state is not _base_export() else memory,
+            forgets="" if carried and type(before.settings).export_state is not Node.export_state else memory,
             queue=_handover(before),
         )
     changed = tuple(
@@ -187,12 +187,6 @@ def _shown(spec: NodeSpec, field: str, secrets: frozenset[str]) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-def _base_export() -> Any:
-    from flowrt.node import Node
-
-    return Node.export_state
-
-
 def _memory(spec: NodeSpec) -> str:
     if isinstance(spec.settings, Source):
         return "its connection and position"
@@ -200,7 +194,7 @@ def _memory(spec: NodeSpec) -> str:
         return "its compiled model"
     if isinstance(spec.settings, Outbox):
         return "its connection"
-    return "its memory" if type(spec.settings).export_state is not _base_export() else ""
+    return "its memory" if type(spec.settings).export_state is not Node.export_state else ""
 
 
 def _handover(spec: NodeSpec) -> str:

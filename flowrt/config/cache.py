@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from flowrt.config.yaml import Mapping, Yaml
+from flowrt.contract import Contract
 from flowrt.fingerprint import Fingerprints
-
-if TYPE_CHECKING:
-    from flowrt.contract import Contract
 
 MAX_DOCUMENTS = 32
 MAX_ENTRIES = 200

@@ -6,19 +6,17 @@ import functools
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from flowrt.config.cache import LoadCache
 from flowrt.config.nodes import NodeConfig
 from flowrt.config.report import Report
 from flowrt.config.wiring import Types
 from flowrt.config.yaml import shorten
+from flowrt.contract import Contract
 from flowrt.diagnostics import FlowError
 from flowrt.flow import Edge
 from flowrt.resources import share
-
-if TYPE_CHECKING:
-    from flowrt.contract import Contract
 
 OutboxKind = Literal["topics", "measurements"]
 
@@ -36,7 +34,7 @@ def check_contract(
         return ()
     try:
         files = [*_shipped(), *sorted((folder / "schemas").rglob("*.schema.json"))]
-        contract = cache.contract(files, lambda: _read(folder))
+        contract = cache.contract(files, partial(Contract.of_flow, folder))
     except FlowError as error:
         report.diagnostics.extend(error.diagnostics)
         return ()
@@ -62,9 +60,3 @@ def check_contract(
 @functools.cache  # which there are stays as it is while a program runs; what is in them may be edited
 def _shipped() -> tuple[Path, ...]:
     return tuple(sorted(share("schemas").rglob("*.schema.json")))
-
-
-def _read(folder: Path) -> Contract:
-    from flowrt.contract import Contract  # only flows with such an outbox wait for it
-
-    return Contract.of_flow(folder)
