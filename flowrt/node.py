@@ -360,6 +360,9 @@ class Outbox(Node):
         """What an open node delivers to, such as an address: outboxes with an equal one tell each other when it is back. None: it is its own."""
         return None
 
+    def outside_is_back(self) -> None:
+        """Called, on a thread of its own choice, when another outbox got through to the same `outside`: a node that waits to connect tries now."""
+
     encode: ClassVar[Callable[..., Any]]
     """`def encode(self, message: Message) -> Iterable[OutboxRecord]`"""
 

@@ -104,6 +104,7 @@ class Deliverer:
         with self._wake:
             self._hurry = True
             self._wake.notify_all()
+        self.node.outside_is_back()
 
     @property
     def rate_per_s(self) -> float:
@@ -167,6 +168,7 @@ class Deliverer:
                 continue
             records = self._next()
             if not records and not self._under_way:
+                self._look_for_success()
                 self._be("up")
                 with self._wake:
                     if not self.stopping.is_set() and (self._cursor.replaying or not self._fresh):

@@ -264,6 +264,32 @@ def test_fault_13_outboxes_of_one_service_hear_of_each_other_when_it_is_back(jou
     delivery.close(2.0)
 
 
+def test_fault_13_also_where_acknowledgements_come_later(journal: Journal) -> None:
+    away = threading.Event()
+    away.set()
+
+    class Later(OfOneService):
+        """Acknowledges from a thread of its own."""
+
+        def deliver(self, records: Sequence[OutboxRecord], acknowledger: Acknowledger) -> None:
+            if away.is_set():
+                raise Retry("away")
+            self._arrived.extend(records)
+            if records:
+                threading.Timer(0.01, acknowledger.delivered_all, (list(records),)).start()
+
+    waits = iter([Backoff(0.05, 0.05), patient()])
+    delivery = Delivery(journal, SystemClock(), backoff=lambda: next(waits))
+    nodes = {"first": Later().prepare(), "second": Later().prepare()}
+    for name, node in nodes.items():
+        delivery.add(name, node)
+        delivery.accept(name, records(1))
+    eventually(lambda: all(row.state == "waiting" for row in delivery.statistics().values()))
+    away.clear()
+    eventually(lambda: all(row.delivered == 1 for row in delivery.statistics().values()), 5.0)
+    delivery.close(2.0)
+
+
 def test_fault_13_a_wait_that_the_service_asked_for_is_kept(journal: Journal) -> None:
     states = {"one": True, "asked": True}
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from flowrt.backoff import Backoff
+from flowrt.contract import Contract
 from flowrt.journal import JournalView
 from flowrt.message import Record
 from flowrt.services import Mqtt
@@ -20,6 +22,7 @@ from flowrt.sink import OutboxRecord
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.world import Subscriber, camera_status, violation, world, zone_event
+from tests.harness import context, opened
 from tests.servers import certificates, mosquitto
 
 VERSIONS = pytest.mark.parametrize("version", [5, "3.1.1"])
@@ -252,6 +255,25 @@ def test_a_lost_connection_resumes_its_session(tmp_path: Path, caplog: pytest.Lo
         eventually(lambda: len(ids(sub, "violations")) >= 10)
         assert ids(sub, "violations") == [f"v-{i}" for i in range(10)]
         assert "new session" not in caplog.text
+
+
+def test_fault_13_sinks_of_one_broker_return_together(tmp_path: Path) -> None:
+    """One waits for a minute before it connects again; another one gets through, and so it tries at once."""
+    with mosquitto(tmp_path) as broker:
+        services = {"mqtt": Mqtt(url=broker.url)}
+        second = MqttOut()
+        where = context(tmp_path, name="second", services=services, contract=Contract.load())
+        with world(MqttOut(), tmp_path / "w", services) as w, opened(second, where):
+            w.delivery.add("second", second)
+            eventually(lambda: all(node.status().get("connects") for node in (w.node, second)))
+            second.__dict__["_link"]._backoff = Backoff(60.0, 60.0)
+            broker.stop()
+            for name, node in (("out", w.node), ("second", second)):
+                w.delivery.accept(name, list(node.encode(zone_event(1))))  # type: ignore[operator]  # each node has one
+            eventually(lambda: all(row.state == "waiting" for row in w.delivery.statistics().values()))
+            broker.start()
+            eventually(lambda: all(row.delivered == 1 for row in w.delivery.statistics().values()), 25.0)
+            assert w.delivery.remove("second", timeout_s=2.0) == 0
 
 
 def test_a_broker_that_never_acknowledges(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ class MqttLink:
         self.receive_limit = 65535
         self._backoff = Backoff(most_s=10.0)
         self._closing = threading.Event()
+        self._hurried = threading.Event()  # ends the wait before the next try
         self._farewell: Sequence[tuple[str, bytes]] = ()
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
@@ -135,6 +136,7 @@ class MqttLink:
         """Publish the farewell (retained) where connected, then disconnect."""
         self._farewell = farewell
         self._closing.set()
+        self._hurried.set()
         self.wake()
         self._thread.stop()
         self._thread.join(2 * CONNECT_S + _FAREWELL_S)
@@ -161,6 +163,10 @@ class MqttLink:
             self.embedded = None
             self._context.shared.release(embedded.KEY)
 
+    def hurry(self) -> None:
+        """The broker is said to be back: try now."""
+        self._hurried.set()
+
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -172,7 +178,8 @@ class MqttLink:
                 self._failed(error)
             if self._new_client_wanted or self._names.is_free(self._wanted_name, self._name):
                 self._renew()
-            self._closing.wait(self._backoff.wait_s())
+            self._hurried.wait(self._backoff.wait_s())
+            self._hurried.clear()
         self._part()
 
     def _connect(self) -> None:

@@ -103,6 +103,11 @@ class MqttOut(Outbox):
         link: MqttLink | None = self.__dict__.get("_link")
         return None if link is None else str(link.address)
 
+    def outside_is_back(self) -> None:
+        link: MqttLink | None = self.__dict__.get("_link")
+        if link is not None:
+            link.hurry()
+
     @property
     def window(self) -> int:
         suspicion: Suspicion | None = self.__dict__.get("_suspicion")  # missing before `open`
