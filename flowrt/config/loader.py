@@ -15,15 +15,15 @@ from typing import Any
 
 from flowrt.catalog import Catalog
 from flowrt.config.cache import LoadCache
-from flowrt.config.contract_checks import check_contract
-from flowrt.config.documents import Documents
-from flowrt.config.node_checks import FlowView, check_nodes, probe_nodes
+from flowrt.config.checks.contract import check_contract
+from flowrt.config.checks.nodes import FlowView, check_nodes, probe_nodes
+from flowrt.config.checks.references import References, check_published, published_names
+from flowrt.config.checks.wiring import Wiring
+from flowrt.config.document.documents import Documents
 from flowrt.config.nodes import NodeConfig, NodeConfigReader
-from flowrt.config.references import References, check_published, published_names
 from flowrt.config.report import Report
 from flowrt.config.sections import Section, sections
 from flowrt.config.services import read_services
-from flowrt.config.wiring import Wiring
 from flowrt.config.yaml import UNKNOWN, Yaml, shorten
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Flow, NodeSpec

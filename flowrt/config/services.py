@@ -7,7 +7,7 @@ from collections.abc import Mapping as Environment
 import msgspec
 
 from flowrt.addresses import control_character, passwords, without_line_end
-from flowrt.config.documents import Entry
+from flowrt.config.document.documents import Entry
 from flowrt.config.report import Report
 from flowrt.config.values import INVALID, Reference, SettingsReader
 from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Yaml, describe, join

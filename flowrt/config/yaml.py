@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from flowrt.addresses import without_passwords
-from flowrt.config import characters
+from flowrt.config.document import characters
 from flowrt.diagnostics import Diagnostic, Mark
 
 MAX_BYTES = 8_000_000

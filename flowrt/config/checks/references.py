@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flowrt.config.documents import Documents
+from flowrt.config.document.documents import Documents
 from flowrt.config.nodes import NodeConfig
 from flowrt.config.report import Report
 from flowrt.config.sections import Use, sections

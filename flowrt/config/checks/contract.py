@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from flowrt.config.cache import LoadCache
+from flowrt.config.checks.wiring import Types
 from flowrt.config.nodes import NodeConfig
 from flowrt.config.report import Report
-from flowrt.config.wiring import Types
 from flowrt.config.yaml import shorten
 from flowrt.contract import Contract
 from flowrt.diagnostics import FlowError

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowrt.config.cache import LoadCache
+from flowrt.config.document.substitution import Substitution
 from flowrt.config.report import Report
 from flowrt.config.sections import sections
-from flowrt.config.substitution import Substitution
 from flowrt.config.yaml import (
     UNKNOWN,
     Mapping,

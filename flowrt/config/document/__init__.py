@@ -1,0 +1,1 @@
+"""The documents of a flow: the file, what it includes, and what fills it from outside."""
