@@ -34,6 +34,7 @@ MOST_BYTES = 65_536
 _MOST_REDIRECTS = 5
 _MOST_TEXT = 300
 _BLOCK = 65_536
+_SLOWEST_BYTES_PER_S = 20_000
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -59,7 +60,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpClient:
-    """Requests to one server, over one connection that is kept. Each request has `timeout_s` from its begin to its last byte.
+    """Requests to one server, over one connection that is kept. Each request has `timeout_s` from its begin to its last byte, and a second
+    more for each 20 kB that it sends: a slow line must not keep a batch from ever arriving.
 
     Not for several threads at once. authorization: the header's value, sent with each request. Raises ValueError where that, the
     address or the CA file can't be used.
@@ -94,7 +96,7 @@ class HttpClient:
         target = self._prefix + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         connection = self._connection
         connection.timeout = self._timeout_s
-        connection.deadline = deadline = _Deadline(self._timeout_s)
+        connection.deadline = deadline = _Deadline(self._timeout_s + len(body or b"") / _SLOWEST_BYTES_PER_S)
         whole = False
         try:
             if not connection.is_closed and not connection.is_connected:

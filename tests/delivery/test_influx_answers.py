@@ -111,7 +111,9 @@ def test_a_refused_batch_of_influxdb_3_costs_only_the_bad_point(
 def test_a_batch_too_large_for_influxdb_3_is_written_in_parts(tmp_path: Path, three: tuple[InfluxDB3, Influx]) -> None:
     """413 beyond 10 MB: no point is to blame."""
     database, service = three
-    with world(node(batch_kb=30_000.0, batch_points=50_000, flush_s=3.0), tmp_path, {"influx": service}) as w:
+    with world(
+        node(batch_kb=30_000.0, batch_points=50_000, flush_s=3.0, timeout_s=30.0), tmp_path, {"influx": service}
+    ) as w:
         records = [record for i in range(12) for record in w.node.encode(event(i))]
         long = b'note="' + b"x" * 1_000_000 + b'",'
         padded = [
@@ -120,7 +122,7 @@ def test_a_batch_too_large_for_influxdb_3_is_written_in_parts(tmp_path: Path, th
         ]  # fmt: skip
         assert sum(len(one.body) for one in padded) > MOST_BYTES
         w.delivery.accept("out", padded)
-        eventually(lambda: w.statistics.delivered == 12, 15.0)
+        eventually(lambda: w.statistics.delivered == 12, 60.0)
         assert w.statistics.dead_letters == 0
     assert any(len(request.body) > MOST_BYTES for request in database.requests), "one batch was too large"
     assert stored(database) == 12
