@@ -100,6 +100,10 @@ class Catalog:
         """Every type name, sorted."""
         return sorted(self._where)
 
+    def origin(self, name: str) -> str:
+        """The entry point that a type comes from, or `folder`; nothing is imported. Raises KeyError."""
+        return self._where[name][0]
+
     def files(self) -> list[Path]:
         """The files of the `nodes/` folder, which a watcher looks at."""
         return [Path(where) for origin, where in self._where.values() if origin == "folder"]

@@ -16,12 +16,14 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 
+from flowrt.catalog import Catalog
 from flowrt.contract import Contract
 from flowrt.resources import share
 from flowrt_ops import alerts, dashboards
 from flowrt_ops.checks.lint import lint
 from flowrt_ops.checks.queries import panels_of, queries_of
 from flowrt_ops.grafana.influxql import LONG
+from flowrt_ops.grafana.theme import RULES, look_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it would rather have the newest format, which Grafana 11 and 12 can't read
@@ -219,3 +221,20 @@ def test_panels_over_30_days_say_what_influxdb_3_can_answer() -> None:
         for panel in panels_of(dashboard):
             if any(target["datasource"]["uid"] == LONG for target in panel.get("targets", ())):
                 assert "--query-file-limit" in panel["description"], panel["title"]
+
+
+def test_a_rule_that_nobody_chose_a_look_for_has_a_title_and_a_colour_of_its_own() -> None:
+    """A new rule needs no entry among the dashboards."""
+    look = look_of(["red_light", "wrong_way", "blocking_the_box", "u_turn_on_red"])
+    assert look["blocking_the_box"][0] == "Blocking the box"
+    assert len({color for _, color in look.values()}) == 4
+    assert list(look)[:2] == ["red_light", "wrong_way"], "those with a chosen look come first"
+    assert look_of(["u_turn_on_red"])["u_turn_on_red"][0] == "U turn on red"
+
+
+def test_every_built_in_rule_is_named_on_the_panels() -> None:
+    """The names that violations carry are those of the rules' modules, from which the panels have them."""
+    types = {kind.cls.violation_type for kind in Catalog() if kind.name.startswith("violation.")}  # type: ignore[attr-defined]  # a rule's
+    assert set(RULES) == types
+    panel = next(panel for panel in panels_of(BUILT[0]) if panel["title"] == "Violations per minute")
+    assert {one["matcher"]["options"] for one in panel["fieldConfig"]["overrides"]} == types

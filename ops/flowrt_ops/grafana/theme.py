@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from flowrt.catalog import Catalog
 
 GOOD, FAIR, POOR, BAD, QUIET = "#2EB67D", "#F2C037", "#F2803A", "#E0383E", "#6E7F91"
 """Green, yellow, orange, red, grey: told apart in daylight on a wall, and by most colour-blind readers by lightness."""
@@ -22,7 +25,7 @@ STATES = {
     "down": BAD,
     "critical": BAD,
 }
-RULES = {
+_CHOSEN = {
     "red_light": ("Red light", BAD),
     "wrong_way": ("Wrong way", VIOLET),
     "speeding": ("Speeding", POOR),
@@ -34,7 +37,28 @@ RULES = {
     "failure_to_yield": ("Failure to yield", "#EC6EAD"),
     "near_miss": ("Near miss", "#B4632D"),
 }
-"""Violations of the built-in rules: title and colour on every panel. Others show under their own names."""
+"""Titles and colours of violations that were chosen by hand."""
+_MORE = ("#5E8C6A", "#C77DFF", "#D4A373", "#4CC9F0", "#B5838D", "#90BE6D", "#F9844A", "#577590")
+"""Colours of the others, in the order of their names."""
+
+
+def look_of(rules: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Rule to its title and colour, the same on every panel. One that nobody chose has its name as a title, and the next colour."""
+    others = sorted(set(rules) - set(_CHOSEN))
+    derived = {rule: (rule.replace("_", " ").capitalize(), _MORE[i % len(_MORE)]) for i, rule in enumerate(others)}
+    return {**{rule: _CHOSEN[rule] for rule in _CHOSEN if rule in rules}, **derived}
+
+
+def _built_in() -> set[str]:
+    """The rules of the node library; the type `violation.NAME` reports violations of the type NAME."""
+    catalog = Catalog()
+    own = catalog.origin("violation")
+    rules = {name for name in catalog.names() if name.startswith("violation.") and catalog.origin(name) == own}
+    return {name.removeprefix("violation.") for name in rules}
+
+
+RULES = look_of(_built_in())
+"""The built-in rules. Rules of other packages show under their own names."""
 SAFETY = {
     "crosswalk_entry": ("Steps onto a crosswalk", TEAL),
     "unsafe_crossing": ("Unsafe crossing", POOR),
