@@ -1,4 +1,4 @@
-"""Long-lived threads under one supervisor: none of them ends, or hangs, without a word.
+"""Long-lived threads under one supervisor: none of them ends or hangs unnoticed.
 
 A run makes one `Supervisor` and passes it to whatever needs a thread for as long as the run lasts (the journal's writer, deliverers, the
 watcher, drivers). What a thread raises, `SystemExit` included, is logged with its traceback and kept for the status; the thread
