@@ -28,7 +28,7 @@ CLOCK = SystemClock()
 
 
 def remove(path: Path, what: str) -> None:
-    """As a person would who tidies up."""
+    """As when the folder is tidied up by hand."""
     if what == "folder":
         shutil.rmtree(path.parent)
     elif what == "exchanged":
