@@ -38,10 +38,11 @@ RIDER_S, SHIFTED = 0.3, 0.2
 """A track has a rider once its pictures showed both for this long, without the one moving along the other by this share of the
 wider box: a pedestrian that walks by a parked machine does so faster."""
 GONE_S = 3.0
-"""A rider that was not seen for this long on a machine that a walker could push has got off; a machine not seen for this long has been
-left."""
-PUSHED = 1.5
-"""A machine slower than this, in its box's heights per second (1.6 m/s), stands or is pushed."""
+"""A rider that was not seen for this long on a machine that a walker could push has got off; a machine not seen for this long, while the
+person moved, has been left."""
+STANDS, PUSHED = 0.15, 1.5
+"""In the box's heights per second: slower than the first (0.25 m/s) a road user stands, slower than the second (1.6 m/s) a machine
+stands or is pushed."""
 EXPECTED_IOU, BETTER_IOU = 0.5, 0.1
 """A box is completed where that brings it at least to the first overlap with the rider's track, and by the second nearer to it."""
 SAME_IOU = 0.5
@@ -191,9 +192,10 @@ def remember(tracks: Columns, rows: Ints, users: RoadUsers, found: Ints, classes
             votes = tracks.votes[rows[i]]
             votes[class_id[i]] += votes[classes.on_foot].sum()
             votes[classes.on_foot] = 0.0
+    speed = np.hypot(tracks.movement[rows, 0], tracks.movement[rows, 1]) / tracks.state[rows, 3]
+    tracks.machine_s[rows[tracks.rider[rows] & (speed < STANDS)]] = time_s
     left = time_s - tracks.machine_s[rows] > GONE_S
-    speed = np.hypot(tracks.speed[rows, 0], tracks.speed[rows, 1])
-    left |= (time_s - tracks.person_s[rows] > GONE_S) & (speed < PUSHED * tracks.state[rows, 3])
+    left |= (time_s - tracks.person_s[rows] > GONE_S) & (speed < PUSHED)
     tracks.rider[rows[left]] = False
     tracks.both_since_s[rows[left]] = np.nan
     alone = tracks.rider[rows] & classes.on_foot[class_id]
