@@ -283,6 +283,8 @@ def _datasources(files: Files) -> Iterator[Finding]:
                     )
             if source.get("type") == "influxdb" and not (source.get("jsonData") or {}).get("dbName"):
                 yield Finding("datasources", f"{place}: has no jsonData.dbName, which InfluxQL needs", file)
+    if not files.datasources:  # a folder of dashboards alone; they are provisioned elsewhere
+        return
     uses = {
         (file, str(one.get("datasource", {}).get("uid")))
         for file, dashboard in files.dashboards.items()

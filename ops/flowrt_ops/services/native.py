@@ -168,6 +168,7 @@ def _grafana(home: Home, installed: Installed, port: int, influx_port: int) -> S
         "GF_PATHS_PROVISIONING": str(provisioning),
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(port),
+        "GF_SERVER_ROOT_URL": os.environ.get("GRAFANA_ROOT_URL", f"http://localhost:{port}/"),
         # Only the image's start script knows GF_…__FILE; the server itself reads files by `$__file{}`.
         "GF_SECURITY_ADMIN_PASSWORD": f"$__file{{{(home.secrets / 'grafana_admin_password').as_posix()}}}",
         "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(dashboards / "realtime.json"),

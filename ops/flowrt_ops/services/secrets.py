@@ -118,6 +118,8 @@ def _environment(gpu: bool, influx: int) -> str:
         "# SMTP_HOST=mail.example.org:587",
         "# SMTP_USER=grafana",
         "# SMTP_FROM=grafana@example.org",
+        "# Where the links in messages of alerts lead: the dashboards as the control room reaches them.",
+        "# GRAFANA_ROOT_URL=https://dashboards.example/",
         "# Dashboards without a login; only where the port stays on loopback.",
         "# GRAFANA_ANONYMOUS=true",
     ]
