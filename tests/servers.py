@@ -34,7 +34,9 @@ def need(*programs: str) -> list[str]:
     for program in programs:
         where = shutil.which(program, path=places)
         if where is None:
-            missing(f"{program} is not installed (Debian: apt-get install mosquitto influxdb victoria-metrics nginx)")
+            missing(
+                f"{program} is not installed (Debian: apt-get install mosquitto influxdb victoria-metrics nginx prometheus)"
+            )
         found.append(where)
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import urllib.request
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from prometheus_client.samples import Sample
 from flowrt.histogram import BOUNDS_S, Histogram
 from flowrt.resources import share
 from tests.run.test_run import Run, run
+from tests.servers import need
 
 __all__ = ["run"]
 
@@ -38,8 +38,7 @@ RULES = share("prometheus") / "rules.yaml"
 
 def promtool(*arguments: str, text: str = "") -> str:
     """What Prometheus' own tool says; fails where it does."""
-    program = shutil.which("promtool")
-    assert program, "promtool is not installed (Debian: apt-get install prometheus)"
+    (program,) = need("promtool")
     done = subprocess.run([program, *arguments], input=text, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -82,7 +81,9 @@ def test_prometheus_own_linter_finds_nothing(busy: Run) -> None:
 
 def test_the_linter_would_find_quantiles_of_a_gauge() -> None:
     text = '# HELP a_seconds A.\n# TYPE a_seconds gauge\na_seconds{quantile="0.5"} 1\n'
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*need("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+    )
     assert "quantile" in done.stdout + done.stderr, "the form in which /metrics was"
 
 
@@ -232,7 +233,7 @@ def test_an_alert_fires_and_does_not(tmp_path: Path, alert: str) -> None:
     """By `promtool test rules`, which evaluates the rules as the server does: silent on a good run, firing on a bad one."""
     bad = tmp_path / "bad.yaml"
     bad.write_text(yaml.safe_dump(_unit_test([*FIRING[alert]], alert, [])))
-    done = subprocess.run(["promtool", "test", "rules", str(bad)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*need("promtool"), "test", "rules", str(bad)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, "it has to fire where none was expected"
     assert f'alertname="{alert}"' in done.stdout + done.stderr
     good = tmp_path / "good.yaml"
