@@ -76,6 +76,10 @@ class InferenceRunner(NodeRunner):
         with self.lock:
             self.push(message)
 
+    def carry(self, message: Message) -> None:
+        self._out += 1
+        self.emit(message)
+
     def collect(self, item: Submitted) -> tuple[list[Message], BaseException | None]:
         """Wait for one result; to be followed by `carry_on`."""
         with self.collecting:

@@ -167,6 +167,10 @@ class NodeRunner:
         for each in made:
             self.emit(each)
 
+    def carry(self, message: Message) -> None:
+        """Carry on a message that the node made of nothing that came in, or made when it was recorded."""
+        self.emit(message)
+
     def emit(self, message: Message) -> None:
         """Count a message that the node made, and carry it on to all that take it."""
         pushes = self._targets(type(message))

@@ -31,33 +31,30 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
     clock = runtime.clock
     assert isinstance(clock, VirtualClock)
     assert not runtime.threads
-    heap: list[tuple[float, int, Message, NodeRunner, _Feed]] = []
+    heap: list[tuple[float, int, Message, NodeRunner, _Stream]] = []
     recorded = ((runtime.runners[name], message) for name, message in stream)
-    feeds = [_Feed(None, recorded)]
+    streams = [_Stream(None, recorded)]
     for name in runtime.flow.order():
         runner = runtime.runners[name]
         if isinstance(runner, SourceRunner) and isinstance(runner.node, Source):
-            feeds.append(_Feed(runner, zip(repeat(runner), _one_by_one(runner.node), strict=False)))
-    order = count(len(feeds))  # at equal times the first messages go in the order of the file
-    finite = sum(feed.next_into(heap, rank) for rank, feed in enumerate(feeds) if not feed.endless)
+            streams.append(_Stream(runner, zip(repeat(runner), _one_by_one(runner.node), strict=False)))
+    order = count(len(streams))  # at equal times the first messages go in the order of the file
+    finite = sum(incoming.next_into(heap, rank) for rank, incoming in enumerate(streams) if not incoming.endless)
     if heap and not clock.begun:
         clock.move_to(heap[0][0])
-    for rank, feed in enumerate(feeds):
-        if feed.endless:
-            feed.next_into(heap, rank)
+    for rank, incoming in enumerate(streams):
+        if incoming.endless:
+            incoming.next_into(heap, rank)
     made = 0
     while heap and (finite or until_s is not None):
-        time_s, _, message, runner, feed = heapq.heappop(heap)
+        time_s, _, message, runner, incoming = heapq.heappop(heap)
         if until_s is not None and time_s > until_s:
             break
         clock.move_to(time_s)
         runner.n_in += 1
-        if isinstance(runner, SourceRunner):
-            runner.carry(message)
-        else:  # a recorded message, in the name of the node that made it
-            runner.emit(message)
+        runner.carry(message)
         made += 1
-        if not feed.next_into(heap, next(order)) and not feed.endless:
+        if not incoming.next_into(heap, next(order)) and not incoming.endless:
             finite -= 1
             if finite == 0:
                 break
@@ -70,7 +67,7 @@ def run(runtime: Runtime, *, until_s: float | None = None, stream: Iterable[tupl
     return made
 
 
-class _Feed:
+class _Stream:
     """One source's messages, or a stream of several sources'. due_s never goes back within a stream."""
 
     def __init__(self, runner: SourceRunner | None, messages: Iterator[tuple[NodeRunner, Message]]) -> None:
@@ -79,8 +76,8 @@ class _Feed:
         self._messages = messages
         self._due_s = float("-inf")
 
-    def next_into(self, heap: list[tuple[float, int, Message, NodeRunner, _Feed]], rank: int) -> bool:
-        """Put the next message in line, behind those of the same time and a lower rank; False when there is none."""
+    def next_into(self, heap: list[tuple[float, int, Message, NodeRunner, _Stream]], rank: int) -> bool:
+        """Push the next message, behind those of the same time and a lower rank; False when there is none."""
         try:
             item = next(self._messages, None)
         except BaseException as error:  # whatever a source raises is its own fault
