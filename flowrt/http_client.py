@@ -95,8 +95,8 @@ class HttpClient:
         """Send a request and read its answer, whatever its status. Raises HttpError where there is none in time."""
         target = self._prefix + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         connection = self._connection
-        connection.timeout = self._timeout_s
-        connection.deadline = deadline = _Deadline(self._timeout_s + len(body or b"") / _SLOWEST_BYTES_PER_S)
+        connection.timeout = timeout_s = self._timeout_s + len(body or b"") / _SLOWEST_BYTES_PER_S
+        connection.deadline = deadline = _Deadline(timeout_s)
         whole = False
         try:
             if not connection.is_closed and not connection.is_connected:
@@ -109,7 +109,7 @@ class HttpClient:
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             failure = _http_error(error)
             if deadline.over or isinstance(failure.cause, TimeoutError):
-                raise self._too_late() from error
+                raise _too_late(timeout_s) from error
             raise failure from error
         finally:
             deadline.end()
@@ -117,12 +117,9 @@ class HttpClient:
             if not whole:
                 connection.close()
         if deadline.over:  # cut in the last moment: what was read may be half
-            raise self._too_late()
+            raise _too_late(timeout_s)
         text = _said(read) or str(response.reason or "no reason given")
         return Answer(status=response.status, headers=response.headers, body=read, text=mask(text, self._secrets))
-
-    def _too_late(self) -> HttpError:
-        return HttpError(f"no whole answer within {self._timeout_s:g} s", TimeoutError())
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -204,6 +201,10 @@ def _tls(ca_file: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"ca_file {ca_file} can't be used: {error}") from error
+
+
+def _too_late(timeout_s: float) -> HttpError:
+    return HttpError(f"no whole answer within {timeout_s:.1f} s", TimeoutError())
 
 
 def _http_error(error: Exception) -> HttpError:
