@@ -229,6 +229,16 @@ def test_the_class_is_what_most_pictures_said(virtual):
     assert made.label == ["car"]
 
 
+def test_a_lost_track_is_not_taken_up_where_its_vehicle_cannot_be(virtual):
+    """A car stands and is lost; 0.4 s later another one passes 2 m further on."""
+    with opened(Track(), virtual) as node:
+        for t in every(0.1, 20):
+            node.process(seen(t, [box(300)]))
+        for i, t in enumerate(every(0.1, 5, 2.3)):
+            made = node.process(seen(t, [box(360 + 15 * i)]))
+    assert made.track_id.tolist() == [2]
+
+
 def test_a_giant_box_does_not_take_a_track_over(virtual):
     with opened(Track(), virtual) as node:
         drive(node, every(0.1, 6), speed=0.0)

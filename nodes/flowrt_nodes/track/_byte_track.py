@@ -23,10 +23,10 @@ import lap
 import numpy as np
 
 from flowrt import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
-from flowrt_nodes._lib.footprint import TWO_WHEELERS
+from flowrt_nodes._lib.footprint import SIZES_M, TWO_WHEELERS, UNKNOWN_M
 from flowrt_nodes.track._boxes import iou
 from flowrt_nodes.track._riders import Classes, RoadUsers, remember, road_users
-from flowrt_nodes.track._track_columns import MEASURED, UNKNOWN, Columns, Doubles, size_of
+from flowrt_nodes.track._track_columns import MEASURED, SWERVE, UNKNOWN, Columns, Doubles, size_of
 
 LIGHT, HEAVY = 1, 2
 """The groups of pedestrians and two-wheelers, and of other vehicles; see `_groups`."""
@@ -41,6 +41,9 @@ STRIDE_MAX = 3.5
 FAR_OFF = 16.0
 """A detection further than this squared distance in standard deviations from the predicted position is another object (with two
 degrees of freedom, 1 in 3,000 of its own is)."""
+REACH, SWERVE_M_S2 = 0.5, 6.0
+"""A box is off its road user by at most this share of its size; a road user changes its velocity by at most the second: hard braking on
+a dry road."""
 PIXEL_PX = 1.0
 """Standard deviation of a centre in any case."""
 SECOND_IOU = 0.5
@@ -94,6 +97,8 @@ class ByteTrack:
     def _take_labels(self, labels: tuple[str, ...]) -> None:
         self.labels, self._groups, self._classes = labels, _groups(labels), Classes(labels)
         self._on_foot = self._classes.on_foot
+        sides_m = [SIZES_M.get(name, UNKNOWN_M) for name in labels]
+        self._size_m = np.array([np.sqrt(width * height) for _, width, height in sides_m])
 
     def relabel(self, labels: tuple[str, ...]) -> None:
         """Go on with a model of other classes: votes move to the classes of the same name."""
@@ -224,6 +229,7 @@ class ByteTrack:
         off = tracks.state[:, None, :2] - measured[None, :, :2]
         expected = tracks.pp[:, :2] + (MEASURED[:2] * size[:, None]) ** 2 + PIXEL_PX**2
         near = (off**2 / expected[:, None]).sum(axis=2) <= FAR_OFF
+        near &= np.hypot(off[..., 0], off[..., 1]) <= self._reach_px(size)[:, None]
         overlap *= near & (kind[:, None] == kind_seen) & (change <= most).all(axis=2)
         light, similarity = kind_seen == LIGHT, overlap
         if light.any():
@@ -232,6 +238,17 @@ class ByteTrack:
             other = np.where(walking, 1.0 - share[:, None], share[:, None])
             similarity = overlap * (1.0 - MISTAKEN * np.where(light, other * confidence, 0.0))
         return overlap, similarity
+
+    def _reach_px(self, size: Doubles) -> Doubles:
+        """(T,): how far from where it is expected a track may be found: as far as a road user speeds up, brakes or swerves, and as its
+        velocity was not known when it was seen last."""
+        tracks = self.tracks
+        assert self.time_s is not None  # `_moved_to` set it
+        gone_s = self.time_s - tracks.last_s
+        size_m = self._size_m[tracks.votes.argmax(axis=1)]
+        drift = (SWERVE[:2] * size[:, None]) ** 2 * gone_s[:, None]
+        unknown = np.sqrt(np.maximum(tracks.vv[:, :2] - drift, 0.0).max(axis=1))
+        return np.asarray(REACH * size + (0.5 * SWERVE_M_S2 / size_m * size * gone_s + unknown) * gone_s)
 
     def _standing_pedestrians(self, time_s: float) -> Bools:
         """(T,): pedestrians that stood when last seen, not long ago."""
