@@ -27,7 +27,7 @@ import msgspec
 
 from flowrt.message import Message
 from flowrt.node import Inference, Node, Outbox, Source, Transform
-from flowrt.resources import entry_points
+from flowrt.system.resources import entry_points
 
 GROUP = "flowrt.nodes"
 LOCAL = "flowrt_local_"

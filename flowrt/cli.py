@@ -14,7 +14,7 @@ from types import ModuleType
 from flowrt.addresses import without_passwords
 from flowrt.commands import BAD_FLOW, BUILT_IN, DONE, FAILED, GROUP, USAGE, Failure, UsageError
 from flowrt.diagnostics import FlowError, did_you_mean
-from flowrt.resources import entry_points
+from flowrt.system.resources import entry_points
 
 DEBUG = "FLOWRT_DEBUG"
 WITHOUT_COLLECTOR = ("check", "run")

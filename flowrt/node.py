@@ -36,7 +36,7 @@ from flowrt.contract import Contract
 from flowrt.diagnostics import Diagnostic
 from flowrt.message import Message
 from flowrt.sink import Acknowledger, OutboxRecord
-from flowrt.threads import Supervisor
+from flowrt.system.threads import Supervisor
 
 M = TypeVar("M", bound=Message)
 """For nodes that pass on whatever they get: `def process(self, message: M) -> M | None`."""

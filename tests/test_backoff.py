@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from flowrt.backoff import Backoff
+from flowrt.system.backoff import Backoff
 
 
 def test_the_waits_double_up_to_the_limit() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flowrt.resources import entry_points
+from flowrt.system.resources import entry_points
 
 
 @pytest.mark.parametrize("group", ["flowrt.nodes", "flowrt.commands", "console_scripts", "pytest11", "nobody.has.this"])

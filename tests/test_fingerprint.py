@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flowrt import fingerprint as module
-from flowrt.fingerprint import Fingerprints
+from flowrt.system import fingerprint as module
+from flowrt.system.fingerprint import Fingerprints
 
 fingerprint = Fingerprints().of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flowrt.http_client import Answer, HttpClient, HttpError, basic, download, mask
+from flowrt.system.http_client import Answer, HttpClient, HttpError, basic, download, mask
 from tests.raw_server import OK, Serve, answering, dripping, serving, silent
 from tests.servers import certificates, free_port
 

@@ -26,21 +26,9 @@ MAY_IMPORT = {
 }
 """Which of our packages each of them may import."""
 LAYERS = [
-    {
-        "message",
-        "diagnostics",
-        "clock",
-        "resources",
-        "fingerprint",
-        "histogram",
-        "sink",
-        "backoff",
-        "threads",
-        "http_client",
-        "private_files",
-        "addresses",
-        "secrets",
-    },
+    {"addresses", "secrets"},
+    {"system"},
+    {"message", "diagnostics", "clock", "sink"},
     {"contract"},
     {"node"},
     {"catalog", "services"},
@@ -58,15 +46,12 @@ DOMAIN = "traffic"
 """The domain's vocabulary, beside the layers: it may import up to `config`, and only `flowrt/__init__.py` imports it."""
 OPEN_TO_NODES = {
     "addresses",
-    "backoff",
     "contract",
     "diagnostics",
-    "http_client",
     "node",
-    "private_files",
-    "resources",
     "services",
     "sink",
+    "system",
 }
 """What the node library may import beside flowrt's public names; never the graph, the loader, or what runs it."""
 TRAFFIC = re.compile(

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from flowrt.backoff import Backoff
-from flowrt.threads import Supervisor, one_line
+from flowrt.system.backoff import Backoff
+from flowrt.system.threads import Supervisor, one_line
 from tests.delivery.outside import eventually
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from flowrt.config.yaml import Mapping, Yaml
 from flowrt.contract import Contract
-from flowrt.fingerprint import Fingerprints
+from flowrt.system.fingerprint import Fingerprints
 
 MAX_DOCUMENTS = 32
 MAX_ENTRIES = 200

@@ -18,7 +18,7 @@ from flowrt.config.values import INVALID, SettingsReader
 from flowrt.config.yaml import Yaml
 from flowrt.diagnostics import Diagnostic, FlowError, Mark
 from flowrt.message import Message
-from flowrt.resources import entry_points
+from flowrt.system.resources import entry_points
 
 GROUP = "flowrt.sections"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from flowrt.contract.contract import Contract
-from flowrt.resources import share
+from flowrt.system.resources import share
 
 _HEAD = """# Who may do what on the broker. Made by `flowrt contract acl` from schemas/topics and schemas/access.json; edit those.
 # A message to a topic that is not listed here is refused by the broker and becomes a dead letter.

@@ -14,8 +14,8 @@ from flowrt.contract.points import Point, PointMaker, facts_of
 from flowrt.contract.spec import MeasurementSpec, NotInContract, TopicSpec, read_folders, schema_files
 from flowrt.contract.validate import Breach, Mode, Validator
 from flowrt.message import Message, Record
-from flowrt.resources import share
 from flowrt.sink import PRIORITIES
+from flowrt.system.resources import share
 
 Kind = Literal["topics", "measurements"]
 _encode = msgspec.json.Encoder().encode

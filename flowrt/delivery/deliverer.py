@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from flowrt.backoff import Backoff
 from flowrt.delivery.cursor import Cursor
 from flowrt.delivery.suspicion import Suspicion
 from flowrt.journal import REFUSED, Journal, clean_text
 from flowrt.node import Outbox
 from flowrt.sink import OutboxRecord, Reject, Retry
-from flowrt.threads import Supervisor, one_line
+from flowrt.system.backoff import Backoff
+from flowrt.system.threads import Supervisor, one_line
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from flowrt.backoff import Backoff
 from flowrt.clock import Clock
 from flowrt.delivery.deliverer import Deliverer, Log
-from flowrt.histogram import Histogram
 from flowrt.journal import EventRow, Journal, OutboxCounters, percentiles
 from flowrt.node import Outbox
 from flowrt.secrets import Secrets
 from flowrt.sink import OutboxRecord
-from flowrt.threads import Supervisor
+from flowrt.system.backoff import Backoff
+from flowrt.system.histogram import Histogram
+from flowrt.system.threads import Supervisor
 
 
 class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):

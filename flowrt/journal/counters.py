@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from flowrt.histogram import Histogram
 from flowrt.journal.storage.write_batch import Dropped, TransactionCounts
+from flowrt.system.histogram import Histogram
 
 RECENT = 10_000
 """Over how many of the last values percentiles are taken."""

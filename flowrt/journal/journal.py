@@ -35,9 +35,9 @@ from flowrt.journal.storage.rows import (
 )
 from flowrt.journal.storage.write_batch import WriteBatch
 from flowrt.journal.writer import Log, Writer
-from flowrt.private_files import make_private_folder
 from flowrt.sink import OutboxRecord
-from flowrt.threads import Supervisor
+from flowrt.system.private_files import make_private_folder
+from flowrt.system.threads import Supervisor
 
 DEFAULT_LIMITS = Limits()
 

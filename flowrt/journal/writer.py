@@ -16,7 +16,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from flowrt.backoff import Backoff
 from flowrt.clock import Clock
 from flowrt.journal.counters import file_mb
 from flowrt.journal.memory import Append, Memory
@@ -27,7 +26,8 @@ from flowrt.journal.storage.opening import Opened, is_corrupt, open_damaged, ope
 from flowrt.journal.storage.rows import Limits, stand_in
 from flowrt.journal.storage.store import Store
 from flowrt.journal.storage.write_batch import Dropped, WriteBatch
-from flowrt.threads import Supervisor, one_line
+from flowrt.system.backoff import Backoff
+from flowrt.system.threads import Supervisor, one_line
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 

@@ -12,7 +12,7 @@ from flowrt.node import Context, Inference, Node
 from flowrt.runtime.channel import Channel, Closed
 from flowrt.runtime.runner import NodeRunner, current, messages_of
 from flowrt.runtime.worker import Worker
-from flowrt.threads import Supervisor
+from flowrt.system.threads import Supervisor
 
 
 class Submitted(NamedTuple):

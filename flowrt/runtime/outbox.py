@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from flowrt.flow import NodeSpec
-from flowrt.histogram import Histogram
 from flowrt.journal import EventRow
 from flowrt.message import Event, Message
 from flowrt.node import Context, Node, Outbox
 from flowrt.runtime.runner import NodeRunner, current
+from flowrt.system.histogram import Histogram
 
 
 class Outboxes(Protocol):

@@ -20,7 +20,7 @@ from flowrt.runtime.runner import NodeRunner
 from flowrt.runtime.runtime import ReloadFailed, Runtime, StartFailed
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.worker import Worker
-from flowrt.threads import from_keyboard, one_line, text_of
+from flowrt.system.threads import from_keyboard, one_line, text_of
 
 log = logging.getLogger("flowrt")
 

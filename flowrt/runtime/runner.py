@@ -15,11 +15,11 @@ from time import monotonic, perf_counter_ns
 from typing import Any, ClassVar, NamedTuple
 
 from flowrt.flow import FROM, Edge, NodeSpec
-from flowrt.histogram import Histogram
 from flowrt.journal import percentiles
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Node
-from flowrt.threads import from_keyboard, one_line, text_of
+from flowrt.system.histogram import Histogram
+from flowrt.system.threads import from_keyboard, one_line, text_of
 
 Push = Callable[[Message], None]
 

@@ -28,7 +28,7 @@ from flowrt.runtime.status import OwnStatuses, ledger, rows, stuck
 from flowrt.runtime.wiring import rewire, wire, workers_reaching
 from flowrt.runtime.worker import Worker
 from flowrt.secrets import Secrets
-from flowrt.threads import Supervisor, from_keyboard, one_line, text_of
+from flowrt.system.threads import Supervisor, from_keyboard, one_line, text_of
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns
 from typing import Any
 
-from flowrt.backoff import Backoff
 from flowrt.flow import MAX_BACKOFF_S, NodeSpec
 from flowrt.message import Message
 from flowrt.node import Context, Node, Source
 from flowrt.runtime.channel import Channel, Closed
 from flowrt.runtime.runner import Moment, NodeRunner, Push, current, messages_of
 from flowrt.runtime.worker import Worker
-from flowrt.threads import Supervisor
+from flowrt.system.backoff import Backoff
+from flowrt.system.threads import Supervisor
 
 FPS_S = 3.0
 """`fps` in the status is that of the last seconds."""

@@ -16,7 +16,7 @@ from flowrt.runtime.runner import NodeRunner
 from flowrt.runtime.shared_call import SharedCall
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.worker import Worker
-from flowrt.threads import from_keyboard, one_line
+from flowrt.system.threads import from_keyboard, one_line
 
 ASK_S = 0.5
 """How long the status waits for what nodes say of themselves, before it shows what they said the last time."""

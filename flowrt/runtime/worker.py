@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 from flowrt.runtime.runner import NodeRunner
-from flowrt.threads import SupervisedThread, Supervisor
+from flowrt.system.threads import SupervisedThread, Supervisor
 
 
 class Worker:

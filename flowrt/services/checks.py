@@ -184,7 +184,7 @@ def _mqtt(target: Target, timeout_s: float) -> str:
 
 def _http(target: Target, timeout_s: float) -> str:
     """Request `/ping` of InfluxDB (3 wants its token even there), `/api/health` of Grafana, or the address itself."""
-    from flowrt.http_client import HttpClient, HttpError  # heavy: a flow that is only validated does not need it
+    from flowrt.system.http_client import HttpClient, HttpError  # heavy: a flow that is only validated does not need it
 
     host, port, tls = _address(target.url)
     prefix = _parts(target.url).path.rstrip("/")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from flowrt.http_client import HttpClient
+    from flowrt.system.http_client import HttpClient
 
 DATABASES_MOST = 5
 """InfluxDB 3 Core holds no more."""
@@ -74,7 +74,7 @@ def inspect(
 ) -> Buckets:
     """Look for the wanted buckets. list_token: one that may list buckets, where `token` may only write."""
     # heavy, and not needed where a flow is only validated
-    from flowrt.http_client import HttpClient, HttpError
+    from flowrt.system.http_client import HttpClient, HttpError
 
     try:
         with (

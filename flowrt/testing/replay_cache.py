@@ -22,10 +22,10 @@ import msgspec
 import numpy as np
 
 from flowrt.diagnostics import Diagnostic, FlowError, Mark
-from flowrt.fingerprint import fingerprint
 from flowrt.flow import FROM, Flow, NodeSpec
 from flowrt.message import Message
 from flowrt.node import Context, Transform, close_node, open_node
+from flowrt.system.fingerprint import fingerprint
 from flowrt.testing.recording import Header, Recording
 from flowrt.testing.recording_store import RecordingStore, UnfinishedRecording
 

@@ -24,7 +24,7 @@ from flowrt.flow import Flow
 from flowrt.plan import Plan
 from flowrt.runtime import ReloadFailed, Runtime
 from flowrt.runtime.reload import apply, refuse_rename
-from flowrt.threads import from_keyboard, one_line
+from flowrt.system.threads import from_keyboard, one_line
 
 log = logging.getLogger("flowrt")
 

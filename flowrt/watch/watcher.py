@@ -30,8 +30,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
-from flowrt.backoff import Backoff
 from flowrt.catalog import Catalog, NodeTypeError
+from flowrt.system.backoff import Backoff
 from flowrt.watch.reloader import Reloader
 
 WatchMode = Literal["auto", "poll", "off"]

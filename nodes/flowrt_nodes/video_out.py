@@ -25,7 +25,7 @@ from flowrt import (
     scene_of,
     setting,
 )
-from flowrt.private_files import make_private_folder, open_private
+from flowrt.system.private_files import make_private_folder, open_private
 
 if TYPE_CHECKING:
     import cv2

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from flowrt.commands import Failure
-from flowrt.http_client import HttpClient, HttpError, basic
+from flowrt.system.http_client import HttpClient, HttpError, basic
 from flowrt_ops.grafana.influxql import LIVE, LONG
 
 DATABASES: dict[str, str] = {LIVE: "traffic_monitoring", LONG: "traffic_analytics"}

@@ -153,7 +153,7 @@ def _worlds(args: argparse.Namespace, flow: Any) -> list[tuple[Any, Any]]:
 
 def _detector(args: argparse.Namespace) -> int:
     from flowrt.commands import DONE, Failure
-    from flowrt.resources import share
+    from flowrt.system.resources import share
     from flowrt_scoring.detector import evaluation
 
     models = args.model or sorted(share("models").glob("flowrt-traffic/*.xml"))

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from flowrt import Detections, Message
-from flowrt.fingerprint import fingerprint
 from flowrt.flow import Flow
+from flowrt.system.fingerprint import fingerprint
 from flowrt.testing.recording import Header, Recording
 from flowrt.testing.recording_store import RecordingStore, UnfinishedRecording
 from flowrt.testing.replay import substitute, tapped, upstream

@@ -18,9 +18,9 @@ from flowrt import cli
 from flowrt.catalog import Catalog
 from flowrt.commands import BUILT_IN
 from flowrt.commands import _diagnostics as show
-from flowrt.commands._graph_layout import Layout, label_width, layout
-from flowrt.commands._graph_png import write_png
 from flowrt.commands.graph import mermaid, svg
+from flowrt.commands.graph._layout import Layout, label_width, layout
+from flowrt.commands.graph._png import write_png
 from flowrt.commands.nodes import description, listing
 from flowrt.commands.text import wants_colour
 from flowrt.config import load

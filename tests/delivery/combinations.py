@@ -24,11 +24,11 @@ from typing import Any
 
 import msgspec
 
-from flowrt.backoff import Backoff
 from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery
 from flowrt.journal import Journal, JournalClosed, JournalView, Limits, memory, writer
 from flowrt.sink import Acknowledger, OutboxRecord, Retry
+from flowrt.system.backoff import Backoff
 from tests.delivery.outside import Outside, ScriptedDisk, eventually
 
 SINKS = {"a1": "a", "a2": "a", "b": "b"}

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowrt.backoff import Backoff
 from flowrt.journal import Disk, Journal
 from flowrt.message import Message
 from flowrt.node import Outbox
 from flowrt.sink import Acknowledger, OutboxRecord, Priority
+from flowrt.system.backoff import Backoff
 
 
 def records(count: int, *, start: int = 0, priority: Priority = "event", size: int = 50) -> list[OutboxRecord]:

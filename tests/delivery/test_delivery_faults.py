@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from flowrt.backoff import Backoff
 from flowrt.clock import SystemClock
 from flowrt.delivery import Delivery
 from flowrt.delivery.suspicion import SUSPECT_AFTER, Suspicion
 from flowrt.journal import Journal
 from flowrt.sink import Acknowledger, OutboxRecord, Retry
+from flowrt.system.backoff import Backoff
 from tests.delivery.outside import Outside, eventually, records
 
 

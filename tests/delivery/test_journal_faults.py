@@ -21,7 +21,7 @@ from flowrt.clock import Clock, SystemClock
 from flowrt.delivery import Delivery
 from flowrt.journal import EventRow, Journal, JournalClosed, JournalView, Limits
 from flowrt.sink import OutboxRecord
-from flowrt.threads import Supervisor
+from flowrt.system.threads import Supervisor
 from tests.delivery.outside import Outside, ScriptedDisk, balanced, eventually, quick, records
 
 CLOCK = SystemClock()

@@ -18,7 +18,7 @@ import pytest
 
 from flowrt.clock import SystemClock
 from flowrt.journal import EventRow, Journal, JournalBusy, JournalView
-from flowrt.private_files import make_private_folder, open_private
+from flowrt.system.private_files import make_private_folder, open_private
 from tests.delivery.outside import balanced, eventually, records
 
 CLOCK = SystemClock()

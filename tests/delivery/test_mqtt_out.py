@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from flowrt.backoff import Backoff
 from flowrt.contract import Contract
 from flowrt.journal import JournalView
 from flowrt.message import Record
 from flowrt.services import Mqtt
 from flowrt.sink import OutboxRecord
+from flowrt.system.backoff import Backoff
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
 from tests.delivery.outside import eventually
 from tests.delivery.world import Subscriber, camera_status, violation, world, zone_event

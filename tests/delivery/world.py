@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from flowrt.backoff import Backoff
 from flowrt.clock import SystemClock
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.journal import Journal
 from flowrt.message import Message
 from flowrt.node import Outbox, Shared
+from flowrt.system.backoff import Backoff
 from flowrt.traffic import CameraStatus, Location, RoadUser, Violation, ZoneEvent
 from tests.delivery.outside import quick
 from tests.harness import context, opened

@@ -11,7 +11,7 @@ import pytest
 from doubles.influx import Bucket
 from doubles.influx_3 import influx_3
 
-from flowrt.commands._http import BadAddress, HttpServer
+from flowrt.commands.run._http import BadAddress, HttpServer
 from flowrt.config import load, read
 from flowrt.services import Influx, Mqtt
 from flowrt.services.environment import Environment, UnreadableSecret, read_services_file, services_folder

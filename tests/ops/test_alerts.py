@@ -17,7 +17,7 @@ from servers import influx
 from flowrt import Health, Message, Performance
 from flowrt.config import load as load_flow
 from flowrt.contract import Contract
-from flowrt.resources import share
+from flowrt.system.resources import share
 from flowrt.traffic import Violation
 from flowrt_ops.alerts import RULES, Rule, drift, panel_id, text
 from flowrt_ops.alerts import write as write_rules

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from flowrt.cli import main
-from flowrt.resources import share
+from flowrt.system.resources import share
 from flowrt_ops.checks.conformance import VERSIONS, check
 from flowrt_ops.checks.finding import SOURCES
 from flowrt_ops.checks.queries import panels_of

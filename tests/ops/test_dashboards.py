@@ -18,7 +18,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 
 from flowrt.catalog import Catalog
 from flowrt.contract import Contract
-from flowrt.resources import share
+from flowrt.system.resources import share
 from flowrt_ops import alerts, dashboards
 from flowrt_ops.checks.lint import lint
 from flowrt_ops.checks.queries import panels_of, queries_of

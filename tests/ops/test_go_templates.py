@@ -10,7 +10,7 @@ import pytest
 import yaml
 from servers import need
 
-from flowrt.resources import share
+from flowrt.system.resources import share
 
 ALERTING = share("grafana") / "provisioning" / "alerting"
 

@@ -20,7 +20,7 @@ from servers import influx, mosquitto, need
 
 from flowrt.config import load
 from flowrt.contract import Contract
-from flowrt.resources import share
+from flowrt.system.resources import share
 from flowrt_ops import dashboards
 from flowrt_ops.alerts import RULES
 from flowrt_ops.checks.coverage import compare

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from flowrt.clock import VirtualClock
-from flowrt.commands._live import LiveView, _services
+from flowrt.commands.run._live import LiveView, _services
 from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.runtime import Runtime

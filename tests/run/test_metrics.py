@@ -15,8 +15,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as families_of
 from prometheus_client.samples import Sample
 
-from flowrt.histogram import BOUNDS_S, Histogram
-from flowrt.resources import share
+from flowrt.system.histogram import BOUNDS_S, Histogram
+from flowrt.system.resources import share
 from tests.run.test_run import Run, run
 from tests.servers import need
 

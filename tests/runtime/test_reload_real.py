@@ -17,8 +17,8 @@ from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.journal import Journal
 from flowrt.plan import Plan
-from flowrt.resources import share
 from flowrt.runtime import Runtime
+from flowrt.system.resources import share
 from flowrt.watch import Reload, Reloader
 from tools.scenes import TARGET
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flowrt.cli import main
-from flowrt.resources import share
+from flowrt.system.resources import share
 from flowrt_sim.scenarios import LOOKALIKES, SCENARIOS, VIOLATIONS
 from flowrt_sim.uri import RANGES, WEATHERS, SimOptions, parse
 

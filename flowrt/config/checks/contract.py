@@ -16,7 +16,7 @@ from flowrt.config.yaml import shorten
 from flowrt.contract import Contract
 from flowrt.diagnostics import FlowError
 from flowrt.flow import Edge
-from flowrt.resources import share
+from flowrt.system.resources import share
 
 OutboxKind = Literal["topics", "measurements"]
 

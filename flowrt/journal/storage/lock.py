@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from flowrt.private_files import make_private_folder, open_private
+from flowrt.system.private_files import make_private_folder, open_private
 
 
 class JournalBusy(Exception):

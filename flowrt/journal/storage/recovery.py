@@ -17,7 +17,7 @@ import msgspec
 
 from flowrt.journal.storage.rows import connect, runs_of
 from flowrt.journal.storage.schema import SCHEMA, VERSION, check_version
-from flowrt.private_files import make_private
+from flowrt.system.private_files import make_private
 
 _TABLES = {"outboxes": "key", "records": "number", "dead_letters": "number"}
 _SIDES = ("-wal", "-shm")

@@ -38,8 +38,8 @@ from flowrt.journal.storage.rows import (
 )
 from flowrt.journal.storage.schema import SCHEMA, check_tables, check_version, migrate
 from flowrt.journal.storage.write_batch import Dropped, TransactionCounts, WriteBatch
-from flowrt.private_files import make_private
 from flowrt.sink import PRIORITIES, OutboxRecord
+from flowrt.system.private_files import make_private
 
 _VACUUM_PAGES = 1000
 _CHUNK = 1000

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from flowrt import CameraStatus, CheckView, Context, Diagnostic, Frame, Image, Position, Source, setting
 from flowrt.addresses import without_passwords
-from flowrt.backoff import Backoff
+from flowrt.system.backoff import Backoff
 from flowrt_nodes._lib.sim import check_address, epoch_s
 from flowrt_nodes.camera._address import (
     Kind,

@@ -13,7 +13,7 @@ import numpy as np
 
 from flowrt import CheckView, Context, Detections, Diagnostic, Frame, Inference, setting
 from flowrt.diagnostics import did_you_mean
-from flowrt.resources import share
+from flowrt.system.resources import share
 from flowrt_nodes.detect._labels import counts_in_traffic, find_label, read_labels
 from flowrt_nodes.detect._metadata import MODEL_SUFFIXES, declared_labels, metadata_file
 

@@ -24,7 +24,7 @@ from openvino.frontend import FrontEndManager
 
 from flowrt import Floats, Image
 from flowrt.diagnostics import did_you_mean
-from flowrt.private_files import make_private, make_private_folder
+from flowrt.system.private_files import make_private, make_private_folder
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.detect._candidates import Layout, Ports
 from flowrt_nodes.detect._layouts import layout_of

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from flowrt import Context, Health, Objects, Performance, ServiceState, SideInput, Source, setting
-from flowrt.backoff import Backoff
 from flowrt.services.checks import CheckResult, check, targets
+from flowrt.system.backoff import Backoff
 from flowrt_nodes.health_probe._runtime_readings import Readings, Stalls, camera_reasons, edit_reasons, outbox_reasons
 
 MB = 1024.0 * 1024.0

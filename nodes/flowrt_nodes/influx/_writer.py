@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from flowrt import Context, Message, Objects, OutboxRecord, Performance, Priority, Retry
 from flowrt.contract import Contract, NotInContract
-from flowrt.http_client import Answer, HttpClient, HttpError
 from flowrt.services import Influx, influx_buckets
+from flowrt.system.http_client import Answer, HttpClient, HttpError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _WRITTEN = 204

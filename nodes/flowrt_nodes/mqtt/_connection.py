@@ -27,9 +27,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from flowrt import Context
-from flowrt.backoff import Backoff
 from flowrt.services import Mqtt
 from flowrt.services.tcp_look import looks_like
+from flowrt.system.backoff import Backoff
 from flowrt_nodes.mqtt import _embedded_broker as embedded
 from flowrt_nodes.mqtt._address import Address, address_of, tls_of
 

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from flowrt import Context
-from flowrt.private_files import make_private_folder, open_private
+from flowrt.system.private_files import make_private_folder, open_private
 
 KEY = "embedded-broker"
 HOST = "127.0.0.1"

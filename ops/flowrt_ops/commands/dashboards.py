@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flowrt.commands import BAD_FLOW, DONE, UsageError
 from flowrt.contract import Contract
-from flowrt.resources import share
+from flowrt.system.resources import share
 from flowrt_ops import alerts, dashboards
 from flowrt_ops.checks.conformance import VERSIONS, check
 from flowrt_ops.checks.coverage import Coverage, compare

@@ -143,7 +143,7 @@ def _list(form: str) -> None:
 
 def fetch(file: File, url: str, target: Path, tell: Callable[[int], None] = lambda done: None) -> None:
     """Download one file. tell: is given the bytes so far. Raises Failure; nothing is then left behind."""
-    from flowrt.http_client import download  # heavy, and needed by this command alone
+    from flowrt.system.http_client import download  # heavy, and needed by this command alone
 
     part = target.with_name(target.name + ".part")
     digest, done = hashlib.sha256(), 0

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from flowrt.resources import share
 from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
+from flowrt.system.resources import share
 
 SECRETS = (
     "mqtt_password",

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from flowrt.http_client import HttpClient, short
 from flowrt.services.influx_buckets import DATABASES_MOST, inspect
+from flowrt.system.http_client import HttpClient, short
 from flowrt_ops.influx_reader import Reader, Refused
 from flowrt_ops.services.home import Home
 

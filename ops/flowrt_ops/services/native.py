@@ -20,7 +20,7 @@ import msgspec
 import psutil
 
 from flowrt.commands import Failure
-from flowrt.resources import share
+from flowrt.system.resources import share
 from flowrt_ops.services.home import SMTP_PASSWORD, Home, template
 from flowrt_ops.services.programs import (
     INSTALL_INFLUXDB_3,

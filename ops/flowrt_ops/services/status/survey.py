@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flowrt.http_client import Answer, HttpClient, HttpError, basic
 from flowrt.services.checks import Target
+from flowrt.system.http_client import Answer, HttpClient, HttpError, basic
 from flowrt_ops.influx_reader import DATABASES
 from flowrt_ops.services.status.addresses import Addresses
 from flowrt_ops.services.status.database import database_rows

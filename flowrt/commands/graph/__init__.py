@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from flowrt.commands import DONE, UsageError
-from flowrt.commands import _graph_layout as graph_layout
-from flowrt.commands._graph_layout import Layout, edge_label
+from flowrt.commands.graph import _layout as graph_layout
+from flowrt.commands.graph._layout import Layout, edge_label
 from flowrt.config import load
 from flowrt.flow import Flow
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     elif output.suffix == ".svg":
         output.write_text(svg(flow), "utf-8")
     else:
-        from flowrt.commands._graph_png import write_png  # OpenCV is loaded for pictures only
+        from flowrt.commands.graph._png import write_png  # OpenCV is loaded for pictures only
 
         write_png(graph_layout.layout(flow), output)
     return DONE

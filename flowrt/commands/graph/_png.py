@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flowrt.commands._graph_layout import DASH, LABEL_HEIGHT, Connector, Layout, label_width
+from flowrt.commands.graph._layout import DASH, LABEL_HEIGHT, Connector, Layout, label_width
 from flowrt.message import Image
 
 SCALE = 2

@@ -27,8 +27,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from flowrt.commands import UsageError
-from flowrt.commands._connections import Connection
-from flowrt.commands._metrics import Metrics
+from flowrt.commands.run._connections import Connection
+from flowrt.commands.run._metrics import Metrics
 from flowrt.runtime import Runtime, SharedCall
 from flowrt.secrets import Secrets
 from flowrt.services.environment import Environment, UnreadableSecret

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from flowrt.backoff import Backoff
 from flowrt.clock import SystemClock
 from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure
 from flowrt.commands._logs import set_up
@@ -33,14 +32,15 @@ from flowrt.delivery import Delivery
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Flow
 from flowrt.journal import Journal, JournalBusy, JournalVersionError, data_folder, journal_path
-from flowrt.private_files import make_private_folder
 from flowrt.runtime import Runtime, SharedCall, StartFailed
 from flowrt.secrets import Secrets
 from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
-from flowrt.threads import Supervisor
+from flowrt.system.backoff import Backoff
+from flowrt.system.private_files import make_private_folder
+from flowrt.system.threads import Supervisor
 
 if TYPE_CHECKING:  # imported where they are needed: a flow with problems should be refused at once
-    from flowrt.commands._http import HttpServer
+    from flowrt.commands.run._http import HttpServer
     from flowrt.watch import Reloader, Watcher
 
 log = logging.getLogger("flowrt")
@@ -163,7 +163,7 @@ class _Run:
         server = None
         try:
             if args.http != "off":
-                from flowrt.commands._http import HttpServer
+                from flowrt.commands.run._http import HttpServer
 
                 server = HttpServer(runtime, reloader, args.http, self.secrets)
         except BaseException:
@@ -215,7 +215,7 @@ class _Run:
 
     def _end(self, runtime: Runtime, journal: Journal, watcher: Watcher | None, server: HttpServer | None) -> int:
         """Stop everything, in order, and write the report. Returns the exit code."""
-        from flowrt.commands._report import report
+        from flowrt.commands.run._report import report
 
         if watcher:
             watcher.stop()
@@ -261,7 +261,7 @@ class _Run:
         if sys.stderr.isatty() and not args.plain and args.log_format == "text":
             from rich.console import Console
 
-            from flowrt.commands._live import LiveView
+            from flowrt.commands.run._live import LiveView
 
             view = LiveView(runtime, Console(stderr=True), about)
             set_up("text", logging.getLogger("flowrt").level, self.secrets, view)

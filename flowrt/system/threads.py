@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from flowrt.backoff import Backoff
+from flowrt.system.backoff import Backoff
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -146,7 +146,7 @@ class Supervisor:
     """The long-lived threads of one run. Methods may be called from any thread."""
 
     def __init__(self, log: Log | None = None) -> None:
-        self._log: Log = log or logging.getLogger("flowrt.threads")
+        self._log: Log = log or logging.getLogger("flowrt.system.threads")
         self._lock = threading.Lock()
         self._threads: list[SupervisedThread] = []
 

@@ -1,0 +1,1 @@
+"""What the runtime needs of the machine: threads, waits, files, HTTP, and what is installed. It knows no flow."""
