@@ -109,6 +109,13 @@ def test_crossings_have_a_direction_and_no_flicker(tmp_path: Path) -> None:
     assert crossings[0].roi_type == "line"
 
 
+def test_a_vehicle_that_stands_on_a_line_crosses_it_when_it_drives_on(tmp_path: Path) -> None:
+    """Its box trembles by 3 % of its height for a minute."""
+    stands = (200 + np.random.default_rng(3).normal(0, 0.03 * 60, 600)).tolist()
+    _, events = through(Roi(scene="p", zones=["b"]), walk([150, 180, *stands, 215, 240], y=350), tmp_path)
+    assert [event.direction for event in events if event.event_type == "crossing"] == ["forward"]
+
+
 @pytest.mark.parametrize(
     ("anchor", "x", "y", "inside"),
     [

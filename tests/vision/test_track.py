@@ -222,6 +222,24 @@ def test_a_part_of_a_truck_begins_no_track_and_who_walks_in_front_of_it_does(vir
     assert made.boxes_px[1].tolist() == walker
 
 
+def test_the_front_of_a_truck_is_no_other_truck_and_one_behind_it_is(virtual):
+    truck, cab, far = [100, 100, 300, 220], [105, 130, 190, 219], [150, 105, 210, 150]
+    with opened(Track(), virtual) as node:
+        for t in every(0.2, 6):
+            made = node.process(seen(t, [truck, cab, far], class_id=1))
+    assert made.boxes_px.tolist() == [truck, far]
+
+
+def test_a_scooter_and_the_car_that_the_detector_sees_in_it_are_one(virtual):
+    scooter, around = [100, 100, 130, 150], [98, 98, 133, 152]
+    labels = ("car", "motorcycle", "person")
+    with opened(Track(), virtual) as node:
+        for t in every(0.2, 6):
+            now = seen(t, [scooter, around], confidence=[0.7, 0.5], class_id=[1, 0])
+            made = node.process(msgspec.structs.replace(now, labels=labels))
+    assert made.label == ["motorcycle"]
+
+
 def test_the_class_is_what_most_pictures_said(virtual):
     with opened(Track(), virtual) as node:
         for i, t in enumerate(every(0.1, 9)):

@@ -11,8 +11,9 @@ from flowrt import Tracks
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
 from flowrt_nodes._lib.track_table import Column, TrackTable
 
-CLEAR, CLEAR_PX = 0.04, 1.0
-"""How far from a line a point counts as beyond it: a share of its box's height, and at least so many pixels."""
+CLEAR, CLEAR_PX = 0.1, 1.0
+"""How far from a line a point counts as beyond it: a share of its box's height, two standard deviations of how boxes tremble, and at
+least so many pixels."""
 
 
 class Crossing(NamedTuple):

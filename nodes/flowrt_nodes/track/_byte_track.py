@@ -53,6 +53,11 @@ EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.25
 SAME_OBJECT_IOU = 0.5
+OTHER_KIND_IOU = 0.65
+"""The same for a box of another kind: a scooter and the "car" around it. Of two road users, one hides more of the other than that."""
+NESTED, SAME_GROUND = 0.9, 0.1
+"""A box with this share within another's of its class, that ends at most the second share of the other's height from its lower edge, is a
+part of it. What stands behind ends higher."""
 MISTAKEN = 0.7
 """A pedestrian may be taken for a rider now and then; a box that is confidently the other of the two is this much less similar."""
 STANDING, RUNNING, SLACK, HEIGHT_CHANGE, HIDDEN_S = 0.25, 1.9, 0.3, 1.35, 1.0
@@ -279,12 +284,22 @@ class ByteTrack:
         overlap = iou(boxes[rows].astype(np.float64), boxes[before].astype(np.float64))
         same = self._groups[class_id[rows]][:, None] == self._groups[class_id[before]][None, :]
         earlier = np.arange(len(before))[None, :] < np.arange(len(taken), len(before))[:, None]
-        second: Bools = ((overlap > SAME_OBJECT_IOU) & same & earlier).any(axis=1)
-        heavy = before[self._groups[class_id[before]] == HEAVY]
+        again = (overlap > SAME_OBJECT_IOU) & (same | (overlap > OTHER_KIND_IOU))
+        again |= self._nested(boxes, class_id, rows, before)
+        second: Bools = (again & earlier).any(axis=1)
+        heavy = np.concatenate((taken, rows[~second]))
+        heavy = heavy[self._groups[class_id[heavy]] == HEAVY]
         if len(heavy):
-            part = _inside(boxes[rows], boxes[heavy]) & (boxes[rows, 3][:, None] < boxes[heavy, 3] - PIXEL_PX)
+            part = _inside(boxes[rows], boxes[heavy], PART) & (boxes[rows, 3][:, None] < boxes[heavy, 3] - PIXEL_PX)
             second |= part.any(axis=1) & (self._groups[class_id[rows]] == LIGHT)
         return np.sort(rows[~second])
+
+    @staticmethod
+    def _nested(boxes: Floats, class_id: Ints, rows: Ints, before: Ints) -> Bools:
+        """(R, B): rows that are a part of another object of their class, such as the front of a bus: within its box, on the same ground."""
+        ends = np.abs(boxes[rows, 3][:, None] - boxes[before, 3]) <= SAME_GROUND * (boxes[before, 3] - boxes[before, 1])
+        same = class_id[rows][:, None] == class_id[before]
+        return np.asarray(ends & same & _inside(boxes[rows], boxes[before], NESTED))
 
     def _confirmed(self, users: RoadUsers, found: Ints, time_s: float) -> ConfirmedTracks:
         tracks = self.tracks
@@ -344,12 +359,12 @@ def _match(similarity: Doubles, found: Ints, tracks: Ints, rows: Ints, least: fl
     return rest
 
 
-def _inside(a: Floats, b: Floats) -> Bools:
-    """(A, B): whether most of a box lies within another."""
+def _inside(a: Floats, b: Floats, share: float) -> Bools:
+    """(A, B): whether this share of a box, or more, lies within another."""
     side = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     np.maximum(side, 0.0, out=side)
     area = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
-    return np.asarray(side[..., 0] * side[..., 1] >= PART * area[:, None])
+    return np.asarray(side[..., 0] * side[..., 1] >= share * area[:, None])
 
 
 def _centred(boxes: Floats) -> Doubles:
