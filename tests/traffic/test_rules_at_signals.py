@@ -161,6 +161,15 @@ def test_riders_that_run_one_red_light_behind_each_other_are_each_reported(tmp_p
     assert [track for track, _ in begun(said)] == [7, 8]
 
 
+@pytest.mark.parametrize(("enters_m", "found"), [(7.0, True), (4.0, True), (0.5, False)])
+def test_a_rider_that_enters_shortly_before_the_line_is_reported(enters_m: float, found: bool, tmp_path: Path) -> None:
+    """At 30 km/h and 6 pictures a second its speed is known only past the line; where it was first seen, it was before it."""
+    way = along((0, -1.0, enters_m + 1.0), (6, -1.0, enters_m - 49.0))
+    rider = play([Actor(7, "motorcycle", way, begin_s=0.33)], 4, fps=6, noise_px=1.0)
+    said = judge(RedLight(scene="north", signal="s"), tmp_path, rider, lights((0, RED)))
+    assert bool(begun(said)) == found
+
+
 def test_a_creeping_rider_that_is_soon_lost_behind_the_line_is_reported(tmp_path: Path) -> None:
     """Its front is 1.9 m past the line when it is seen last, 0.8 s after it was on it."""
     way = along((0, -1.0, 8), (6, -1.0, -6.4))

@@ -11,9 +11,11 @@ from flowrt import Tracks
 from flowrt_nodes._lib.geometry import Array, LineSet, Mask
 from flowrt_nodes._lib.track_table import Column, TrackTable
 
-CLEAR, CLEAR_PX = 0.1, 1.0
-"""How far from a line a point counts as beyond it: a share of its box's height, two standard deviations of how boxes tremble, and at
-least so many pixels."""
+CLEAR, CLEAR_STANDING, CLEAR_PX = 0.04, 0.1, 1.0
+"""How far from a line a point counts as beyond it: a share of its box's height, and at least so many pixels. The second share is that of
+what may stand: two standard deviations of how boxes tremble."""
+MOVING_KMH = 5.0
+"""What is faster does not stand."""
 
 
 class Crossing(NamedTuple):
@@ -74,7 +76,9 @@ class LineWatch:
         pending = np.clip(pending + crossed, -1, 1)
         fresh = (before_s[:, None] + when * (time_s - before_s[:, None])) * np.ones(crossed.shape)
         pending_s = np.where(crossed != 0, fresh, table["pending_s"].take(rows, axis=0))
-        beyond = np.abs(side) > np.maximum(CLEAR * (tracks.boxes_px[:, 3:] - tracks.boxes_px[:, 1:2]), CLEAR_PX)
+        share = np.where(tracks.speed_kmh > MOVING_KMH, CLEAR, CLEAR_STANDING)
+        height = tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1]
+        beyond = np.abs(side) > np.maximum(share * height, CLEAR_PX)[:, None]
         done = beyond & (pending == np.sign(side)) & (pending != 0)
         found = [
             Crossing(int(i), int(line), bool(pending[i, line] > 0), float(pending_s[i, line]))

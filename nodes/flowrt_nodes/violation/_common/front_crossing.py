@@ -20,7 +20,7 @@ from flowrt_nodes.violation._common.approach import Approaches
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 
 # Margins: docs/rules.md says what each is for.
-LASTING_S = 0.25
+LASTING_S, FIRST_M = 0.25, 1.0
 CREEPING_KMH, CREEPING_S, WELL_M = 10.0, 0.9, 1.0
 BACK_M, BACK_S = 1.0, 4.0
 STANDING_S, STANDING_KMH, STANDING_RADIUS_M = 3.0, 4.0, 0.5
@@ -55,6 +55,7 @@ class FrontCrossings:
             "crossed_s": (np.float64, lines, np.nan),
             "beyond_s": (np.float64, lines, np.nan),
             "was_before": (bool, lines, False),
+            "followed": (bool, (), False),
             "well_past_s": (np.float64, lines, -np.inf),
             **STANDSTILL_COLUMNS,
         }
@@ -65,13 +66,17 @@ class FrontCrossings:
         """The fronts that have now crossed. standing_s: (N,), how long each has stood, see `standing_s`."""
         time_s = tracks.time_s
         past, along = self._approaches.place(tracks)
-        restarted = rows[view.restarted(tracks)]
+        young = view.restarted(tracks)
+        restarted = rows[young & table["followed"][rows]]
         if len(restarted):  # whatever was seen of these before is void
             for column in ("past_m", "crossed_s", "beyond_s"):
                 table[column][restarted] = np.nan
             table["was_before"][restarted] = False
+        table["followed"][rows] = ~young
         reliable = view.reliable(tracks)
-        known = reliable[:, None]
+        # Before its speed is known, a new track's place counts where it is well before the line, or follows such a place.
+        young = young & np.isfinite(tracks.ground_m[:, 0]) & ~tracks.of_class(HEAVY_VEHICLES)
+        known = reliable[:, None] | (young[:, None] & ((past < -FIRST_M) | table["was_before"].take(rows, axis=0)))
         before, before_s = table["past_m"].take(rows, axis=0), table["seen_s"].take(rows)
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.clip(-before / (past - before), 0.0, 1.0)
@@ -89,17 +94,14 @@ class FrontCrossings:
         beyond_s = np.where(beyond, np.fmin(table["beyond_s"].take(rows, axis=0), time_s), np.nan)
         needed_s = np.where(creeping, np.where(heavy, HEAVY_S, CREEPING_S), LASTING_S)[:, None]
         needed_s = np.where((past > self._beyond_m + WELL_M) & ~heavy[:, None], LASTING_S, needed_s)
-        lasts = known & beyond & (time_s - beyond_s >= needed_s - 1e-6)
+        lasts = reliable[:, None] & beyond & (time_s - beyond_s >= needed_s - 1e-6)
         swings = heavy & (time_s - self._braked_s(table, tracks, view, rows, before_s) < SETTLED_S)
         lasts &= self._forward(tracks) & ~(swings[:, None] & (past < SWINGS_M))
         done = was_before & lasts & ~np.isnan(crossed_s)
 
-        seen = rows[reliable]
-        table["past_m"][seen], table["seen_s"][seen], table["beyond_s"][seen] = (
-            past[reliable],
-            time_s,
-            beyond_s[reliable],
-        )
+        for column, now in (("past_m", past), ("beyond_s", beyond_s)):
+            table[column][rows] = np.where(known, now, table[column].take(rows, axis=0))
+        table["seen_s"][rows[known.any(axis=1)]] = time_s
         table["crossed_s"][rows] = np.where(done, np.nan, crossed_s)
         table["was_before"][rows] = was_before & ~done
         counts = tracks.of_class(VEHICLES) & ~(standing_s >= STANDING_S)
