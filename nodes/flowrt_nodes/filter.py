@@ -22,6 +22,7 @@ class Filter(Transform):
     messages. One over `track`, `zone`, `zones` or `dwell_s` decides on each object of Tracks, which go on with the objects that
     passed; other messages have no objects and are passed on whole. A message that lacks a field which the expression reads does
     not pass.
+    Comprehensions (`message.data.items.exists(i, i.id == 3)`) may not stand within each other; docs/security.md has the bounds.
     """
 
     when: Annotated[

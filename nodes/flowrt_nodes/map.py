@@ -20,6 +20,7 @@ class Map(Transform):
     and `site`:
     `fields: {kmh: message.object.speed_kmh, fast: message.object.speed_kmh > 80.0}`. A message that lacks what the expressions
     read gives no record; `has(message.x)` says whether a field is there.
+    Comprehensions (`message.data.items.exists(i, i.id == 3)`) may not stand within each other; docs/security.md has the bounds.
     """
 
     fields: Annotated[dict[str, str], setting("Field name to CEL expression.", min_length=1)]

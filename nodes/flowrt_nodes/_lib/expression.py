@@ -1,6 +1,7 @@
 """CEL expressions: compiled once, checked at load, evaluated on plain values. Never Python's eval.
 
-Language: https://cel.dev. An expression sees only the variables it is given; it has no side effects and always ends.
+Language: https://cel.dev. An expression sees only the variables it is given; it has no side effects and always ends, within the bounds of
+`comprehension.py`.
 """
 
 from __future__ import annotations
@@ -10,21 +11,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowrt import Diagnostic
+from flowrt_nodes._lib.comprehension import Comprehensions, Unbounded
 
 FIELD = re.compile(r"\b([a-z_]\w*)\.([a-z_]\w*)\b(?!\s*\()")
 PLACE = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
 
 
 class ExpressionError(ValueError):
-    """An expression that can't be used, with where and why."""
+    """An expression that can't be used, with where and why. hint: what to write instead."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Expression:
     """One compiled expression. variables: the names it uses."""
 
     def __init__(self, text: str) -> None:
-        """Raises ExpressionError where the text is no CEL."""
+        """Raises ExpressionError where the text is no CEL, or has a shape whose evaluation has no bound."""
         self.text = text
+        try:
+            self._comprehensions = Comprehensions(text)
+        except Unbounded as error:
+            raise ExpressionError(str(error), error.hint) from None
         try:
             import cel  # takes a fifth of a second, so only flows with an expression pay for it
 
@@ -38,11 +48,15 @@ class Expression:
         return sorted({field for name, field in FIELD.findall(self.text) if name == variable})
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """The result. Raises what the evaluation raises: KeyError, TypeError, RuntimeError, ValueError."""
+        """The result. Raises what the evaluation raises: KeyError, TypeError, RuntimeError, ValueError (also where it would take too long)."""
+        if self._comprehensions:
+            self._comprehensions.check(values)
         return self._program.execute(dict(values))
 
     def true(self, values: Mapping[str, Any]) -> bool:
         """Whether the result is true; anything but a boolean raises TypeError."""
+        if self._comprehensions:
+            self._comprehensions.check(values)
         result = self._program.execute(values if isinstance(values, dict) else dict(values))
         if result is True or result is False:
             return result
@@ -71,9 +85,11 @@ def diagnostics(
     try:
         expression = Expression(text)
     except ExpressionError as error:
-        yield Diagnostic(
-            path, f"this is no CEL expression: {error}", 'an example: `track.speed_kmh > 60 && zone == "school"`'
-        )
+        if error.hint:
+            yield Diagnostic(path, str(error), error.hint)
+        else:
+            example = 'an example: `track.speed_kmh > 60 && zone == "school"`'
+            yield Diagnostic(path, f"this is no CEL expression: {error}", example)
         return
     strange = sorted(expression.variables - set(sample))
     if strange:
