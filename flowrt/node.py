@@ -54,16 +54,18 @@ def setting(
     examples: list[Any] | None = None,
     restart: bool = False,
     secret: bool = False,
+    renamed_from: str = "",
 ) -> msgspec.Meta:
     """Describe a setting: `limit_kmh: Annotated[float, setting("Speed limit.", gt=0)] = 50.0`.
 
     restart: a change needs a new node (a connection, a model); without it the change is made in place.
     secret: the value must come from `${env:…}` or `${file:…}` and is shown as `***` everywhere.
+    renamed_from: its former name, which still works in flow files, with a warning.
     The unit is the end of the name: _s, _ms, _px, _m, _kmh, _deg, _mb.
     """
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "pattern": pattern, "min_length": min_length}
     given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
-    extra = {"restart": restart, "secret": secret}
+    extra = {"restart": restart, "secret": secret, "renamed_from": renamed_from}
     return msgspec.Meta(description=description, examples=examples, extra=extra, **given)
 
 

@@ -130,6 +130,9 @@ def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
     for name, extra in setting_extras(kind.cls).items():
         if extra.get("kind") and "description" not in own["properties"].get(name, {}):
             own["properties"][name]["description"] = _names()[extra["kind"]]
+    for name, extra in setting_extras(kind.cls).items():
+        if old := extra.get("renamed_from"):
+            own["properties"][old] = own["properties"][name] | {"deprecated": True}
     # the only entry of a section need not be named
     required = [name for name in own.get("required", []) if name not in sections()]
     source = issubclass(kind.cls, Source)

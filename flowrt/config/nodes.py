@@ -157,7 +157,7 @@ class NodeConfigReader:
 
     def _settings(self, node: Mapping, config: NodeConfig, kind: NodeType) -> None:
         values = SettingsReader(self.report)
-        before = len(self.report.diagnostics)
+        before = self._errors()
         if (restart := node.items.get("restart")) is not None:
             config.restart = self._restart(restart, node, config, kind)
         self._only_entries(node, kind)
@@ -171,7 +171,7 @@ class NodeConfigReader:
                         source=source, port=port, field=reference.field, mark=reference.mark, path=reference.path
                     )
                 )
-        if given is INVALID or len(self.report.diagnostics) > before:
+        if given is INVALID or self._errors() > before:
             return
         try:
             config.settings = msgspec.convert(given, kind.cls)
@@ -179,6 +179,9 @@ class NodeConfigReader:
             self.report.add(config.mark, config.path, f"'{kind.name}': {shorten(str(error), 200)}")
             return
         self._defaults(config, kind, given)
+
+    def _errors(self) -> int:
+        return sum(diagnostic.severity == "error" for diagnostic in self.report.diagnostics)
 
     @cached_property
     def _hints(self) -> dict[str, str]:

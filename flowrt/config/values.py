@@ -95,24 +95,39 @@ class SettingsReader:
         fields = {field.encode_name: field for field in struct_fields(cls)}
         good = True
         given: dict[str, Any] = {}
-        for key, item in node.items.items():
-            if key in skip:
+        former = {old: key for key, field in fields.items() if (old := unwrap(field.type)[1].get("renamed_from"))}
+        for written, item in node.items.items():
+            if written in skip:
                 continue
+            key = former.get(written, written) if written not in fields else written
+            if key != written:
+                good = self._renamed(node, written, key, path) and good
             if key not in fields:
                 hint = self.report.suggest(key, [*fields, *skip])
                 self.report.add(node.key(key), join(path, key), f"unknown setting '{shorten(key)}' of {owner}", hint)
                 good = False
                 continue
-            value = self.value(item, fields[key].type, join(path, key), key)
+            value = self.value(item, fields[key].type, join(path, written), key)
             good = good and value is not INVALID
             given[key] = value
         for key, field in fields.items():
-            if field.required and key not in node.items:
+            if field.required and key not in node.items and key not in given:
                 _, _, about = unwrap(field.type)
                 hint = hints.get(key) or about.get("description") or f"add `{key}: …`"
                 self.report.add(name, path, f"{owner} needs the setting '{key}'", hint)
                 good = False
         return given if good else INVALID
+
+    def _renamed(self, node: Mapping, written: str, key: str, path: str) -> bool:
+        """Report a setting under its former name; False where the new one is there as well."""
+        place = node.key(written), join(path, written)
+        if key in node.items:
+            self.report.add(
+                *place, f"`{written}` is the former name of `{key}`, and both are given", f"remove `{written}`"
+            )
+            return False
+        self.report.add(*place, f"`{written}` is now called `{key}`", f"write `{key}: …`", severity="warning")
+        return True
 
     def value(self, node: Yaml, kind: kinds.Type, path: str, field: str) -> Any:
         """The value of one node, or INVALID."""

@@ -64,9 +64,17 @@ class Speed(Transform):
     box_noise_px: Annotated[float, setting("Standard deviation of a box's edge.", gt=0, le=50)] = 1.0
     box_noise: Annotated[float, setting("The same, as a share of the box's size; both add up.", ge=0, le=1)] = 0.015
     process_noise: Annotated[
-        float, setting("How quickly vehicles change their velocity: spectral density in m²/s³.", gt=0, le=100)
+        float,
+        setting(
+            "How quickly vehicles change their velocity: spectral density in m²/s³.",
+            gt=0,
+            le=100,
+            renamed_from="agility",
+        ),
     ] = 2.5
-    pedestrian_process_noise: Annotated[float, setting("The same for pedestrians.", gt=0, le=100)] = 0.3
+    pedestrian_process_noise: Annotated[
+        float, setting("The same for pedestrians.", gt=0, le=100, renamed_from="pedestrian_agility")
+    ] = 0.3
     scale_error: Annotated[
         float, setting("Relative error of the homography's scale, part of the published uncertainty.", ge=0, le=1)
     ] = 0.02
