@@ -11,8 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from flowrt.commands._logs import set_up
 from flowrt.commands.check import print_diagnostics
-from flowrt.diagnostics import FlowError
+from flowrt.diagnostics import Diagnostic, FlowError
+from flowrt.secrets import Secrets
 from flowrt.testing import Outcome, prepare, read_suite, run_case
 
 
@@ -27,20 +29,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run every test; 1 where one fails or a file has problems."""
-    logging.getLogger("flowrt").setLevel(logging.ERROR)
+    secrets = Secrets()
+    set_up("text", logging.ERROR, secrets)
     outcomes: list[tuple[str, Outcome]] = []
     bad = False
     for file in [found for given in args.files for found in _files(given)]:
         try:
             for ready in prepare(read_suite(file)):
+                secrets.learn(ready.flow.secrets, ready.flow.nodes)
                 if args.name in ready.case.name:
                     started = time.monotonic()
-                    outcome = run_case(ready)
+                    outcome = msgspec.convert(secrets.data(msgspec.to_builtins(run_case(ready))), Outcome)
                     outcomes.append((str(file), outcome))
                     if args.format == "text":
                         _print(outcome, time.monotonic() - started)
         except FlowError as error:
-            print_diagnostics(error.diagnostics)
+            masked = secrets.data([msgspec.to_builtins(each) for each in error.diagnostics])
+            print_diagnostics(msgspec.convert(masked, list[Diagnostic]))
             bad = True
     failed = sum(not outcome.passed for _, outcome in outcomes)
     if args.format == "json":

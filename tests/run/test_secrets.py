@@ -232,6 +232,17 @@ def test_fault_14_a_recording_shows_no_secret_in_its_log(run: Run) -> None:
     assert "Sesame26" not in said
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_fault_14_a_flow_test_shows_no_secret(run: Run, form: str) -> None:
+    vaults(run, 1)
+    (run.folder / "flow.test.yaml").write_text(
+        "flow: flow.yaml\ntests:\n  - name: one\n    until_s: 3\n    expect: [{from: out_0, topic: violations, count: 99}]\n"
+    )
+    said = command("test", "flow.test.yaml", "--format", form, folder=run.folder, CODE_0=AWKWARD[0])
+    assert "***" in said, said
+    assert "Sesame26" not in said
+
+
 @given(st.text(min_size=1, max_size=12), st.text(max_size=20), st.text(max_size=20))
 def test_no_secret_is_left_in_text_or_data(secret: str, before: str, after: str) -> None:
     text = f"{before} {secret} {after}"
