@@ -376,3 +376,14 @@ def test_fault_16_the_model_cache_is_for_the_owner_alone(virtual, tmp_path):
     assert files
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_fault_16_a_model_cache_that_is_a_link_is_refused(virtual, tmp_path):
+    models.constant(tmp_path / "m.xml", {"output0": np.zeros((1, 6, 84), np.float32)}, labels="person car")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    virtual.data.mkdir(exist_ok=True)
+    (virtual.data / "model_cache").symlink_to(elsewhere)
+    with pytest.raises(ValueError, match="model_cache is a link, which is not followed"):
+        detect(virtual, [], model="m.xml")
+    assert not list(elsewhere.iterdir())

@@ -16,6 +16,7 @@ from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes._lib.overlay import CLASS_COLOURS, Overlay
 from flowrt_nodes.snapshot import Snapshot
 from flowrt_nodes.video_out import VideoOut
+from flowrt_nodes.violation._common.evidence import save_snapshot
 
 GREY = 90
 
@@ -283,6 +284,21 @@ def test_fault_16_planted_links_are_not_followed(virtual, tmp_path):
             video.process(frame(0.0))
     assert outside.read_text() == "precious"
     assert not (virtual.data / "snapshots" / f"{name}.jpg").is_symlink()
+
+
+def test_fault_16_evidence_is_for_the_owner_alone_and_follows_no_link(tmp_path, open_umask):
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    folder = tmp_path / "data" / "snapshots"
+    seen = tracks(frame(0.0))
+    assert save_snapshot(folder, "first", seen, 0) == "snapshots/first.jpg"
+    assert (mode(folder), mode(folder / "first.jpg")) == (0o700, 0o600)
+    for suffix in ("partial", "jpg"):
+        (folder / f"second.{suffix}").symlink_to(outside)
+    save_snapshot(folder, "second", seen, 0)
+    assert outside.read_text() == "precious"
+    assert not (folder / "second.jpg").is_symlink()
+    assert {file.name for file in folder.iterdir()} == {"first.jpg", "second.jpg"}
 
 
 # Videos

@@ -159,6 +159,8 @@ class SharedModel:
         self.name = wanted.path.stem
         self._core = openvino.Core()
         self._file = wanted.path.name
+        if cache.is_symlink():
+            raise ModelError(f"{cache} is a link, which is not followed: compiled models go there; remove it")
         make_private_folder(cache)
         self._cache = cache
         self._properties = {"PERFORMANCE_HINT": wanted.hint.upper(), "CACHE_DIR": str(cache)}

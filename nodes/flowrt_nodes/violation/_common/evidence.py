@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from flowrt import Tracks
+from flowrt.system.private_files import make_private_folder, open_private
 
 # Margins: docs/rules.md says what each is for.
 MOST_FILES = 2000
@@ -35,10 +37,14 @@ def save_snapshot(folder: Path, name: str, tracks: Tracks, row: int) -> str:
     encoded, jpeg = cv2.imencode(".jpg", crop, [int(cv2.IMWRITE_JPEG_QUALITY), 85])
     if not encoded:
         return ""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     _make_room(folder)
     file = folder / f"{name}.jpg"
-    file.write_bytes(jpeg.tobytes())
+    partial = file.with_suffix(".partial")
+    partial.unlink(missing_ok=True)  # of an earlier run, or planted there
+    with os.fdopen(open_private(partial), "wb") as out:
+        out.write(jpeg.tobytes())
+    partial.replace(file)
     return f"{folder.name}/{file.name}"
 
 
