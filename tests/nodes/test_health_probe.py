@@ -136,6 +136,14 @@ def test_a_model_that_only_fails_is_critical_and_another_nodes_error_degrades(tm
     assert "KeyError" in found.reasons[0]
 
 
+def test_fault_02_a_thread_of_the_run_that_failed_is_critical(tmp_path: Path) -> None:
+    trouble = "thread 'journal writer' ended: OSError: no space"
+    found = health(tmp_path, {"nodes": {"north": camera(10)}, "trouble": [trouble]})
+    assert (found.status, found.reasons) == ("critical", [trouble])
+    found = health(tmp_path, {"nodes": {"north": camera(10)}, "trouble": []})
+    assert (found.status, found.reasons) == ("healthy", [])
+
+
 def test_a_growing_outbox_and_dead_letters_degrade(tmp_path: Path) -> None:
     before = {"nodes": {}, "sinks": {"to_broker": {"pending": 90, "dead_letters": 0}}}
     after = {"nodes": {}, "sinks": {"to_broker": {"pending": 120, "dead_letters": 2}}}
