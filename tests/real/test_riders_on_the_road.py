@@ -23,13 +23,19 @@ OVER_THE_LINE_AT_RED = 10
 GREEN_FROM_S = 42.5
 
 
+@pytest.fixture(scope="module", params=["yolox_nano.onnx", "models/yolo11n_y.xml"])
+def model(request: pytest.FixtureRequest) -> str:
+    """Two detectors: the test data's own, and one as an exporter writes it."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def events(model: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What the flow drawn for the clip reports, run as a user runs it, without its video."""
     folder = tmp_path_factory.mktemp(CLIP)
     text = data_file(f"real/flows/{CLIP}.yaml").read_text()
     text = text.replace(f"../{CLIP}.mp4", str(data_file(f"real/{CLIP}.mp4")))
-    text = text.replace("../../yolox_nano.onnx", str(data_file("yolox_nano.onnx")))
+    text = text.replace("../../yolox_nano.onnx", str(data_file(model)))
     lines = [line for line in text.splitlines() if not line.startswith(("  video:", "  trackfile:"))]
     flow = folder / "flow.yaml"
     flow.write_text("\n".join(lines))
@@ -57,9 +63,10 @@ def test_most_riders_over_the_line_at_red_are_reported_and_nobody_else(events: l
     assert max(map(second, found)) < GREEN_FROM_S
 
 
-def test_riders_are_not_on_foot(events: list[dict[str, Any]]) -> None:
-    """One is: it passes a pedestrian at the kerb and goes on with that one's track."""
-    assert len(begun(events, "jaywalking")) <= 1
+def test_riders_are_not_on_foot(model: str, events: list[dict[str, Any]]) -> None:
+    """One is: it passes a pedestrian at the kerb and goes on with that one's track. The second detector finds small, far riders without
+    their machines."""
+    assert len(begun(events, "jaywalking")) <= (1 if model == "yolox_nano.onnx" else 3)
 
 
 def test_no_rider_nearly_collides_with_its_own_machine(events: list[dict[str, Any]]) -> None:

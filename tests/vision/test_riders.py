@@ -122,14 +122,24 @@ def test_a_pedestrian_that_passes_a_parked_machine_stays_on_foot(virtual):
 
 
 def test_a_pedestrian_beside_a_machine_is_no_rider(virtual):
-    made = tracked(virtual, [[machine(300 + 4 * i), walker(310 + 4 * i)] for i in range(12)])
+    made = tracked(virtual, [[machine(300 + 4 * i), walker(322 + 4 * i)] for i in range(12)])
     assert sorted(made[-1].label) == ["motorcycle", "person"]
     assert made[-1].rider is None
 
 
+def test_a_person_that_stands_behind_a_machine_seen_from_its_side_is_no_rider(virtual):
+    made = tracked(virtual, [[(MACHINE, [260, 356, 340, 400]), walker(305)]] * 12)
+    assert sorted(made[-1].label) == ["motorcycle", "person"]
+
+
+def test_a_rider_seen_from_its_side_is_one(virtual):
+    made = tracked(virtual, [[(MACHINE, [260, 356, 340, 400]), rider(295)]] * 12)
+    assert made[-1].label == ["motorcycle"]
+
+
 def test_a_rider_that_gets_off_and_pushes_is_on_foot_again(virtual):
     rides = [both(300 + 20 * i) for i in range(10)]
-    pushes = [[machine(500 + 5 * i), walker(520 + 5 * i)] for i in range(30)]
+    pushes = [[machine(500 + 5 * i), walker(522 + 5 * i)] for i in range(30)]
     last = tracked(virtual, rides + pushes)[-1]
     assert sorted(last.label) == ["motorcycle", "person"]
     assert last.rider is None

@@ -6,8 +6,8 @@ A detector gives the two of them now as two boxes, now as one around both, now o
 - `remember` keeps with each track what was seen of the two, and says for which class a picture counts.
 
 Lengths are in widths and heights of boxes, so that they hold at any distance. A rider sits: the feet are off the ground, or the box
-around it ends at the wheels and is no taller than the machine with its rider. A person that stands beside a machine or pushes it has its
-feet at the wheels and is taller than that.
+around it ends at the wheels. A person that stands beside a machine or pushes it is off its middle; seen from the side, it has its feet at
+the wheels and is taller than a rider.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ BELOW, ABOVE = 0.15, 0.1
 height below the machine's top."""
 TALLER = 2.2
 """A person of 1.7 m is at most this much taller than the box of a machine, of which the smallest are 0.8 m high."""
-STANDS_TALLER, FEET_OFF = 1.45, 0.1
-"""A person that is this much taller than the machine, while its feet are less than this share of the machine's height above the
-wheels, stands beside it: seated, a head is about 1.5 m above the ground, and machines are 1.05 m high or more."""
+STANDS_TALLER, FEET_OFF, SIDE_VIEW = 1.45, 0.1, 1.2
+"""Beside a machine seen from the side, wider than it is high by the third, stands a person that is so much taller than the machine while
+its feet are less than the second share of the machine's height above the wheels: seated, they are a quarter above, and the head is lower.
+Seen from the front, a person beside the machine is not above it."""
 APART, MOVEMENT_S, KNOWN_S = 0.3, 1.0, 0.5
 """Two tracks move differently when their mean velocities of about the second differ by more than the first, in heights of the person per
 second (0.5 m/s: nobody strolls as slowly). They are known once a track was followed for the third."""
@@ -102,7 +103,7 @@ def _fits(person: Doubles, machine: Doubles) -> Doubles:
     above = (machine[:, 1] - person[:, None, 1]) / high[:, None]
     taller = high[:, None] / machine_high
     sits = (aside <= ASIDE) & (feet_off >= -BELOW) & (feet_off < 1) & (above >= -ABOVE) & (taller <= TALLER)
-    sits &= ~((taller > STANDS_TALLER) & (feet_off < FEET_OFF))
+    sits &= ~((taller > STANDS_TALLER) & (feet_off < FEET_OFF) & (machine_wide > SIDE_VIEW * machine_high))
     return np.where(sits, 1.0 - aside, 0.0)
 
 
