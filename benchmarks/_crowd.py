@@ -8,7 +8,7 @@ import numpy as np
 
 TRACKS, ZONES, RULES, PICTURES = 50, 10, 10, 200
 SPEED_KMH, VELOCITY_M_S, LIMIT_KMH, TOLERANCE_KMH, COSINE = 41.0, (8.0, 8.0), 50.0, 5.0, -0.5
-"""What is the same of all tracks and zones. Nobody offends; who drives across enters, leaves and crosses."""
+"""What is the same of all tracks and zones. No vehicle offends; those that drive across enter, leave and cross."""
 WIDTH, HEIGHT = 1280, 720
 
 

@@ -98,7 +98,7 @@ def flowrt(*words: str, data: Path, **environment: str) -> subprocess.Popen[byte
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses now."""
+    """A port of the loopback that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -113,7 +113,7 @@ def status_of(port: int) -> dict[str, Any]:
 
 
 def wait_until(condition: object, timeout_s: float, what: str, every_s: float = 0.001) -> None:
-    """Wait for a callable to be true, asking that often, each time of which costs whoever works; raises TimeoutError."""
+    """Wait for a callable to be true, asked that often, which costs CPU each time; raises TimeoutError."""
     assert callable(condition)
     end = time.monotonic() + timeout_s
     while not condition():

@@ -1,6 +1,6 @@
-"""Capture to sink acceptance and to receipt at an MQTT subscriber, at 25 pictures/s, beyond what inference takes.
+"""Capture to sink acceptance and to acknowledgement at an MQTT subscriber, at 25 pictures/s, beyond what inference takes.
 
-Measured picture by picture: (moment of acceptance or receipt - moment of capture) - inference of that picture. Accepted is what the disk
+Measured picture by picture: (moment of acceptance or acknowledgement - moment of capture) - inference of that picture. Accepted is what the disk
 has flushed. The subscriber is another process, and may hear of a picture before the disk has flushed. Beside it stands what one flush of
 this disk takes by itself, in the same run.
 """
@@ -22,10 +22,10 @@ WARM_UP_S = 2.0
 FLUSHES = 150
 TARGETS = {
     "to acceptance beyond inference": 3.0,
-    "to receipt beyond inference": 10.0,
+    "to acknowledgement beyond inference": 10.0,
     "to the sink beyond inference": None,
     "from sink to acceptance": None,
-    "from sink to receipt": None,
+    "from sink to acknowledgement": None,
     "one flush of the disk": None,
     "inference": None,
 }
@@ -85,7 +85,7 @@ nodes:
         received, _ = subscriber.communicate("")
         flushes = _flushes(folder)
     came = {int(us): int(ns) for ns, us in (line.split() for line in received.splitlines())}
-    accepted = dict(zip(seen, (committed_ns for committed_ns, _ in latencies), strict=False))  # a letter a picture
+    accepted = dict(zip(seen, (committed_ns for committed_ns, _ in latencies), strict=False))  # a record a picture
     return _beyond(seen, accepted, came) | {"one flush of the disk": flushes}
 
 
@@ -99,11 +99,11 @@ def _beyond(
             continue
         result["inference"].append(inference_ms)
         result["to the sink beyond inference"].append((passed_ns - origin_ns) / 1e6 - inference_ms)
-        for what, moments in (("acceptance", accepted), ("receipt", came)):
+        for what, moments in (("acceptance", accepted), ("acknowledgement", came)):
             if when in moments:
                 result[f"to {what} beyond inference"].append((moments[when] - origin_ns) / 1e6 - inference_ms)
                 result[f"from sink to {what}"].append((moments[when] - passed_ns) / 1e6)
-    heard = len(result["from sink to receipt"])
+    heard = len(result["from sink to acknowledgement"])
     assert heard > 0.9 * len(result["inference"]), "the subscriber heard of nearly every picture"
     return result
 

@@ -1,6 +1,6 @@
 """200 reloads of the shipped flow under 25 pictures/s: from the end of the write to the new graph in force, and the gaps they leave.
 
-The sink nodes are the shipped ones (with nobody to deliver to). Edits: a setting, a rewiring, a node without model added and removed.
+The sink nodes are the shipped ones (with nowhere to deliver to). Edits: a setting, a rewiring, a node without model added and removed.
 """
 
 from __future__ import annotations

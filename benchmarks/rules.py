@@ -1,6 +1,6 @@
 """50 tracks, 10 zones, 10 lines, 10 rules a picture: ours, supervision's PolygonZone and LineZone, and a loop of cv2.pointPolygonTest.
 
-All three do the same job: who is in which zone, who entered or left one, who crossed which line, and for ten rules (five of
+All three do the same job: which vehicle is in which zone, entered or left one, crossed which line, and for ten rules (five of
 speeding, five of wrong way) which vehicle in which zone offends, and for how long already.
 
 Ours: a `roi` node with ten zones and ten lines, and ten rule nodes behind it. Ours also waits before it believes a change, and
@@ -117,7 +117,7 @@ def _flow(folder: Path) -> Path:
 
 
 def _loop_ms(asking: int) -> float:
-    """A plain loop. asking: how many rules look for themselves who is in which zone; the others use what the last one found."""
+    """A plain loop. asking: how many rules look for themselves which vehicle is in which zone; the others use what the last one found."""
     import cv2
 
     contours = [np.array(points, np.float32) for points in zones()]

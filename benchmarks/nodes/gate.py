@@ -8,7 +8,7 @@ from flowrt import Context, Detections, Transform
 
 
 class Gate(Transform):
-    """Hold pictures back until somebody wants them."""
+    """Hold pictures back until they are asked for."""
 
     def open(self, context: Context) -> None:
         self._wanted = threading.Semaphore(0)

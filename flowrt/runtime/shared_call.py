@@ -1,4 +1,4 @@
-"""Calls that may hang: on a thread of their own, so that nobody waits for longer than they want to."""
+"""Calls that may hang: on a thread of their own, so that no caller waits for longer than it wants to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class SharedCall(Generic[T]):
-    """Calls a function, once at a time: whoever asks while a call is under way gets its result."""
+    """Calls a function, once at a time: a caller that asks while a call is under way gets its result."""
 
     def __init__(self, function: Callable[[], T], name: str) -> None:
         self._function, self._name = function, name

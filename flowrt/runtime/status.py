@@ -27,7 +27,7 @@ STATUS_BYTES = 100_000
 
 
 class OwnStatuses:
-    """What the nodes say of themselves. A node that hangs meanwhile holds up nobody."""
+    """What the nodes say of themselves. A node that hangs meanwhile holds up no other."""
 
     def __init__(self, runners: Callable[[], Mapping[str, NodeRunner]]) -> None:
         self._runners = runners
@@ -48,7 +48,7 @@ class OwnStatuses:
 
 
 def _own(node: Node) -> Any:
-    """As plain values; a status that can't be shown must not break everybody's."""
+    """As plain values; a status that can't be shown must not break the others."""
     try:
         shown = msgspec.json.encode(node.status(), enc_hook=repr)
         if len(shown) > STATUS_BYTES:

@@ -188,7 +188,7 @@ class Supervisor:
 
 
 def from_keyboard(error: BaseException) -> bool:
-    """Whether this is somebody's Ctrl-C, and not the fault of the code that raised it."""
+    """Whether this is Ctrl-C at the terminal, and not the fault of the code that raised it."""
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 

@@ -120,7 +120,7 @@ class Reloader:
             count = len(error.diagnostics)
             message = f"{count} problem{'s' if count > 1 else ''}; the flow goes on as it was"
             return self._refused(reason, message, error.diagnostics)
-        except BaseException as error:  # a node or a file that raises what nobody thought of
+        except BaseException as error:  # a node or a file that raises something unexpected
             if from_keyboard(error):
                 raise
             log.exception("the reload failed")

@@ -1,6 +1,6 @@
 """A broker for one machine, where no other is configured: a child `mosquitto`, or `amqtt` in a thread where there is no binary.
 
-It listens on loopback only, lets everybody in, and keeps nothing over a restart: the journal does that. Nodes share one:
+It listens on loopback only, asks for no login, and keeps nothing over a restart: the journal does that. Nodes share one:
 `context.shared.acquire(KEY, lambda: start(context))`.
 """
 
