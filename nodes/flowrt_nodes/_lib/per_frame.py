@@ -28,6 +28,8 @@ def per_frame(derive: Callable[P, T]) -> Callable[P, T]:
         key = (derive, *owner)
         if key not in cache:
             result = derive(*args, **kwargs)
+            if result is objects:  # within itself it would never be freed: the collector does not look into messages
+                return result
             for array in result if isinstance(result, tuple) else (result,):
                 if isinstance(array, np.ndarray):
                     array.flags.writeable = False
