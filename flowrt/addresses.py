@@ -19,7 +19,9 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"
 _LINE_ENDS = re.compile(r"(\r?\n)+\Z")
 _WEBSOCKETS = ("ws", "wss")
-_PARAMETER = re.compile(r"(?i)(?P<name>(?:pass|pwd|token|secret|api_?key|auth)[a-z]{0,12})=(?P<value>[^&;\s/'\"]+)")
+_PARAMETER = re.compile(
+    r"(?i)(?P<name>(?:(?:login_?)?pas|pwd|psw|token|secret|api_?key|auth)[a-z]{0,12})=(?P<value>[^&;\s/'\"]+)"
+)
 _IN_TEXT = re.compile(r"://(?P<rest>[^\s'\"<>]+)")
 MOST_ENDS = 16
 """So many `@` of an address are looked at as the end of a password."""

@@ -2,11 +2,12 @@
 
 Data (a status, a report) is masked before it is encoded: `Secrets.data` changes texts in values and never a key, a number or the
 syntax around them. `Secrets.text` is for what is text already: log lines, answers of servers, messages of errors. There a secret is
-looked for in every form that it may have been given: as it is, percent-encoded, and escaped as in JSON or Python.
+looked for in every form that it may have been given: as it is, percent-encoded, with spaces folded, and escaped as in JSON, Python or HTML.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import threading
@@ -75,9 +76,11 @@ def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    texts = {secret, secret.strip(), unquote(secret)}
+    texts = {secret, secret.strip(), unquote(secret), " ".join(secret.split())}
     texts |= {quoted for text in texts for quoted in (quote(text, safe=""), quote(text), quote_plus(text))}
     texts |= {text.replace("%", "%%") for text in texts if "%" in text}
     escaped = {json.dumps(text, ensure_ascii=ascii_)[1:-1] for text in texts for ascii_ in (True, False)}
     escaped |= {repr(text)[1:-1] for text in texts}
+    escaped |= {html.escape(text, quotes) for text in texts for quotes in (True, False)}
+    escaped |= {html.escape(text, False).replace('"', "&quot;") for text in texts}
     return {form for form in texts | escaped if form.strip()}

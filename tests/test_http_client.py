@@ -208,3 +208,20 @@ def test_a_download_follows_redirects_and_says_what_failed(monkeypatch: pytest.M
         pytest.raises(HttpError, match="redirects"),
     ):
         b"".join(download(url, timeout_s=5.0))
+
+
+@pytest.mark.parametrize(
+    ("token", "echo"),
+    [
+        pytest.param('Ses&me<26>"AlphaBeta', "x" * 290 + 'Ses&me<26>"AlphaBeta', id="where it is cut"),
+        pytest.param("Sesame  of  Alpha", "refused Sesame of Alpha", id="spaces folded"),
+        pytest.param('Ses&me<26>"Alpha', "refused Ses&amp;me&lt;26&gt;&quot;Alpha", id="HTML"),
+    ],
+)
+def test_fault_14_an_echoed_token_is_masked_in_every_form(token: str, echo: str) -> None:
+    body = echo.encode()
+    answer = b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with serving(answering(answer)) as url, HttpClient(url, timeout_s=2, authorization=f"Token {token}") as client:
+        text = client.request("GET", "/").text
+    assert "Ses" not in text
+    assert "lpha" not in text

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="check with this setting"
     )
-    parser.add_argument("--probe", action="store_true", help="also ask cameras and services whether they answer")
+    parser.add_argument("--probe", action="store_true", help="also ask cameras whether they answer")
 
 
 def run(args: argparse.Namespace) -> int:

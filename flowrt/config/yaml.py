@@ -419,7 +419,7 @@ class _Composer:
             self._diagnostic(mark, f"a tag '{shorten(event.tag)}'", "tags are not used here: remove it")
 
     def _resolve(self, text: str, mark: Mark) -> Any:
-        if len(text) > MAX_DIGITS and _FLOAT.fullmatch(text):
+        if len(text) > MAX_DIGITS and (_FLOAT.fullmatch(text) or _RADIX.fullmatch(text)):
             self._diagnostic(mark, f"a number of {len(text)} characters", f"at most {MAX_DIGITS}")
             return UNKNOWN
         return core_value(text)

@@ -18,6 +18,7 @@ from flowrt.runtime.inference import InferenceRunner
 from flowrt.runtime.outbox import OutboxRunner
 from flowrt.runtime.runner import NodeRunner
 from flowrt.runtime.runtime import ReloadFailed, Runtime, StartFailed
+from flowrt.runtime.shared_call import told_when_slow
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.worker import Worker
 from flowrt.system.threads import from_keyboard, one_line, text_of
@@ -165,7 +166,8 @@ def _give_settings(runner: NodeRunner, flow: Flow, name: str, change: Change) ->
         for field in settings.__struct_fields__:
             setattr(runner.node, field, getattr(settings, field))
         _give_context(runner, flow, name)
-        runner.node.reconfigured(frozenset(change.changed))
+        with told_when_slow(name, "reconfigured"):
+            runner.node.reconfigured(frozenset(change.changed))
 
 
 def _give_context(runner: NodeRunner, flow: Flow, name: str) -> None:

@@ -23,6 +23,7 @@ from flowrt.plan import Plan
 from flowrt.runtime.inference import Collector, InferenceRunner
 from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner
 from flowrt.runtime.runner import NodeRunner
+from flowrt.runtime.shared_call import told_when_slow
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.status import OwnStatuses, ledger, rows, stuck
 from flowrt.runtime.wiring import rewire, wire, workers_reaching
@@ -196,7 +197,8 @@ class Runtime:
             node.attach(context)
             return node
         try:
-            open_node(node, context)
+            with told_when_slow(spec.name, "open"):
+                open_node(node, context)
         except BaseException as error:  # whatever a node raises is its own fault
             if from_keyboard(error):
                 raise
@@ -207,7 +209,8 @@ class Runtime:
     def close_node(self, node: Node) -> None:
         """Close a node; what it raises is logged."""
         try:
-            close_node(node)
+            with told_when_slow(node.context.node, "close"):
+                close_node(node)
         except BaseException as error:  # whatever a node raises is its own fault
             if from_keyboard(error):
                 raise

@@ -35,7 +35,7 @@ _MOST_REDIRECTS = 5
 _MOST_TEXT = 300
 _BLOCK = 65_536
 _SLOWEST_BYTES_PER_S = 20_000
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class HttpError(OSError):
@@ -118,8 +118,10 @@ class HttpClient:
                 connection.close()
         if deadline.over:  # cut in the last moment: what was read may be half
             raise _too_late(timeout_s)
-        text = _said(read) or str(response.reason or "no reason given")
-        return Answer(status=response.status, headers=response.headers, body=read, text=mask(text, self._secrets))
+        said = mask(
+            _said(read) or str(response.reason or "no reason given"), self._secrets
+        )  # before anything is cut off
+        return Answer(status=response.status, headers=response.headers, body=read, text=short(said))
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -180,10 +182,10 @@ def _said(body: bytes) -> str:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        return short(body[: 4 * _MOST_TEXT].decode("utf-8", "replace"))
+        return body.decode("utf-8", "replace")
     if isinstance(content, dict):
         content = content.get("message") or content.get("error") or content
-    return short(str(content))
+    return str(content)
 
 
 def _place(url: str) -> tuple[str, int | None, bool]:

@@ -199,9 +199,10 @@ def one_line(error: BaseException, most: int = 500) -> str:
 
 
 def text_of(error: BaseException, most: int = 500) -> str:
-    """The text of an exception in one line, cut, also where it raises; empty where it has none."""
+    """The text of an exception in one line, cut, without what a terminal obeys; also where it raises; empty where it has none."""
     try:
         text = str(error)
     except Exception as bad:  # an exception of someone else's making
         text = f"(its text raises {type(bad).__name__})"
-    return " ".join(text[: 2 * most].split())[:most]
+    shown = "".join(char if char.isprintable() else " " for char in text[: 2 * most])
+    return " ".join(shown.split())[:most]

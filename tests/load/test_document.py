@@ -178,3 +178,11 @@ def ends_well(read: Callable[[], Mapping | None]) -> None:
     """A mapping, or Unreadable; anything else that is raised fails the test."""
     with contextlib.suppress(Unreadable):
         assert read() is not None
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0o" + "7" * 5000, "1" * 5000])
+def test_fault_02_a_long_number_is_refused_with_its_place(number: str) -> None:
+    found: list[Diagnostic] = []
+    parse(f"a: {number}", "f", found)
+    assert [(each.line, each.column) for each in found] == [(1, 4)]
+    assert "a number of" in found[0].message
