@@ -153,6 +153,7 @@ def test_fault_15_only_its_own_names_and_pages_reach_a_run_on_loopback(run: Run)
     assert ask(run, "/api/reload", "POST")[0] == 200, "no browser"
     for origin in ("http://evil.example", "null", f"http://127.0.0.1:{(port or 0) + 1}", "file://"):
         assert ask(run, "/api/reload", "POST", Origin=origin)[0] == 403, origin
+    assert ask(run, "/api/reload", "POST", **{"Sec-Fetch-Site": "cross-site"})[0] == 403
     assert len(json.loads(run.get("/api/reloads")[1])["reloads"]) == 2
 
 

@@ -94,8 +94,9 @@ class HttpServer:
         if not self._open and not self._known(host):
             return JSONResponse({"error": f"unknown Host {host[:100]!r}; name it in FLOWRT_HTTP_HOSTS"}, 403)
         origin = request.headers.get("origin")
-        if request.method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
-            return JSONResponse({"error": f"a request of another site: Origin {origin[:100]!r}"}, 403)
+        foreign = origin is not None and urlsplit(origin).netloc != host
+        if request.method not in ("GET", "HEAD") and (foreign or request.headers.get("sec-fetch-site") == "cross-site"):
+            return JSONResponse({"error": f"a request of another site: Origin {(origin or 'none')[:100]!r}"}, 403)
         return None
 
     def _known(self, host: str) -> bool:
