@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import resource
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from flowrt.commands.run._http import _application
+from flowrt.secrets import Secrets
 from tests.run.test_run import FLOW, Run
 
 HANGS = '''
@@ -224,3 +230,27 @@ def test_fault_04_a_long_reload_does_not_starve_the_watchdog(run: Run) -> None:
             assert listening.recv(100) == b"WATCHDOG=1"
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
         assert longest < 2.0
+
+
+def test_fault_04_a_reload_that_hangs_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowrt.commands.run._http.RELOAD_WAIT_S", 0.5)
+    hangs = threading.Event()
+    runtime = SimpleNamespace(status=dict, diagnostics=[], reloads=[], flow=SimpleNamespace(site="s"))
+    reloader = SimpleNamespace(reload=lambda reason: hangs.wait(30), history=[])
+    app = _application(runtime, reloader, lambda request: None, Secrets())  # type: ignore[arg-type]  # all that is asked
+    sent: list[dict[str, Any]] = []
+
+    async def post() -> None:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/api/reload", "headers": [], "query_string": b""}
+        await app(scope, receive, send)
+
+    asyncio.run(post())
+    hangs.set()
+    assert sent[0]["status"] == 504
+    assert b"the reload goes on" in sent[1]["body"]

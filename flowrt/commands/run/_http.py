@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -148,6 +147,8 @@ def _bind(host: str, port: int) -> socket.socket:
 
 WAIT_S = 2.0
 """How long a request waits for the status; what hangs must not make the answer hang."""
+RELOAD_WAIT_S = 60.0
+"""How long `POST /api/reload` waits; a reload that takes longer goes on."""
 
 
 def _application(
@@ -155,6 +156,7 @@ def _application(
 ) -> Starlette:
     read_status = SharedCall(runtime.status, "http status")
     read_readiness = SharedCall(lambda: _readiness(runtime), "http readiness")
+    asked_reload = SharedCall(lambda: reloader.reload("POST /api/reload"), "http reload")
     collected = Metrics(runtime, reloader, lambda: bool(_readiness(runtime)["ready"]))
 
     def json(content: Any, status: int = 200) -> Response:
@@ -170,8 +172,8 @@ def _application(
 
         return guard
 
-    async def bounded(call: SharedCall[Any]) -> Any:
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(call.future())), WAIT_S)
+    async def bounded(call: SharedCall[Any], wait_s: float = WAIT_S) -> Any:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(call.future())), wait_s)
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -191,7 +193,10 @@ def _application(
         return json({"reloads": runtime.reloads, "problems": runtime.diagnostics})
 
     async def reload(_: Request) -> Response:
-        outcome = await run_in_threadpool(reloader.reload, "POST /api/reload")
+        try:
+            outcome = await bounded(asked_reload, RELOAD_WAIT_S)
+        except TimeoutError:
+            return json({"error": f"the reload goes on after {RELOAD_WAIT_S:g} s: /api/reloads will tell"}, 504)
         return json(outcome, 200 if outcome.ok else 409)
 
     async def graph(_: Request) -> Response:
