@@ -56,3 +56,4 @@ def told_when_slow(node: str, hook: str, after_s: float = SLOW_S) -> Iterator[No
         yield
     finally:
         timer.cancel()
+        timer.join(1.0)  # so that no thread is left behind
