@@ -227,8 +227,8 @@ def _loop(video: Path, model: Path) -> Iterator[Contestant]:
     import openvino
 
     from flowrt_nodes._lib.cv import cv2
-    from flowrt_nodes.detect._candidates import Ports, suppress
-    from flowrt_nodes.detect._layouts import layout_of
+    from flowrt_nodes.detect._decoding.candidates import Ports, suppress
+    from flowrt_nodes.detect._decoding.layouts import layout_of
     from flowrt_nodes.detect._letterbox import prepared
     from flowrt_nodes.detect._metadata import read_metadata
 

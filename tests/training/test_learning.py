@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an optional extra: pip install flowrt[train]")
 
-from flowrt_nodes.detect._candidates import Candidates, Ports  # noqa: E402
-from flowrt_nodes.detect._layouts import layout_of  # noqa: E402
+from flowrt_nodes.detect._decoding.candidates import Candidates, Ports  # noqa: E402
+from flowrt_nodes.detect._decoding.layouts import layout_of  # noqa: E402
 from flowrt_nodes.detect._metadata import Metadata  # noqa: E402
 from flowrt_sim.dataset import sample  # noqa: E402
 from training import data  # noqa: E402

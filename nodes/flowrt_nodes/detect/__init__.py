@@ -309,7 +309,7 @@ objects:
         return Pending(frame, request, letterbox, (time.perf_counter() - began_s) * 1e3)
 
     def collect(self, pending: Pending) -> Detections:
-        from flowrt_nodes.detect._candidates import suppress
+        from flowrt_nodes.detect._decoding.candidates import suppress
 
         frame, request, letterbox, prepared_ms = pending
         model = self._model

@@ -26,8 +26,8 @@ from flowrt import Floats, Image
 from flowrt.diagnostics import did_you_mean
 from flowrt.system.private_files import make_private, make_private_folder
 from flowrt_nodes._lib.cv import cv2
-from flowrt_nodes.detect._candidates import Layout, Ports
-from flowrt_nodes.detect._layouts import layout_of
+from flowrt_nodes.detect._decoding.candidates import Layout, Ports
+from flowrt_nodes.detect._decoding.layouts import layout_of
 from flowrt_nodes.detect._letterbox import Letterbox, prepared, prepared_for
 from flowrt_nodes.detect._metadata import Colours, Decoder, Metadata, Preparation, Resize, read_metadata
 

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from flowrt import Floats
-from flowrt_nodes.detect._candidates import Candidates, Decode, Layout, Outputs, Ports, sigmoid
+from flowrt_nodes.detect._decoding.candidates import Candidates, Decode, Layout, Outputs, Ports, sigmoid
 from flowrt_nodes.detect._labels import COCO
 from flowrt_nodes.detect._metadata import Metadata, Preparation
 

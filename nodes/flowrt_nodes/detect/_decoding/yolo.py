@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flowrt import Floats
-from flowrt_nodes.detect._candidates import (
+from flowrt_nodes.detect._decoding.candidates import (
     Candidates,
     Decode,
     Layout,

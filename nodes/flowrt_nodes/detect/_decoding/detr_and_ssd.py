@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from flowrt import Floats
-from flowrt_nodes.detect._candidates import Candidates, Layout, Outputs, Ports, corners, sigmoid
+from flowrt_nodes.detect._decoding.candidates import Candidates, Layout, Outputs, Ports, corners, sigmoid
 from flowrt_nodes.detect._labels import COCO, COCO_NUMBERED
 from flowrt_nodes.detect._metadata import Metadata, Preparation
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flowrt_nodes.detect._candidates import Layout, Ports, UnknownOutputs
-from flowrt_nodes.detect._detr import as_atss, as_detr, as_ssd
+from flowrt_nodes.detect._decoding.candidates import Layout, Ports, UnknownOutputs
+from flowrt_nodes.detect._decoding.detr_and_ssd import as_atss, as_detr, as_ssd
+from flowrt_nodes.detect._decoding.nanodet import as_nanodet
+from flowrt_nodes.detect._decoding.yolo import as_yolo, as_yolox
 from flowrt_nodes.detect._labels import USUAL, usual_spelling
 from flowrt_nodes.detect._metadata import Decoder, Metadata
-from flowrt_nodes.detect._nanodet import as_nanodet
-from flowrt_nodes.detect._yolo import as_yolo, as_yolox
 
 CLASSES_MAX = 2000
 TASKS = ("", "detect", "segment", "pose", "obb")
