@@ -1,4 +1,13 @@
-"""flowrt: a dataflow runtime for smart traffic intersections, configured in YAML."""
+"""flowrt: a dataflow runtime for smart traffic intersections, configured in YAML.
+
+`__all__` is what is public here, and `flowrt.testing` has its own; docs/api lists both with their docstrings. What rules are made of
+is imported when it is first asked for: it needs numpy, which a flow without pictures does not wait for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.message import (
@@ -72,6 +81,10 @@ from flowrt.traffic import (
     scene_of,
 )
 
+if TYPE_CHECKING:
+    from flowrt.traffic.geometry.camera_view import CameraView
+    from flowrt.traffic.rules.rule import Finding, Rule, SignalRule
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -81,6 +94,7 @@ __all__ = [
     "Aggregate",
     "Bools",
     "CameraStatus",
+    "CameraView",
     "CheckView",
     "Column",
     "Context",
@@ -90,6 +104,7 @@ __all__ = [
     "Event",
     "Fault",
     "FilePath",
+    "Finding",
     "Floats",
     "FlowError",
     "FpsMinute",
@@ -122,6 +137,7 @@ __all__ = [
     "Retry",
     "RoadUser",
     "RoiType",
+    "Rule",
     "Scene",
     "SceneName",
     "ServiceName",
@@ -129,6 +145,7 @@ __all__ = [
     "Severity",
     "SideInput",
     "SignalName",
+    "SignalRule",
     "SignalState",
     "Source",
     "Tick",
@@ -146,3 +163,16 @@ __all__ = [
     "scene_of",
     "setting",
 ]
+
+_WHEN_ASKED = {
+    "CameraView": "flowrt.traffic.geometry.camera_view",
+    "Finding": "flowrt.traffic.rules.rule",
+    "Rule": "flowrt.traffic.rules.rule",
+    "SignalRule": "flowrt.traffic.rules.rule",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WHEN_ASKED:
+        raise AttributeError(f"module 'flowrt' has no attribute '{name}'")
+    return getattr(import_module(_WHEN_ASKED[name]), name)

@@ -52,6 +52,7 @@ OPEN_TO_NODES = {
     "services",
     "sink",
     "system",
+    "traffic",
 }
 """What the node library may import beside flowrt's public names; never the graph, the loader, or what runs it."""
 TRAFFIC = re.compile(

@@ -1,4 +1,4 @@
-"""The vocabulary of the traffic domain: the messages that its nodes exchange, and the geometry of a scene.
+"""The traffic domain: the messages that its nodes exchange, the geometry of a scene, and what a rule is made of.
 
 Nothing else in `flowrt/` imports this package, but for `flowrt/__init__.py`, which re-exports its names. The `scene` section of flow
 files registers itself by an entry point, as a third party's section would (`scene_section.py`).

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from flowrt import Acknowledger, CheckView, Context, Diagnostic, Event, Message, Outbox, OutboxRecord, Retry, setting
-from flowrt_nodes._lib.events import event_id
+from flowrt.traffic.event_parts import event_id
 from flowrt_nodes._lib.payload import plain
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from flowrt import PEDESTRIANS, Context, PedestrianEvent, Severity, Tracks, Transform, Violation, ZoneEvent, setting
-from flowrt_nodes._lib.events import event_id
+from flowrt.traffic.event_parts import event_id
 
 _FORGET_S = 30.0
 

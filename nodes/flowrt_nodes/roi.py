@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from flowrt import (
+    CameraView,
     Context,
     LineName,
     Location,
@@ -21,11 +22,11 @@ from flowrt import (
     scene_of,
     setting,
 )
-from flowrt_nodes._lib.camera_view import CameraView, CameraViews
+from flowrt.traffic.event_parts import event_id, known, location, ms, road_user
+from flowrt.traffic.geometry.camera_view import CameraViews
+from flowrt.traffic.geometry.plane import Array, LineSet, Mask
+from flowrt.traffic.rules.track_table import TrackTable
 from flowrt_nodes._lib.crossing import LineWatch
-from flowrt_nodes._lib.events import event_id, known, location, ms, road_user
-from flowrt_nodes._lib.geometry import Array, LineSet, Mask
-from flowrt_nodes._lib.track_table import TrackTable
 
 
 class Roi(Transform):

@@ -14,10 +14,9 @@ import numpy as np
 from harness import context, opened
 from numpy.typing import NDArray
 
-from flowrt import Homography, Line, Message, Scene, SignalState, Tracks, Violation, Zone
-from flowrt_nodes._lib.footprint import SIZES_M
+from flowrt import Homography, Line, Message, Rule, Scene, SignalRule, SignalState, Tracks, Violation, Zone
+from flowrt.traffic.geometry.footprint import SIZES_M
 from flowrt_nodes.speed import Speed
-from flowrt_nodes.violation._common.rule import Rule, SignalRule
 
 LABELS = ("car", "truck", "bus", "bicycle", "pedestrian", "motorcycle")
 PICTURE_PX = (1280, 720)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from traffic.street import CAMERA, PICTURE_PX, box
 
-from flowrt_nodes._lib.footprint import Viewpoint
-from flowrt_nodes._lib.geometry import LineSet, PolygonSet, jacobian, mapped
+from flowrt.traffic.geometry.footprint import Viewpoint
+from flowrt.traffic.geometry.plane import LineSet, PolygonSet, jacobian, mapped
 
 shapely = pytest.importorskip("shapely")
 

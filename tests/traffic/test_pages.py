@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import flowrt.traffic.rules
 import flowrt_nodes.violation
 from flowrt.config import read
 from flowrt.contract import Contract
@@ -69,7 +70,8 @@ def test_the_topic_of_violations_names_every_rule_as_it_names_itself() -> None:
 def test_the_table_of_margins_is_that_of_the_code() -> None:
     table = re.findall(r"`([a-z_]+\.[A-Z][A-Z_0-9]+)` (-?[\d.]+)", (DOCS / "rules.md").read_text())
     margins = {}
-    for found in pkgutil.walk_packages(flowrt_nodes.violation.__path__, "flowrt_nodes.violation."):
+    rules = (flowrt_nodes.violation, flowrt.traffic.rules)
+    for found in (each for rule in rules for each in pkgutil.walk_packages(rule.__path__, f"{rule.__name__}.")):
         for name, value in vars(importlib.import_module(found.name)).items():
             if name.isupper() and not name.startswith("_") and isinstance(value, int | float):
                 margins[f"{found.name.rpartition('.')[2]}.{name}"] = value

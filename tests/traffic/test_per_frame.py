@@ -8,8 +8,8 @@ import weakref
 import numpy as np
 
 from flowrt import Tracks
-from flowrt_nodes._lib.per_frame import per_frame
-from flowrt_nodes.violation._common.history import without_picture
+from flowrt.traffic.geometry.per_frame import per_frame
+from flowrt.traffic.rules.history import without_picture
 from tests.traffic.street import tracks_of
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street, with_speeds
 
-from flowrt_nodes._lib.footprint import SIZES_M
+from flowrt.traffic.geometry.footprint import SIZES_M
 from flowrt_nodes.violation.amber_acceleration import AmberAcceleration
 from flowrt_nodes.violation.red_light import RedLight
 from flowrt_nodes.violation.stopped_on_crosswalk import StoppedOnCrosswalk

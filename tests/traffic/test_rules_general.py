@@ -14,10 +14,9 @@ import pytest
 from harness import PROJECT, context, opened
 from traffic.street import START_S, Actor, along, begun, judge, lights, play, street, tracks_of
 
-from flowrt import Frame, Scene, SignalState
+from flowrt import Frame, Rule, Scene, SignalState
 from flowrt.catalog import Catalog
 from flowrt_nodes.violation import CelRule
-from flowrt_nodes.violation._common.rule import Rule
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.illegal_turn import Ban, IllegalTurn
 from flowrt_nodes.violation.near_miss import NearMiss

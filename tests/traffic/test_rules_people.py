@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, with_speeds
 
-from flowrt_nodes._lib.footprint import SIZES_M
+from flowrt.traffic.geometry.footprint import SIZES_M
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.jaywalking import Jaywalking
 from flowrt_nodes.violation.near_miss import NearMiss

@@ -15,14 +15,13 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from flowrt import Message, Tracks, Violation
+from flowrt import Message, SignalRule, Tracks, Violation
 from flowrt.clock import SystemClock
 from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.runtime import Runtime
 from flowrt.testing.replay import substitute
 from flowrt_nodes.signal.mqtt import MqttSignal
-from flowrt_nodes.violation._common.rule import SignalRule
 from tests.delivery.outside import eventually
 from tests.harness import context, opened
 from tests.servers import Mosquitto, mosquitto

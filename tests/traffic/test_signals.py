@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from flowrt import Frame, Lamp, Scene, SignalState
 from flowrt.message import Message
-from flowrt_nodes._lib.signals import SignalTimeline, normalised
+from flowrt.traffic.rules.signals import SignalTimeline, normalised
 from flowrt_nodes.signal._spat import SpatError, parse
 from flowrt_nodes.signal.fixed import FixedSignal, Stage
 from flowrt_nodes.signal.lamp import LampSignal

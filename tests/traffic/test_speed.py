@@ -11,7 +11,7 @@ from harness import context, feed, opened
 from traffic.street import PICTURE_PX, START_S, Actor, Array, Way, along, play, street, tracks_of
 
 from flowrt import Homography, Scene, Tracks
-from flowrt_nodes._lib.footprint import SIZES_M
+from flowrt.traffic.geometry.footprint import SIZES_M
 from flowrt_nodes.speed import Speed
 
 

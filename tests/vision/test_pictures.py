@@ -12,11 +12,11 @@ import pytest
 from harness import context, opened
 
 from flowrt import Detections, Frame, Line, Location, RoadUser, Scene, SignalState, Tracks, Violation, Zone, ZoneEvent
+from flowrt.traffic.rules.evidence import save_snapshot
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes._lib.overlay import CLASS_COLOURS, Overlay
 from flowrt_nodes.snapshot import Snapshot
 from flowrt_nodes.video_out import VideoOut
-from flowrt_nodes.violation._common.evidence import save_snapshot
 
 GREY = 90
 

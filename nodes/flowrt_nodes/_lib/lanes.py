@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from flowrt import Scene, Tracks, Zone
-from flowrt_nodes._lib.camera_view import CameraView
-from flowrt_nodes._lib.geometry import Array, Mask
-from flowrt_nodes._lib.per_frame import per_frame
+from flowrt import CameraView, Scene, Tracks, Zone
+from flowrt.traffic.geometry.per_frame import per_frame
+from flowrt.traffic.geometry.plane import Array, Mask
 
 
 class Lanes:

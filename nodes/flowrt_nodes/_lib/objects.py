@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flowrt import Tracks
+from flowrt.traffic.geometry.footprint import sizes_m
 from flowrt_nodes._lib.expression import Expression
-from flowrt_nodes._lib.footprint import sizes_m
 
 UNKNOWN = -1.0
 """A number that is not known (no homography, no `speed` node): CEL has no NaN that compares as an author expects."""

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flowrt import SignalState
+from flowrt.traffic.rules.signals import normalised
 from flowrt_nodes._lib.payload import moment_s
-from flowrt_nodes._lib.signals import normalised
 
 
 class SpatError(ValueError):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from flowrt import CheckView, Diagnostic, SignalState, Source, setting
-from flowrt_nodes._lib.signals import STATES, normalised
+from flowrt.traffic.rules.signals import STATES, normalised
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,10 +19,10 @@ from flowrt import (
     scene_of,
     setting,
 )
-from flowrt_nodes._lib.camera_view import CameraViews, homography_diagnostics
-from flowrt_nodes._lib.footprint import Viewpoint
-from flowrt_nodes._lib.geometry import Array, Mask
-from flowrt_nodes._lib.track_table import TrackTable
+from flowrt.traffic.geometry.camera_view import CameraViews, homography_diagnostics
+from flowrt.traffic.geometry.footprint import Viewpoint
+from flowrt.traffic.geometry.plane import Array, Mask
+from flowrt.traffic.rules.track_table import TrackTable
 from flowrt_nodes.speed import _ground_filter as ground_filter
 from flowrt_nodes.speed import _heading_filter as heading_filter
 from flowrt_nodes.speed._headings import Headings, align_to_axes, follow_movement
@@ -47,7 +47,7 @@ class Speed(Transform):
     """Fill in ground position, velocity, speed with its uncertainty, heading, and length.
 
     Needs a scene with a homography. A Kalman filter with constant velocity follows each track on the ground. It measures the
-    middle of the footprint (see `_lib/footprint.py`), with the noise of the box's edges as the homography enlarges it: far
+    middle of the footprint (see `flowrt/traffic/geometry/footprint.py`), with the noise of the box's edges as the homography enlarges it: far
     away, where a pixel is metres, it trusts the prediction more. Where the detector measures footprints itself, as the bundled one,
     box and footprint are fused by their covariances, headings follow the measured axes instead of the movement alone, which is
     late in turns, and lengths are learned, beginning with the usual one of the class. Boxes cut off by the picture's border don't

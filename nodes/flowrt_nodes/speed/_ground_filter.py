@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowrt_nodes._lib.geometry import Array, Mask
+from flowrt.traffic.geometry.plane import Array, Mask
 
 OUTLIER = 9.0
 """Squared Mahalanobis distance (2 degrees of freedom, about 1 in 90) from which a measurement counts less."""

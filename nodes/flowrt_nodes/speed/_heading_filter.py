@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowrt_nodes._lib.geometry import Array, Mask
+from flowrt.traffic.geometry.plane import Array, Mask
 
 TIGHTEST_RADIUS_M = 6.0
 """No vehicle turns tighter: a heading changes by at most the distance driven over this."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowrt import VEHICLES, Tracks
-from flowrt_nodes._lib.camera_view import CameraView, cut_off
-from flowrt_nodes._lib.footprint import MeasuredFootprints, Viewpoint
-from flowrt_nodes._lib.geometry import Array
+from flowrt import VEHICLES, CameraView, Tracks
+from flowrt.traffic.geometry.camera_view import cut_off
+from flowrt.traffic.geometry.footprint import MeasuredFootprints, Viewpoint
+from flowrt.traffic.geometry.plane import Array
 from flowrt_nodes.speed import _heading_filter as heading_filter
 from flowrt_nodes.speed._ground_filter import velocity_variance
 from flowrt_nodes.speed._measurements import MAX_HEADING_SIGMA_RAD

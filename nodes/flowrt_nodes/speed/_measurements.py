@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from flowrt import VEHICLES, Tracks
-from flowrt_nodes._lib.camera_view import cut_off
-from flowrt_nodes._lib.footprint import MeasuredFootprints, Viewpoint, feet, noise_m, sizes_m, usual_lengths_m
-from flowrt_nodes._lib.geometry import Array
+from flowrt.traffic.geometry.camera_view import cut_off
+from flowrt.traffic.geometry.footprint import MeasuredFootprints, Viewpoint, feet, noise_m, sizes_m, usual_lengths_m
+from flowrt.traffic.geometry.plane import Array
 from flowrt_nodes.speed._ground_filter import fused
 
 MAX_HEADING_SIGMA_RAD = 0.7

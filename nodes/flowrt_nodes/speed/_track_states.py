@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from flowrt import VEHICLES, Ints, Tracks
-from flowrt_nodes._lib.camera_view import cut_off
-from flowrt_nodes._lib.footprint import LENGTH_SPREAD, usual_lengths_m
-from flowrt_nodes._lib.geometry import Array
-from flowrt_nodes._lib.track_table import Column, TrackTable
+from flowrt.traffic.geometry.camera_view import cut_off
+from flowrt.traffic.geometry.footprint import LENGTH_SPREAD, usual_lengths_m
+from flowrt.traffic.geometry.plane import Array
+from flowrt.traffic.rules.track_table import Column, TrackTable
 
 STANDING_M_S = 1.0
 """Below this speed a movement gives no heading."""

@@ -23,7 +23,7 @@ import lap
 import numpy as np
 
 from flowrt import PEDESTRIANS, VEHICLES, Bools, Floats, Ints
-from flowrt_nodes._lib.footprint import SIZES_M, TWO_WHEELERS, UNKNOWN_M
+from flowrt.traffic.geometry.footprint import SIZES_M, TWO_WHEELERS, UNKNOWN_M
 from flowrt_nodes.track._boxes import iou
 from flowrt_nodes.track._riders import Classes, RoadUsers, remember, road_users
 from flowrt_nodes.track._track_columns import MEASURED, SWERVE, UNKNOWN, Columns, Doubles, size_of

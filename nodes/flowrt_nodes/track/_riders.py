@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flowrt import PEDESTRIANS, Bools, Floats, Ints
-from flowrt_nodes._lib.footprint import TWO_WHEELERS
+from flowrt.traffic.geometry.footprint import TWO_WHEELERS
 from flowrt_nodes.track._boxes import iou
 from flowrt_nodes.track._track_columns import Columns, Doubles
 

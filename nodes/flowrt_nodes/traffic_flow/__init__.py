@@ -10,6 +10,7 @@ import numpy as np
 
 from flowrt import (
     VEHICLES,
+    CameraView,
     CheckView,
     Context,
     Diagnostic,
@@ -22,12 +23,12 @@ from flowrt import (
     scene_of,
     setting,
 )
-from flowrt_nodes._lib.camera_view import CameraView, CameraViews, cut_off
+from flowrt.traffic.geometry.camera_view import CameraViews, cut_off
+from flowrt.traffic.geometry.footprint import sizes_m
+from flowrt.traffic.geometry.plane import Array, LineSet, Mask
+from flowrt.traffic.rules.track_table import Column, TrackTable
 from flowrt_nodes._lib.crossing import LineWatch
-from flowrt_nodes._lib.footprint import sizes_m
-from flowrt_nodes._lib.geometry import Array, LineSet, Mask
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes._lib.track_table import Column, TrackTable
 from flowrt_nodes.traffic_flow._lane_interval import LaneCount, Levels, interval_of, movement_of
 
 COUNTING = ("count", "stop_line", "exit", "entry")

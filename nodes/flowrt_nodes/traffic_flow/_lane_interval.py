@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from flowrt import LaneInterval
-from flowrt_nodes._lib.events import event_id, known, ms
+from flowrt.traffic.event_parts import event_id, known, ms
 
 
 class LaneCount(msgspec.Struct, kw_only=True):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 
-from flowrt import CheckView, Diagnostic, SceneName, SignalState, Tracks, setting
-from flowrt_nodes._lib.camera_view import CameraView
+from flowrt import CameraView, CheckView, Diagnostic, Finding, Rule, SceneName, SignalRule, SignalState, Tracks, setting
 from flowrt_nodes._lib.expression import Expression, diagnostics
 from flowrt_nodes._lib.objects import SAMPLE, ObjectVariables
-from flowrt_nodes.violation._common.rule import Finding, Rule, SignalRule
 
 __all__ = ["CameraView", "CelRule", "Finding", "Rule", "SignalRule"]
 

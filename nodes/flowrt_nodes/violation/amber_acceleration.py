@@ -7,12 +7,24 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
-from flowrt import VEHICLES, CheckView, Diagnostic, LineName, Severity, SideInput, Tracks, scene_in, setting
-from flowrt_nodes._lib.camera_view import CameraView, homography_diagnostics
-from flowrt_nodes._lib.events import ms
-from flowrt_nodes._lib.signals import AMBER, SignalPhase
+from flowrt import (
+    VEHICLES,
+    CameraView,
+    CheckView,
+    Diagnostic,
+    Finding,
+    LineName,
+    Severity,
+    SideInput,
+    SignalRule,
+    Tracks,
+    scene_in,
+    setting,
+)
+from flowrt.traffic.event_parts import ms
+from flowrt.traffic.geometry.camera_view import homography_diagnostics
+from flowrt.traffic.rules.signals import AMBER, SignalPhase
 from flowrt_nodes.violation._common.approach import Approaches, approach_diagnostics
-from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 # Margins: docs/rules.md says what each is for.
 WINDOW_S = 0.8

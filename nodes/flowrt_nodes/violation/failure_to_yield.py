@@ -8,14 +8,26 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import PEDESTRIANS, VEHICLES, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
-from flowrt_nodes._lib.camera_view import CameraView, heading_vectors, homography_diagnostics
-from flowrt_nodes._lib.events import ms
-from flowrt_nodes._lib.footprint import CYCLES
-from flowrt_nodes._lib.geometry import Array, Mask
-from flowrt_nodes._lib.signals import RED
-from flowrt_nodes.violation._common.history import row_by_id
-from flowrt_nodes.violation._common.rule import Finding, SignalRule
+from flowrt import (
+    PEDESTRIANS,
+    VEHICLES,
+    CameraView,
+    CheckView,
+    Diagnostic,
+    Finding,
+    Severity,
+    SignalRule,
+    Tracks,
+    ZoneName,
+    scene_in,
+    setting,
+)
+from flowrt.traffic.event_parts import ms
+from flowrt.traffic.geometry.camera_view import heading_vectors, homography_diagnostics
+from flowrt.traffic.geometry.footprint import CYCLES
+from flowrt.traffic.geometry.plane import Array, Mask
+from flowrt.traffic.rules.history import row_by_id
+from flowrt.traffic.rules.signals import RED
 
 # Margins: docs/rules.md says what each is for.
 CYCLIST_KMH = 5.4

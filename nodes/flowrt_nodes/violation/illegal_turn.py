@@ -11,12 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import VEHICLES, CheckView, Diagnostic, Tracks, scene_in, setting
+from flowrt import VEHICLES, CameraView, CheckView, Diagnostic, Finding, Rule, Tracks, scene_in, setting
 from flowrt.diagnostics import did_you_mean
-from flowrt_nodes._lib.camera_view import CameraView, cut_off
+from flowrt.traffic.geometry.camera_view import cut_off
+from flowrt.traffic.geometry.plane import LineSet, Mask
 from flowrt_nodes._lib.crossing import LineWatch
-from flowrt_nodes._lib.geometry import LineSet, Mask
-from flowrt_nodes.violation._common.rule import Finding, Rule
 
 # Margins: docs/rules.md says what each is for.
 GAP_S = 0.45

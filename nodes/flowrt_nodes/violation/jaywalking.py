@@ -8,14 +8,24 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import PEDESTRIANS, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
-from flowrt_nodes._lib.camera_view import CameraView
-from flowrt_nodes._lib.geometry import Array
+from flowrt import (
+    PEDESTRIANS,
+    CameraView,
+    CheckView,
+    Diagnostic,
+    Finding,
+    Severity,
+    SignalRule,
+    Tracks,
+    ZoneName,
+    scene_in,
+    setting,
+)
+from flowrt.traffic.geometry.plane import Array
+from flowrt.traffic.rules.signals import RED
+from flowrt.traffic.rules.track_table import TrackTable
 from flowrt_nodes._lib.lanes import Lanes
-from flowrt_nodes._lib.signals import RED
-from flowrt_nodes._lib.track_table import TrackTable
 from flowrt_nodes.violation._common.pedestrians import ROADS, PedestrianAreas
-from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 
 class Jaywalking(SignalRule):

@@ -8,11 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from flowrt import CheckView, Context, Diagnostic, Severity, Tracks, scene_in, setting
-from flowrt_nodes._lib.camera_view import CameraView, homography_diagnostics
-from flowrt_nodes.violation._common.history import row_by_id
+from flowrt import CameraView, CheckView, Context, Diagnostic, Finding, Rule, Severity, Tracks, scene_in, setting
+from flowrt.traffic.geometry.camera_view import homography_diagnostics
+from flowrt.traffic.rules.history import row_by_id
 from flowrt_nodes.violation._common.post_encroachment import PostEncroachments
-from flowrt_nodes.violation._common.rule import Finding, Rule
 from flowrt_nodes.violation._common.time_to_collision import Bodies, gaps_m, near_pairs, times_to_collision
 
 # Margins: docs/rules.md says what each is for.

@@ -7,16 +7,27 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from flowrt import CheckView, Diagnostic, LineName, Severity, SideInput, Tracks, ZoneName, setting
-from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
-from flowrt_nodes._lib.events import known, ms
-from flowrt_nodes._lib.geometry import Array, Mask, jacobian
-from flowrt_nodes._lib.signals import RED, SignalPhase
+from flowrt import (
+    CameraView,
+    CheckView,
+    Diagnostic,
+    Finding,
+    LineName,
+    Severity,
+    SideInput,
+    SignalRule,
+    Tracks,
+    ZoneName,
+    setting,
+)
+from flowrt.traffic.event_parts import known, ms
+from flowrt.traffic.geometry.camera_view import heading_vectors
+from flowrt.traffic.geometry.plane import Array, Mask, jacobian
+from flowrt.traffic.rules.continuation import handed_over
+from flowrt.traffic.rules.history import row_by_id
+from flowrt.traffic.rules.signals import RED, SignalPhase
 from flowrt_nodes.violation._common.approach import Approaches, approach_diagnostics
-from flowrt_nodes.violation._common.continuation import handed_over
 from flowrt_nodes.violation._common.front_crossing import FrontCrossing, FrontCrossings
-from flowrt_nodes.violation._common.history import row_by_id
-from flowrt_nodes.violation._common.rule import Finding, SignalRule
 
 # Margins: docs/rules.md says what each is for.
 CREEPING_KMH = 12.0

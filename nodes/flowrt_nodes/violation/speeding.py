@@ -7,11 +7,22 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from flowrt import VEHICLES, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
-from flowrt_nodes._lib.camera_view import CameraView, homography_diagnostics
+from flowrt import (
+    VEHICLES,
+    CameraView,
+    CheckView,
+    Diagnostic,
+    Finding,
+    Rule,
+    Severity,
+    Tracks,
+    ZoneName,
+    scene_in,
+    setting,
+)
+from flowrt.traffic.geometry.camera_view import homography_diagnostics
+from flowrt.traffic.rules.history import Sample
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes.violation._common.history import Sample
-from flowrt_nodes.violation._common.rule import Finding, Rule
 
 # Margins: docs/rules.md says what each is for.
 FEWEST = 4

@@ -8,12 +8,11 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import VEHICLES, CheckView, Diagnostic, Tracks, ZoneName, scene_in, setting
-from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
-from flowrt_nodes._lib.footprint import sizes_m
-from flowrt_nodes._lib.geometry import Array, Mask
-from flowrt_nodes._lib.signals import GREEN
-from flowrt_nodes.violation._common.rule import Finding, SignalRule
+from flowrt import VEHICLES, CameraView, CheckView, Diagnostic, Finding, SignalRule, Tracks, ZoneName, scene_in, setting
+from flowrt.traffic.geometry.camera_view import heading_vectors
+from flowrt.traffic.geometry.footprint import sizes_m
+from flowrt.traffic.geometry.plane import Array, Mask
+from flowrt.traffic.rules.signals import GREEN
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, away_m, standstill_since
 
 # Margins: docs/rules.md says what each is for.

@@ -7,14 +7,26 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from flowrt import VEHICLES, CheckView, Diagnostic, LineName, SideInput, Tracks, ZoneName, scene_in, setting
-from flowrt_nodes._lib.camera_view import CameraView, heading_vectors
-from flowrt_nodes._lib.events import ms
-from flowrt_nodes._lib.footprint import length_known, sizes_m
-from flowrt_nodes._lib.geometry import Mask
-from flowrt_nodes._lib.signals import RED
+from flowrt import (
+    VEHICLES,
+    CameraView,
+    CheckView,
+    Diagnostic,
+    Finding,
+    LineName,
+    SideInput,
+    SignalRule,
+    Tracks,
+    ZoneName,
+    scene_in,
+    setting,
+)
+from flowrt.traffic.event_parts import ms
+from flowrt.traffic.geometry.camera_view import heading_vectors
+from flowrt.traffic.geometry.footprint import length_known, sizes_m
+from flowrt.traffic.geometry.plane import Mask
+from flowrt.traffic.rules.signals import RED
 from flowrt_nodes.violation._common.approach import Approaches, approach_diagnostics
-from flowrt_nodes.violation._common.rule import Finding, SignalRule
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 
 # Margins: docs/rules.md says what each is for.

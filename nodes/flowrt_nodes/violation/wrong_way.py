@@ -7,10 +7,20 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from flowrt import VEHICLES, CheckView, Diagnostic, Severity, Tracks, ZoneName, scene_in, setting
-from flowrt_nodes._lib.camera_view import CameraView
+from flowrt import (
+    VEHICLES,
+    CameraView,
+    CheckView,
+    Diagnostic,
+    Finding,
+    Rule,
+    Severity,
+    Tracks,
+    ZoneName,
+    scene_in,
+    setting,
+)
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes.violation._common.rule import Finding, Rule
 
 
 class WrongWay(Rule):

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from flowrt import CheckView, Diagnostic, Line, Scene, Tracks, scene_in
-from flowrt_nodes._lib.camera_view import CameraView
-from flowrt_nodes._lib.footprint import sizes_m
-from flowrt_nodes._lib.geometry import Array, LineSet, Mask
-from flowrt_nodes._lib.per_frame import per_frame
+from flowrt import CameraView, CheckView, Diagnostic, Line, Scene, Tracks, scene_in
+from flowrt.traffic.geometry.footprint import sizes_m
+from flowrt.traffic.geometry.per_frame import per_frame
+from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 
 # Margins: docs/rules.md says what each is for.
 BESIDE = 0.12

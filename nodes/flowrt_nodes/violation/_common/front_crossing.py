@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import VEHICLES, Tracks
-from flowrt_nodes._lib.camera_view import CameraView
-from flowrt_nodes._lib.footprint import HEAVY_VEHICLES, length_known
-from flowrt_nodes._lib.geometry import Array, Mask
-from flowrt_nodes._lib.track_table import Column, TrackTable
+from flowrt import VEHICLES, CameraView, Tracks
+from flowrt.traffic.geometry.footprint import HEAVY_VEHICLES, length_known
+from flowrt.traffic.geometry.plane import Array, Mask
+from flowrt.traffic.rules.track_table import Column, TrackTable
 from flowrt_nodes.violation._common.approach import Approaches
 from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, standstill_since
 

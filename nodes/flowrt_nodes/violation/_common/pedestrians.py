@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import Tracks
-from flowrt_nodes._lib.camera_view import CameraView
-from flowrt_nodes._lib.footprint import sizes_m
-from flowrt_nodes._lib.geometry import Array, Mask, PolygonSet
-from flowrt_nodes._lib.track_table import Column, TrackTable
+from flowrt import CameraView, Tracks
+from flowrt.traffic.geometry.footprint import sizes_m
+from flowrt.traffic.geometry.plane import Array, Mask, PolygonSet
+from flowrt.traffic.rules.track_table import Column, TrackTable
 
 # Margins: docs/rules.md says what each is for.
 OFF_S = 1.0

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt_nodes._lib.footprint import SIZES_M
-from flowrt_nodes._lib.geometry import Array, Mask
+from flowrt.traffic.geometry.footprint import SIZES_M
+from flowrt.traffic.geometry.plane import Array, Mask
 from flowrt_nodes.violation._common.time_to_collision import Bodies
 
 # Margins: docs/rules.md says what each is for.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import Tracks
-from flowrt_nodes._lib.camera_view import CameraView
-from flowrt_nodes._lib.footprint import sizes_m
-from flowrt_nodes._lib.geometry import Array
-from flowrt_nodes._lib.track_table import Column, TrackTable
+from flowrt import CameraView, Tracks
+from flowrt.traffic.geometry.footprint import sizes_m
+from flowrt.traffic.geometry.plane import Array
+from flowrt.traffic.rules.track_table import Column, TrackTable
 
 STANDSTILL_COLUMNS: dict[str, Column] = {
     "stopped_at": (np.float64, (2,), np.nan),

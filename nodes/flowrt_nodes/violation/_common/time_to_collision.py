@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import PEDESTRIANS, VEHICLES, Tracks
-from flowrt_nodes._lib.camera_view import CameraView, cut_off, heading_vectors
-from flowrt_nodes._lib.footprint import CYCLES, TWO_WHEELERS, sizes_m
-from flowrt_nodes._lib.geometry import Array, Mask
+from flowrt import PEDESTRIANS, VEHICLES, CameraView, Tracks
+from flowrt.traffic.geometry.camera_view import cut_off, heading_vectors
+from flowrt.traffic.geometry.footprint import CYCLES, TWO_WHEELERS, sizes_m
+from flowrt.traffic.geometry.plane import Array, Mask
 
 # Margins: docs/rules.md says what each is for.
 MOVING_M_S = 0.4

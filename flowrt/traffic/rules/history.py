@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flowrt import Tracks
-from flowrt_nodes._lib.events import known
-from flowrt_nodes._lib.per_frame import per_frame
+from flowrt.traffic.event_parts import known
+from flowrt.traffic.geometry.per_frame import per_frame
+from flowrt.traffic.objects import Tracks
 
 
 class Sample(NamedTuple):

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flowrt import PEDESTRIANS, Tracks
-from flowrt_nodes._lib.geometry import Array, Mask, mapped
-from flowrt_nodes._lib.per_frame import per_frame
+from flowrt.traffic.geometry.per_frame import per_frame
+from flowrt.traffic.geometry.plane import Array, Mask, mapped
+from flowrt.traffic.kinds import PEDESTRIANS
+from flowrt.traffic.objects import Tracks
 
 SIZES_M = {
     "car": (4.45, 1.80, 1.50),

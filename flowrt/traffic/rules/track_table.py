@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import Tracks
+from flowrt.traffic.objects import Tracks
 
 Column = tuple[Any, tuple[int, ...], Any]
 """dtype, shape of one entry, and the value that a new track starts with."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from flowrt import SignalState
+from flowrt.traffic.states import SignalState
 
 STATES = (
     "unavailable",

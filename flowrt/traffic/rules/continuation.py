@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import PEDESTRIANS, Tracks
-from flowrt_nodes.violation._common.history import Sample
+from flowrt.traffic.kinds import PEDESTRIANS
+from flowrt.traffic.objects import Tracks
+from flowrt.traffic.rules.history import Sample
 
 # Margins: docs/rules.md says what each is for.
 LOST_S = 60.0

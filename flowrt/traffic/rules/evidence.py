@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flowrt import Tracks
 from flowrt.system.private_files import make_private_folder, open_private
+from flowrt.traffic.objects import Tracks
 
 # Margins: docs/rules.md says what each is for.
 MOST_FILES = 2000

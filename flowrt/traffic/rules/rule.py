@@ -15,14 +15,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from flowrt import Context, SceneName, Severity, SideInput, SignalState, Tracks, Transform, Violation, scene_of, setting
-from flowrt_nodes._lib.camera_view import CameraView, CameraViews
-from flowrt_nodes._lib.events import event_id, location, ms, road_user
-from flowrt_nodes._lib.signals import SignalPhase, SignalTimeline
-from flowrt_nodes._lib.track_table import Column, TrackTable
-from flowrt_nodes.violation._common.continuation import Sighting, continues
-from flowrt_nodes.violation._common.evidence import save_snapshot
-from flowrt_nodes.violation._common.history import History, row_by_id, without_picture
+from flowrt.node import Context, SideInput, Transform, setting
+from flowrt.traffic.event_parts import event_id, location, ms, road_user
+from flowrt.traffic.events import Violation
+from flowrt.traffic.geometry.camera_view import CameraView, CameraViews
+from flowrt.traffic.kinds import Severity
+from flowrt.traffic.objects import Tracks
+from flowrt.traffic.rules.continuation import Sighting, continues
+from flowrt.traffic.rules.evidence import save_snapshot
+from flowrt.traffic.rules.history import History, row_by_id, without_picture
+from flowrt.traffic.rules.signals import SignalPhase, SignalTimeline
+from flowrt.traffic.rules.track_table import Column, TrackTable
+from flowrt.traffic.scene import SceneName, scene_of
+from flowrt.traffic.states import SignalState
 
 # Margins: docs/rules.md says what each is for.
 GAP_S = 0.35

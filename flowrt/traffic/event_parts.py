@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 
-from flowrt import Location, RoadUser, Tracks
+from flowrt.traffic.events import Location, RoadUser
+from flowrt.traffic.objects import Tracks
 
 
 def event_id(*parts: object) -> str:

@@ -8,10 +8,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from flowrt import Diagnostic, Objects, Scene, Tracks, Zone
-from flowrt_nodes._lib.footprint import Viewpoint, sizes_m
-from flowrt_nodes._lib.geometry import Array, Mask, PolygonSet, jacobian, mapped
-from flowrt_nodes._lib.per_frame import per_frame
+from flowrt.diagnostics import Diagnostic
+from flowrt.traffic.geometry.footprint import Viewpoint, sizes_m
+from flowrt.traffic.geometry.per_frame import per_frame
+from flowrt.traffic.geometry.plane import Array, Mask, PolygonSet, jacobian, mapped
+from flowrt.traffic.objects import Objects, Tracks
+from flowrt.traffic.scene import Scene, Zone
 
 CheckPath = tuple[str | int, ...]
 
