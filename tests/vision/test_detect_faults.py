@@ -266,6 +266,16 @@ def test_nanodet_plus(virtual, tmp_path):
     assert only(found) == ("car", 0.8, BOX)
 
 
+def test_fastest_det(virtual, tmp_path):
+    cells = np.zeros((1, 5 + 80, 4, 4), np.float32)
+    # A car at column 2, row 1 of stride 16, its centre half a cell to the right and on the cell's upper edge.
+    cells[0, :5, 1, 2] = (0.9, np.arctanh(0.5), 0, np.log(20 / 44), np.log(30 / 34))
+    cells[0, 5 + 2, 1, 2] = 0.8
+    models.constant(tmp_path / "m.xml", {"output": cells})
+    [found] = detect(virtual, [frame()], model="m.xml")
+    assert only(found) == ("car", round(0.9**0.6 * 0.8**0.4, 3), [30, 1, 50, 31])
+
+
 def test_yolo_v8_the_other_way_round_without_names(virtual, tmp_path):
     rows = np.zeros((1, 84, 84), np.float32)
     rows[0, 9, [0, 1, 2, 3, 6]] = (32, 32, 20, 30, 0.8)
@@ -322,16 +332,17 @@ def traffic() -> list[Frame]:
 
 
 @pytest.mark.parametrize(
-    ("model", "family", "least"),
+    ("model", "family", "least", "share"),
     [
-        ("models/yolo11n_y.xml", "YOLO", 8),
-        ("models/yolov8n_int8.onnx", "YOLO", 8),
-        ("models/nanodet_m.onnx", "NanoDet", 4),
-        ("models/nanodet.onnx", "NanoDet", 3),
-        ("yolox_nano.onnx", "YOLOX", 6),
+        ("models/yolo11n_y.xml", "YOLO", 8, 1.0),
+        ("models/yolov8n_int8.onnx", "YOLO", 8, 0.75),
+        ("models/nanodet_m.onnx", "NanoDet", 4, 0.75),
+        ("models/nanodet.onnx", "NanoDet", 3, 0.75),
+        ("models/yolo-fastestv2.onnx", "Yolo-FastestV2", 4, 0.5),  # a megabyte: its boxes are coarse
+        ("yolox_nano.onnx", "YOLOX", 6, 0.75),
     ],
 )
-def test_fault_19_models_as_people_publish_them_find_vehicles(virtual, traffic, model, family, least):
+def test_fault_19_models_as_people_publish_them_find_vehicles(virtual, traffic, model, family, least, share):
     with opened(Detect(model=str(data_file(model)), min_confidence=0.3, nms="across"), virtual) as node:
         assert node.status()["family"] == family
         found = [node.collect(node.submit(each)) for each in traffic]
@@ -342,18 +353,13 @@ def test_fault_19_models_as_people_publish_them_find_vehicles(virtual, traffic, 
     for each, other in zip(found, reference, strict=True):
         boxes, known = each.boxes_px[each.of_class(VEHICLES)], other.boxes_px
         agreeing += sum(_iou(box, known).max() > 0.5 for box in boxes)
-    assert agreeing >= 0.75 * sum(vehicles), "they are where another model sees something too"
+    assert agreeing >= share * sum(vehicles), "they are where another model sees something too"
 
 
 def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     inside = np.prod(np.maximum(sides, 0), axis=1)
     return inside / (np.prod(box[2:] - box[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - inside)
-
-
-def test_fault_19_an_unknown_head_is_refused_by_its_outputs(virtual):
-    with pytest.raises(ValueError, match=r"yolo-fastestv2\.onnx: no decoder fits the outputs \(777 \[1, 12, 22, 22\]"):
-        detect(virtual, [], model=str(data_file("models/yolo-fastestv2.onnx")))
 
 
 def test_a_camera_and_a_model_of_the_cases_make_a_flow(virtual):

@@ -98,7 +98,7 @@ objects:
         setting("Suppress overlapping boxes within each class, or across classes (a van seen as car and truck)."),
     ] = "per_class"
     decoder: Annotated[
-        Literal["auto", "yolox", "yolo", "ssd", "detr", "atss", "nanodet"],
+        Literal["auto", "yolox", "yolo", "ssd", "detr", "atss", "nanodet", "fastest"],
         setting("How the outputs are read: `auto` goes by the model's outputs and metadata.", restart=True),
     ] = "auto"
     labels: Annotated[

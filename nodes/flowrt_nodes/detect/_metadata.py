@@ -18,7 +18,7 @@ import msgspec
 
 from flowrt_nodes.detect._labels import OPEN_MODEL_ZOO, named, usual_spelling
 
-Decoder = Literal["yolox", "yolo", "ssd", "detr", "atss", "nanodet"]
+Decoder = Literal["yolox", "yolo", "ssd", "detr", "atss", "nanodet", "fastest"]
 Resize = Literal["letterbox", "stretch"]
 Colours = Literal["bgr", "rgb"]
 DECODERS: tuple[Decoder, ...] = get_args(Decoder)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from flowrt_nodes.detect._decoding.candidates import Layout, Ports, UnknownOutputs
 from flowrt_nodes.detect._decoding.detr_and_ssd import as_atss, as_detr, as_ssd
+from flowrt_nodes.detect._decoding.fastest import as_fastest
 from flowrt_nodes.detect._decoding.nanodet import as_nanodet
 from flowrt_nodes.detect._decoding.yolo import as_yolo, as_yolox
 from flowrt_nodes.detect._labels import USUAL, usual_spelling
@@ -18,6 +19,7 @@ DECODERS: dict[Decoder, Callable[[Ports, Metadata, bool], Layout | None]] = {
     "atss": as_atss,
     "detr": as_detr,
     "nanodet": as_nanodet,
+    "fastest": as_fastest,
     "yolox": as_yolox,
     "yolo": as_yolo,
 }
