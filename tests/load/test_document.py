@@ -16,12 +16,12 @@ from flowrt.config.yaml import (
     Scalar,
     Sequence,
     Unreadable,
-    _decode,
     core_value,
     parse,
     read_document,
     read_text,
 )
+from flowrt.config.yaml.reading import decode
 from flowrt.diagnostics import Diagnostic
 
 
@@ -166,7 +166,7 @@ def test_as_much_as_may_be() -> None:
 
 @given(st.binary(max_size=400))
 def test_any_bytes_end_in_a_problem_or_a_mapping(data: bytes) -> None:
-    ends_well(lambda: parse(_decode(data, "f"), "f", []))
+    ends_well(lambda: parse(decode(data, "f"), "f", []))
 
 
 @given(st.text(alphabet="abc:-{}[]&*!|>'\"#%@`,? \n\t0.~<=\\é", max_size=120))
