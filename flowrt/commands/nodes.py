@@ -16,8 +16,7 @@ from msgspec import inspect as kinds
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, Ports, struct_fields
 from flowrt.commands import DONE, FAILED, UsageError
-from flowrt.config.editor_schema import unit_of
-from flowrt.config.values import expected, unwrap
+from flowrt.config.values import expected, unit_of, unwrap
 from flowrt.diagnostics import did_you_mean
 
 ROLES = (

@@ -15,21 +15,10 @@ import msgspec
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
 from flowrt.config.nodes import FORMERLY
 from flowrt.config.sections import sections
+from flowrt.config.values import unit_of
 from flowrt.flow import Restart
 from flowrt.node import Source
 from flowrt.services import KINDS
-
-UNITS = {
-    "_s": "seconds",
-    "_ms": "milliseconds",
-    "_px": "pixels",
-    "_m": "metres",
-    "_kmh": "km/h",
-    "_deg": "degrees",
-    "_mb": "megabytes",
-    "_hz": "hertz",
-}
-"""The end of a setting's name to its unit."""
 
 Schema = dict[str, Any]
 
@@ -53,11 +42,6 @@ def _names() -> dict[str, str]:
         names |= section.parts
         names |= {kind: f"A {about}." for kind, (_, about) in section.published.items()}
     return names
-
-
-def unit_of(name: str) -> str:
-    """The unit that a setting's name ends with; empty where it has none."""
-    return next((unit for ending, unit in sorted(UNITS.items(), key=lambda u: -len(u[0])) if name.endswith(ending)), "")
 
 
 def editor_schema(catalog: Catalog) -> Schema:

@@ -13,8 +13,9 @@ import jsonschema
 import pytest
 
 from flowrt.catalog import Catalog
-from flowrt.config.editor_schema import editor_schema, unit_of
+from flowrt.config.editor_schema import editor_schema
 from flowrt.config.report import plain
+from flowrt.config.values import unit_of
 from flowrt.config.yaml import parse
 from tests.cli.lsp import LanguageServer, server_script
 

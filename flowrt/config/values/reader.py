@@ -6,8 +6,6 @@ says of its type, and `msgspec.convert` is only the last word on what passed.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping as ReadOnly
 from typing import Any, NamedTuple
 
@@ -17,19 +15,12 @@ from msgspec import inspect as kinds
 from flowrt.addresses import control_character
 from flowrt.catalog import struct_fields
 from flowrt.config.report import Report, plain
+from flowrt.config.values.scalars import INVALID, is_number, scalar_value, shape_fits
+from flowrt.config.values.units import other_unit, unit_in_value
+from flowrt.config.values.words import Description, example, expected, hint_of, unwrap
 from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Sequence, Yaml, core_value, describe, join, shorten
 from flowrt.diagnostics import Mark
 
-
-class _Invalid:
-    """What a value becomes that was reported."""
-
-    def __repr__(self) -> str:
-        return "invalid"
-
-
-INVALID = _Invalid()
-Description = dict[str, Any]
 _NOTHING: ReadOnly[str, str] = {}
 
 
@@ -41,19 +32,6 @@ class Reference(NamedTuple):
     mark: Mark
     path: str
     field: str
-
-
-def unwrap(kind: kinds.Type) -> tuple[kinds.Type, dict[str, Any], dict[str, Any]]:
-    """A type without its metadata, what `setting(...)` and marked types declare (extra), and its description and examples."""
-    extra: dict[str, Any] = {}
-    about: Description = {}
-    while isinstance(kind, kinds.Metadata):
-        extra |= kind.extra or {}
-        about |= kind.extra_json_schema or {}
-        kind = kind.type
-    if isinstance(kind, kinds.UnionType) and not about:  # `Annotated[float, setting(…)] | None`
-        about = next((each[2] for each in map(unwrap, kind.types) if each[2]), about)
-    return kind, extra, about
 
 
 class SettingsReader:
@@ -90,7 +68,7 @@ class SettingsReader:
         """The given fields as a dict, or INVALID. Every unknown, missing and mistyped one is reported. skip: keys of others."""
         if not isinstance(node, Mapping):
             if not (isinstance(node, Scalar) and node.value is UNKNOWN):
-                self.report.add(node.mark, path, f"expected a mapping, found {describe(node)}", _example(cls))
+                self.report.add(node.mark, path, f"expected a mapping, found {describe(node)}", example(cls))
             return INVALID
         fields = {field.encode_name: field for field in struct_fields(cls)}
         good = True
@@ -103,7 +81,7 @@ class SettingsReader:
             if key != written:
                 good = self._renamed(node, written, key, path) and good
             if key not in fields:
-                hint = self.report.suggest(key, [*fields, *skip])
+                hint = other_unit(key, item, fields) or self.report.suggest(key, [*fields, *skip])
                 self.report.add(node.key(key), join(path, key), f"unknown setting '{shorten(key)}' of {owner}", hint)
                 good = False
                 continue
@@ -147,13 +125,13 @@ class SettingsReader:
         if not isinstance(node, Scalar):
             if isinstance(kind, kinds.AnyType):
                 return plain(node)
-            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", _hint(about))
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", hint_of(about))
             return INVALID
-        value = _scalar(node, kind)
+        value = scalar_value(node, kind)
         if extra.get("secret") and node.value not in (None, ""):
             self.report.secrets |= {str(node.value)}
         if value is INVALID:
-            self._mismatch(node, kind, path, about)
+            self._mismatch(node, kind, path, field, about)
             return INVALID
         if extra.get("secret") and isinstance(value, str):
             return self._secret(node, value, path)
@@ -161,15 +139,17 @@ class SettingsReader:
             self.references.append(Reference(extra["kind"], value, node.mark, path, field))
         return value
 
-    def _mismatch(self, node: Scalar, kind: kinds.Type, path: str, about: Description) -> None:
+    def _mismatch(self, node: Scalar, kind: kinds.Type, path: str, field: str, about: Description) -> None:
         found = describe(node)
-        hint = _hint(about)
+        hint = hint_of(about)
         if isinstance(kind, kinds.LiteralType) and isinstance(node.value, str):
             hint = self.report.suggest(node.value, [str(value) for value in kind.values])
         elif isinstance(kind, kinds.EnumType) and isinstance(node.value, str):
             hint = self.report.suggest(node.value, [str(member.value) for member in kind.cls])
-        elif isinstance(node.value, str) and not node.substituted and _is_number(core_value(node.value), kind):
+        elif isinstance(node.value, str) and not node.substituted and is_number(core_value(node.value), kind):
             hint = "write it without quotes"
+        elif isinstance(node.value, str) and isinstance(kind, kinds.IntType | kinds.FloatType):
+            hint = unit_in_value(field, node.value) or hint
         elif isinstance(kind, kinds.StrType) and node.value is not None and not isinstance(node.value, str):
             hint = "write it in quotes"
         elif isinstance(kind, kinds.BoolType) and isinstance(node.value, str):
@@ -211,7 +191,7 @@ class SettingsReader:
             hint = (
                 f"write [{shorten(str(node.value))}]"
                 if isinstance(node, Scalar) and node.value is not None
-                else _hint(about)
+                else hint_of(about)
             )
             self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", hint)
             return INVALID
@@ -223,7 +203,7 @@ class SettingsReader:
         wanted = len(kind.item_types)
         if not isinstance(node, Sequence) or len(node.items) != wanted:
             found = f"{len(node.items)} of them" if isinstance(node, Sequence) else describe(node)
-            self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}", _hint(about))
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {found}", hint_of(about))
             return INVALID
         pairs = zip(node.items, kind.item_types, strict=True)
         items = [self.value(item, each, join(path, i), field) for i, (item, each) in enumerate(pairs)]
@@ -232,162 +212,27 @@ class SettingsReader:
     def _length(self, node: Yaml, length: int, kind: Any, path: str, what: str, about: Description) -> bool:
         if kind.min_length is not None and length < kind.min_length:
             self.report.add(
-                node.mark, path, f"expected at least {kind.min_length} {what}, found {length}", _hint(about)
+                node.mark, path, f"expected at least {kind.min_length} {what}, found {length}", hint_of(about)
             )
             return False
         if kind.max_length is not None and length > kind.max_length:
-            self.report.add(node.mark, path, f"expected at most {kind.max_length} {what}, found {length}", _hint(about))
+            self.report.add(
+                node.mark, path, f"expected at most {kind.max_length} {what}, found {length}", hint_of(about)
+            )
             return False
         return True
 
     def _union(self, node: Yaml, kind: kinds.UnionType, path: str, field: str, extra: dict[str, Any]) -> Any:
-        fitting = [each for each in kind.types if _shape_fits(node, unwrap(each)[0])]
+        fitting = [each for each in kind.types if shape_fits(node, unwrap(each)[0])]
         if isinstance(node, Scalar) and len(fitting) > 1:
             # text from outside: a number is a number where one is wanted, and text only otherwise
-            fitting = [each for each in fitting if _scalar(node, unwrap(each)[0]) is not INVALID] or fitting[:1]
+            fitting = [each for each in fitting if scalar_value(node, unwrap(each)[0]) is not INVALID] or fitting[:1]
             fitting.sort(key=lambda each: isinstance(unwrap(each)[0], kinds.StrType) and node.substituted)
         if not fitting:
-            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}")
+            numeric = any(isinstance(unwrap(each)[0], kinds.IntType | kinds.FloatType) for each in kind.types)
+            text = node.value if isinstance(node, Scalar) and numeric else None
+            hint = unit_in_value(field, text) if isinstance(text, str) else ""
+            self.report.add(node.mark, path, f"expected {expected(kind)}, found {describe(node)}", hint)
             return INVALID
         choice = fitting[0]
         return self.value(node, kinds.Metadata(choice, None, extra) if extra else choice, path, field)
-
-
-def _shape_fits(node: Yaml, kind: kinds.Type) -> bool:
-    """Whether a member of a union is worth trying; scalars fit by their own type, so that the message can name its bounds."""
-    if isinstance(kind, kinds.AnyType):
-        return True
-    if isinstance(node, Mapping):
-        return isinstance(kind, kinds.StructType | kinds.DictType)
-    if isinstance(node, Sequence):
-        return isinstance(
-            kind, kinds.ListType | kinds.TupleType | kinds.VarTupleType | kinds.SetType | kinds.FrozenSetType
-        )
-    if isinstance(kind, kinds.LiteralType | kinds.EnumType):
-        return node.value is not None
-    if node.substituted:
-        return isinstance(kind, kinds.StrType | kinds.IntType | kinds.FloatType | kinds.BoolType) or (
-            isinstance(kind, kinds.NoneType) and node.value == ""
-        )
-    if isinstance(kind, kinds.NoneType):
-        return node.value is None
-    if isinstance(kind, kinds.BoolType):
-        return isinstance(node.value, bool)
-    if isinstance(kind, kinds.StrType):
-        return isinstance(node.value, str)
-    return isinstance(kind, kinds.IntType | kinds.FloatType) and _is_number(node.value, kind)
-
-
-def _scalar(node: Scalar, kind: kinds.Type) -> Any:
-    """The leaf's value where it fits the type and its bounds, else INVALID."""
-    value = node.value
-    if node.substituted and isinstance(value, str) and not isinstance(kind, kinds.StrType | kinds.AnyType):
-        value = _read_as(value, kind)
-    if isinstance(kind, kinds.AnyType):
-        return value
-    if isinstance(kind, kinds.NoneType):
-        return None if value is None or (node.substituted and value == "") else INVALID
-    if isinstance(kind, kinds.BoolType):
-        return value if isinstance(value, bool) else INVALID
-    if isinstance(kind, kinds.IntType | kinds.FloatType):
-        return _number(value, kind)
-    if isinstance(kind, kinds.StrType):
-        return value if isinstance(value, str) and _text_fits(value, kind) else INVALID
-    if isinstance(kind, kinds.LiteralType):
-        return next((known for known in kind.values if known == value and type(known) is type(value)), INVALID)
-    if isinstance(kind, kinds.EnumType):
-        return value if any(member.value == value for member in kind.cls) else INVALID
-    return value  # dates and the like: msgspec has the last word
-
-
-def _read_as(text: str, kind: kinds.Type) -> Any:
-    if isinstance(kind, kinds.LiteralType):
-        return next((known for known in kind.values if str(known) == text), text)
-    return core_value(text) if len(text) < 100 else text
-
-
-def _is_number(value: Any, kind: kinds.Type) -> bool:
-    if isinstance(value, bool):
-        return False
-    if isinstance(kind, kinds.FloatType):
-        return isinstance(value, int | float)
-    return isinstance(kind, kinds.IntType) and isinstance(value, int)
-
-
-def _number(value: Any, kind: kinds.IntType | kinds.FloatType) -> Any:
-    if not _is_number(value, kind) or abs(value) > 2**63 - 1 or not math.isfinite(value):
-        return INVALID
-    if (kind.ge is not None and value < kind.ge) or (kind.gt is not None and value <= kind.gt):
-        return INVALID
-    if (kind.le is not None and value > kind.le) or (kind.lt is not None and value >= kind.lt):
-        return INVALID
-    if kind.multiple_of is not None and value % kind.multiple_of:
-        return INVALID
-    return float(value) if isinstance(kind, kinds.FloatType) else value
-
-
-def _text_fits(text: str, kind: kinds.StrType) -> bool:
-    if kind.min_length is not None and len(text) < kind.min_length:
-        return False
-    if kind.max_length is not None and len(text) > kind.max_length:
-        return False
-    return kind.pattern is None or re.search(kind.pattern, text) is not None
-
-
-def expected(kind: kinds.Type) -> str:
-    """A type in words, with its bounds: `a number above 0 and at most 1`."""
-    kind, extra, _ = unwrap(kind)
-    if isinstance(kind, kinds.UnionType):
-        return " or ".join(dict.fromkeys(expected(each) for each in kind.types))
-    if isinstance(kind, kinds.LiteralType):
-        words = ", ".join(str(value) for value in kind.values if value != "")
-        empty = ", or empty" if "" in kind.values else ""
-        return f"one of {words}{empty}" if len(kind.values) > 1 else words
-    if isinstance(kind, kinds.EnumType):
-        return "one of " + ", ".join(str(member.value) for member in kind.cls)
-    if isinstance(kind, kinds.IntType | kinds.FloatType):
-        return ("a whole number" if isinstance(kind, kinds.IntType) else "a number") + bounds(kind)
-    if isinstance(kind, kinds.StrType):
-        return _expected_text(kind, extra)
-    if isinstance(kind, kinds.TupleType):
-        items = [expected(each) for each in kind.item_types]
-        each = f"each {items[0]}" if len(set(items)) == 1 else ", ".join(items)
-        return f"a list of {len(kind.item_types)} ({each})"
-    if isinstance(kind, kinds.ListType | kinds.VarTupleType | kinds.SetType | kinds.FrozenSetType):
-        return f"a list (each {expected(kind.item_type)})"
-    simple = {kinds.NoneType: "nothing", kinds.BoolType: "true or false", kinds.AnyType: "anything"}
-    return simple.get(type(kind), "a mapping")
-
-
-def bounds(kind: kinds.IntType | kinds.FloatType) -> str:
-    """The bounds of a number in words, with a leading space."""
-    limits = [
-        f"{word} {limit:g}"
-        for word, limit in (("at least", kind.ge), ("above", kind.gt), ("at most", kind.le), ("below", kind.lt))
-        if limit is not None
-    ]
-    return " " + " and ".join(limits) if limits else ""
-
-
-def _expected_text(kind: kinds.StrType, extra: dict[str, Any]) -> str:
-    named = {"file": "a file", "side_input": "the name of a node", "node": "the name of a node"}.get(
-        extra.get("kind", "")
-    )
-    if named or extra.get("kind"):
-        return named or f"the name of a {extra['kind']}"
-    if kind.pattern is not None:
-        return "a string of the right form"
-    return "a string that is not empty" if kind.min_length else "a string"
-
-
-def _hint(about: Description) -> str:
-    if about.get("examples"):
-        return "for example " + " or ".join(str(example) for example in about["examples"][:2])
-    return str(about.get("description", ""))
-
-
-def _example(cls: type) -> str:
-    keys = [field.encode_name for field in struct_fields(cls) if field.required] or [
-        field.encode_name for field in struct_fields(cls)[:1]
-    ]
-    return f"write {{{', '.join(f'{key}: …' for key in keys)}}}" if keys else ""
