@@ -25,6 +25,7 @@ from flowrt.message import (
     Record,
     Tick,
     Times,
+    event_id,
 )
 from flowrt.node import (
     CheckView,
@@ -158,6 +159,7 @@ __all__ = [
     "Zone",
     "ZoneEvent",
     "ZoneName",
+    "event_id",
     "reference",
     "scene_in",
     "scene_of",

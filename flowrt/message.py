@@ -12,6 +12,7 @@ The messages of the traffic domain are in `flowrt.traffic`; here is what every d
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
@@ -100,13 +101,34 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 class Event(Message, frozen=True, kw_only=True, eq=False):
     """Something that happened, worth keeping.
 
-    id: deterministic (the same input gives the same id), so that a repeated delivery is harmless. critical: shown first to people.
+    id: deterministic (the same input gives the same id), so that a repeated delivery is harmless. An event built without one gets
+    one made of `identifies`.
+
+    critical: shown first to people. filled: fields that need not be given, since the type fills them in: its payload always has them.
     """
 
     port: ClassVar[str] = "events"
     critical: ClassVar[bool] = False
+    filled: ClassVar[tuple[str, ...]] = ()
 
-    id: str
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            msgspec.structs.force_setattr(self, "id", event_id(self.port, self.camera_id, *self.identifies()))
+
+    def identifies(self) -> tuple[Any, ...]:
+        """What, besides port and camera, tells this event from others: all that is known of it, unless its type knows better."""
+        return msgspec.structs.astuple(self)
+
+
+def event_id(*parts: object) -> str:
+    """The same parts give the same id: 20 hexadecimal digits of the SHA-1 of the parts.
+
+    A float is a time in seconds, of which whole milliseconds count: those survive the way through JSON and back.
+    """
+    words = (str(round(part * 1000)) if isinstance(part, float) else str(part) for part in parts)
+    return hashlib.sha1("\x1f".join(words).encode(), usedforsecurity=False).hexdigest()[:20]
 
 
 class Fault(Message, frozen=True, kw_only=True, eq=False):

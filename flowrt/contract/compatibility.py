@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from flowrt.contract.spec import FieldSpec, MeasurementSpec, TopicSpec
-from flowrt.message import Message
+from flowrt.message import Event, Message
 
 Schema = dict[str, Any]
 
@@ -107,7 +107,8 @@ def payload_schema(message: type[Message]) -> Schema:
         ) from error
     body = _sent(derived, derived["$defs"])
     properties = {name: schema for name, schema in body["properties"].items() if name != "time_s"}
-    required = [name for name in body["required"] if name != "time_s"]
+    filled = message.filled if issubclass(message, Event) else ()
+    required = [name for name in (*body["required"], *filled) if name != "time_s"]
     return {
         "type": "object",
         "properties": _ENVELOPE | properties | {"camera_id": _ENVELOPE["camera_id"]},

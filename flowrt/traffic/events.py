@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from math import isnan, nan
+from typing import Any, ClassVar, Literal, Self
 
 import msgspec
 
 from flowrt.message import Count, Event, Fraction, NonNegative
+from flowrt.traffic.event_parts import known
 from flowrt.traffic.kinds import Phase, Position, RoiType, Severity
+from flowrt.traffic.objects import Tracks
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -19,6 +22,22 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     y_m: float | None = None
     lane_id: str | None = None
 
+    @classmethod
+    def of(cls, tracks: Tracks, row: int, lane_id: str | None = None) -> Self:
+        """The ground point of the object in that row."""
+        x0, _, x1, y1 = tracks.boxes_px[row].tolist()
+        return cls(
+            x_px=round((x0 + x1) / 2, 1),
+            y_px=round(y1, 1),
+            x_m=known(tracks.ground_m[row, 0]),
+            y_m=known(tracks.ground_m[row, 1]),
+            lane_id=lane_id,
+        )
+
+
+NOWHERE = Location(x_px=nan, y_px=nan)
+"""A location that was not given: an event takes that of its object."""
+
 
 class RoadUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One object of an event."""
@@ -29,6 +48,30 @@ class RoadUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     box_px: tuple[float, float, float, float]
     speed_kmh: NonNegative | None = None
 
+    @classmethod
+    def of(cls, tracks: Tracks, row: int) -> Self:
+        """The object in that row."""
+        x0, y0, x1, y1 = (round(edge, 1) for edge in tracks.boxes_px[row].tolist())
+        return cls(
+            track_id=int(tracks.track_id[row]),
+            label=tracks.labels[tracks.class_id[row]],
+            confidence=round(float(tracks.confidence[row]), 3),
+            box_px=(x0, y0, x1, y1),
+            speed_kmh=known(tracks.speed_kmh[row]),
+        )
+
+    @property
+    def location(self) -> Location:
+        """The bottom centre of its box."""
+        x0, _, x1, y1 = self.box_px
+        return Location(x_px=round((x0 + x1) / 2, 1), y_px=y1)
+
+
+def _locate(event: Event, user: RoadUser) -> None:
+    """Fill in the location of an event that was given none."""
+    if getattr(event, "location", None) is NOWHERE:
+        msgspec.structs.force_setattr(event, "location", user.location)
+
 
 class ZoneEvent(Event, frozen=True, kw_only=True, eq=False):
     """A road user entered, left or stayed in a zone, or crossed a line (roi_type `line`).
@@ -37,34 +80,72 @@ class ZoneEvent(Event, frozen=True, kw_only=True, eq=False):
     """
 
     port: ClassVar[str] = "zone_events"
+    filled: ClassVar[tuple[str, ...]] = ("roi_type", "location")
 
     roi_id: str
-    roi_type: RoiType
+    roi_type: RoiType = "other"
     event_type: Literal["entry", "exit", "dwell", "crossing", "violation"]
     object: RoadUser
-    location: Location
+    location: Location = NOWHERE
     dwell_time: NonNegative = 0.0
     direction: str = ""
     object_count: Count = 0
 
+    def __post_init__(self) -> None:
+        _locate(self, self.object)
+        super().__post_init__()
+
+    @classmethod
+    def of(cls, tracks: Tracks, row: int, **known: Any) -> Self:
+        """What happened to the object in that row; `known` are further fields."""
+        user, where = RoadUser.of(tracks, row), Location.of(tracks, row)
+        return cls(
+            **{"time_s": tracks.time_s, "camera_id": tracks.camera_id, "object": user, "location": where, **known}
+        )
+
+    def identifies(self) -> tuple[Any, ...]:
+        return self.event_type, self.roi_id, self.object.track_id, self.time_s
+
 
 class Violation(Event, frozen=True, kw_only=True, eq=False):
-    """A traffic rule was broken. One id for its lifetime: `phase` new, then update, then end."""
+    """A traffic rule was broken. One id for its lifetime: `phase` new, then update, then end.
+
+    `Violation(time_s=…, camera_id=…, violation_type=…, object=…)` is one: it begins now, where its object is. A `Rule` makes them with
+    phases and evidence.
+    """
 
     port: ClassVar[str] = "violations"
     critical: ClassVar[bool] = True
+    filled: ClassVar[tuple[str, ...]] = ("severity", "phase", "location", "evidence", "started_s")
 
     violation_type: str
-    severity: Severity
-    phase: Phase
-    location: Location
+    severity: Severity = "medium"
+    phase: Phase = "new"
+    location: Location = NOWHERE
     object: RoadUser
-    evidence: dict[str, Any]
-    started_s: float
+    evidence: dict[str, Any] = {}
+    started_s: float = nan
     roi_id: str = ""
     ended_s: float | None = None
     confidence: Fraction = 1.0
     description: str = ""
+
+    def __post_init__(self) -> None:
+        _locate(self, self.object)
+        if isnan(self.started_s):
+            msgspec.structs.force_setattr(self, "started_s", self.time_s)
+        super().__post_init__()
+
+    @classmethod
+    def of(cls, tracks: Tracks, row: int, **known: Any) -> Self:
+        """A violation by the object in that row; `known` are further fields, and `lane_id` of its location."""
+        user, where = RoadUser.of(tracks, row), Location.of(tracks, row, known.pop("lane_id", None))
+        return cls(
+            **{"time_s": tracks.time_s, "camera_id": tracks.camera_id, "object": user, "location": where, **known}
+        )
+
+    def identifies(self) -> tuple[Any, ...]:
+        return self.violation_type, self.roi_id, self.object.track_id, self.started_s
 
 
 class PedestrianEvent(Event, frozen=True, kw_only=True, eq=False):
@@ -72,15 +153,19 @@ class PedestrianEvent(Event, frozen=True, kw_only=True, eq=False):
 
     port: ClassVar[str] = "pedestrian_events"
     critical: ClassVar[bool] = True
+    filled: ClassVar[tuple[str, ...]] = ("risk_level",)
 
     event_type: Literal["crosswalk_entry", "unsafe_crossing", "near_miss"]
     pedestrian_id: int
-    risk_level: Severity
+    risk_level: Severity = "medium"
     location: Location
     roi_id: str = ""
     ttc_s: NonNegative | None = None
     pet_s: NonNegative | None = None
     vehicle_id: int | None = None
+
+    def identifies(self) -> tuple[Any, ...]:
+        return self.event_type, self.pedestrian_id, self.vehicle_id, self.time_s
 
 
 class LaneInterval(Event, frozen=True, kw_only=True, eq=False):
@@ -108,3 +193,6 @@ class LaneInterval(Event, frozen=True, kw_only=True, eq=False):
     turning_movements: dict[str, Count] = {}
     density_veh_km: NonNegative | None = None
     camera_position: Position = ""
+
+    def identifies(self) -> tuple[Any, ...]:
+        return self.lane_id, self.interval_s, self.time_s

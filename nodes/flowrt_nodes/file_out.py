@@ -10,8 +10,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from flowrt import Acknowledger, CheckView, Context, Diagnostic, Event, Message, Outbox, OutboxRecord, Retry, setting
-from flowrt.traffic.event_parts import event_id
+from flowrt import (
+    Acknowledger,
+    CheckView,
+    Context,
+    Diagnostic,
+    Event,
+    Message,
+    Outbox,
+    OutboxRecord,
+    Retry,
+    event_id,
+    setting,
+)
 from flowrt_nodes._lib.payload import plain
 
 

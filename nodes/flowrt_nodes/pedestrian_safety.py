@@ -15,8 +15,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from flowrt import PEDESTRIANS, Context, PedestrianEvent, Severity, Tracks, Transform, Violation, ZoneEvent, setting
-from flowrt.traffic.event_parts import event_id
+from flowrt import (
+    PEDESTRIANS,
+    Context,
+    PedestrianEvent,
+    Severity,
+    Tracks,
+    Transform,
+    Violation,
+    ZoneEvent,
+    event_id,
+    setting,
+)
 
 _FORGET_S = 30.0
 

@@ -19,10 +19,11 @@ from flowrt import (
     Transform,
     ZoneEvent,
     ZoneName,
+    event_id,
     scene_of,
     setting,
 )
-from flowrt.traffic.event_parts import event_id, known, location, ms, road_user
+from flowrt.traffic.event_parts import known
 from flowrt.traffic.geometry.camera_view import CameraViews
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 from flowrt.traffic.rules.track_table import TrackTable
@@ -178,8 +179,8 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
                 zone=z,
                 time_s=float(self._memory["since_s"][rows[i], z]),
                 camera=tracks.camera_id,
-                user=road_user(tracks, i),
-                where=location(tracks, i),
+                user=RoadUser.of(tracks, i),
+                where=Location.of(tracks, i),
                 dwell_s=0.0 if entered else float(self._left_s[i, z]),
                 count=int(inside[:, z].sum()),
             )
@@ -196,8 +197,8 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
                 zone=z,
                 time_s=tracks.time_s,
                 camera=tracks.camera_id,
-                user=road_user(tracks, i),
-                where=location(tracks, i),
+                user=RoadUser.of(tracks, i),
+                where=Location.of(tracks, i),
                 dwell_s=float(tracks.time_s - since_s[i, z]),
                 count=int(inside[:, z].sum()),
             )
@@ -205,9 +206,9 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
     def _crossers(self, tracks: Tracks, rows: Any, points: Array) -> Iterator[ZoneEvent]:
         for crossing in self._watch.update(self._memory, rows, points, tracks):
             name = self._line_names[crossing.line]
-            user = road_user(tracks, crossing.row)
+            user = RoadUser.of(tracks, crossing.row)
             direction = "forward" if crossing.forward else "backward"
-            parts = ("crossing", name, user.track_id, ms(crossing.time_s), direction)
+            parts = ("crossing", name, user.track_id, crossing.time_s, direction)
             yield ZoneEvent(
                 time_s=crossing.time_s,
                 camera_id=tracks.camera_id,
@@ -216,7 +217,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
                 roi_type="line",
                 event_type="crossing",
                 object=user,
-                location=location(tracks, crossing.row),
+                location=Location.of(tracks, crossing.row),
                 direction=direction,
             )
 
@@ -263,7 +264,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         return ZoneEvent(
             time_s=time_s,
             camera_id=camera,
-            id=event_id(self.context.site, camera, kind, declared.name, user.track_id, ms(time_s)),
+            id=event_id(self.context.site, camera, kind, declared.name, user.track_id, time_s),
             roi_id=declared.name,
             roi_type=declared.kind,
             event_type=kind,

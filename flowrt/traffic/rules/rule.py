@@ -10,14 +10,15 @@ A rule says which tracks offend in the present picture (`find`). This base turns
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from flowrt.message import event_id
 from flowrt.node import Context, SideInput, Transform, setting
-from flowrt.traffic.event_parts import event_id, location, ms, road_user
-from flowrt.traffic.events import Violation
+from flowrt.traffic.events import Location, RoadUser, Violation
 from flowrt.traffic.geometry.camera_view import CameraView, CameraViews
 from flowrt.traffic.kinds import Severity
 from flowrt.traffic.objects import Tracks
@@ -33,6 +34,8 @@ from flowrt.traffic.states import SignalState
 GAP_S = 0.35
 LOST_PICTURES_S = 1.0
 REMEMBER_S = 600.0
+
+_WITHIN_A_NAME = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 OffenceKey = tuple[str, int, str]
 """camera_id, track_id, and what tells one offence of a track from another."""
@@ -126,8 +129,8 @@ class Rule(Transform):
         raise NotImplementedError
 
     def kind(self) -> str:
-        """The name of the violation."""
-        return self.violation_type
+        """The name of the violation: `violation_type`, else that of the class (`BusLane` is `bus_lane`)."""
+        return self.violation_type or _WITHIN_A_NAME.sub("_", type(self).__name__).lower()
 
     def process(self, tracks: Tracks) -> Sequence[Violation]:
         view, fresh = self._views.fit(tracks)
@@ -230,8 +233,8 @@ class Rule(Transform):
 
     def _begin(self, key: OffenceKey, finding: Finding, tracks: Tracks, since_s: float) -> Violation:
         row = finding.row
-        offender = road_user(tracks, row)
-        number = event_id(self.context.site, key[0], self.kind(), finding.roi_id, key[1], finding.key, ms(since_s))
+        offender = RoadUser.of(tracks, row)
+        number = event_id(self.context.site, key[0], self.kind(), finding.roi_id, key[1], finding.key, since_s)
         facts = dict(finding.facts)
         if self.snapshot:
             try:
@@ -272,7 +275,7 @@ class Rule(Transform):
 
     def _event(self, phase: Literal["new", "update", "end"], camera: str, episode: Episode, time_s: float) -> Violation:
         evidence = dict(episode.facts)
-        offender = road_user(episode.seen.tracks, episode.seen.row)
+        offender = RoadUser.of(episode.seen.tracks, episode.seen.row)
         if phase == "new":
             evidence["samples"] = self._history.evidence(camera, offender.track_id)
         return Violation(
@@ -282,7 +285,7 @@ class Rule(Transform):
             violation_type=self.kind(),
             severity=episode.severity,
             phase=phase,
-            location=location(episode.seen.tracks, episode.seen.row, episode.lane_id),
+            location=Location.of(episode.seen.tracks, episode.seen.row, episode.lane_id),
             object=offender,
             evidence=evidence,
             started_s=episode.started_s,

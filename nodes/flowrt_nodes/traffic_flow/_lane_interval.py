@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from flowrt import LaneInterval
-from flowrt.traffic.event_parts import event_id, known, ms
+from flowrt import LaneInterval, event_id
+from flowrt.traffic.event_parts import known
 
 
 class LaneCount(msgspec.Struct, kw_only=True):
@@ -76,7 +76,7 @@ def interval_of(
         time_s=end_s,
         camera_id=camera_id,
         camera_position=camera_position,  # type: ignore[arg-type]  # a scene's position is one of them
-        id=event_id(site, camera_id, "traffic_flow", lane_id, ms(begin_s), ms(end_s)),
+        id=event_id(site, camera_id, "traffic_flow", lane_id, begin_s, end_s),
         lane_id=lane_id,
         direction=direction,
         interval_s=round(length_s, 3),
