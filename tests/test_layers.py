@@ -28,7 +28,7 @@ MAY_IMPORT = {
 LAYERS = [
     {"addresses", "secrets"},
     {"system"},
-    {"message", "diagnostics", "clock", "sink"},
+    {"message", "diagnostics", "clock", "capture_time", "sink"},
     {"contract"},
     {"node"},
     {"catalog", "services"},
@@ -45,6 +45,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOMAIN = "traffic"
 """The domain's vocabulary, beside the layers: it may import up to `config`, and only `flowrt/__init__.py` imports it."""
 OPEN_TO_NODES = {
+    "capture_time",
     "addresses",
     "contract",
     "diagnostics",

@@ -24,7 +24,11 @@ class SignalState(Message, frozen=True, kw_only=True, eq=False):
 
 
 class CameraStatus(Message, frozen=True, kw_only=True, eq=False):
-    """State of one camera."""
+    """State of one camera.
+
+    clock: what the capture times of a live camera follow: its own clock, the presentation times of its stream, or the arrival.
+    jitter_ms: standard deviation of what the network delays its pictures by.
+    """
 
     port: ClassVar[str] = "camera_status"
     recorded: ClassVar[bool] = True
@@ -35,6 +39,8 @@ class CameraStatus(Message, frozen=True, kw_only=True, eq=False):
     resolution: str = ""
     detail: str = ""
     reconnects: Count = 0
+    clock: Literal["camera", "pts", "arrival", ""] = ""
+    jitter_ms: NonNegative | None = None
 
 
 class ServiceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

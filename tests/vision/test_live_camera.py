@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 
 import pytest
+from delaying_proxy import DelayingProxy
 from harness import context, data_file, opened
 from live_servers import MjpegCamera, RtspServer, free_port, silent_camera
 
@@ -69,6 +71,33 @@ def test_rtsp_survives_the_death_of_its_server(real, caplog):
     assert "rtsp://***@127.0.0.1" in caplog.text
 
 
+def test_intervals_stay_right_behind_a_network_that_delays(real):
+    """The server sends 12.5 pictures a second; the network holds each up by up to some 150 ms, another one by another time."""
+    server = RtspServer(data_file("parking-lot-cars.mp4"))
+    proxy = DelayingProxy(server.port, sigma_s=0.05)
+    url = server.url.replace(str(server.port), str(proxy.port))
+    try:
+        with opened(Camera(uri=url), real) as camera:
+            made = camera.produce()
+            frames = frames_of(until(made, Frame, 85))
+            status = camera.status()
+            report = until(made, CameraStatus)[-1]
+    finally:
+        proxy.close()
+        server.kill()
+    times = [frame.time_s for frame in frames[12:]]  # in its first second the server sends what it had stored
+    pictures = [(later - earlier) / 0.08 for earlier, later in pairwise(times)]
+    errors_ms = [abs(each - round(each)) * 80 for each in pictures]
+    assert max(errors_ms) <= 2.0
+    assert all(round(each) >= 1 for each in pictures)
+    assert status["clock"] in ("pts", "camera")
+    assert 15 < status["jitter_ms"] < 100
+    assert isinstance(report, CameraStatus)
+    assert report.clock == status["clock"]
+    assert report.jitter_ms is not None
+    assert report.jitter_ms > 15
+
+
 def test_mjpeg_over_http(real):
     server = MjpegCamera()
     try:
@@ -82,6 +111,7 @@ def test_mjpeg_over_http(real):
     assert not frames[0].image.flags.writeable
     online = [m for m in seen if isinstance(m, CameraStatus) and m.status == "online"]
     assert online[0].resolution == "320x240"
+    assert online[0].clock == "arrival"  # MJPEG tells no times
 
 
 def test_fps_limits_a_live_camera(real):

@@ -7,6 +7,7 @@ pace leaves out what would come too late; under virtual time, or `asap`, it wait
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from flowrt import CameraStatus, CheckView, Context, Diagnostic, Frame, Image, Position, Source, setting
 from flowrt.addresses import without_passwords
+from flowrt.capture_time import CaptureClock
 from flowrt.system.backoff import Backoff
 from flowrt_nodes._lib.sim import check_address, epoch_s
 from flowrt_nodes.camera._address import (
@@ -30,7 +32,7 @@ from flowrt_nodes.camera._meter import Meter, Thinner
 
 if TYPE_CHECKING:
     from flowrt_nodes.camera._clips import Clip
-    from flowrt_nodes.camera._grabber import Capture, Grabber
+    from flowrt_nodes.camera._grabber import Connected, Grabber
 
 LEFT_BEHIND_MAX = 3
 CLOSE_S = 0.5
@@ -142,6 +144,7 @@ north_camera:
     def open(self, context: Context) -> None:
         self._clip: Clip | None = None
         self._grabber: Grabber | None = None
+        self._capture_clock: CaptureClock | None = None
         self._left_behind: list[Grabber] = []
         self._meter = Meter(self.fps or 0.0)
         self._thin = Thinner()
@@ -197,7 +200,9 @@ north_camera:
             self._reconnects = state["reconnects"]
 
     def status(self) -> dict[str, Any]:
+        clock = self._capture_clock
         return {
+            **({"clock": clock.name, "jitter_ms": round(clock.jitter_ms, 1)} if clock else {}),
             "uri": without_passwords(str(self.uri)),
             "status": self._meter.status,
             "detail": self._meter.detail,
@@ -309,13 +314,15 @@ north_camera:
         from flowrt_nodes.camera._grabber import PICTURE_EVERY_S, Grabber, connect_device, connect_network
 
         uri, stall_s = str(self.uri), self.stall_s
-        connect: Callable[[threading.Event], Capture]
+        connect: Callable[[threading.Event], Connected]
         if self._kind == "network":
             every_s = 1.0 / self.fps if self.fps else PICTURE_EVERY_S
             connect = partial(connect_network, uri, self.transport, stall_s, every_s)
         else:
             connect = partial(connect_device, int(uri) if uri.isdigit() else uri)
-        grabber = self._grabber = Grabber(connect, self.context.clock.now_s, self.context.node, self._wanted)
+        after_s = self._capture_clock.last_s if self._capture_clock else -math.inf
+        grabber = Grabber(connect, self.context.clock.now_s, self.context.node, self._wanted, after_s)
+        self._grabber, self._capture_clock = grabber, grabber.clock
         heard_s = time.monotonic()
         try:
             while not self.context.stopping.is_set():
@@ -362,7 +369,7 @@ north_camera:
         )
 
     def _report(self, time_s: float) -> CameraStatus:
-        meter = self._meter
+        meter, clock = self._meter, self._capture_clock
         meter.reported(time_s)
         return CameraStatus(
             time_s=time_s,
@@ -373,6 +380,8 @@ north_camera:
             resolution=meter.resolution,
             detail=meter.detail,
             reconnects=self._reconnects,
+            clock=clock.name if clock else "",
+            jitter_ms=round(clock.jitter_ms, 1) if clock else None,
         )
 
 

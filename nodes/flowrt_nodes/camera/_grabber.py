@@ -3,13 +3,15 @@
 Invariants
 - The thread keeps up with the camera: it takes every picture off the wire and keeps the newest one only; a picture that was
   overwritten before it was handed out is counted with the next one.
-- A picture's capture time is the time its data had arrived, read from the flow's clock on the thread that grabbed it.
+- A picture's capture time follows its presentation time where the stream has one, else its arrival (`flowrt.capture_time`). Pictures that the
+  camera had stored before it was connected are not handed out: newer ones are about to come.
 - `stop` returns at once, also while OpenCV blocks inside a read. Such a thread is left behind (it is a daemon and OpenCV's
   own timeouts end it); it releases its camera when it wakes and hands out nothing any more.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from flowrt import Image
+from flowrt.capture_time import CaptureClock, Stamp
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera import _http, _rtsp
 from flowrt_nodes.camera._protocol import NoAnswer
@@ -40,18 +43,27 @@ class Capture(Protocol):
     def release(self) -> None: ...
 
 
+class Connected(NamedTuple):
+    """A connected camera. property_of: gives OpenCV's properties of the stream; None where that has no presentation times of its own."""
+
+    capture: Capture
+    property_of: Callable[[int], float] | None = None
+
+
 class Grabber:
     """One connection to a live camera. It ends by itself when the camera does; `ended` then says why."""
 
     def __init__(
         self,
-        connect: Callable[[threading.Event], Capture],
+        connect: Callable[[threading.Event], Connected],
         now_s: Callable[[], float],
         name: str,
         wanted: Callable[[float], bool] = lambda time_s: True,
+        after_s: float = -math.inf,
     ) -> None:
         """connect: opens the camera or raises NoAnswer, called on the grabber's thread with the event that ends it. wanted: whether
-        a picture of that time is decoded."""
+        a picture of that time is decoded. after_s: the capture time of the last connection's last picture."""
+        self.clock = CaptureClock(after_s)
         self._connect = connect
         self._now_s = now_s
         self._wanted = wanted
@@ -85,29 +97,31 @@ class Grabber:
         self._thread.join(wait_s)
 
     def _run(self) -> None:
-        capture: Capture | None = None
+        connected: Connected | None = None
         reason = "the connection was closed"
         try:
-            capture = self._connect(self._stopping)
-            if not self._read(capture):
+            connected = self._connect(self._stopping)
+            if not self._read(connected):
                 reason = "no pictures: the stream was opened, but none of it could be decoded"
         except NoAnswer as no_answer:
             reason = str(no_answer)
         except cv2.error as error:
             reason = f"OpenCV: {error.err}"
         finally:
-            if capture is not None:
-                capture.release()
+            if connected is not None:
+                connected.capture.release()
             with self._changed:
                 self.ended = reason
                 self._changed.notify_all()
 
-    def _read(self, capture: Capture) -> int:
+    def _read(self, connected: Connected) -> int:
         """Until the camera ends; returns how many pictures came."""
-        number = 0
+        number, capture = 0, connected.capture
         while not self._stopping.is_set() and capture.grab():
-            time_s = self._now_s()
-            if self._wanted(time_s):  # a picture that is not wanted is taken off the wire but not converted
+            time_s, backlog = self._stamp(connected)
+            if not backlog and self._wanted(
+                time_s
+            ):  # a picture that is not wanted is taken off the wire but not converted
                 ok, image = capture.retrieve()
                 if ok:
                     with self._changed:
@@ -116,6 +130,17 @@ class Grabber:
                         self._changed.notify_all()
             number += 1
         return number
+
+    def _stamp(self, connected: Connected) -> Stamp:
+        """The capture time of the picture just grabbed."""
+        now_s, arrival_s = self._now_s(), time.monotonic()
+        if connected.property_of is None:
+            return self.clock.stamp(now_s, arrival_s, None)
+        pts_s = connected.property_of(cv2.CAP_PROP_POS_MSEC) * 1e-3
+        anchor_s = (
+            connected.property_of(cv2.CAP_PROP_STREAM_OPEN_TIME_USEC) * 1e-6
+        )  # far below 0 until the camera has told it
+        return self.clock.stamp(now_s, arrival_s, pts_s, anchor_s + pts_s if anchor_s > 0 else None)
 
 
 OPEN_MAX_S = 5.0
@@ -127,44 +152,46 @@ PICTURE_EVERY_S = 1.0
 _opening = threading.Lock()
 
 
-def connect_network(url: str, transport: str, timeout_s: float, every_s: float, stopping: threading.Event) -> Capture:
+def connect_network(url: str, transport: str, timeout_s: float, every_s: float, stopping: threading.Event) -> Connected:
     """Open an RTSP or HTTP camera. FFmpeg gives up a read after `timeout_s`; every_s: between pictures that are fetched one by
     one. Raises NoAnswer."""
     open_s = min(timeout_s, OPEN_MAX_S)
-    over_http = url.lower().startswith("http")
+    over_http, has_pts = url.lower().startswith("http"), True
     if not over_http:
         _rtsp.greet(url, open_s)
     else:
         offer = _http.offered(url, open_s)
         if offer.kind == "picture":
-            return _http.PictureAddress(offer.url, timeout_s, every_s, stopping)
-        url = offer.url
+            return Connected(_http.PictureAddress(offer.url, timeout_s, every_s, stopping))
+        url, has_pts = offer.url, not offer.multipart
     limits = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_s * 1000),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(timeout_s * 1000),
         cv2.CAP_PROP_N_THREADS, 1,
     ]  # fmt: skip
     with _opening:
-        # Half a second of looking at the stream is enough to know its codec; FFmpeg's five would be a slow start.
+        # Half a second of looking at the stream is enough to know its codec; FFmpeg's five would be a slow start. Sound is not asked
+        # for: with it FFmpeg shifts the presentation times at every report of the camera.
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
-            f"rtsp_transport;{transport}|analyzeduration;500000|flags;low_delay"
+            f"rtsp_transport;{transport}|allowed_media_types;video|analyzeduration;500000|flags;low_delay"
         )
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     if capture.isOpened():
-        return capture
+        return Connected(capture, capture.get if has_pts else None)
     if over_http:
         raise NoAnswer(_http.why_no_stream(url, open_s))
     raise NoAnswer(_rtsp.why_no_stream(url, transport, open_s))
 
 
-def connect_device(device: int | str, stopping: threading.Event) -> Capture:
-    """Open a USB camera by index or device file; the driver's own buffer is kept short. Raises NoAnswer."""
+def connect_device(device: int | str, stopping: threading.Event) -> Connected:
+    """Open a USB camera by index or device file; the driver's own buffer is kept short, so arrival is near enough to the capture. Raises
+    NoAnswer."""
     backend = cv2.CAP_V4L2 if os.name == "posix" else cv2.CAP_ANY
     capture = cv2.VideoCapture(device, backend)
     if not capture.isOpened():
         raise NoAnswer(f"no pictures: there is no USB camera {device} here, or another program uses it")
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return capture
+    return Connected(capture)
 
 
 def ask(url: str, transport: str, timeout_s: float) -> str:

@@ -20,10 +20,12 @@ REDIRECTS, REDIRECTS_MAX = (301, 302, 303, 307, 308), 3
 
 
 class Offer(NamedTuple):
-    """What an address gives: one picture a request, or a stream; url: where redirects led."""
+    """What an address gives: one picture a request, or a stream; url: where redirects led. multipart: pictures one behind the other
+    (MJPEG), without times; FFmpeg invents some."""
 
     kind: Literal["picture", "stream"]
     url: str
+    multipart: bool = False
 
 
 def offered(url: str, timeout_s: float, redirects: int = REDIRECTS_MAX) -> Offer:
@@ -47,7 +49,7 @@ def offered(url: str, timeout_s: float, redirects: int = REDIRECTS_MAX) -> Offer
     if kind in WEB_PAGES or start.startswith((b"<!doctype html", b"<html")):
         raise NoAnswer("no pictures: the address gives a web page")
     single = kind.startswith("image/") or start.startswith(b"\xff\xd8\xff")
-    return Offer("picture" if single else "stream", url)
+    return Offer("picture" if single else "stream", url, kind.startswith("multipart/"))
 
 
 def why_no_stream(url: str, timeout_s: float) -> str:
