@@ -13,13 +13,36 @@ from typing import Literal, NamedTuple
 import msgspec
 
 
+class Use(NamedTuple):
+    """Why a text counts here that is written elsewhere: an entry of `for_each`, a merge key.
+
+    what: in words (`camera: north`). The place is that of the use.
+    """
+
+    what: str
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.file}:{self.line}:{self.column}"
+
+
 class Mark(NamedTuple):
-    """A place in a file. Line and column count from 1; 0 is the file as such. The end is exclusive."""
+    """A place in a file. Line and column count from 1; 0 is the file as such. The end is exclusive.
+
+    use: set where the text at the place counts once more somewhere else, as in a block that is repeated.
+    """
 
     file: str
     line: int = 0
     column: int = 0
     end_column: int = 0
+    use: Use | None = None
+
+    def used(self, what: str, at: Mark) -> Mark:
+        """The same place, used at another one."""
+        return self._replace(use=Use(what, at.file, at.line, at.column))
 
 
 class Diagnostic(msgspec.Struct, frozen=True):
@@ -28,6 +51,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     keys: where it is below a node's entry, e.g. ("zones", 0); what a node's own `check` gives, from which the loader finds file, line,
         column and path. Empty points at the node's name.
     secret: what is written at the place must not be shown, also not with the line.
+    uses: where the place is a text that is used elsewhere: by what, and where.
     line and column count from 1; 0 where the problem is the file as such. path: `nodes.speed.lanes[0]`.
     """
 
@@ -41,6 +65,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     column: int = 0
     end_column: int = 0
     secret: bool = False
+    uses: tuple[Use, ...] = ()
 
     @classmethod
     def at(
@@ -56,13 +81,15 @@ class Diagnostic(msgspec.Struct, frozen=True):
             message=message,
             hint=hint,
             severity=severity,
+            uses=(mark.use,) if mark.use is not None else (),
         )
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         where = f" at {self.path}" if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}: {self.severity}: {self.message}{where}{hint}"
+        uses = f" for {'; '.join(map(str, self.uses))}" if self.uses else ""
+        return f"{place}: {self.severity}: {self.message}{where}{uses}{hint}"
 
 
 class FlowError(Exception):

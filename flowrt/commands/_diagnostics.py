@@ -47,9 +47,12 @@ def text(diagnostics: Iterable[Diagnostic], colour: bool = False) -> str:
 
 
 def as_json(diagnostics: Sequence[Diagnostic]) -> str:
-    """`{"ok": false, "problems": [{file, line, column, path, message, hint, severity}]}`"""
+    """`{"ok": false, "problems": [{file, line, column, path, message, hint, severity, uses}]}`"""
     keys = ("file", "line", "column", "path", "message", "hint", "severity")
-    problems = [{key: getattr(diagnostic, key) for key in keys} for diagnostic in diagnostics]
+    problems = [
+        {key: getattr(diagnostic, key) for key in keys} | {"uses": [use._asdict() for use in diagnostic.uses]}
+        for diagnostic in diagnostics
+    ]
     good = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
     return msgspec.json.format(msgspec.json.encode({"ok": good, "problems": problems}), indent=2).decode()
 
@@ -90,7 +93,8 @@ def _one(diagnostic: Diagnostic, lines: list[str], hidden: list[Diagnostic], col
         snippet, caret = _snippet(line, _moved(diagnostic, base))
         bar = paint(_BLUE, "|")
         out += [f"{margin} {bar}", f"{paint(_BLUE, number)} {bar} {snippet}", f"{margin} {bar} {paint(_RED, caret)}"]
-    for label, content in (("at", diagnostic.path), ("help:", diagnostic.hint)):
+    uses = [("for", str(use)) for use in diagnostic.uses]
+    for label, content in (("at", diagnostic.path), *uses, ("help:", diagnostic.hint)):
         if content:
             out.append(f"{margin} {paint(_BLUE, '=')} {label} {printable(content)}")
     return "\n".join(out)
@@ -154,7 +158,8 @@ def _annotation(diagnostic: Diagnostic) -> str:
         fields |= {"line": str(diagnostic.line), "col": str(diagnostic.column)}
         if diagnostic.end_column > diagnostic.column:
             fields["endColumn"] = str(diagnostic.end_column - 1)
-    content = diagnostic.message + (f" ({diagnostic.hint})" if diagnostic.hint else "")
+    content = diagnostic.message + "".join(f", for {use}" for use in diagnostic.uses)
+    content += f" ({diagnostic.hint})" if diagnostic.hint else ""
     listed = ",".join(f"{key}={_escape(value, ':,')}" for key, value in fields.items())
     return f"::{diagnostic.severity} {listed}::{_escape(content)}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import msgspec
@@ -59,7 +59,7 @@ class Report:
     def sorted(self) -> list[Diagnostic]:
         """By place, each problem once, without secrets and without values from outside of the file."""
         self._mask.learn(self.secrets)
-        unique = dict.fromkeys(map(self._shown, self.diagnostics))
+        unique = _folded(map(self._shown, self.diagnostics))
         return sorted(unique, key=lambda p: (p.file, p.line, p.column, p.severity, p.message))
 
     def _shown(self, diagnostic: Diagnostic) -> Diagnostic:
@@ -75,6 +75,20 @@ class Report:
         if (message, hint) == (diagnostic.message, diagnostic.hint):
             return diagnostic
         return msgspec.structs.replace(diagnostic, message=message, hint=hint)
+
+
+def _folded(diagnostics: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
+    """Each problem once: what is wrong with a repeated text is one problem with several uses."""
+    unique: dict[object, Diagnostic] = {}
+    for diagnostic in diagnostics:
+        key: object = diagnostic
+        if diagnostic.uses:
+            key = msgspec.structs.replace(diagnostic, uses=(), path="")
+        known = unique.setdefault(key, diagnostic)
+        if known is not diagnostic and diagnostic.uses:
+            uses = tuple(dict.fromkeys([*known.uses, *diagnostic.uses]))
+            unique[key] = msgspec.structs.replace(known, uses=uses)
+    return unique.values()
 
 
 def _block(path: str) -> str:

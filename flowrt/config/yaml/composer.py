@@ -3,13 +3,14 @@
 - Scalars are read by the core schema of YAML 1.2: `on` and `12:30:00` are strings, `0o17` is a number.
 - A key that appears twice, a tag, a second document or an alias to an enclosing node is a problem.
 - Depth and the number of nodes with all aliases written out are bounded, so that a file can't fill the memory.
+- A merge key (`<<`) brings the keys that a mapping does not give itself, as YAML 1.1 has it; they keep their places.
 - A syntax error ends the reading with one problem; everything else is collected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -25,6 +26,7 @@ from flowrt.config.yaml.tree import (
     Unreadable,
     Yaml,
     core_value,
+    describe,
     shorten,
 )
 from flowrt.diagnostics import Diagnostic, Mark
@@ -55,6 +57,14 @@ def _events(text: str) -> Iterator[Any]:
     yield from yaml.parse(text, Loader=_Loader)
 
 
+class _Key(NamedTuple):
+    """A key and its place. merges: it is a plain `<<`."""
+
+    text: str
+    mark: Mark
+    merges: bool
+
+
 class _Composer:
     """Builds the tree from libyaml's events, without recursion."""
 
@@ -66,7 +76,8 @@ class _Composer:
         self.root: Yaml | None = None
         self.documents = 0
         self._stack: list[tuple[Sequence | Mapping, str | None]] = []  # open collections, and their anchors
-        self._keys: list[tuple[str, Mark] | None] = []  # per open collection, the key that waits for its value
+        self._keys: list[_Key | None] = []  # per open collection, the key that waits for its value
+        self._merges: list[tuple[_Key, Yaml] | None] = []  # per open collection, what its merge key brings
         self._anchors: dict[str, Yaml] = {}
 
     def take(self, event: Any) -> None:
@@ -101,10 +112,14 @@ class _Composer:
         self._check_tag(event, node.mark)
         self._stack.append((node, event.anchor))
         self._keys.append(None)
+        self._merges.append(None)
 
     def _end(self) -> None:
         node, anchor = self._stack.pop()
         self._keys.pop()
+        merge = self._merges.pop()
+        if merge is not None and isinstance(node, Mapping):
+            self._merge(node, *merge)
         self._add(node)
         if anchor:
             self._anchors[anchor] = node
@@ -115,7 +130,7 @@ class _Composer:
         if plain and self._lines is not None:
             self._check_pasted(event, self._lines)
         if self._waits_for_key():
-            self._take_key(event.value, mark)
+            self._keys[-1] = _Key(event.value, mark, plain and event.value == "<<")
             return
         self._check_tag(event, mark)
         value = self._resolve(event.value, mark) if plain else event.value
@@ -137,13 +152,6 @@ class _Composer:
             mark = self._mark(event)
             message = "curly quotes, which are not quotes in YAML"
             self.pasted.append(Unreadable(mark, message, 'write straight quotes: "…"'))
-
-    def _take_key(self, key: str, mark: Mark) -> None:
-        if key == "<<":
-            self._diagnostic(
-                mark, "a merge key '<<'", "YAML 1.2 has none: write the settings out, or alias a whole value"
-            )
-        self._keys[-1] = (key, mark)
 
     def _alias(self, event: Any) -> None:
         mark = self._mark(event)
@@ -176,16 +184,31 @@ class _Composer:
         waiting = self._keys[-1]
         assert waiting is not None
         self._keys[-1] = None
-        key, mark = waiting
-        if key in parent.items:
+        key, mark, merges = waiting
+        if merges and self._merges[-1] is not None:
+            self._diagnostic(mark, "a second merge key", "give a list: <<: [*first, *second]")
+        elif merges:
+            self._merges[-1] = waiting, node
+        elif key in parent.items:
             first = parent.keys[key].line
             self._diagnostic(
                 mark, f"'{shorten(key)}' appears twice", f"it is already in line {first}: remove or rename one"
             )
-            return
-        if key != "<<":
+        else:
             parent.items[key] = node
             parent.keys[key] = mark
+
+    def _merge(self, mapping: Mapping, key: _Key, brought: Yaml) -> None:
+        """Take what a mapping does not say itself from others; of several the first counts. Values stay where they are written."""
+        for each in brought.items if isinstance(brought, Sequence) else [brought]:
+            if not isinstance(each, Mapping):
+                message = f"a merge key takes a mapping or a list of mappings, found {describe(each)}"
+                self._diagnostic(each.mark, message, "write <<: *name, where &name stands before a mapping")
+                continue
+            for name, item in each.items.items():
+                if name not in mapping.items:
+                    mapping.items[name] = item
+                    mapping.keys[name] = each.keys[name].used("merged by <<", key.mark)
 
     def _check_tag(self, event: Any, mark: Mark) -> None:
         if event.tag and event.tag not in ("!", "tag:yaml.org,2002:str"):
