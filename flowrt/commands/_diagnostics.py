@@ -47,12 +47,12 @@ def text(diagnostics: Iterable[Diagnostic], colour: bool = False) -> str:
 
 
 def as_json(diagnostics: Sequence[Diagnostic]) -> str:
-    """`{"ok": false, "problems": [{file, line, column, path, message, hint, severity, uses}]}`"""
+    """`{"ok": false, "problems": [{file, line, column, path, message, hint, severity}]}`, and `uses` where there are some."""
     keys = ("file", "line", "column", "path", "message", "hint", "severity")
-    problems = [
-        {key: getattr(diagnostic, key) for key in keys} | {"uses": [use._asdict() for use in diagnostic.uses]}
-        for diagnostic in diagnostics
-    ]
+    problems = [{key: getattr(diagnostic, key) for key in keys} for diagnostic in diagnostics]
+    for problem, diagnostic in zip(problems, diagnostics, strict=True):
+        if diagnostic.uses:
+            problem["uses"] = [use._asdict() for use in diagnostic.uses]
     good = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
     return msgspec.json.format(msgspec.json.encode({"ok": good, "problems": problems}), indent=2).decode()
 

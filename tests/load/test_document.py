@@ -40,12 +40,12 @@ def test_every_key_and_value_has_its_place() -> None:
     first, second = items.items
     assert isinstance(first, Mapping)
     assert isinstance(second, Mapping)
-    assert root.key("a")[1:] == (1, 1, 2)
-    assert first.key("b")[1:] == (2, 6, 7)
+    assert root.key("a")[1:4] == (1, 1, 2)
+    assert first.key("b")[1:4] == (2, 6, 7)
     inner = first.items["b"]
     assert isinstance(inner, Sequence)
-    assert [item.mark[1:] for item in inner.items] == [(2, 10, 11), (2, 13, 17)]
-    assert second.items["ä"].mark[1:] == (3, 8, 14)  # columns are characters, not bytes
+    assert [item.mark[1:4] for item in inner.items] == [(2, 10, 11), (2, 13, 17)]
+    assert second.items["ä"].mark[1:4] == (3, 8, 14)  # columns are characters, not bytes
 
 
 @pytest.mark.parametrize(
