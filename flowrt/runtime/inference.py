@@ -131,8 +131,8 @@ class Collector(Worker):
                 item: Submitted = self.pipe.get()
             except Closed:
                 return
+            self.carrying = True  # from here on: a result that never comes has to show
             outcome = self._inference.collect(item)
             with self._exclusive():
-                self.carrying = True
                 self._inference.carry_on(item, *outcome)
                 self.carrying = False

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
 from flowrt.flow import Flow
 from flowrt.node import Inference, Node, Outbox, Source
 from flowrt.plan import Change, Plan
+from flowrt.runtime.hangs import SLOW_S
+from flowrt.runtime.hooks import HookHangs
 from flowrt.runtime.inference import InferenceRunner
 from flowrt.runtime.outbox import OutboxRunner
 from flowrt.runtime.runner import NodeRunner
-from flowrt.runtime.runtime import ReloadFailed, Runtime, StartFailed
-from flowrt.runtime.shared_call import told_when_slow
+from flowrt.runtime.runtime import FINISH_S, LEAST_S, RECONFIGURE_S, ReloadFailed, Runtime, StartFailed
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.worker import Worker
 from flowrt.system.threads import from_keyboard, one_line, text_of
@@ -29,13 +32,23 @@ JOIN_S = 2.0
 """How long a replaced source may take to come to its end before it is left behind."""
 DRAIN_S = 10.0
 """How long replaced inference may take to give back what is in flight."""
+OPEN_S = 180.0
+"""How long the new nodes of an edit may take to open, all together: models may have to be compiled."""
 
 
-def apply(runtime: Runtime, plan: Plan, *, strict: bool = False, deliver_s: float = 5.0) -> dict[str, Any]:
+def apply(
+    runtime: Runtime,
+    plan: Plan,
+    *,
+    strict: bool = False,
+    deliver_s: float = 5.0,
+    superseded: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
     """Turn the running flow into `plan.new`. Returns timings and the ledger; raises ReloadFailed with nothing changed.
 
     strict: refuse to remove a sink that still has something to deliver.
     deliver_s: how long a removed sink may go on delivering before the rest is parked.
+    superseded: whether there is a later edit; nodes that have been opening for `SLOW_S` by then are given up.
     """
     old = plan.old
     refuse_rename(plan)
@@ -45,7 +58,7 @@ def apply(runtime: Runtime, plan: Plan, *, strict: bool = False, deliver_s: floa
         if strict:
             _refuse_backlog(runtime, plan)
         started = perf_counter()
-        fresh = _open_new(runtime, plan)
+        fresh = _open_new(runtime, plan, superseded)
         opened = perf_counter()
         try:
             with runtime.paused():
@@ -61,16 +74,14 @@ def apply(runtime: Runtime, plan: Plan, *, strict: bool = False, deliver_s: floa
                 ledger = runtime.ledger()
                 exchanged = perf_counter()
         except BaseException:
-            for node in fresh.values():
-                runtime.close_node(node)
+            runtime.close_nodes(fresh.values())
             raise
         _exchange_workers(runtime, plan, leaving)
         _drain(runtime, plan, begun)
         parked = _exchange_outboxes(runtime, plan, leaving, deliver_s)
-        for node in replaced:
-            runtime.close_node(node)
         for runner in leaving:
             runtime.forget(runner)
+        runtime.close_nodes([*replaced, *(runner.node for runner in leaving)])
         if not ledger["balanced"]:
             log.error("the ledger does not balance after a reload: %s", ledger)
         return {
@@ -101,16 +112,21 @@ def _refuse_backlog(runtime: Runtime, plan: Plan) -> None:
             )
 
 
-def _open_new(runtime: Runtime, plan: Plan) -> dict[str, Node]:
+def _open_new(runtime: Runtime, plan: Plan, superseded: Callable[[], bool]) -> dict[str, Node]:
     fresh: dict[str, Node] = {}
     kinds = {change.name: change.kind for change in plan.changes}
+    began = monotonic()
+
+    def give_up() -> bool:
+        return runtime.ending.is_set() or (monotonic() - began > SLOW_S and superseded())
+
     try:
         for name in reversed(plan.new.order()):
             if kinds[name] in ("added", "replaced"):
-                fresh[name] = runtime.open_node(plan.new, plan.new.nodes[name])
+                spec = plan.new.nodes[name]
+                fresh[name] = runtime.open_node(plan.new, spec, until=began + OPEN_S, give_up=give_up)
     except StartFailed as error:
-        for node in fresh.values():
-            runtime.close_node(node)
+        runtime.close_nodes(fresh.values())
         raise ReloadFailed(f"{error}; the reload was rolled back", error.node) from error
     return fresh
 
@@ -118,13 +134,12 @@ def _open_new(runtime: Runtime, plan: Plan) -> dict[str, Node]:
 def _carry_state(runtime: Runtime, plan: Plan, fresh: dict[str, Node]) -> set[str]:
     """Hand the memory of replaced nodes to their successors. Returns the names of those that took it over."""
     carried = set()
+    end = monotonic() + RECONFIGURE_S
     for change in plan.of("replaced"):
         if plan.old.nodes[change.was].type.name != plan.new.nodes[change.name].type.name:
             continue
         try:
-            state = runtime.runners[change.was].node.export_state()
-            if state is not None:
-                fresh[change.name].import_state(state)
+            if _carry(runtime, runtime.runners[change.was].node, fresh[change.name], max(end, monotonic() + LEAST_S)):
                 carried.add(change.name)
         except BaseException as error:  # whatever a node raises is its own fault
             if from_keyboard(error):
@@ -136,19 +151,31 @@ def _carry_state(runtime: Runtime, plan: Plan, fresh: dict[str, Node]) -> set[st
     return carried
 
 
+def _carry(runtime: Runtime, old: Node, new: Node, until: float) -> bool:
+    """Hand over what one node remembers; False where that is nothing."""
+    call = partial(runtime.hooks.call, until=until, give_up=runtime.ending.is_set)
+    state = call(old.context.node, "export_state", lambda _: old.export_state())
+    if state is not None:
+        call(new.context.node, "import_state", lambda _: new.import_state(state))
+    return state is not None
+
+
 def _reconfigure(runtime: Runtime, plan: Plan) -> None:
     """Set changed settings on living nodes; all of them or, where one refuses, none."""
     done: list[Change] = []
+    end = monotonic() + RECONFIGURE_S
     for change in plan.of("reconfigured"):
         done.append(change)
         try:
-            _give_settings(runtime.runners[change.was], plan.new, change.name, change)
+            _give_settings(runtime, runtime.runners[change.was], plan.new, change.name, change, end)
         except BaseException as error:  # whatever a node raises is its own fault
             if from_keyboard(error):
                 raise
             for step in reversed(done):
                 try:
-                    _give_settings(runtime.runners[step.was], plan.old, step.was, step)
+                    _give_settings(runtime, runtime.runners[step.was], plan.old, step.was, step, end)
+                except HookHangs:
+                    log.warning("%s has its settings back, and is told once its 'reconfigured' comes back", step.was)
                 except BaseException as again:  # whatever a node raises is its own fault
                     if from_keyboard(again):
                         raise
@@ -158,16 +185,28 @@ def _reconfigure(runtime: Runtime, plan: Plan) -> None:
             ) from error
 
 
-def _give_settings(runner: NodeRunner, flow: Flow, name: str, change: Change) -> None:
-    """Give a living node the settings and section entries that it has in `flow`."""
+def _give_settings(runtime: Runtime, runner: NodeRunner, flow: Flow, name: str, change: Change, end: float) -> None:
+    """Give a living node the settings and section entries that it has in `flow`. What `reconfigured` raises is raised here."""
     settings = flow.nodes[name].settings
-    collecting = runner.collecting if isinstance(runner, InferenceRunner) else contextlib.nullcontext()
-    with collecting:  # an inference node may be collecting on its own thread
+    with _not_collecting(runner, max(end, monotonic() + LEAST_S)):
         for field in settings.__struct_fields__:
             setattr(runner.node, field, getattr(settings, field))
         _give_context(runner, flow, name)
-        with told_when_slow(name, "reconfigured"):
-            runner.node.reconfigured(frozenset(change.changed))
+        runtime.reconfigure(runner, frozenset(change.changed), end)
+
+
+@contextlib.contextmanager
+def _not_collecting(runner: NodeRunner, until: float) -> Iterator[None]:
+    """An inference node may be collecting on its own thread. Raises TimeoutError where it goes on with that."""
+    if not isinstance(runner, InferenceRunner):
+        yield
+        return
+    if not runner.collecting.acquire(timeout=max(until - monotonic(), 0.0)):
+        raise TimeoutError("its 'collect' has not come back")
+    try:
+        yield
+    finally:
+        runner.collecting.release()
 
 
 def _give_context(runner: NodeRunner, flow: Flow, name: str) -> None:
@@ -184,11 +223,12 @@ def _exchange(
 
     Nothing here raises: what nodes raise while they finish is contained.
     """
-    runtime.finish_nodes(
+    ending = [
         change.was
         for change in plan.changes
         if change.kind == "removed" or (change.kind == "replaced" and change.name not in carried)
-    )
+    ]
+    runtime.finish_nodes(ending, monotonic() + FINISH_S)
     replaced: list[Node] = []
     runners: dict[str, NodeRunner] = {}
     for change in plan.changes:

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,13 @@ from flowrt.journal import EventRow
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Inference, Node, Outbox, Shared, Source, close_node, open_node
 from flowrt.plan import Plan
+from flowrt.runtime.hangs import Hang, HangWatch, hanging, stands_still, what_it_is_at
+from flowrt.runtime.hooks import HookCall, HookHangs, Hooks
 from flowrt.runtime.inference import Collector, InferenceRunner
 from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner
 from flowrt.runtime.runner import NodeRunner
-from flowrt.runtime.shared_call import told_when_slow
 from flowrt.runtime.source import SourceRunner, SourceWorker
-from flowrt.runtime.status import OwnStatuses, ledger, rows, stuck
+from flowrt.runtime.status import OwnStatuses, ledger, rows
 from flowrt.runtime.wiring import rewire, wire, workers_reaching
 from flowrt.runtime.worker import Worker
 from flowrt.secrets import Secrets
@@ -35,6 +37,16 @@ if TYPE_CHECKING:
     import networkx as nx
 
 log = logging.getLogger("flowrt")
+
+
+FINISH_S = 3.0
+"""How long the nodes may take to send what they still owe, all together, when a run ends."""
+CLOSE_S = 4.0
+"""How long nodes may take to close, all that close together."""
+RECONFIGURE_S = 15.0
+"""How long nodes may take to follow an edit in place, all together: nothing is processed meanwhile."""
+LEAST_S = 0.5
+"""Each of them has so long, also where others took the time."""
 
 
 class StartFailed(Exception):
@@ -95,13 +107,16 @@ class Runtime:
         self.last_events: deque[EventRow] = deque(maxlen=50)
         self.last_critical: deque[EventRow] = deque(maxlen=50)
         self._record = record
-        self._own_statuses = OwnStatuses(lambda: self.runners)
+        self.ending = threading.Event()  # a stop is asked for: a reload under way gives up
+        self.hooks = Hooks(threads=threads)
+        self._hang_watch = HangWatch(self.supervisor, self.hooks, lambda: self.workers)
+        self._own_statuses = OwnStatuses(lambda: self.runners, self.hooks)
         self._known_events: OrderedDict[str, None] = OrderedDict()
         self._leaving: list[NodeRunner] = []  # removed, but still carrying what is under way
         self._gone_in = self._gone_sent = 0  # of runners that left
         self._structure = threading.Lock()  # held by whatever changes the graph
         self._started_s = monotonic()
-        self._state = "new"
+        self._state = "starting"
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -109,12 +124,16 @@ class Runtime:
         """Open every node, upstream last, then let the sources run. Raises StartFailed; nothing then stays open."""
         order = self.flow.order()
         opened: list[NodeRunner] = []
+        if self.threads:
+            self._hang_watch.start()
         try:
             for name in reversed(order):
-                opened.append(self.new_runner(self.flow.nodes[name], self.open_node(self.flow, self.flow.nodes[name])))
+                spec = self.flow.nodes[name]
+                node = self.open_node(self.flow, spec, give_up=self.ending.is_set)
+                opened.append(self.new_runner(spec, node))
         except StartFailed:
-            for runner in opened:
-                self.close_node(runner.node)
+            self.close_nodes(runner.node for runner in opened)
+            self._hang_watch.stop()
             raise
         self.runners = {runner.name: runner for runner in reversed(opened)}
         wire(self.flow, self.runners, workers_reaching(self.flow))
@@ -134,8 +153,9 @@ class Runtime:
     def stop(self, timeout_s: float = 5.0) -> None:
         """Stop the sources, carry what is under way to its end, let nodes finish, hand over what is owed, close all.
 
-        A node that hangs in a hook of its own holds this up; `flowrt run` has a bound for that.
+        A node that hangs in `finish` or `close` is left behind, and named by `left_behind`.
         """
+        self.ending.set()
         with self._structure:
             if self._state != "running":
                 return
@@ -156,49 +176,65 @@ class Runtime:
             self.finish()
             self.delivery.drain(max(0.5, (end - monotonic()) * 0.6))
             self.delivery.close(max(0.5, end - monotonic()))
-            for runner in self.runners.values():
-                self.close_node(runner.node)
+            self.close_nodes(runner.node for runner in self.runners.values())
+            self._hang_watch.stop()
             self._state = "stopped"
             self.done.set()
 
     def left_behind(self, timeout_s: float) -> list[str]:
-        """The workers that still have not ended after so long."""
+        """The workers that still have not ended after so long, and the hooks that go on: node, hook and place, a few words each."""
         end = monotonic() + timeout_s
-        return [name for name, worker in self.workers.items() if not worker.join(max(0.0, end - monotonic()))]
+        workers = [worker for worker in self.workers.values() if not worker.join(max(0.0, end - monotonic()))]
+        at = [(worker, what_it_is_at(worker)) for worker in workers]
+        busy = [f"{worker.name} ({place}" + (f" of {place.node})" if place.node else ")") for worker, place in at]
+        return busy + [hang.text for hang in self.hanging(0.0) if hang.hook]
 
     def finish(self) -> None:
         """Let every node send what it still owes, upstream first."""
+        end = monotonic() + FINISH_S
         for name in self.flow.order():
             runner = self.runners[name]
-            self._finish(runner)
+            self._finish(runner, end)
             while isinstance(runner, InferenceRunner) and not self.threads and runner.collect_now():
                 pass
 
-    def _finish(self, runner: NodeRunner) -> None:
+    def _finish(self, runner: NodeRunner, end: float) -> None:
         if isinstance(runner, RecordingRunner):
             return
         try:
+            until = max(end, monotonic() + LEAST_S)
+            self.hooks.call(runner.name, "finish", lambda call: self._let_finish(runner, call), until=until)
+        except HookHangs as error:
+            runner.report(error, None)
+
+    def _let_finish(self, runner: NodeRunner, call: HookCall) -> None:
+        try:
             made = runner.finish()
         except BaseException as error:  # whatever a node raises is its own fault
+            if call.given_up:
+                return
             if not isinstance(runner, SourceRunner):
                 runner.n_in += 1  # no edge brought it; the ledger must still balance
                 self._gone_in -= 1
             runner.fail(error, None)
             return
         for message in made:
+            if call.given_up:  # the nodes behind it may be closed by now
+                return
             runner.emit(message)
 
     # -- nodes ----------------------------------------------------------------------------------------------------
 
-    def open_node(self, flow: Flow, spec: NodeSpec) -> Node:
-        """A new node, open. Raises StartFailed."""
+    def open_node(
+        self, flow: Flow, spec: NodeSpec, *, until: float | None = None, give_up: Callable[[], bool] = lambda: False
+    ) -> Node:
+        """A new node, open. until, give_up: as of `Hooks.call`. Raises StartFailed."""
         node, context = spec.instance(), self._context(flow, spec)
         if self._record is not None and isinstance(node, Outbox):
             node.attach(context)
             return node
         try:
-            with told_when_slow(spec.name, "open"):
-                open_node(node, context)
+            self._open(node, context, until, give_up)
         except BaseException as error:  # whatever a node raises is its own fault
             if from_keyboard(error):
                 raise
@@ -206,15 +242,30 @@ class Runtime:
             raise StartFailed(spec.name, error) from error
         return node
 
-    def close_node(self, node: Node) -> None:
-        """Close a node; what it raises is logged."""
+    def _open(self, node: Node, context: Context, until: float | None, give_up: Callable[[], bool]) -> None:
+        def close(outcome: Future[None]) -> None:
+            if outcome.exception() is None:
+                self.close_node(node)
+
+        self.hooks.call(
+            context.node, "open", lambda _: open_node(node, context), until=until, give_up=give_up, late=close
+        )
+
+    def close_node(self, node: Node, end: float | None = None) -> None:
+        """Close a node; what it raises is logged. One that has not ended at `end` is left behind."""
+        until = monotonic() + CLOSE_S if end is None else max(end, monotonic() + LEAST_S)
         try:
-            with told_when_slow(node.context.node, "close"):
-                close_node(node)
+            self.hooks.call(node.context.node, "close", lambda _: close_node(node), until=until)
         except BaseException as error:  # whatever a node raises is its own fault
             if from_keyboard(error):
                 raise
             log.error("%s: close failed: %s", node.context.node, one_line(error))
+
+    def close_nodes(self, nodes: Iterable[Node]) -> None:
+        """Close these; together they have the time of one."""
+        end = monotonic() + CLOSE_S
+        for node in nodes:
+            self.close_node(node, end)
 
     def _context(self, flow: Flow, spec: NodeSpec) -> Context:
         return Context(
@@ -233,11 +284,11 @@ class Runtime:
             supervisor=self.supervisor,
         )
 
-    def _revive(self, spec: NodeSpec, context: Context) -> Node:
-        """A fresh node in the place of a source that failed."""
-        self.close_node(self.runners[context.node].node)
+    def _revive(self, failed: Node, spec: NodeSpec, context: Context) -> Node:
+        """A fresh node in the place of a source that failed. What its `open` raises is raised here."""
+        self.close_node(failed)
         node = spec.instance()
-        open_node(node, context)
+        self._open(node, context, None, context.stopping.is_set)
         return node
 
     def new_runner(self, spec: NodeSpec, node: Node) -> NodeRunner:
@@ -257,7 +308,7 @@ class Runtime:
         if not self.threads:
             return
         if isinstance(runner, SourceRunner):
-            worker: Worker = SourceWorker(runner, self.supervisor, self._revive, self._check_done)
+            worker: Worker = SourceWorker(runner, self.supervisor, self._revive, self.close_node, self._check_done)
         elif isinstance(runner, InferenceRunner):
             worker = Collector(runner, self.supervisor)
         else:
@@ -284,8 +335,10 @@ class Runtime:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """Nothing else changes the graph meanwhile."""
+        """Nothing else changes the graph meanwhile. Raises ReloadFailed where the flow does not run yet, or ends."""
         with self._structure:
+            if self._state != "running":
+                raise ReloadFailed(f"the flow is {self._state}")
             yield
 
     @contextlib.contextmanager
@@ -296,8 +349,11 @@ class Runtime:
             for name in [name for name in self.flow.order() if name in self.workers]:
                 worker = self.workers[name]
                 if not worker.hold(end - monotonic()):
+                    at = what_it_is_at(worker)
+                    busy = f": {at.node} is in {at}" if at.node else ""
                     raise ReloadFailed(
-                        f"{name} has been busy with one message for {timeout_s:g} s; nothing was changed", name
+                        f"{name} has been busy with one message for {timeout_s:g} s{busy}; nothing was changed",
+                        at.node or name,
                     )
                 held.callback(worker.release)
             yield
@@ -314,16 +370,17 @@ class Runtime:
         """
         with self._structure, self.paused():
             old, self.contract = self.contract, contract
+            end = monotonic() + RECONFIGURE_S
             given: list[NodeRunner] = []
             for runner in self.runners.values():
                 given.append(runner)
                 try:
-                    _give_contract(runner, contract)
+                    self._give_contract(runner, contract, end)
                 except BaseException as error:  # whatever a node raises is its own fault
                     self.contract = old
                     for each in given:
                         try:
-                            _give_contract(each, old)
+                            self._give_contract(each, old, end)
                         except BaseException as again:  # as above
                             log.error("%s: taking the schemas back failed: %s", each.name, one_line(again))
                     raise ReloadFailed(
@@ -331,10 +388,42 @@ class Runtime:
                         runner.name,
                     ) from error
 
-    def finish_nodes(self, names: Iterable[str]) -> None:
-        """Let these nodes send what they still owe. The graph must be paused."""
+    def _give_contract(self, runner: NodeRunner, contract: Contract, end: float) -> None:
+        runner.context.contract = contract
+        if not isinstance(runner, RecordingRunner):
+            self.reconfigure(runner, frozenset({"contract"}), end)
+
+    def reconfigure(self, runner: NodeRunner, changed: frozenset[str], end: float) -> None:
+        """Call a node's `reconfigured`. The graph must be paused. Raises what it raises, and HookHangs where it has not ended at `end`.
+
+        One that comes back later is called again, between two messages, with the settings that the node has by then.
+        """
+        node = runner.node
+        if self.hooks.is_left_behind(runner.name, "reconfigured"):
+            raise HookHangs("an earlier 'reconfigured' has not come back yet")
+
+        def again(_: Future[None]) -> None:
+            if runner.node is not node or self.ending.is_set():
+                return
+            try:
+                with self._structure, self.paused():
+                    self.reconfigure(runner, changed, monotonic() + RECONFIGURE_S)
+            except BaseException as error:  # whatever a node raises is its own fault
+                log.error("%s: its settings may be in force only in part: %s", runner.name, one_line(error))
+
+        self.hooks.call(
+            runner.name,
+            "reconfigured",
+            lambda _: node.reconfigured(changed),
+            until=max(end, monotonic() + LEAST_S),
+            give_up=self.ending.is_set,
+            late=again,
+        )
+
+    def finish_nodes(self, names: Iterable[str], end: float) -> None:
+        """Let these nodes send what they still owe, until `end`. The graph must be paused."""
         for name in names:
-            self._finish(self.runners[name])
+            self._finish(self.runners[name], end)
 
     def exchange_graph(self, plan: Plan, runners: dict[str, NodeRunner]) -> list[NodeRunner]:
         """Put the plan's new graph in force. The graph must be paused. Returns the runners that leave; they stay until `forget`."""
@@ -369,11 +458,10 @@ class Runtime:
         self._check_done()
 
     def forget(self, runner: NodeRunner) -> None:
-        """A runner that left has nothing under way any more: close its node, keep only its sums."""
+        """A runner that left has nothing under way any more: keep only its sums."""
         self._leaving.remove(runner)
         self._gone_sent += runner.sent
         self._gone_in += runner.received
-        self.close_node(runner.node)
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -415,12 +503,17 @@ class Runtime:
         }
 
     def trouble(self) -> list[str]:
-        """What makes the run not ready: threads that failed or stand still, workers that are stuck. One sentence each."""
-        return list(dict.fromkeys((*self.supervisor.trouble(), *self.delivery.trouble(), *stuck(self.workers))))
+        """What makes the run not ready: threads that failed or stand still, hooks and workers that hang. One sentence each."""
+        hangs = [hang.text for hang in self.hanging()]
+        return list(dict.fromkeys((*self.supervisor.trouble(), *self.delivery.trouble(), *hangs)))
+
+    def hanging(self, after_s: float | None = None) -> list[Hang]:
+        """Hooks and workers that have been at one thing for so long."""
+        return hanging(self.hooks, self.workers, after_s)
 
     def progresses(self) -> bool:
         """Whether every thread of the run makes progress, for a watchdog."""
-        return self.supervisor.progresses() and not stuck(self.workers)
+        return self.supervisor.progresses() and not stands_still(list(self.workers.values()))
 
     def _remember(self, row: EventRow, critical: bool) -> None:
         """Count an event once, however many sinks it reaches and however often it is updated."""
@@ -448,9 +541,3 @@ class Runtime:
     def graph(self) -> nx.DiGraph[str]:
         """The graph as it is wired now."""
         return graph_of(self.runners, (edge for runner in self.runners.values() for edge in runner.edges))
-
-
-def _give_contract(runner: NodeRunner, contract: Contract) -> None:
-    runner.context.contract = contract
-    if not isinstance(runner, RecordingRunner):
-        runner.node.reconfigured(frozenset({"contract"}))

@@ -1,20 +1,13 @@
-"""Calls that may hang: on a thread of their own, so that no caller waits for longer than it wants to; or told while they go on."""
+"""Calls that several may ask for and that may hang: on a thread of their own, so that no caller waits for longer than it wants to."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-
-log = logging.getLogger("flowrt")
-
-SLOW_S = 10.0
-"""A hook of a node that goes on for longer is named in the log."""
 
 
 class SharedCall(Generic[T]):
@@ -42,18 +35,3 @@ class SharedCall(Generic[T]):
             future.set_result(self._function())
         except BaseException as error:  # raised again where it is asked for
             future.set_exception(error)
-
-
-@contextlib.contextmanager
-def told_when_slow(node: str, hook: str, after_s: float = SLOW_S) -> Iterator[None]:
-    """Say in the log which hook of which node is still going on after so long, for the caller waits for it."""
-    timer = threading.Timer(
-        after_s, log.warning, ("%s: '%s' has been going on for %g s; it holds up the rest", node, hook, after_s)
-    )
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join(1.0)  # so that no thread is left behind

@@ -125,7 +125,8 @@ class SourceWorker(Worker):
         self,
         runner: SourceRunner,
         supervisor: Supervisor,
-        revive: Callable[[NodeSpec, Context], Node],
+        revive: Callable[[Node, NodeSpec, Context], Node],
+        close: Callable[[Node], None],
         on_end: Callable[[], None],
     ) -> None:
         super().__init__(runner, supervisor)
@@ -134,7 +135,7 @@ class SourceWorker(Worker):
         self._spec = runner.spec
         self.node: Source = runner.node  # type: ignore[assignment]  # a source's runner has a source
         self.failed = self.ended = False
-        self._revive, self._on_end = revive, on_end
+        self._revive, self._close, self._on_end = revive, close, on_end
         self._failures: deque[float] = deque()
         self._backoff = Backoff(self._spec.restart.backoff_s, MAX_BACKOFF_S)
         self._making = threading.Lock()  # held while a message is put into the channel
@@ -264,12 +265,32 @@ class SourceWorker(Worker):
             if not self._context.clock.sleep(self._backoff.wait_s(), stopping):
                 return False
             try:
-                with self._exclusive():
-                    self.node = self._revive(self._spec, self._context)  # type: ignore[assignment]  # of the same type
-                    self._source.install(self._spec, self.node, self._context)
+                if not self._opened_again():
+                    return False
             except BaseException as error:  # what `open` raises is one more failure
-                self._source.fail(error, None)
+                if not stopping.is_set():
+                    self._source.fail(error, None)
                 continue
             self._context.log.warning("%s was started again", self.name)
             return True
         return False
+
+    def _opened_again(self) -> bool:
+        """Put a fresh node to work; False where a reload has put another into its place. A reload need not wait while it opens."""
+        while True:
+            with self._exclusive():  # the settings may have been edited since
+                spec, is_replaced = self._source.spec, self._source.node is not self.node
+            if is_replaced:
+                return False
+            node = self._revive(self.node, spec, self._context)
+            with self._exclusive():
+                is_replaced = self._source.node is not self.node
+                self.node = node  # type: ignore[assignment]  # of the same type
+                if self._source.spec is spec and not is_replaced:
+                    self._source.install(spec, node, self._context)
+                    return True
+                if not is_replaced:
+                    self._source.node = node  # of settings that are edited by now: once more
+            if is_replaced:
+                self._close(node)
+                return False

@@ -1,4 +1,4 @@
-"""What a running graph says of itself: a row for each node, the ledger, what is stuck, and what nodes say of themselves."""
+"""What a running graph says of itself: a row for each node, the ledger, and what nodes say of themselves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from flowrt.node import Node
+from flowrt.runtime.hooks import Hooks
 from flowrt.runtime.inference import InferenceRunner
 from flowrt.runtime.outbox import RecordingRunner
 from flowrt.runtime.runner import NodeRunner
@@ -20,8 +21,6 @@ from flowrt.system.threads import from_keyboard, one_line
 
 ASK_S = 0.5
 """How long the status waits for what nodes say of themselves, before it shows what they said the last time."""
-STUCK_S = 30.0
-"""A worker that carries one message for so long makes no progress."""
 STATUS_BYTES = 100_000
 """What a node says of itself is left out where it is longer."""
 
@@ -29,8 +28,8 @@ STATUS_BYTES = 100_000
 class OwnStatuses:
     """What the nodes say of themselves. A node that hangs meanwhile holds up no other."""
 
-    def __init__(self, runners: Callable[[], Mapping[str, NodeRunner]]) -> None:
-        self._runners = runners
+    def __init__(self, runners: Callable[[], Mapping[str, NodeRunner]], hooks: Hooks) -> None:
+        self._runners, self._hooks = runners, hooks
         self._last: dict[str, Any] = {}
         self._asking = SharedCall(self._ask, "status of nodes")
 
@@ -43,8 +42,12 @@ class OwnStatuses:
         return self._last
 
     def _ask(self) -> dict[str, Any]:
-        runners = list(self._runners().items())
-        return {name: _own(runner.node) for name, runner in runners if not isinstance(runner, RecordingRunner)}
+        statuses = {}
+        for name, runner in list(self._runners().items()):
+            if not isinstance(runner, RecordingRunner):
+                with self._hooks.noted(name, "status"):
+                    statuses[name] = _own(runner.node)
+        return statuses
 
 
 def _own(node: Node) -> Any:
@@ -101,10 +104,3 @@ def ledger(runners: Iterable[NodeRunner], sent: int, received: int) -> dict[str,
         sent += runner.sent
         received += runner.received
     return {"nodes": nodes, "sent": sent, "received": received, "balanced": balanced and sent == received}
-
-
-def stuck(workers: Mapping[str, Worker]) -> list[str]:
-    """Workers that have carried one message for too long, a sentence each."""
-    now = monotonic()
-    busy_s = {name: worker.busy_s(now) for name, worker in list(workers.items())}
-    return [f"{name} has been busy with one message for {s:.0f} s" for name, s in busy_s.items() if s > STUCK_S]

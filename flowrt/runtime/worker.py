@@ -22,7 +22,7 @@ class Worker:
         self._lock = threading.Lock()  # held while a message is carried
         self._resumed = threading.Event()
         self._resumed.set()
-        self._pausing = False
+        self._pausing = self._held = False
         self._seen = (-1, 0.0)
         self._threads: list[SupervisedThread] = []
 
@@ -31,12 +31,14 @@ class Worker:
         self._resumed.clear()
         self._pausing = True
         if self._lock.acquire(timeout=max(0.0, timeout_s)):
+            self._held = True
             return True
         self._resume()
         return False
 
     def release(self) -> None:
         """Let it go on."""
+        self._held = False
         self._lock.release()
         self._resume()
 
@@ -51,17 +53,27 @@ class Worker:
         with self._lock:
             yield
 
-    def busy_s(self, now_s: float) -> float:
-        """For how long it has been seen at the message that it carries now, in seconds, at least a millisecond; 0 when it is idle.
+    def busy_since(self, now_s: float) -> float | None:
+        """When it was first seen at the message that it carries now; None when it is idle or paused.
 
         now_s: `time.monotonic`. The time is not noted at each message: the first call that sees a message begins to count.
         """
         carried = self.runner.n_out + self.runner.errors
-        if not self.carrying:
+        if not self.carrying or self._held:
             self._seen = (-1, now_s)
-        elif self._seen[0] != carried:
+            return None
+        if self._seen[0] != carried:
             self._seen = (carried, now_s)
-        return round(max(now_s - self._seen[1], 1e-3), 3) if self.carrying else 0.0
+        return self._seen[1]
+
+    def busy_s(self, now_s: float) -> float:
+        """For how long it has been seen at that message, in seconds, at least a millisecond; 0 when it is idle."""
+        since_s = self.busy_since(now_s)
+        return 0.0 if since_s is None else round(max(now_s - since_s, 1e-3), 3)
+
+    def idents(self) -> list[int]:
+        """Its threads that run, as `threading.get_ident` names them."""
+        return [thread.ident for thread in self._threads if thread.ident is not None and thread.alive]
 
     def stop(self) -> None:
         """Ask for the end; what is under way is still carried."""

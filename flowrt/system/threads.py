@@ -77,6 +77,11 @@ class SupervisedThread:
         return self._thread.is_alive()
 
     @property
+    def ident(self) -> int | None:
+        """As `threading.get_ident` names it; None before it was started."""
+        return self._thread.ident
+
+    @property
     def progresses(self) -> bool:
         """Whether it neither was ended by a fault nor is silent for longer than it promised."""
         if self.finished or self._thread.ident is None:

@@ -23,10 +23,15 @@ from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Flow
 from flowrt.plan import Plan
 from flowrt.runtime import ReloadFailed, Runtime
+from flowrt.runtime.hangs import SLOW_S
+from flowrt.runtime.hooks import HookHangs
 from flowrt.runtime.reload import apply, refuse_rename
 from flowrt.system.threads import from_keyboard, one_line
 
 log = logging.getLogger("flowrt")
+
+LOAD_S = 60.0
+"""How long it may take to read an edit, with the modules of its nodes."""
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +153,7 @@ class Reloader:
                 self.runtime.adopt(new)
                 self.runtime.diagnostics = []
                 return self._report(reason, True, "nothing changes", **words)
-            facts = apply(self.runtime, plan, strict=self.strict)
+            facts = apply(self.runtime, plan, strict=self.strict, superseded=self._is_superseded)
         except ReloadFailed as error:
             return self._refused(reason, str(error), [new.diagnostic(error.node, str(error))], **words)
         self.runtime.diagnostics = []
@@ -176,7 +181,7 @@ class Reloader:
         while True:
             error = None
             try:
-                new = load(self.path, overrides=self._overrides, cache=self._cache)
+                new = self._load()
                 self._named = frozenset(new.files)
             except FlowError as diagnostics:
                 error = diagnostics
@@ -187,6 +192,30 @@ class Reloader:
                     raise error
                 return new
             self._seen |= self._fingerprints(unseen)
+
+    def _load(self) -> Flow:
+        """A node's module runs code when it is imported: one that hangs must not keep later edits waiting."""
+        cache, began = self._cache, time.monotonic()
+
+        def give_up() -> bool:
+            late = time.monotonic() - began > SLOW_S and self._is_superseded()
+            return late or self.runtime.ending.is_set()
+
+        try:
+            return self.runtime.hooks.call(
+                "the flow file",
+                "load",
+                lambda _: load(self.path, overrides=self._overrides, cache=cache),
+                until=began + LOAD_S,
+                give_up=give_up,
+            )
+        except HookHangs:
+            self._cache = LoadCache()  # the other one is still in use
+            raise
+
+    def _is_superseded(self) -> bool:
+        """Whether a file has another content by now than the reload under way has read."""
+        return self._fingerprints(self._seen) != self._seen
 
     def _own_schemas(self, flow: Flow) -> dict[Path, str]:
         return self._fingerprints(

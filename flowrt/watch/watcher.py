@@ -57,7 +57,7 @@ BEAT_S = 2.0
 """How often the thread looks whether notices of edits still come."""
 
 RELOAD_S = 300.0
-"""A reload that takes longer than this, with models to compile, is taken for one that hangs."""
+"""No reload takes longer, whatever hangs in it: its steps have bounds of their own, less in sum."""
 
 READY_AFTER_S = 3.0
 """When a flow has run for so long, what an edit may bring into it is imported: the first added rule need not wait for that."""

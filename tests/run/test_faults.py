@@ -254,3 +254,34 @@ def test_fault_04_a_reload_that_hangs_is_answered(tmp_path: Path, monkeypatch: p
     hangs.set()
     assert sent[0]["status"] == 504
     assert b"the reload goes on" in sent[1]["body"]
+
+
+@pytest.mark.slow
+def test_fault_04_a_node_that_hangs_as_it_opens_is_named_before_anything_runs(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    run = hanging(tmp_path, "open")
+    run.start(http=address)
+    assert run.process is not None
+    try:
+
+        def answer() -> dict[str, Any]:
+            with contextlib.suppress(OSError), contextlib.closing(http.client.HTTPConnection(address, timeout=5)) as to:
+                to.request("GET", "/readyz")
+                answered = to.getresponse()
+                assert answered.status == 503
+                facts: dict[str, Any] = json.load(answered)
+                return facts
+            return {}
+
+        facts = run.wait_for(lambda: (facts := answer()) and facts["trouble"] and facts)
+        assert facts["state"] == "starting"
+        assert "hangs has been in 'open' for 10 s (at nodes/hangs.py:" in facts["trouble"][0]
+        run.wait_for(lambda: "hangs has been in 'open'" in run.text())
+        run.process.send_signal(signal.SIGTERM)
+        assert run.process.wait(20) == 3
+        assert "hangs can't start: 'open' did not come back" in run.text()
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()

@@ -51,6 +51,9 @@ SWITCH_INTERVAL_S = 0.0005
 STOP_S = 12.0
 """How long the end may take whatever hangs, before the process ends by force, with exit code 3; systemd's unit gives it 15 s."""
 
+OPENING_S = 4.0
+"""How long nodes that open may go on with it after a signal."""
+
 LEFT_BEHIND_S = 3.0
 """How long sources that did not stop in time may still take before the process ends with them."""
 
@@ -180,34 +183,37 @@ class _Run:
         with self._signals():
             try:
                 if not self._start(runtime, watcher, server):
-                    return self._give_up("it had not started")
+                    return self._give_up(runtime, "it had not started")
                 self._serve_hangups(reloader)
                 self._until_the_end(runtime, server.url if server else "")
             except StartFailed as error:
                 print_diagnostics([_start_problem(flow, error)])
                 SharedCall(journal.close, "end").result(STOP_S)
-                return BAD_FLOW
+                return FAILED if self.stopping.is_set() else BAD_FLOW
             _notify("STOPPING=1")
             end = SharedCall(partial(self._end, runtime, journal, watcher, server), "end")
             try:
                 return end.result(STOP_S)
             except TimeoutError:
-                return self._give_up("; ".join(runtime.trouble()))
+                return self._give_up(runtime)
 
     def _start(self, runtime: Runtime, watcher: Watcher | None, server: HttpServer | None) -> bool:
         """Open and start everything; False where a signal came meanwhile and a node goes on opening."""
 
         def start() -> None:
-            runtime.start()
             if server:
-                server.start()
+                server.start()  # first: it tells which node is slow to open
+            runtime.start()
             if watcher:
                 watcher.start()
 
         started = SharedCall(start, "start").future()
         while not self.stopping.is_set() and not started.done():
             wait([started], 0.2)
-        wait([started], STOP_S)
+        wait([started], OPENING_S)
+        if not started.done():
+            runtime.ending.set()  # what hangs is left behind, and what is open closes
+            wait([started], STOP_S - OPENING_S)
         if started.done():
             started.result()
         return started.done()
@@ -225,6 +231,7 @@ class _Run:
         """Stop everything, in order, and write the report. Returns the exit code."""
         from flowrt.commands.run._report import report
 
+        runtime.ending.set()  # so that a reload under way, which the watcher waits for, gives up
         if watcher:
             watcher.stop()
         runtime.stop()
@@ -253,9 +260,13 @@ class _Run:
             os._exit(code)
         return code
 
-    def _give_up(self, why: str) -> int:
+    def _give_up(self, runtime: Runtime, *why: str) -> int:
         """End the process although something hangs; what is on disk stays, and is delivered by the next run."""
-        log.critical("the run did not end within %g s and is cut off: %s", STOP_S, why or "something hangs")
+        hooks = [hang.text for hang in runtime.hanging(0.0)]
+        reasons = dict.fromkeys((*why, *runtime.trouble(), *hooks))
+        log.critical(
+            "the run did not end within %g s and is cut off: %s", STOP_S, "; ".join(reasons) or "something hangs"
+        )
         logging.shutdown()
         os._exit(FAILED)
 
