@@ -16,6 +16,7 @@ PACKAGES = {
     "flowrt_sim": ROOT / "sim" / "flowrt_sim",
     "flowrt_scoring": ROOT / "scoring" / "flowrt_scoring",
     "flowrt_ops": ROOT / "ops" / "flowrt_ops",
+    "flowrt_web": ROOT / "web" / "flowrt_web",
 }
 MAY_IMPORT = {
     "flowrt": set(),
@@ -23,6 +24,7 @@ MAY_IMPORT = {
     "flowrt_sim": set(),
     "flowrt_scoring": {"flowrt", "flowrt_nodes", "flowrt_sim"},
     "flowrt_ops": {"flowrt"},
+    "flowrt_web": {"flowrt", "flowrt_nodes"},
 }
 """Which of our packages each of them may import."""
 LAYERS = [
@@ -37,6 +39,7 @@ LAYERS = [
     {"plan", "delivery"},
     {"runtime"},
     {"watch", "testing"},
+    {"http"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowrt.commands import BAD_FLOW, DONE, UsageError
-from flowrt.commands import _diagnostics as show
+from flowrt.commands import diagnostics_text as show
 from flowrt.commands.text import wants_colour
 from flowrt.config import read
 from flowrt.diagnostics import Diagnostic, FlowError

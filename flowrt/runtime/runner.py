@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic, perf_counter_ns
@@ -22,12 +23,16 @@ from flowrt.system.histogram import Histogram
 from flowrt.system.threads import from_keyboard, one_line, text_of
 
 Push = Callable[[Message], None]
+Observer = Callable[[Message], None]
+"""Given each message that a node makes, on the thread that carries it: quick, and without errors of its own."""
 
 RECENT = 512
 """Durations of so many messages are kept for the percentiles in the status."""
 QUICK_NS = 20_000
 """A node whose median is below this, after its first messages, is timed only at one message in 64: timing would cost more than it does."""
 LEARNING = 256
+FAULTS, FAULT_EVERY_S = 5, 1.0
+"""So many faults are kept with their tracebacks, and none sooner after the one before."""
 
 
 class Moment:
@@ -52,6 +57,15 @@ class _Current(threading.local):
 
 
 current = _Current()
+
+
+class RecentFault(NamedTuple):
+    """A fault as people look at it. at_s: monotonic."""
+
+    at_s: float
+    time_s: float
+    error: str
+    traceback: str
 
 
 class Outgoing(NamedTuple):
@@ -86,7 +100,13 @@ class NodeRunner:
         self._untimed = 0  # bit mask: a message is timed where none of these bits is set in its number
         self._outgoing: tuple[Outgoing, ...] = ()
         self._pushes: dict[type, tuple[Push, ...]] = {}
-        self._next: dict[type, NodeRunner] = {}
+        self._next: dict[type, NodeRunner] = {}  # of one type at most, so that `_passed` says how many of it there were
+        self._observers: tuple[Observer, ...] = ()
+        self._made: dict[
+            type, int
+        ] = {}  # by type, those that `emit` counted or `_passed` did for a type that left `_next`
+        self._passed_before = 0
+        self.faults: deque[RecentFault] = deque(maxlen=FAULTS)
         self._rate = (monotonic(), 0, 0.0)
         self.install(spec, node, context)
 
@@ -105,7 +125,53 @@ class NodeRunner:
     def connect(self, outgoing: Iterable[Outgoing]) -> None:
         """Where messages go from now on. The graph must be paused."""
         self._outgoing = tuple(outgoing)
-        self._pushes, self._next = {}, {}
+        self._forget_ways()
+
+    def observe(self, observer: Observer) -> None:
+        """Have each message that the node makes shown to an observer too. A node that nobody observes pays nothing for it."""
+        self._set_observers((*self._observers, observer))
+
+    def end_observation(self, observer: Observer) -> None:
+        """Show it nothing more."""
+        if observer in self._observers:
+            self._set_observers(tuple(each for each in self._observers if each != observer))
+
+    def take_observers(self, other: NodeRunner) -> None:
+        """Show messages to the observers of the runner whose place this one takes."""
+        self._set_observers(other._observers)
+
+    def _set_observers(self, observers: tuple[Observer, ...]) -> None:
+        with self._counting:
+            self._observers = observers
+        self._forget_ways()
+
+    def _forget_ways(self) -> None:
+        with self._counting:
+            self._note_passed()
+            self._pushes, self._next = {}, {}
+
+    def _note_passed(self) -> None:
+        """Count what `push` passed on for the type that it was, before that type leaves `_next`."""
+        passed = self._passed
+        for kind in self._next:
+            self._made[kind] = self._made.get(kind, 0) + passed - self._passed_before
+        self._passed_before = passed
+
+    def made(self) -> dict[type, int]:
+        """How many messages of each type the node has made."""
+        with self._counting:
+            made = dict(self._made)
+            for kind in self._next:
+                made[kind] = made.get(kind, 0) + self._passed - self._passed_before
+        return made
+
+    def edge_counts(self) -> list[tuple[Edge, int]]:
+        """The edges that leave here, and how many messages of what travels on each the node has made."""
+        made = self.made()
+        return [
+            (outgoing.edge, sum(count for kind, count in made.items() if issubclass(kind, outgoing.types)))
+            for outgoing in self._outgoing
+        ]
 
     @property
     def edges(self) -> list[Edge]:
@@ -122,11 +188,12 @@ class NodeRunner:
         """The entrances of all that take messages of that type."""
         pushes = self._pushes.get(kind)
         if pushes is None:
-            taking = [outgoing for outgoing in self._outgoing if issubclass(kind, outgoing.types)]
-            pushes = tuple(outgoing.push for outgoing in taking)
-            self._pushes = {**self._pushes, kind: pushes}
-            if len(taking) == 1 and taking[0].direct is not None:
-                self._next = {**self._next, kind: taking[0].direct}
+            with self._counting:
+                taking = [outgoing for outgoing in self._outgoing if issubclass(kind, outgoing.types)]
+                pushes = tuple(outgoing.push for outgoing in taking)
+                self._pushes = {**self._pushes, kind: pushes}
+                if len(taking) == 1 and taking[0].direct is not None and not self._next and not self._observers:
+                    self._next = {kind: taking[0].direct}
         return pushes
 
     # -- messages -------------------------------------------------------------------------------------------------
@@ -173,10 +240,14 @@ class NodeRunner:
 
     def emit(self, message: Message) -> None:
         """Count a message that the node made, and carry it on to all that take it."""
-        pushes = self._targets(type(message))
+        kind = type(message)
+        pushes = self._targets(kind)
         with self._counting:
             self._emitted += 1
             self._sent += len(pushes)
+            self._made[kind] = self._made.get(kind, 0) + 1
+        for observe in self._observers:
+            observe(message)
         for push in pushes:
             push(message)
 
@@ -250,6 +321,7 @@ class NodeRunner:
     def report(self, error: BaseException, message: Message | None) -> None:
         """Tell the log and `catch` nodes of a fault, without counting a message for it."""
         self.last_error = one_line(error)
+        self._keep_fault(error)
         self.on_fault(
             self,
             Fault(
@@ -261,6 +333,13 @@ class NodeRunner:
                 message_type=type(message).__name__ if message is not None else "",
             ),
         )
+
+    def _keep_fault(self, error: BaseException) -> None:
+        """Keep the last faults with their tracebacks; where they come thick and fast, one in a while."""
+        now = monotonic()
+        if not self.faults or now - self.faults[-1].at_s > FAULT_EVERY_S:
+            lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-12)
+            self.faults.append(RecentFault(now, self.context.clock.now_s(), one_line(error), "".join(lines)[-8000:]))
 
     def statistics(self) -> dict[str, Any]:
         """What `/api/status` and the report say of this node."""

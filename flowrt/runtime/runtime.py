@@ -25,7 +25,7 @@ from flowrt.runtime.hangs import Hang, HangWatch, hanging, stands_still, what_it
 from flowrt.runtime.hooks import HookCall, HookHangs, Hooks
 from flowrt.runtime.inference import Collector, InferenceRunner
 from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner
-from flowrt.runtime.runner import NodeRunner
+from flowrt.runtime.runner import NodeRunner, Observer
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.status import OwnStatuses, ledger, rows
 from flowrt.runtime.wiring import rewire, wire, workers_reaching
@@ -430,6 +430,10 @@ class Runtime:
         staying = {id(runner) for runner in runners.values()}
         leaving = [runner for runner in self.runners.values() if id(runner) not in staying]
         self._leaving += leaving
+        for name, runner in runners.items():
+            before = self.runners.get(name)
+            if before is not None and before is not runner and before in leaving:
+                runner.take_observers(before)
         rewire(plan, self.runners, runners, leaving)
         self.runners, self.flow = runners, plan.new
         return leaving
@@ -469,6 +473,19 @@ class Runtime:
     def outboxes(self) -> set[str]:
         """The names of the sinks that deliver."""
         return {name for name, runner in self.runners.items() if isinstance(runner, OutboxRunner)}
+
+    def observe(self, name: str, observer: Observer) -> Callable[[], None]:
+        """Have each message that a node makes shown to an observer, also after a reload. Call what this returns to end it.
+
+        Raises KeyError where there is no such node.
+        """
+        self.runners[name].observe(observer)
+
+        def end() -> None:
+            for runner in (*self.runners.values(), *self._leaving):
+                runner.end_observation(observer)
+
+        return end
 
     def ledger(self) -> dict[str, Any]:
         """in = out + dropped + errors + held per node, and sent = received over all edges. Exact only while paused.

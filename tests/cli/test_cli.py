@@ -17,7 +17,7 @@ import pytest
 from flowrt import cli
 from flowrt.catalog import Catalog
 from flowrt.commands import BUILT_IN
-from flowrt.commands import _diagnostics as show
+from flowrt.commands import diagnostics_text as show
 from flowrt.commands.graph import mermaid, svg
 from flowrt.commands.graph._layout import Layout, label_width, layout
 from flowrt.commands.graph._png import write_png

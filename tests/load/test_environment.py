@@ -11,8 +11,8 @@ import pytest
 from doubles.influx import Bucket
 from doubles.influx_3 import influx_3
 
-from flowrt.commands.run._http import BadAddress, HttpServer
 from flowrt.config import load, read
+from flowrt.http import BadAddress, HttpServer
 from flowrt.services import Influx, Mqtt
 from flowrt.services.environment import Environment, UnreadableSecret, read_services_file, services_folder
 

@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from flowrt.commands.run._http import _application
+from flowrt.http.guard import Rules
+from flowrt.http.host import Host
+from flowrt.http.server import application
 from flowrt.secrets import Secrets
 from tests.run.test_run import FLOW, Run
 
@@ -233,11 +235,12 @@ def test_fault_04_a_long_reload_does_not_starve_the_watchdog(run: Run) -> None:
 
 
 def test_fault_04_a_reload_that_hangs_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowrt.commands.run._http.RELOAD_WAIT_S", 0.5)
+    monkeypatch.setattr("flowrt.http.api.RELOAD_WAIT_S", 0.5)
     hangs = threading.Event()
     runtime = SimpleNamespace(status=dict, diagnostics=[], reloads=[], flow=SimpleNamespace(site="s"))
     reloader = SimpleNamespace(reload=lambda reason: hangs.wait(30), history=[])
-    app = _application(runtime, reloader, lambda request: None, Secrets())  # type: ignore[arg-type]  # all that is asked
+    host = Host(runtime, reloader, Secrets(), frozenset())  # type: ignore[arg-type]  # all that is asked
+    app = application(host, Rules(hosts=frozenset({"here"}), edit=frozenset(), sessions=None), page=False)
     sent: list[dict[str, Any]] = []
 
     async def post() -> None:
@@ -247,7 +250,13 @@ def test_fault_04_a_reload_that_hangs_is_answered(tmp_path: Path, monkeypatch: p
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": "POST", "path": "/api/reload", "headers": [], "query_string": b""}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/api/reload",
+            "headers": [(b"host", b"here")],
+            "query_string": b"",
+        }
         await app(scope, receive, send)
 
     asyncio.run(post())

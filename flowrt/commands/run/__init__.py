@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from functools import partial
@@ -22,11 +23,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from flowrt.clock import SystemClock
-from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure
+from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure, UsageError
 from flowrt.commands._logs import set_up
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
 from flowrt.config.cache import LoadCache
+from flowrt.config.sections import sections
 from flowrt.contract import Contract
 from flowrt.delivery import Delivery
 from flowrt.diagnostics import Diagnostic, FlowError
@@ -40,7 +42,7 @@ from flowrt.system.private_files import make_private_folder
 from flowrt.system.threads import Supervisor
 
 if TYPE_CHECKING:  # imported where they are needed: a flow with problems should be refused at once
-    from flowrt.commands.run._http import HttpServer
+    from flowrt.http import HttpServer
     from flowrt.watch import Reloader, Watcher
 
 log = logging.getLogger("flowrt")
@@ -82,6 +84,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--http", default="127.0.0.1:8480", metavar="HOST:PORT", help="status, metrics and reload, or off"
     )
+    parser.add_argument("--page", choices=["on", "off"], default="on", help="off: status and metrics alone")
+    parser.add_argument(
+        "--edit",
+        choices=["off", *sections(), "flow"],
+        help="what the page may change in the flow's files: nothing, a section, or all (default: sections on loopback, else off)",
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument(
         "--services",
         nargs="?",
@@ -114,6 +123,13 @@ def run(args: argparse.Namespace) -> int:
     except (JournalBusy, JournalVersionError) as error:
         log.error("%s", error)
         return 3
+
+
+def _edits(mode: str | None) -> frozenset[str] | None:
+    """What pages may change, for `--edit`; None for the default."""
+    if mode is None:
+        return None
+    return {"off": frozenset[str](), "flow": frozenset([*sections(), "flow"])}.get(mode, frozenset([mode]))
 
 
 def _use_services(folder: Path) -> None:
@@ -174,9 +190,14 @@ class _Run:
         server = None
         try:
             if args.http != "off":
-                from flowrt.commands.run._http import HttpServer
+                from flowrt.http import BadAddress, HttpServer
 
-                server = HttpServer(runtime, reloader, args.http, self.secrets)
+                try:
+                    server = HttpServer(
+                        runtime, reloader, args.http, self.secrets, page=args.page == "on", edit=_edits(args.edit)
+                    )
+                except BadAddress as error:
+                    raise UsageError(str(error)) from error
         except BaseException:
             journal.close()
             raise
@@ -185,7 +206,7 @@ class _Run:
                 if not self._start(runtime, watcher, server):
                     return self._give_up(runtime, "it had not started")
                 self._serve_hangups(reloader)
-                self._until_the_end(runtime, server.url if server else "")
+                self._until_the_end(runtime, server)
             except StartFailed as error:
                 print_diagnostics([_start_problem(flow, error)])
                 SharedCall(journal.close, "end").result(STOP_S)
@@ -270,12 +291,17 @@ class _Run:
         logging.shutdown()
         os._exit(FAILED)
 
-    def _until_the_end(self, runtime: Runtime, url: str) -> None:
+    def _until_the_end(self, runtime: Runtime, server: HttpServer | None) -> None:
         """Wait for the sources to end, the time to be up, or a signal; serve the systemd watchdog meanwhile."""
         args = self.args
         about = "edit the flow file to change it while it runs; Ctrl-C stops" + (
-            f"; status at {url}/api/status" if url else ""
+            f"; status at {server.url}/api/status" if server else ""
         )
+        page_url = server.page_url if server else ""
+        if page_url:
+            about = f"page at {page_url}; {about}"
+        if page_url and args.open:
+            webbrowser.open(page_url)
         view = None
         if sys.stderr.isatty() and not args.plain and args.log_format == "text":
             from rich.console import Console

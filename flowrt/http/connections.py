@@ -36,7 +36,7 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:  # or it became a web socket
             return
         if self.busy:
             self.quiet_since = loop.time()

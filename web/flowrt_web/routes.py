@@ -1,0 +1,16 @@
+"""Every route of the page; `flowrt.http` puts its guard before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flowrt.http import Host, Route
+from flowrt_web import flow_routes, static_files
+from flowrt_web.live.socket import LiveSocket
+
+
+def routes(host: Host) -> Iterable[Route]:
+    """What the entry point `flowrt.pages` asks for."""
+    yield from static_files.routes()
+    yield from flow_routes.routes(host)
+    yield Route("/api/page/live", LiveSocket(host).serve, "socket")

@@ -1,0 +1,37 @@
+// Every English text of the page, in one place, so that it can be translated. `{name}` is filled in by `say`.
+export const words = {
+  app: {
+    pages: { flow: "Flow", cameras: "Cameras", scene: "Scene", events: "Events", services: "Services" },
+    nav: "Pages", running: "running", away: "no connection", stopping: "stopping", up: "up {time}",
+    problems: "{count} problems in the file", problem: "1 problem in the file", trouble: "trouble",
+    notFound: "There is no such page.", loading: "Loading", retry: "Try again", close: "Close", copy: "Copy", copied: "Copied",
+    failed: "This did not work: {error}",
+  },
+  flow: {
+    graph: "Graph of the flow", lane: "camera {name}", fit: "Fit", zoomIn: "Zoom in", zoomOut: "Zoom out",
+    rate: "{rate}/s", dropped: "{count} dropped", node: "{name}, {type}, {rate} per second, {errors} errors",
+    edge: "{source} to {target}, {rate} per second. Tap it", legend: "Click a node for its details, an edge to see its messages.",
+    tables: { nodes: "Nodes", queues: "Queues", sinks: "Outboxes", reloads: "Reloads", problems: "Problems of the file" },
+    columns: {
+      node: "Node", type: "Type", rate: "msg/s", in: "in", out: "out", dropped: "dropped", errors: "errors", p50: "p50 ms", p99: "p99 ms",
+      queue: "Queue", depth: "depth", deepest: "deepest", policy: "policy", sink: "Outbox", state: "state", accepted: "accepted",
+      delivered: "delivered", pending: "pending", dead: "dead letters", oldest: "oldest", error: "last error",
+    },
+    noProblems: "The file as it is now has no problems.", noReloads: "Nothing was edited yet.", noQueues: "No queues.", noSinks: "No outboxes.",
+    inForce: "in force", refused: "refused",
+  },
+  node: {
+    settings: "Settings", statistics: "Statistics", status: "What the node says of itself", faults: "Last faults",
+    noFaults: "No faults.", documentation: "Documentation of {type}", place: "{file}, line {line}", noSettings: "No settings.",
+    latency: "Processing", p50: "p50", p99: "p99", ended: "ended", failed: "given up", ok: "at work",
+  },
+  tap: {
+    title: "{source} → {target}", filter: "Filter", placeholder: "text, or = and CEL: = message.type == \"violations\"",
+    pause: "Pause", resume: "Resume", shown: "{shown} of {seen} shown", perSecond: "{rate}/s", waiting: "Waiting for messages",
+    copy: "Copy as JSON", none: "No message matches. {sampled} were looked at.",
+  },
+};
+
+export function say(text, values = {}) {
+  return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+}
