@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
-from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, with_speeds
+from traffic.street import START_S, Actor, Way, along, begun, judge, lights, play, street, with_speeds
 
 from flowrt.traffic.geometry.footprint import SIZES_M
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
@@ -131,6 +132,28 @@ def test_jaywalking_stale_signal(tmp_path: Path) -> None:
     reports = [r for r in lights((0, DONT_WALK), group="walk") if r.time_s < START_S + 1]
     pedestrian = play([Actor(5, "pedestrian", OVER_CROSSWALK)], 12)
     assert begun(judge(Jaywalking(scene="north", signal="s", roads=["road"]), tmp_path, pedestrian, reports)) == []
+
+
+@pytest.mark.parametrize(("m_s", "found"), [(1.0, True), (1.5, True), (3.5, False), (5.0, False)])
+def test_without_metres_a_rider_whose_machine_is_not_seen_is_known_by_its_speed(
+    m_s: float, found: bool, tmp_path: Path
+) -> None:
+    across = along((0, -9, 12), (18 / m_s, 9, 14))
+    rule = Jaywalking(scene="north", roads=["road"])
+    tracks = play([Actor(5, "pedestrian", across)], 15, noise_px=0.7)
+    assert bool(begun(judge(rule, tmp_path, tracks, scene=street(False), speed=False))) == found
+
+
+@pytest.mark.parametrize(("step_m", "found"), [(1.4, False), (5.0, True)])
+def test_a_box_that_ends_two_pixels_higher_far_away_is_nobody_who_walks(
+    step_m: float, found: bool, tmp_path: Path
+) -> None:
+    """A pixel is 0.7 m there."""
+    without_lanes = {name: zone for name, zone in street().zones.items() if zone.kind != "lane"}
+    scene = msgspec.structs.replace(street(), zones=without_lanes)
+    walks = Actor(5, "pedestrian", along((0, -3.0, 52), (5, -3.0, 52), (6 + step_m, -3.0, 52 + step_m)))
+    rule = Jaywalking(scene="north", roads=["road"])
+    assert bool(begun(judge(rule, tmp_path, play([walks], 20), scene=scene))) == found
 
 
 def test_jaywalking_ignores_vehicles(tmp_path: Path) -> None:

@@ -135,16 +135,40 @@ def test_stopped(actors: list[Actor], found: bool, tmp_path: Path) -> None:
         assert begun(said)[0][1] == pytest.approx(4.0, abs=1.5)
 
 
-@pytest.mark.parametrize(("hidden_s", "metric", "start"), [(2.5, True, 4), (2.5, False, 4), (6.0, True, 14)])
+@pytest.mark.parametrize(
+    ("hidden_s", "metric", "start"),
+    [(2.5, True, 4), (2.5, False, 4), (12.0, True, 4), (12.0, False, 4), (18.0, True, 26)],
+)
 def test_a_vehicle_hidden_while_it_stood_has_stood_all_the_time(
     hidden_s: float, metric: bool, start: float, tmp_path: Path
 ) -> None:
-    """A truck passes in front, and the tracker finds the car again under another number. After six seconds it may be another car."""
+    """A truck passes in front, and the tracker finds the car again under another number. After 18 s it may be another car."""
     car = [Actor(7, "car", BAY, end_s=8.0), Actor(8, "car", BAY, begin_s=8.0 + hidden_s)]
     rule = Stopped(scene="north", hold_s=7.0)
-    said = judge(rule, tmp_path, play(car, 25, noise_px=0.7), scene=street(metric), speed=metric)
+    said = judge(rule, tmp_path, play(car, 40, noise_px=0.7), scene=street(metric), speed=metric)
     assert [track for track, _ in begun(said)] == [8]
     assert begun(said)[0][1] == pytest.approx(start, abs=1.5)
+
+
+@pytest.mark.parametrize("metric", [True, False])
+def test_a_vehicle_lost_while_it_rolled_out_has_stood_since(metric: bool, tmp_path: Path) -> None:
+    """After a crash: the detector loses the car just before it stands, and finds it again ten seconds later. One that was lost
+    faster, or further away, may be another one."""
+
+    def found(lost_m_s: float, from_m: float) -> list[tuple[int, float]]:
+        rolls = along((0, -4.7, 20 + from_m + 4 * lost_m_s), (4, -4.7, 20 + from_m), (5, -4.7, 20 + from_m - lost_m_s))
+        stands = along((0, -4.7, 20), (60, -4.7, 20))
+        car = [Actor(7, "car", rolls, end_s=4.0), Actor(8, "car", stands, begin_s=14.0, heading_deg=-90)]
+        rule = Stopped(scene="north", hold_s=7.0)
+        said = judge(rule, tmp_path, play(car, 18, noise_px=0.5), scene=street(metric), speed=metric)
+        return begun(said)
+
+    [(track, start_s)] = found(2.5, 1.5)
+    assert track == 8
+    assert start_s == pytest.approx(5.0, abs=1.5)
+    assert found(2.5, 9.0) == []
+    if metric:  # else what drives towards the camera looks slower than it is
+        assert found(9.0, 1.5) == []
 
 
 def test_a_vehicle_that_left_is_not_the_one_that_stands_there_next(tmp_path: Path) -> None:

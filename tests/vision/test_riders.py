@@ -157,6 +157,12 @@ def test_a_walk_away_from_a_machine_out_of_sight_is_on_foot(virtual):
     assert made[-1].label == ["person"]
 
 
+def test_a_rider_whose_machine_is_too_far_away_to_be_found_rides_on(virtual):
+    made = tracked(virtual, [both(300 + 12 * i) for i in range(10)] + [[rider(420 + 12 * i)] for i in range(60)])
+    assert ids(made) == {1}
+    assert made[-1].label == ["motorcycle"]
+
+
 def test_recordings_keep_riders_and_those_without_read_as_before(virtual, tmp_path: Path):
     made = [*tracked(virtual, [both(300 + 20 * i) for i in range(8)]), *tracked(virtual, [[walker(300)]] * 4)]
     header = Header(flow="f", site="s", nodes={"tracks": "track"})

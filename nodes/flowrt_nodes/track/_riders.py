@@ -40,7 +40,8 @@ RIDER_S, SHIFTED = 0.3, 0.2
 wider box: a pedestrian that walks by a parked machine does so faster."""
 GONE_S = 3.0
 """A rider that was not seen for this long on a machine that a walker could push has got off; a machine not seen for this long, while the
-person moved, has been left."""
+person moved, has been left if the two stood when it was seen last, or since: nobody gets off a machine that rolls, but far away a
+detector finds riders without their machines."""
 STANDS, PUSHED = 0.15, 1.5
 """In the box's heights per second: slower than the first (0.25 m/s) a road user stands, slower than the second (1.6 m/s) a machine
 stands or is pushed."""
@@ -194,8 +195,10 @@ def remember(tracks: Columns, rows: Ints, users: RoadUsers, found: Ints, classes
             votes[class_id[i]] += votes[classes.on_foot].sum()
             votes[classes.on_foot] = 0.0
     speed = np.hypot(tracks.movement[rows, 0], tracks.movement[rows, 1]) / tracks.state[rows, 3]
-    tracks.machine_s[rows[tracks.rider[rows] & (speed < STANDS)]] = time_s
-    left = time_s - tracks.machine_s[rows] > GONE_S
+    stands = speed < STANDS
+    tracks.stood[rows] = stands | (tracks.stood[rows] & np.isnan(machine[:, 0]))
+    tracks.machine_s[rows[tracks.rider[rows] & stands]] = time_s
+    left = (time_s - tracks.machine_s[rows] > GONE_S) & tracks.stood[rows]
     left |= (time_s - tracks.person_s[rows] > GONE_S) & (speed < PUSHED)
     tracks.rider[rows[left]] = False
     tracks.both_since_s[rows[left]] = np.nan

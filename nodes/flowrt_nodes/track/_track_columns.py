@@ -40,7 +40,8 @@ class Columns:
     pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class. latest_class,
     latest_since_s, latest_pictures: the class in its latest pictures, since when, and in how many.
 
-    Of riders, see `_riders`. rider: a person rides this two-wheeler. person_s, machine_s: when each of the two was seen last;
+    Of riders, see `_riders`. rider: a person rides this two-wheeler. person_s, machine_s: when each of the two was seen last; stood: it
+    stood in the last picture with its machine, or since;
     both_since_s, seat: since when both are seen, and how far the person's middle was off the machine's then, in widths of the box around
     both; person_in, machine_in: (T, 4) their boxes as shares of that box; movement: (T, 2) mean velocity of about the last second.
     """
@@ -61,6 +62,7 @@ class Columns:
     rider: Bools
     person_s: Doubles
     machine_s: Doubles
+    stood: Bools
     both_since_s: Doubles
     seat: Doubles
     person_in: Doubles
@@ -94,6 +96,7 @@ class Columns:
             rider=np.zeros(n, bool),
             person_s=np.full(n, -np.inf),
             machine_s=np.full(n, -np.inf),
+            stood=np.zeros(n, bool),
             both_since_s=np.full(n, np.nan),
             seat=np.zeros(n),
             person_in=np.full((n, 4), np.nan),

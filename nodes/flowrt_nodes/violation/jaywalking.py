@@ -21,11 +21,15 @@ from flowrt import (
     scene_in,
     setting,
 )
-from flowrt.traffic.geometry.plane import Array
+from flowrt.traffic.geometry.plane import Array, Mask
 from flowrt.traffic.rules.signals import RED
 from flowrt.traffic.rules.track_table import TrackTable
 from flowrt_nodes._lib.lanes import Lanes
 from flowrt_nodes.violation._common.pedestrians import ROADS, PedestrianAreas
+
+# Margins: docs/rules.md says what each is for.
+AS_SEEN_M_S, OVER_S = 1.9, 1.0
+EDGE_PX = 3.0
 
 
 class Jaywalking(SignalRule):
@@ -35,8 +39,9 @@ class Jaywalking(SignalRule):
 
     No violation: standing at the kerb (within `kerb_m` of the road's border); walking within `beside_m` of a crosswalk; finishing a
     crossing that began before Don't Walk (plus `grace_s`); a pedestrian first seen in the middle of a crosswalk; a crosswalk whose
-    phase is unknown or stale; a track faster than pedestrians run (`slower_than_kmh`), or that has not walked `walked_m` across the
-    road: riders seen from the front or from far away look like pedestrians, but keep to their lane.
+    phase is unknown or stale; a track faster than pedestrians run (`slower_than_kmh`; without a homography, faster over a second than
+    pedestrians walk), or that has not walked `walked_m` across the road, and further than its position is uncertain: riders
+    seen from the front or from far away look like pedestrians, but keep to their lane.
     """
 
     roads: Annotated[
@@ -70,7 +75,9 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
     def prepare(self, view: CameraView) -> None:
         self._areas = PedestrianAreas(view, self.roads, self.crosswalks)
         self._lanes = Lanes.of(view, [], with_heading=True) if view.metric else None
-        self._memory = self.table(self._areas.columns() | {"from_m": (np.float64, (2,), np.nan)})
+        self._memory = self.table(
+            self._areas.columns() | {"from_m": (np.float64, (2,), np.nan), "rides": (bool, (), False)}
+        )
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         pedestrians = np.flatnonzero(tracks.of_class(PEDESTRIANS))
@@ -86,8 +93,9 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         if len(outside):
             way = self._walked(table, rows[outside], places[outside]) / scale[outside, None]
             walked_m = self._across_m(some[outside], way)
-            slow = ~(some.speed_kmh[outside] > self.slower_than_kmh)
-            for i in outside[(walked_m >= self.walked_m) & slow].tolist():
+            on_foot = ~self._rides(table, rows, some, scale)[outside]
+            least_m = np.maximum(self.walked_m, self._uncertain_m(some, view)[outside])
+            for i in outside[(walked_m >= least_m) & on_foot].tolist():
                 yield Finding(
                     row=int(pedestrians[i]), roi_id="carriageway", description="on the road outside a crosswalk"
                 )
@@ -99,6 +107,30 @@ jaywalking: {type: violation.jaywalking, from: speeds, scene: north, signal: sig
         start = np.where(np.isnan(table["from_m"][rows]), places, table["from_m"][rows])
         table["from_m"][rows] = start
         return places - start
+
+    def _rides(self, table: TrackTable, rows: NDArray[np.int64], some: Tracks, scale: Array) -> Mask:
+        """(N,): which are too fast to be on foot: riders whose machine the detector does not see.
+
+        Without metres a movement along the line of sight looks slower than it is, and none looks faster: so the limit is lower, and
+        once above it, a track stays a rider's.
+        """
+        if self._areas.view.metric:
+            return np.asarray(some.speed_kmh > self.slower_than_kmh)
+        for i, track in enumerate(some.track_id.tolist()):
+            samples = self._history.of(some.camera_id, track, some.time_s - OVER_S - 1e-6)
+            way_s = some.time_s - samples[0].time_s
+            if way_s >= 0.8 * OVER_S:
+                way_px = np.hypot(samples[-1].x_px - samples[0].x_px, samples[-1].y_px - samples[0].y_px)
+                table["rides"][rows[i]] |= way_px / scale[i] / way_s > AS_SEEN_M_S
+        return np.asarray(table["rides"][rows])
+
+    @staticmethod
+    def _uncertain_m(some: Tracks, view: CameraView) -> Array:
+        """(N,): how far a box's edge that trembles moves each on the ground; 0 without a homography, where distances are rough anyway."""
+        if view.viewpoint is None:
+            return np.zeros(len(some))
+        _, slope = view.viewpoint.ground_and_slope(np.asarray(some.ground_px, np.float64).T)
+        return np.asarray(EDGE_PX * np.hypot(slope[0], slope[1]).max(axis=0), np.float64)
 
     def _across_m(self, some: Tracks, way: Array) -> Array:
         """(N,): how far that is: across the lane in a lane with a heading, else in total."""

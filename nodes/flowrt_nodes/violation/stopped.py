@@ -13,17 +13,19 @@ from flowrt.traffic.geometry.camera_view import heading_vectors
 from flowrt.traffic.geometry.footprint import sizes_m
 from flowrt.traffic.geometry.plane import Array, Mask
 from flowrt.traffic.rules.signals import GREEN
-from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, away_m, standstill_since
+from flowrt_nodes.violation._common.standstill import STANDSTILL_COLUMNS, away_m, metres, places_of, standstill_since
 
 # Margins: docs/rules.md says what each is for.
-HIDDEN_S, YOUNG_S = 5.0, 3.0
+HIDDEN_S, YOUNG_S = 15.0, 3.0
+SLOW_M_S, BRAKING_M_S2 = 4.0, 1.5
 
 
 class Stopped(SignalRule):
     """A vehicle stands in a zone for longer than `hold_s`, and not in a queue.
 
     Needs: zones; metres from a `speed` node upstream or from box heights. For zones with a signal group, also the phase.
-    A vehicle that was hidden for up to five seconds and stands where it stood has stood there meanwhile.
+    A vehicle that was lost for up to 15 s and stands where it stood, or where it was about to stop, has stood there meanwhile: no other
+    was seen to come.
 
     No violation: in a zone with a signal group, time at a signal that is not green, or unknown, and the `clearing_s` after it became
     green; standing in a queue (gaps up to `queue_gap_m`) whose head stands outside of the zones (spill-back); classes that `ignore`
@@ -62,7 +64,10 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
                 "counted_s": (np.float64, (), 0.0),
                 "began_s": (np.float64, (), np.nan),
                 "seen_s": (np.float64, (), np.nan),
-            }
+                "last_at": (np.float64, (2,), np.nan),
+                "last_velocity": (np.float64, (2,), np.nan),
+            },
+            forget_after_s=HIDDEN_S + YOUNG_S,
         )
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
@@ -74,6 +79,7 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
         elapsed_s = tracks.time_s - table["seen_s"][rows]
         elapsed_s[np.isnan(elapsed_s)] = 0.0
         table["seen_s"][rows] = tracks.time_s
+        table["last_at"][rows], table["last_velocity"][rows] = places_of(tracks, view), _velocity(tracks, view)
         standing = ~np.isnan(since_s) & tracks.of_class(VEHICLES)
         if self.ignore:
             standing &= ~tracks.of_class(frozenset(self.ignore))
@@ -106,21 +112,41 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
             )
 
     def _find_again(self, tracks: Tracks, view: CameraView, rows: NDArray[np.int64], standing: Mask) -> None:
-        """A new track that stands where a vehicle was lost a moment ago is that vehicle: traffic hides parked ones."""
+        """A new track that stands where a vehicle was lost a moment ago is that vehicle: traffic hides what stands, and detectors lose it."""
         table, time_s = self._memory, tracks.time_s
         fresh = standing & (table["counted_s"][rows] == 0) & (tracks.age_s < YOUNG_S)
         if not fresh.any():
             return
         first_s = time_s - tracks.age_s.astype(np.float64)
         for _, row, seen_s in table.last_seen(tracks.camera_id):
-            if row in rows or table["counted_s"][row] == 0 or time_s - seen_s > HIDDEN_S + YOUNG_S:
+            if row in rows or time_s - seen_s > HIDDEN_S + YOUNG_S:
                 continue
-            there = fresh & (away_m(tracks, view, table["stopped_at"][row]) <= self.radius_m)
-            there &= (first_s >= seen_s) & (first_s - seen_s <= HIDDEN_S)
+            stood = table["counted_s"][row] > 0
+            braking_s = self._braking_s(tracks, view, table["last_at"][row], table["last_velocity"][row])
+            there = np.isfinite(braking_s)
+            if stood:
+                there |= away_m(tracks, view, table["stopped_at"][row]) <= self.radius_m
+                braking_s = np.zeros(len(tracks))
+            there, since_s = there & fresh, seen_s + braking_s
+            there &= (first_s >= since_s) & (first_s - seen_s <= HIDDEN_S)
             if there.any():
-                same = rows[int(np.argmax(there))]
-                table["counted_s"][same] = table["counted_s"][row] + time_s - seen_s
-                table["began_s"][same], table["counted_s"][row] = table["began_s"][row], 0.0
+                i = int(np.argmax(there))
+                same, since = rows[i], float(since_s[i])
+                table["counted_s"][same] = table["counted_s"][row] + time_s - since
+                table["began_s"][same] = table["began_s"][row] if stood else since
+                table["counted_s"][row], table["last_velocity"][row] = 0.0, np.nan
+
+    def _braking_s(self, tracks: Tracks, view: CameraView, last_at: Array, velocity: Array) -> Array:
+        """(N,): how long a slow vehicle last seen at a place needs to come to a stop where each stands; NaN where it would not."""
+        speed = float(np.hypot(*velocity))
+        if not speed > 0:
+            return np.full(len(tracks), np.nan)
+        ahead, aside = velocity / speed, np.array([-velocity[1], velocity[0]]) / speed
+        off, metre = places_of(tracks, view) - last_at, metres(tracks, view)
+        along_m, speed_m_s = off @ ahead * metre, speed * metre
+        stops = (speed_m_s <= SLOW_M_S) & (along_m <= speed_m_s**2 / (2 * BRAKING_M_S2) + self.radius_m)
+        stops &= (along_m >= -self.radius_m) & (np.abs(off @ aside) * metre <= self.radius_m)
+        return np.where(stops, 2 * np.maximum(along_m, 0.0) / np.maximum(speed_m_s, 0.1), np.nan)
 
     def _at_red(self, tracks: Tracks) -> Mask:
         """(Z,): zones in which standing is excused by the signal."""
@@ -154,3 +180,8 @@ stopped: {type: violation.stopped, from: speeds, scene: north, zones: [bay], hol
             waiting = grown
         queued[some] = waiting & in_zone
         return queued
+
+
+def _velocity(tracks: Tracks, view: CameraView) -> Array:
+    """(N, 2): in the units of `places_of` a second."""
+    return view.velocity_m_s(tracks) if view.metric else np.asarray(tracks.velocity_px_s, np.float64)

@@ -29,7 +29,7 @@ def standstill_since(
     It stands while it stays within `radius_m` of one place, and is not faster than `slower_than_kmh` by more than the speed's
     uncertainty.
     """
-    places = _places(tracks, view)
+    places = places_of(tracks, view)
     away = away_m(tracks, view, table["stopped_at"].take(rows, axis=0))
     moves = ~(away <= radius_m) | (tracks.speed_kmh - np.nan_to_num(tracks.speed_sigma_kmh) > slower_than_kmh)
     table["stopped_at"][rows[moves]], table["stopped_since_s"][rows[moves]] = places[moves], tracks.time_s
@@ -43,12 +43,19 @@ def away_m(tracks: Tracks, view: CameraView, stopped_at: Array) -> Array:
 
     Without a homography, metres come from the box's height and the usual height of the class.
     """
-    off = _places(tracks, view) - stopped_at
-    away = np.hypot(off[:, 0], off[:, 1])
-    if not view.metric:
-        away = away * sizes_m(tracks)[:, 2] / np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
-    return np.asarray(away, np.float64)
+    off = places_of(tracks, view) - stopped_at
+    return np.asarray(np.hypot(off[:, 0], off[:, 1]) * metres(tracks, view), np.float64)
 
 
-def _places(tracks: Tracks, view: CameraView) -> Array:
+def places_of(tracks: Tracks, view: CameraView) -> Array:
+    """(N, 2): where each object is: in metres, or in pixels where there is no homography."""
     return view.ground_m(tracks) if view.metric else np.asarray(tracks.ground_px, np.float64)
+
+
+def metres(tracks: Tracks, view: CameraView) -> Array:
+    """(N,): metres that a unit of `places_of` is, where each object is."""
+    if view.metric:
+        return np.ones(len(tracks))
+    return np.asarray(
+        sizes_m(tracks)[:, 2] / np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0), np.float64
+    )
