@@ -230,7 +230,7 @@ def _loop(video: Path, model: Path) -> Iterator[Contestant]:
     from flowrt_nodes.detect._decoding.candidates import Ports, suppress
     from flowrt_nodes.detect._decoding.layouts import layout_of
     from flowrt_nodes.detect._letterbox import prepared
-    from flowrt_nodes.detect._metadata import read_metadata
+    from flowrt_nodes.detect._model.metadata import read_metadata
 
     core = openvino.Core()
     network = core.read_model(model)

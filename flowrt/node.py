@@ -221,6 +221,11 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
         own; end within half a minute."""
         return ()
 
+    def fetch(self, view: CheckView) -> Iterable[Diagnostic]:
+        """Download what the settings name and is not here yet, such as a public model; before `check`, and only where the user allows it
+        (`--fetch`)."""
+        return ()
+
     def published(self, kind: str) -> Iterable[str]:
         """Names of a kind, such as signal groups, that this node publishes; known before it runs, empty where they are not."""
         return ()

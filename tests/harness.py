@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=Node)
 PROJECT = Path(__file__).resolve().parents[1]
+TINY_MODEL = PROJECT / "tests" / "cases" / "model.onnx"
+"""An ONNX detector as YOLOv8 for COCO, input 96x96: zeros of [1, 84, 189], so that it finds nothing."""
 
 
 class StandAlone:

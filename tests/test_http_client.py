@@ -195,19 +195,19 @@ def test_a_download_follows_redirects_and_says_what_failed(monkeypatch: pytest.M
         serving(answering(OK)) as there,
         serving(answering(f"HTTP/1.1 302 Found\r\nLocation: {there}/x\r\nContent-Length: 0\r\n\r\n".encode())) as url,
     ):
-        assert b"".join(download(url, timeout_s=5.0)) == b"hi"
+        assert b"".join(download(url, timeout_s=5.0).blocks) == b"hi"
     with (
         serving(answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as url,
         pytest.raises(HttpError, match="404 Not Found"),
     ):
-        b"".join(download(url, timeout_s=5.0))
+        b"".join(download(url, timeout_s=5.0).blocks)
     with (
         serving(
             answering(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         ) as url,
         pytest.raises(HttpError, match="redirects"),
     ):
-        b"".join(download(url, timeout_s=5.0))
+        b"".join(download(url, timeout_s=5.0).blocks)
 
 
 @pytest.mark.parametrize(

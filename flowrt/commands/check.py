@@ -34,12 +34,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="check with this setting"
     )
     parser.add_argument("--probe", action="store_true", help="also ask cameras whether they answer")
+    parser.add_argument("--fetch", action="store_true", help="download what the flow names and is not here, as models")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check every file, then print."""
     overrides = parse_overrides(args.set)
-    checked = [_checked(path, overrides, args.probe) for path in args.flows]
+    checked = [_checked(path, overrides, args.probe, args.fetch) for path in args.flows]
     diagnostics = [diagnostic for one in checked for diagnostic in one.diagnostics]
     if args.format == "json":
         print(show.as_json(diagnostics))
@@ -50,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
     return DONE if all(one.parts for one in checked) else BAD_FLOW
 
 
-def _checked(path: str, overrides: dict[str, str], probe: bool) -> _Checked:
+def _checked(path: str, overrides: dict[str, str], probe: bool, fetch: bool) -> _Checked:
     if path.endswith(".test.yaml"):
         return _checked_tests(path)
-    flow, diagnostics = read(path, overrides=overrides, probe=probe)
+    flow, diagnostics = read(path, overrides=overrides, probe=probe, fetch=fetch)
     if flow is None:
         return _Checked(path, "", diagnostics)
     parts = [_count(flow.nodes, "node"), _count(flow.edges, "edge")]

@@ -16,7 +16,7 @@ from typing import Any
 from flowrt.catalog import Catalog
 from flowrt.config.cache import LoadCache
 from flowrt.config.checks.contract import check_contract
-from flowrt.config.checks.nodes import FlowView, check_nodes, probe_nodes
+from flowrt.config.checks.nodes import FlowView, check_nodes, fetch_nodes, probe_nodes
 from flowrt.config.checks.references import References, check_published, published_names
 from flowrt.config.checks.wiring import Wiring
 from flowrt.config.document.documents import Documents
@@ -41,14 +41,17 @@ def load(
     overrides: Mapping[str, str] = _NOTHING,
     environment: Mapping[str, str] | None = None,
     cache: LoadCache | None = None,
+    fetch: bool = False,
 ) -> Flow:
     """The checked flow of a file. Raises FlowError with all errors; warnings do not raise.
 
     overrides: "NODE.SETTING" to text, which is read as the setting's type wants it.
     environment: where `${env:…}` looks, `NAME_FILE` included; by default the process's own.
-    cache: of earlier loads, for a reload.
+    cache: of earlier loads, for a reload. fetch: nodes may download what they name.
     """
-    flow, diagnostics = read(path, catalog=catalog, overrides=overrides, environment=environment, cache=cache)
+    flow, diagnostics = read(
+        path, catalog=catalog, overrides=overrides, environment=environment, cache=cache, fetch=fetch
+    )
     if flow is None:
         raise FlowError(diagnostic for diagnostic in diagnostics if diagnostic.severity == "error")
     return flow
@@ -62,8 +65,12 @@ def read(
     environment: Mapping[str, str] | None = None,
     cache: LoadCache | None = None,
     probe: bool = False,
+    fetch: bool = False,
 ) -> tuple[Flow | None, list[Diagnostic]]:
-    """The flow, None where there are errors, and every problem in the order of the file. probe: also ask what the nodes connect to."""
+    """The flow, None where there are errors, and every problem in the order of the file.
+
+    probe: also ask what the nodes connect to. fetch: nodes may download what they name.
+    """
     report = Report()
     path = Path(path)
     catalog = catalog if catalog is not None else Catalog(path.parent)
@@ -72,7 +79,7 @@ def read(
     documents = Documents(path, overrides, environment, cache, report)
     if documents.root is None:
         return None, report.sorted()
-    flow = _flow(path, documents, catalog, environment, cache, report, probe)
+    flow = _flow(path, documents, catalog, environment, cache, report, probe, fetch)
     return (None if report.failed else flow), report.sorted()
 
 
@@ -84,6 +91,7 @@ def _flow(
     cache: LoadCache,
     report: Report,
     probe: bool,
+    fetch: bool,
 ) -> Flow | None:
     name = _label(documents, "flow", report)
     site = _label(documents, "site", report) or name
@@ -110,6 +118,8 @@ def _flow(
     readable = {key: {n: each for n, each in of_one.items() if each is not None} for key, of_one in entries.items()}
     check_published(published, readable, documents, configs, report)
     view = FlowView(path.parent, services.blocks, readable, published)
+    if fetch:
+        fetch_nodes(configs.values(), view, report)
     check_nodes(configs.values(), view, report)
     if probe and not report.failed:
         probe_nodes(configs.values(), view, report)

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -139,36 +139,67 @@ def basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def download(url: str, *, timeout_s: float) -> Iterator[bytes]:
+class Body(NamedTuple):
+    """What is downloaded. start: at which of its bytes it begins."""
+
+    start: int
+    blocks: Iterator[bytes]
+
+
+def download(url: str, *, timeout_s: float, start: int = 0) -> Body:
     """The body at an address, block by block; follows redirects, and uses the proxy of the environment.
 
-    timeout_s bounds the wait for each block: how long a file takes is not known. Raises HttpError, also for a status that is no success.
+    timeout_s bounds the wait for each block: how long a file takes is not known. start: ask for what comes after so many bytes, which not
+    every server can do. Raises HttpError, here or from the blocks, also for a status that is no success.
     """
     for _ in range(_MOST_REDIRECTS + 1):
         host, _, tls = _place(url)
         proxy = "" if proxy_bypass(host) else getproxies().get("https" if tls else "http", "")
         manager = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
+        headers = {"User-Agent": "flowrt", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
         try:
             response = manager.request(
-                "GET", url, headers={"User-Agent": "flowrt", "Accept-Encoding": "identity"}, timeout=timeout_s,
-                redirect=False, retries=False, preload_content=False,
-            )  # fmt: skip
-            if response.status in (301, 302, 303, 307, 308) and (place := response.headers.get("Location")):
-                response.close()
-                url = urljoin(url, place)
-                continue
-            if response.status != 200:
-                text = f"{response.status} {response.reason}"
-                response.close()
-                raise HttpError(text, ConnectionError(text))
-            yield from response.stream(_BLOCK)
-            return
+                "GET", url, headers=headers, timeout=timeout_s, redirect=False, retries=False, preload_content=False
+            )
         except urllib3.exceptions.HTTPError as error:
-            raise _http_error(error) from error
-        finally:
             manager.clear()
+            raise _http_error(error) from error
+        if response.status in (301, 302, 303, 307, 308) and (place := response.headers.get("Location")):
+            response.close()
+            manager.clear()
+            new = urljoin(url, place)
+            if tls and urlsplit(new).scheme != "https":
+                text = "a redirect from https:// to an address without"
+                raise HttpError(text, ConnectionError(text))
+            url = new
+            continue
+        begins = start if response.status == 206 and _begin(response.headers.get("Content-Range")) == start else 0
+        if response.status == 200 or begins:
+            return Body(begins, _blocks(response, manager))
+        text = f"{response.status} {response.reason}"
+        response.close()
+        manager.clear()
+        raise HttpError(text, ConnectionError(text))
     text = f"more than {_MOST_REDIRECTS} redirects"
     raise HttpError(text, ConnectionError(text))
+
+
+def _begin(content_range: str | None) -> int:
+    """The first byte that a `Content-Range` names; -1 where it names none."""
+    found = re.match(r"bytes (\d+)-", content_range or "")
+    return int(found[1]) if found else -1
+
+
+def _blocks(response: urllib3.BaseHTTPResponse, manager: urllib3.PoolManager) -> Iterator[bytes]:
+    try:
+        yield from response.stream(_BLOCK)
+    except urllib3.exceptions.HTTPError as error:
+        raise _http_error(error) from error
+    finally:
+        response.close()
+        manager.clear()
 
 
 def short(text: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from harness import TINY_MODEL
 
 from flowrt.catalog import Catalog
 from flowrt.config import read
@@ -74,6 +76,6 @@ def test_example(name: str, tmp_path: Path) -> None:
     document = base() | {"nodes": nodes}
     path = tmp_path / "example.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
-    (tmp_path / "yolox_nano.onnx").touch()  # only that it exists is looked at by a check
+    shutil.copyfile(TINY_MODEL, tmp_path / "yolox_nano.onnx")
     _, diagnostics = read(path, environment={})
     assert not [str(diagnostic) for diagnostic in diagnostics if diagnostic.severity == "error"]

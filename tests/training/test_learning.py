@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="training is an optional extra: pip 
 
 from flowrt_nodes.detect._decoding.candidates import Candidates, Ports  # noqa: E402
 from flowrt_nodes.detect._decoding.layouts import layout_of  # noqa: E402
-from flowrt_nodes.detect._metadata import Metadata  # noqa: E402
+from flowrt_nodes.detect._model.metadata import Metadata  # noqa: E402
 from flowrt_sim.dataset import sample  # noqa: E402
 from training import data  # noqa: E402
 from training.assign import Targets, assign  # noqa: E402

@@ -17,7 +17,7 @@ from harness import case_folder, data_file, opened
 from openvino import opset13 as ops
 from vision.test_detect import View, detect, frame
 
-from flowrt import Detections, Frame
+from flowrt import Detections, Diagnostic, Frame
 from flowrt.traffic import VEHICLES
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera import Camera
@@ -34,6 +34,11 @@ def in_case(where, case: str, **settings: Any) -> Detections:
     image = cv2.imread(str(folder / "grey.png"))
     [found] = detect(where, [Frame(time_s=1.0, camera_id="north", image=np.asarray(image, np.uint8))], **settings)
     return found
+
+
+def errors(node: Detect, folder: Path) -> list[Diagnostic]:
+    """What the node's check finds wrong, without warnings."""
+    return [diagnostic for diagnostic in node.check(View(folder)) if diagnostic.severity == "error"]
 
 
 def only(found: Detections) -> tuple[str, float, list[float]]:
@@ -316,7 +321,7 @@ def test_mean_and_scale_are_settings(virtual, tmp_path):
     models.averaging(tmp_path / "m.xml", labels="first second third", decoder="yolo")
     [found] = detect(virtual, [frame()], model="m.xml", min_confidence=0.01, mean=[10, 0, 0], scale=[100])
     assert found.confidence.max() == pytest.approx(0.2, abs=1e-3)
-    [diagnostic] = Detect(model="m.xml", mean=[1.0, 2.0]).check(View(tmp_path))
+    [diagnostic] = errors(Detect(model="m.xml", mean=[1.0, 2.0]), tmp_path)
     assert diagnostic.keys == ("mean",)
 
 

@@ -100,6 +100,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--watch", choices=["auto", "poll", "off"], default="auto", help="how edits are noticed")
     parser.add_argument("--strict", action="store_true", help="refuse a reload that would park a sink's backlog")
+    parser.add_argument("--fetch", action="store_true", help="download what the flow names and is not here, as models")
     parser.add_argument("--plain", action="store_true", help="log lines instead of the live view on a terminal")
 
 
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         _use_services(services_folder(Path(args.services) if args.services else None))
     cache = LoadCache()
     try:
-        flow = load(args.flow, overrides=overrides, cache=cache)
+        flow = load(args.flow, overrides=overrides, cache=cache, fetch=args.fetch)
     except FlowError as error:
         print_diagnostics(error.diagnostics)
         return 1

@@ -1,4 +1,4 @@
-"""The checks that node types bring themselves (`Node.check`, `Node.probe`)."""
+"""The checks that node types bring themselves (`Node.check`, `Node.probe`, `Node.fetch`)."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ def check_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -
     for config in configs:
         if config.settings is not None:
             _report(config, config.settings.check, "check", view, report)
+
+
+def fetch_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -> None:
+    """Let the nodes download what they name, one after the other, and report what could not be had."""
+    for config in configs:
+        if config.settings is not None:
+            _report(config, config.settings.fetch, "fetch", view, report)
 
 
 def probe_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -> None:

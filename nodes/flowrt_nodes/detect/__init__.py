@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -13,13 +12,17 @@ import numpy as np
 
 from flowrt import CheckView, Context, Detections, Diagnostic, Frame, Inference, setting
 from flowrt.diagnostics import did_you_mean
-from flowrt.system.resources import share
-from flowrt_nodes.detect._labels import counts_in_traffic, find_label, read_labels
-from flowrt_nodes.detect._metadata import MODEL_SUFFIXES, declared_labels, metadata_file
+from flowrt.system.downloads import DownloadError, progress
+from flowrt_nodes.detect._model.facts import facts_of
+from flowrt_nodes.detect._model.files import missing_model, model_file
+from flowrt_nodes.detect._model.labels import counts_in_traffic, find_label, read_labels
+from flowrt_nodes.detect._model.metadata import metadata_file
+from flowrt_nodes.detect._model.public import fetch, public_name
+from flowrt_nodes.detect._model.wanted import ModelError, Wanted
 
 if TYPE_CHECKING:
     from flowrt_nodes.detect._letterbox import Letterbox
-    from flowrt_nodes.detect._openvino import Request, SharedModel, Wanted
+    from flowrt_nodes.detect._openvino import Request, SharedModel
 
 Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
 Side = Annotated[int, setting("Pixels.", ge=32, le=8192)]
@@ -54,7 +57,7 @@ objects:
         str,
         setting(
             "An OpenVINO IR (.xml) or ONNX file or the folder that an exporter wrote, relative to the flow file, or the name of a "
-            "bundled model.",
+            "bundled model or of a public one (`flowrt models list`).",
             min_length=1,
             restart=True,
         ),
@@ -163,10 +166,19 @@ objects:
         shared: SharedModel | None = self.__dict__.get("_shared")
         return shared.optimal_requests + 1 if shared else 3
 
+    def fetch(self, view: CheckView) -> Iterable[Diagnostic]:
+        name = public_name(self.model)
+        if name is None or model_file(self.model, view.folder) is not None:
+            return
+        try:
+            fetch(name, tell=progress)
+        except DownloadError as error:
+            yield Diagnostic(("model",), str(error))
+
     def check(self, view: CheckView) -> Iterable[Diagnostic]:
         file = model_file(self.model, view.folder)
         if file is None:
-            yield Diagnostic(("model",), *_missing_model(self.model, view.folder))
+            yield Diagnostic(("model",), *missing_model(self.model, view.folder))
         for name, values in (("mean", self.mean), ("scale", self.scale)):
             if values is not None and len(values) not in (0, 1, 3):
                 yield Diagnostic((name,), f"{len(values)} numbers", "expected one number for all channels, or three")
@@ -183,11 +195,27 @@ objects:
                 labels = read_labels(view.folder / self.labels)
             except ValueError as error:
                 yield Diagnostic(("labels",), str(error))
-        elif file is not None:
-            labels = declared_labels(file)
-        if labels:
-            for where, name, known in self._unknown_classes(labels):
-                yield Diagnostic(where, f"the model has no class '{name}'", did_you_mean(name, known))
+                return
+        if file is not None:
+            facts = facts_of(self._wanted(file, view.folder, labels))
+            labels = facts.labels
+            if facts.problem:
+                yield Diagnostic(("model",), facts.problem)
+        unknown = list(self._unknown_classes(labels)) if labels else []
+        for where, name, known in unknown:
+            yield Diagnostic(where, f"the model has no class '{name}'", did_you_mean(name, known))
+        if labels and not unknown and (said := self._without_traffic(labels)):
+            yield Diagnostic(("model",), *said, severity="warning")
+
+    def _without_traffic(self, labels: tuple[str, ...]) -> tuple[str, str] | None:
+        """Message and hint where no class that is kept is a vehicle or a pedestrian."""
+        renamed = self._renamed(labels)
+        kept = {find_label(name, renamed) for name in self.keep} or set(renamed)
+        reported = [name for name in renamed if name in kept]
+        if not reported or counts_in_traffic(reported):
+            return None
+        message = f"none of its classes ({', '.join(reported[:5])}) counts as a vehicle or a pedestrian"
+        return message, f"rename: {{{reported[0]}: car}} would say that one does"
 
     def _renamed(self, labels: tuple[str, ...]) -> tuple[str, ...]:
         """The model's class names after `rename`."""
@@ -228,7 +256,11 @@ objects:
         from flowrt_nodes.detect._openvino import SharedModel
 
         self._shared: SharedModel | None = None
-        self._key = self._wanted()
+        file = model_file(self.model, context.folder)
+        if file is None:
+            message, hint = missing_model(self.model, context.folder)
+            raise ModelError(f"{message} ({hint})")
+        self._key = self._wanted(file, context.folder, read_labels(context.path(self.labels)) if self.labels else ())
         cache = context.data / "model_cache"
         self._shared = context.shared.acquire(self._key, lambda: SharedModel(self._key, cache))
         self.on_close(partial(context.shared.release, self._key))
@@ -240,14 +272,9 @@ objects:
             len(self._shared.labels), self._shared.layout.family,
         )  # fmt: skip
 
-    def _wanted(self) -> Wanted:
-        from flowrt_nodes.detect._openvino import ModelError, Wanted
-
-        file = model_file(self.model, self.context.folder)
-        if file is None:
-            message, hint = _missing_model(self.model, self.context.folder)
-            raise ModelError(f"{message} ({hint})")
-        facts = [each.stat() for each in self.files(self.context.folder) if each.exists()]
+    def _wanted(self, file: Path, folder: Path, labels: tuple[str, ...]) -> Wanted:
+        """folder: the flow file's. labels: of the setting."""
+        facts = [each.stat() for each in self.files(folder) if each.exists()]
         return Wanted(
             path=file,
             stamp=tuple((each.st_size, each.st_mtime_ns) for each in facts),
@@ -258,7 +285,7 @@ objects:
             colours=None if self.colours == "auto" else self.colours,
             mean=None if self.mean is None else tuple(self.mean),
             scale=None if self.scale is None else tuple(self.scale),
-            labels=read_labels(self.context.path(self.labels)) if self.labels else (),
+            labels=labels,
             resize_in=self.resize_in,
             input_px=self.input_px,
         )
@@ -277,12 +304,8 @@ objects:
         least = [wanted.get(name, usual) if name in kept else 2.0 for name in labels]
         self._least = np.array([*least, 2.0], np.float32)  # the last for classes that the model does not name
         self._floor = float(self._least.min(initial=1.0))
-        reported = [name for name in labels if name in kept]
-        if reported and not counts_in_traffic(reported):
-            self.context.log.warning(
-                "detect %s: none of its classes (%s) counts as a vehicle or a pedestrian; rename: {%s: car} would say that one does",
-                self.context.node, ", ".join(reported[:5]), reported[0],
-            )  # fmt: skip
+        if said := self._without_traffic(self._model.labels):
+            self.context.log.warning("detect %s: %s; %s", self.context.node, *said)
 
     @property
     def _model(self) -> SharedModel:
@@ -357,39 +380,3 @@ objects:
             "input_px": list(model.input_px),
             "requests": model.made,
         }
-
-
-def model_file(name: str, folder: Path) -> Path | None:
-    """The model of that name: beside the flow file, the only one of a folder there, else a bundled one (its suffix may be left out)."""
-    beside = (folder / name).resolve()
-    if beside.is_file():
-        return beside
-    if beside.is_dir():
-        models = _models_in(beside)
-        return models[0] if len(models) == 1 else None
-    return next((file for file in _bundled() if name in (file.name, file.stem)), None)
-
-
-def _models_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in MODEL_SUFFIXES and file.is_file())
-
-
-def _missing_model(name: str, folder: Path) -> tuple[str, str]:
-    """Message and hint for a model that is not there."""
-    if (folder / name).is_dir():
-        models = [f"{name.rstrip('/')}/{file.name}" for file in _models_in(folder / name)]
-        if models:
-            return f"'{name}' is a folder with {len(models)} models", f"expected one of {', '.join(models)}"
-        return f"'{name}' is a folder without a model", f"expected a file that ends in {', '.join(MODEL_SUFFIXES)}"
-    beside = [file.name for file in _models_in(folder)] if folder.is_dir() else []
-    message = f"there is no model '{name}', neither beside the flow file nor among the bundled ones"
-    return message, did_you_mean(name, [*beside, *(each.name for each in _bundled())])
-
-
-@functools.cache  # what is installed stays as it is while a program runs; a reload need not search again
-def _bundled() -> tuple[Path, ...]:
-    try:
-        folder = share("models")
-    except FileNotFoundError:
-        return ()
-    return tuple(sorted([*folder.glob("**/*.xml"), *folder.glob("**/*.onnx")]))

@@ -15,7 +15,7 @@ import openvino
 from openvino.preprocess import ColorFormat, PaddingMode, PrePostProcessor, ResizeAlgorithm
 
 from flowrt import Floats
-from flowrt_nodes.detect._metadata import Preparation
+from flowrt_nodes.detect._model.metadata import Preparation
 
 
 class Letterbox(NamedTuple):

@@ -14,49 +14,21 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-import msgspec
 import numpy as np
 import openvino
-from openvino import opset13 as opset
-from openvino.frontend import FrontEndManager
 
 from flowrt import Floats, Image
 from flowrt.diagnostics import did_you_mean
 from flowrt.system.private_files import make_private, make_private_folder
 from flowrt_nodes._lib.cv import cv2
-from flowrt_nodes.detect._decoding.candidates import Layout, Ports
-from flowrt_nodes.detect._decoding.layouts import layout_of
 from flowrt_nodes.detect._letterbox import Letterbox, prepared, prepared_for
-from flowrt_nodes.detect._metadata import Colours, Decoder, Metadata, Preparation, Resize, read_metadata
-
-FORMATS = {".xml": "ir", ".onnx": "onnx", ".tflite": "tflite", ".pdmodel": "paddle"}
-"""Suffixes of model files, each with the frontend of OpenVINO that reads it."""
+from flowrt_nodes.detect._model.reading import gist, read_detector
+from flowrt_nodes.detect._model.wanted import ModelError, Wanted
 
 ACCELERATORS = ("dri/*", "dxg", "accel/*", "accel[0-9]*", "nvidia[0-9]*")
 """Files of GPUs and NPUs in `/dev` on Linux (in WSL: dxg)."""
-
-
-class ModelError(ValueError):
-    """A model or device that can't be used; the text is one line for people."""
-
-
-class Wanted(NamedTuple):
-    """What makes two nodes share a compiled model. stamp: size and time of its files, so that a new file is a new model."""
-
-    path: Path
-    stamp: tuple[tuple[int, int], ...]
-    device: str
-    hint: str
-    decoder: Decoder | None
-    resize: Resize | None
-    colours: Colours | None
-    mean: tuple[float, ...] | None
-    scale: tuple[float, ...] | None
-    labels: tuple[str, ...]
-    resize_in: Literal["auto", "opencv", "model"]
-    input_px: tuple[int, int] | None
 
 
 class Request:
@@ -153,7 +125,7 @@ class Pool:
 
 
 class SharedModel:
-    """A compiled model with its decoder."""
+    """A compiled model with its decoder. form: which of several forms its outputs have, for people."""
 
     def __init__(self, wanted: Wanted, cache: Path) -> None:
         self.name = wanted.path.stem
@@ -165,33 +137,26 @@ class SharedModel:
         self._cache = cache
         self._properties = {"PERFORMANCE_HINT": wanted.hint.upper(), "CACHE_DIR": str(cache)}
         self.device = resolve_device(wanted.device, _devices(self._core))
-        self._model = model = _read(self._core, wanted.path)
-        metadata = read_metadata(model, wanted.path)
-        if wanted.labels:
-            metadata = msgspec.structs.replace(metadata, labels=wanted.labels)
-        _fix_shape(model, wanted.input_px, metadata, wanted.path.name)
-        shape = model.inputs[0].shape
-        self.input_px: tuple[int, int] = (int(shape[3]), int(shape[2]))
-        self.layout = _layout(model, self.input_px, metadata, wanted)
+        self.read = read_detector(self._core, wanted)
+        self.input_px, self.layout, self.preparation = self.read.input_px, self.read.layout, self.read.preparation
         self.labels = self.layout.labels
-        self.iou = metadata.iou
-        self.preparation = _preparation(self.layout.preparation, metadata, wanted)
+        self.iou = self.read.metadata.iou
         resize_in = wanted.resize_in
         self._in_graph = self.device.startswith("GPU") if resize_in == "auto" else resize_in == "model"
         self._pools: dict[Letterbox | None, Pool] = {}
         self._compiling = threading.Lock()
         # Also where the resize will be in the graph: a model that can't be compiled is refused now, not at the first picture.
-        self._pools[None] = self._compiled(prepared(model, self.preparation), whole_pictures=False)
+        self._pools[None] = self._compiled(prepared(self.read.model, self.preparation), whole_pictures=False)
         self.optimal_requests = self._pools[None].optimal_requests
-        self.decode = self.layout.decode
+        self.decode, self.form = self.layout.decode, ""
         if self.layout.settled is not None:
-            self.decode = self.layout.settled(self._pools[None].grey_outputs())
+            self.decode, self.form = self.layout.settled(self._pools[None].grey_outputs())
 
     def _compiled(self, model: openvino.Model, whole_pictures: bool) -> Pool:
         try:
             compiled = self._core.compile_model(model, self.device, self._properties)
         except RuntimeError as error:
-            raise ModelError(f"{self._file} can't be compiled for {self.device}: {_gist(error)}") from None
+            raise ModelError(f"{self._file} can't be compiled for {self.device}: {gist(error)}") from None
         for file in self._cache.iterdir():
             make_private(file)
         return Pool(compiled, whole_pictures, self.preparation.pad)
@@ -204,7 +169,7 @@ class SharedModel:
             with self._compiling:
                 pool = self._pools.get(key)
                 if pool is None:
-                    model = prepared_for(self._model, self.preparation, letterbox, self.input_px)
+                    model = prepared_for(self.read.model, self.preparation, letterbox, self.input_px)
                     pool = self._pools[key] = self._compiled(model, whole_pictures=True)
         return pool.take()
 
@@ -238,81 +203,3 @@ def resolve_device(device: str, available: list[str]) -> str:
             hint = did_you_mean(name, ["AUTO", *available])
             raise ModelError(f"OpenVINO has no device '{name}' here; there is {', '.join(available)} ({hint})")
     return device
-
-
-def _read(core: openvino.Core, path: Path) -> openvino.Model:
-    if not path.is_file():
-        raise ModelError(f"{path.name}: there is no such model in {path.parent}")
-    if path.suffix.lower() not in FORMATS:
-        raise ModelError(f"{path.name}: expected a model file, one of {', '.join(FORMATS)}")
-    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
-        raise ModelError(f"{path.name}: its weights, {path.stem}.bin, are not beside it")
-    frontend = FrontEndManager().load_by_framework(FORMATS[path.suffix.lower()])
-    if not frontend.supported(
-        str(path)
-    ):  # read_model would try every other frontend too, and some of them write to stderr
-        raise ModelError(
-            f"{path.name}: not a model that OpenVINO can read: its content is not that of {path.suffix} files"
-        )
-    try:
-        model = core.read_model(path)
-    except RuntimeError as error:
-        raise ModelError(f"{path.name}: not a model that OpenVINO can read: {_gist(error)}") from None
-    ranks = sorted(port.partial_shape.rank.get_length() for port in model.inputs)
-    if ranks not in ([4], [2, 4]):
-        shapes = ", ".join(str(port.partial_shape) for port in model.inputs)
-        raise ModelError(f"{path.name}: expected one input of a picture (1, 3, height, width), found {shapes}")
-    return model
-
-
-def _fix_shape(model: openvino.Model, input_px: tuple[int, int] | None, metadata: Metadata, name: str) -> None:
-    """Give the input its size: one picture, as large as asked for, else its own, else as large as the metadata says.
-
-    A second input, (1, 2), is the size of the picture that boxes shall be in: that of the input.
-    """
-    picture = next(port for port in model.inputs if port.partial_shape.rank.get_length() == 4)
-    shape = picture.partial_shape
-    width, height = input_px or metadata.input_px
-    wanted = [1, 3, height, width]
-    free = 2 if input_px else 4  # from which dimension on the size asked for replaces the model's own
-    fixed = [wanted[i] if dim.is_dynamic or i == 0 or i >= free else dim.get_length() for i, dim in enumerate(shape)]
-    if fixed[1] != 3:
-        raise ModelError(f"{name}: expected an input of (1, 3, height, width), found {shape}")
-    for parameter in [each for each in model.get_parameters() if each.output(0).partial_shape.rank.get_length() == 2]:
-        size = opset.constant(np.array([[fixed[3], fixed[2]]]), parameter.get_element_type())
-        parameter.output(0).replace(size.output(0))
-        model.remove_parameter(parameter)
-    if fixed != [dim.get_length() if dim.is_static else -1 for dim in shape]:
-        try:
-            model.reshape(fixed)
-        except RuntimeError as error:
-            raise ModelError(f"{name}: can't take {width}x{height} pixels: {_gist(error)}") from None
-
-
-def _layout(model: openvino.Model, input_px: tuple[int, int], metadata: Metadata, wanted: Wanted) -> Layout:
-    names = [next(iter(sorted(port.names)), "") for port in model.outputs]
-    shapes = [tuple(dim.get_length() if dim.is_static else -1 for dim in port.partial_shape) for port in model.outputs]
-    try:
-        return layout_of(Ports(names, shapes, input_px), metadata, wanted.decoder)
-    except ValueError as error:
-        raise ModelError(f"{wanted.path.name}: {error}") from None
-
-
-def _preparation(usual: Preparation, metadata: Metadata, wanted: Wanted) -> Preparation:
-    """What models of that family want, overruled by the metadata, overruled by the settings."""
-    of_metadata = metadata.mean or metadata.scale
-    mean, scale = (metadata.mean, metadata.scale) if of_metadata else (usual.mean, usual.scale)
-    return msgspec.structs.replace(
-        usual,
-        resize=wanted.resize or metadata.resize or usual.resize,
-        colours=wanted.colours or metadata.colours or usual.colours,
-        scale=scale if wanted.scale is None else wanted.scale,
-        mean=mean if wanted.mean is None else wanted.mean,
-    )
-
-
-def _gist(error: Exception) -> str:
-    """The one line of an OpenVINO error that names the cause."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API"))]
-    return (telling or lines or ["unknown error"])[0][:200]

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowrt import Floats, Ints
 from flowrt_nodes._lib.cv import cv2
-from flowrt_nodes.detect._metadata import Decoder, Preparation
+from flowrt_nodes.detect._model.metadata import Decoder, Preparation
 
 
 class Candidates(NamedTuple):
@@ -47,11 +47,18 @@ class Ports(NamedTuple):
         )
 
 
+class Settled(NamedTuple):
+    """The decoder for the form that the outputs have. form: for people."""
+
+    decode: Decode
+    form: str
+
+
 class Layout(NamedTuple):
     """How a model's outputs are read.
 
-    family: for people. classes: how many there are. labels: their names where family or metadata tell them. settled: chooses
-    between forms that only values tell apart, from the outputs for a grey picture; None where there is nothing to choose.
+    family and why, the reason for it: for people. classes: how many there are. labels: their names where family or metadata tell them.
+    settled: chooses between forms that only values tell apart, from the outputs for a grey picture; None where there is nothing to choose.
     """
 
     decoder: Decoder
@@ -60,7 +67,8 @@ class Layout(NamedTuple):
     labels: tuple[str, ...]
     preparation: Preparation
     decode: Decode
-    settled: Callable[[Outputs], Decode] | None = None
+    why: str
+    settled: Callable[[Outputs], Settled] | None = None
 
 
 class UnknownOutputs(ValueError):

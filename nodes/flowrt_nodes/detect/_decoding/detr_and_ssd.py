@@ -13,8 +13,8 @@ import numpy as np
 
 from flowrt import Floats
 from flowrt_nodes.detect._decoding.candidates import Candidates, Layout, Outputs, Ports, corners, sigmoid
-from flowrt_nodes.detect._labels import COCO, COCO_NUMBERED
-from flowrt_nodes.detect._metadata import Metadata, Preparation
+from flowrt_nodes.detect._model.labels import COCO, COCO_NUMBERED
+from flowrt_nodes.detect._model.metadata import Metadata, Preparation
 
 STRETCHED_BGR = Preparation("stretch", "bgr")
 STRETCHED_RGB = Preparation("stretch", "rgb", scale=(255.0,))
@@ -33,7 +33,15 @@ def as_ssd(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
     decode = partial(_ssd, which[0], _scale(ports))
     # How many classes there are does not show, nor in whose order.
     names = metadata.labels or tuple(f"class_{i}" for i in range(UNNAMED))
-    return Layout("ssd", "SSD", len(names), names, STRETCHED_BGR, decode)
+    return Layout(
+        "ssd",
+        "SSD",
+        len(names),
+        names,
+        STRETCHED_BGR,
+        decode,
+        "an output of [1, 1, N, 7]: picture, class, score, corners",
+    )
 
 
 def _ssd(index: int, scale: Floats, outputs: Outputs, floor: float) -> Candidates:
@@ -50,7 +58,8 @@ def as_atss(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
     if len(ports.shapes[boxes]) != 2 or ports.shapes[boxes][1] != 5 or len(ports.shapes[labels]) != 1:
         return None
     classes = len(metadata.labels) or 3
-    return Layout("atss", "ATSS", classes, metadata.labels, STRETCHED_BGR, partial(_atss, boxes, labels))
+    why = "outputs `boxes` [N, 5] and `labels` [N]"
+    return Layout("atss", "ATSS", classes, metadata.labels, STRETCHED_BGR, partial(_atss, boxes, labels), why)
 
 
 def _atss(boxes: int, labels: int, outputs: Outputs, floor: float) -> Candidates:
@@ -72,7 +81,8 @@ def _postprocessed(ports: Ports, metadata: Metadata) -> Layout | None:
         return None
     classes = len(metadata.labels) or len(COCO)
     decode = partial(_labels_boxes_scores, labels, boxes, scores)
-    return Layout("detr", "RT-DETR, D-FINE or DEIM", classes, metadata.labels, STRETCHED_RGB, decode)
+    why = "outputs `labels`, `boxes` and `scores`"
+    return Layout("detr", "RT-DETR, D-FINE or DEIM", classes, metadata.labels, STRETCHED_RGB, decode, why)
 
 
 def _labels_boxes_scores(labels: int, boxes: int, scores: int, outputs: Outputs, floor: float) -> Candidates:
@@ -100,7 +110,9 @@ def _logits_and_boxes(ports: Ports, metadata: Metadata) -> Layout | None:
     preparation = IMAGENET if softmax or numbered else STRETCHED_RGB
     family = "DETR" if softmax else "RF-DETR" if numbered else "RT-DETR, D-FINE or DEIM"
     decode = partial(_centred, scores, boxes, softmax, _scale(ports))
-    return Layout("detr", family, classes, metadata.labels, preparation, decode)
+    last = ", the last of them no object" if softmax else ", counted as COCO numbers its categories" if numbered else ""
+    why = f"an output of as many rows of boxes as of {channels} class scores{last}"
+    return Layout("detr", family, classes, metadata.labels, preparation, decode, why)
 
 
 def _centred(scores: int, boxes: int, softmax: bool, scale: Floats, outputs: Outputs, floor: float) -> Candidates:

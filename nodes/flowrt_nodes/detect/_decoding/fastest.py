@@ -12,8 +12,8 @@ import numpy as np
 
 from flowrt import Floats
 from flowrt_nodes.detect._decoding.candidates import Candidates, Layout, Outputs, Ports, corners, sigmoid
-from flowrt_nodes.detect._labels import COCO
-from flowrt_nodes.detect._metadata import Metadata, Preparation
+from flowrt_nodes.detect._model.labels import COCO
+from flowrt_nodes.detect._model.metadata import Metadata, Preparation
 
 STRIDES = (16, 32)
 ANCHORS = 3
@@ -35,7 +35,8 @@ def as_fastest(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
 def _v2(ports: Ports, metadata: Metadata) -> Layout | None:
     """[1, 12, H, W], [1, 3, H, W] and [1, C, H, W] for each of two strides, as logits."""
     width, height = ports.input_px
-    maps, classes = [], set()
+    maps: list[tuple[int, int, int, int, Floats]] = []
+    classes: set[int] = set()
     for stride, anchors in zip(STRIDES, ANCHORS_PX, strict=True):
         size = (height // stride, width // stride)
         channels = {shape[1]: i for i, shape in enumerate(ports.shapes) if len(shape) == 4 and shape[2:] == size}
@@ -43,11 +44,12 @@ def _v2(ports: Ports, metadata: Metadata) -> Layout | None:
         if len(channels) != 3 or len(others) != 1:
             return None
         classes |= others
-        scaled = np.array(anchors, np.float32) * np.array([width, height], np.float32) / ANCHORS_FOR_PX
+        scaled = (np.array(anchors) * (width, height) / ANCHORS_FOR_PX).astype(np.float32)
         maps.append((channels[4 * ANCHORS], channels[ANCHORS], channels[min(others)], stride, scaled))
     if len(ports.shapes) != 3 * len(STRIDES) or len(classes) != 1:
         return None
-    return Layout("fastest", "Yolo-FastestV2", classes.pop(), metadata.labels, FASTEST, partial(_v2_boxes, maps))
+    why = "for each of the strides 16 and 32 a map of boxes, of objectness and of class scores"
+    return Layout("fastest", "Yolo-FastestV2", classes.pop(), metadata.labels, FASTEST, partial(_v2_boxes, maps), why)
 
 
 def _v2_boxes(maps: list[tuple[int, int, int, int, Floats]], outputs: Outputs, floor: float) -> Candidates:
@@ -75,7 +77,9 @@ def _det(ports: Ports, metadata: Metadata) -> Layout | None:
     width, height = ports.input_px
     if list(ports.shapes) != [(1, 5 + classes, height // STRIDES[0], width // STRIDES[0])]:
         return None
-    return Layout("fastest", "FastestDet", classes, metadata.labels, FASTEST, partial(_det_boxes, ports.input_px))
+    why = f"one map of stride 16 with {5 + classes} channels: objectness, box and {classes} classes"
+    decode = partial(_det_boxes, ports.input_px)
+    return Layout("fastest", "FastestDet", classes, metadata.labels, FASTEST, decode, why)
 
 
 def _det_boxes(input_px: tuple[int, int], outputs: Outputs, floor: float) -> Candidates:

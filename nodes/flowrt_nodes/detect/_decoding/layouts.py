@@ -9,8 +9,8 @@ from flowrt_nodes.detect._decoding.detr_and_ssd import as_atss, as_detr, as_ssd
 from flowrt_nodes.detect._decoding.fastest import as_fastest
 from flowrt_nodes.detect._decoding.nanodet import as_nanodet
 from flowrt_nodes.detect._decoding.yolo import as_yolo, as_yolox
-from flowrt_nodes.detect._labels import USUAL, usual_spelling
-from flowrt_nodes.detect._metadata import Decoder, Metadata
+from flowrt_nodes.detect._model.labels import USUAL, usual_spelling
+from flowrt_nodes.detect._model.metadata import Decoder, Metadata
 
 CLASSES_MAX = 2000
 TASKS = ("", "detect", "segment", "pose", "obb")

@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 
 from flowrt import Floats
-from flowrt_nodes.detect._decoding.candidates import Candidates, Decode, Layout, Outputs, Ports, sigmoid
-from flowrt_nodes.detect._labels import COCO
-from flowrt_nodes.detect._metadata import Metadata, Preparation
+from flowrt_nodes.detect._decoding.candidates import Candidates, Decode, Layout, Outputs, Ports, Settled, sigmoid
+from flowrt_nodes.detect._model.labels import COCO
+from flowrt_nodes.detect._model.metadata import Metadata, Preparation
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64))
 PLUS_STRIDES = (8, 16, 32, 64)
@@ -42,10 +42,16 @@ def _plus(ports: Ports, metadata: Metadata) -> Layout | None:
     def decoder(logits: bool) -> Decode:
         return lambda outputs, floor: _nanodet(tables, ports.input_px[0], 0.0, logits, split(outputs), floor)
 
-    def settled(outputs: Outputs) -> Decode:
-        return decoder(bool(outputs[0][0, :, :classes].min() < 0))
+    def settled(outputs: Outputs) -> Settled:
+        logits = bool(outputs[0][0, :, :classes].min() < 0)
+        return Settled(decoder(logits), _form(logits))
 
-    return Layout("nanodet", "NanoDet-Plus", classes, metadata.labels, NANODET, decoder(False), settled)
+    why = f"{sum(counts)} rows are the cells of strides 8 to 64; {classes} class scores and {4 * BINS} distances"
+    return Layout("nanodet", "NanoDet-Plus", classes, metadata.labels, NANODET, decoder(False), why, settled)
+
+
+def _form(logits: bool) -> str:
+    return "scores as logits" if logits else "scores as probabilities"
 
 
 def _cells(input_px: tuple[int, int], stride: int) -> int:
@@ -70,13 +76,14 @@ def _tables(ports: Ports, metadata: Metadata) -> Layout | None:
             (i, j, s) for i, j, s in zip(scores, distances, strides, strict=True) if i is not None and j is not None
         ]
 
-        def settled(outputs: Outputs, tables: list[tuple[int, int, int]] = tables) -> Decode:
+        def settled(outputs: Outputs, tables: list[tuple[int, int, int]] = tables) -> Settled:
             """Some exports give probabilities, others logits, which are negative where there is nothing."""
             logits = any(outputs[i].min() < 0 for i, _, _ in tables)
-            return partial(_nanodet, tables, width, 0.5, logits)
+            return Settled(partial(_nanodet, tables, width, 0.5, logits), _form(logits))
 
         decode = partial(_nanodet, tables, width, 0.5, False)
-        return Layout("nanodet", "NanoDet", classes.pop(), metadata.labels, NANODET, decode, settled)
+        why = f"for each of the strides {', '.join(map(str, strides))} a table of class scores and one of {4 * BINS} distances"
+        return Layout("nanodet", "NanoDet", classes.pop(), metadata.labels, NANODET, decode, why, settled)
     return None
 
 

@@ -19,12 +19,13 @@ from flowrt_nodes.detect._decoding.candidates import (
     Layout,
     Outputs,
     Ports,
+    Settled,
     UnknownOutputs,
     best_class,
     corners,
 )
-from flowrt_nodes.detect._labels import COCO
-from flowrt_nodes.detect._metadata import Metadata, Preparation
+from flowrt_nodes.detect._model.labels import COCO
+from flowrt_nodes.detect._model.metadata import Metadata, Preparation
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (16,), (8,), (32,), (8, 16), (4, 8, 16, 32))
 ANCHORS = 3
@@ -66,15 +67,16 @@ def as_yolox(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
         return None
     raw = _yolox(which[0], beside, *_grid(ports.input_px, strides))
 
-    def settled(outputs: Outputs) -> Decode:
+    def settled(outputs: Outputs) -> Settled:
         """Exported with its decoding inside, sizes are pixels; else they are logarithms, which small objects make negative."""
         sizes = outputs[which[0]][0][:, 2:4]
-        return (
-            partial(_objectness, which[0], width - 5) if sizes.min() >= 0 and sizes.max() > LARGEST_LOGARITHM else raw
-        )
+        if sizes.min() >= 0 and sizes.max() > LARGEST_LOGARITHM:
+            return Settled(partial(_objectness, which[0], width - 5), "decoded boxes (sizes are pixels)")
+        return Settled(raw, "raw grid offsets (sizes are logarithms)")
 
     choose = None if metadata.own or beside is not None else settled
-    return Layout("yolox", "YOLOX", width - 5, metadata.labels, YOLOX, raw, choose)
+    why = f"{count} rows are the cells of grids with strides {', '.join(map(str, strides))}; {width} columns are box, objectness and {width - 5} classes"
+    return Layout("yolox", "YOLOX", width - 5, metadata.labels, YOLOX, raw, why, choose)
 
 
 LARGEST_LOGARITHM = 10.0
@@ -161,12 +163,15 @@ def as_yolo(ports: Ports, metadata: Metadata, named: bool) -> Layout | None:
     columns = _columns(ports, first, last, per_row, metadata, masks, named)
     labels = metadata.labels or (("person",) if columns.others == "keypoints" and columns.classes == 1 else ())
     unused = f", its {columns.others} unused" if columns.others else ""
+    form = "rows" if per_row else "columns"
+    why = f"{last if per_row else first} numbers a candidate, in {form}: a box, {columns.classes} classes"
     if columns.objectness:
+        why += ", objectness"
         decode: Decode = partial(_objectness, which, columns.classes)
-        return Layout("yolo", f"YOLO with objectness{unused}", columns.classes, labels, YOLO, decode)
+        return Layout("yolo", f"YOLO with objectness{unused}", columns.classes, labels, YOLO, decode, why)
     turned = columns.others == "angles"
     decode = partial(_classes_only, which, per_row, columns.classes, turned)
-    return Layout("yolo", f"YOLO{unused}", columns.classes, labels, YOLO, decode)
+    return Layout("yolo", f"YOLO{unused}", columns.classes, labels, YOLO, decode, why)
 
 
 def _is_grid(input_px: tuple[int, int], count: int) -> bool:
@@ -186,13 +191,13 @@ def _is_rt_detr(ports: Ports, first: int, last: int, metadata: Metadata) -> bool
 def _rt_detr_layout(which: int, classes: int, input_px: tuple[int, int], metadata: Metadata) -> Layout:
     relative = partial(_relative, which, input_px)
 
-    def settled(outputs: Outputs) -> Decode:
-        """Boxes are shares of the input, or pixels."""
-        return (
-            relative if outputs[which][0][:, :4].max() <= 2.0 else partial(_classes_only, which, True, classes, False)
-        )
+    def settled(outputs: Outputs) -> Settled:
+        if outputs[which][0][:, :4].max() <= 2.0:
+            return Settled(relative, "boxes as shares of the input")
+        return Settled(partial(_classes_only, which, True, classes, False), "boxes in pixels")
 
-    return Layout("detr", "RT-DETR", classes, metadata.labels, RT_DETR, relative, settled)
+    why = f"rows of a box and {classes} class scores that are no cells of a grid: queries"
+    return Layout("detr", "RT-DETR", classes, metadata.labels, RT_DETR, relative, why, settled)
 
 
 def _is_end_to_end(ports: Ports, first: int, last: int, metadata: Metadata, masks: bool) -> bool:
@@ -209,9 +214,9 @@ def _end_to_end_layout(which: int, last: int, metadata: Metadata, masks: bool) -
         raise UnknownOutputs("an end-to-end model of oriented boxes is no detector here; export it with nms=False")
     others = ", its mask coefficients unused" if masks else ", its keypoints unused" if last > END_TO_END else ""
     labels = metadata.labels or (("person",) if last > END_TO_END and not masks else COCO)
-    return Layout(
-        "yolo", f"YOLO with suppression inside{others}", len(labels), labels, YOLO, partial(_end_to_end, which)
-    )
+    why = f"{last} numbers a row, at most {END_TO_END_MAX} rows: corners, score, class"
+    family = f"YOLO with suppression inside{others}"
+    return Layout("yolo", family, len(labels), labels, YOLO, partial(_end_to_end, which), why)
 
 
 def _is_per_row(ports: Ports, first: int, last: int, metadata: Metadata) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from flowrt_nodes.detect._labels import OPEN_MODEL_ZOO, named, usual_spelling
+from flowrt_nodes.detect._model.labels import OPEN_MODEL_ZOO, named, usual_spelling
 
 Decoder = Literal["yolox", "yolo", "ssd", "detr", "atss", "nanodet", "fastest"]
 Resize = Literal["letterbox", "stretch"]
@@ -104,15 +104,20 @@ def read_metadata(model: Any, file: Path) -> Metadata:
 
 
 def declared_labels(file: Path) -> tuple[str, ...]:
-    """Class names that the files of a model name, for checks that don't read the model; empty where it takes more to know them."""
-    if file.suffix.lower() == ".xml":
-        with file.open("rb") as content:
-            content.seek(max(file.stat().st_size - RT_INFO_BYTES, 0))
-            end = content.read().decode("utf-8", "replace")
-        names = re.findall(r'<(?:labels|names) value="([^"]*)"', end)
-        if names:
-            return tuple(map(usual_spelling, _labels(html.unescape(names[0])))) if len(names) == 1 else ()
-    return tuple(map(usual_spelling, _labels(str(_beside(file).get("names", "")))))
+    """Class names that an IR of ours says in its last lines, without reading the model; empty where it does not."""
+    names = re.findall(r'<(?:labels|names) value="([^"]*)"', _end(file))
+    return tuple(map(usual_spelling, _labels(html.unescape(names[0])))) if len(names) == 1 else ()
+
+
+def is_own(file: Path) -> bool:
+    """Whether it is an IR of ours, whose outputs are certain."""
+    return file.suffix.lower() == ".xml" and re.search(r"<flowrt>.*<decoder value=", _end(file), re.DOTALL) is not None
+
+
+def _end(file: Path) -> str:
+    with file.open("rb") as content:
+        content.seek(max(file.stat().st_size - RT_INFO_BYTES, 0))
+        return content.read().decode("utf-8", "replace")
 
 
 def metadata_file(file: Path) -> Path | None:
