@@ -15,15 +15,18 @@ from flowrt.commands import BAD_FLOW, DONE, UsageError
 from flowrt.commands import diagnostics_text as show
 from flowrt.commands.text import wants_colour
 from flowrt.config import read
+from flowrt.config.sections import sections
 from flowrt.diagnostics import Diagnostic, FlowError
+from flowrt.flow import Flow
 
 
 class _Checked(NamedTuple):
-    """A file. parts: how many of what are in it; empty where it can't be used."""
+    """A file. parts: how many of what are in it; empty where it can't be used. notes: what its sections tell of their entries."""
 
     path: str
     parts: str
     diagnostics: Sequence[Diagnostic]
+    notes: Sequence[str] = ()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +62,16 @@ def _checked(path: str, overrides: dict[str, str], probe: bool, fetch: bool) -> 
         return _Checked(path, "", diagnostics)
     parts = [_count(flow.nodes, "node"), _count(flow.edges, "edge")]
     parts += [_count(entries, key) for key, entries in flow.sections.items()]
-    return _Checked(path, ", ".join(parts), diagnostics)
+    return _Checked(path, ", ".join(parts), diagnostics, _notes(flow))
+
+
+def _notes(flow: Flow) -> list[str]:
+    notes: list[str] = []
+    for key, entries in flow.sections.items():
+        for name, entry in entries.items():
+            first, *others = [*sections()[key].notes(entry)] or [""]
+            notes += [f"{key} {name}: {first}", *(f"  {line}" for line in others)] if first else []
+    return notes
 
 
 def _checked_tests(path: str) -> _Checked:
@@ -89,9 +101,11 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
 
 def _print(checked: list[_Checked]) -> None:
     colour = wants_colour(sys.stdout)
-    for path, parts, diagnostics in checked:
+    for path, parts, diagnostics, notes in checked:
         if diagnostics:
             print(show.text(diagnostics, colour) + "\n")
+        for line in notes:
+            print(line)
         verdict = [f"ok, {parts}"] if parts else []
         print(f"{path}: " + ", ".join([*verdict, *([show.summary(diagnostics)] if diagnostics else [])]))
 

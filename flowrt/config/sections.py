@@ -62,6 +62,10 @@ class Section:
         """The names of a part that an entry has."""
         return ()
 
+    def notes(self, entry: Any) -> Iterable[str]:
+        """What `flowrt check` tells of an entry with nothing wrong in it, line by line."""
+        return ()
+
     def uses(self, entry: Any, node: Yaml, path: str) -> Iterable[Use]:
         """The published names that an entry uses."""
         return ()

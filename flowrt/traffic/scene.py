@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from flowrt.traffic.calibration import Calibration
+
+SAME_SHAPE = 0.025
+"""A scene fits pictures whose ratio of width to height differs by at most this share, as where an encoder rounds to 32 pixels."""
+
 SceneName = Annotated[str, reference("scene")]
 ZoneName = Annotated[str, reference("zone")]
 LineName = Annotated[str, reference("line")]
@@ -77,48 +82,18 @@ class Homography(msgspec.Struct, frozen=True, kw_only=True):
     image_px: tuple[Point, ...]
     ground_m: tuple[Point, ...]
 
-    def matrix(self) -> NDArray[np.float64]:
-        """(3, 3), picture to ground, by the normalised direct linear transform.
 
-        Source: R. Hartley, A. Zisserman, Multiple View Geometry, 2nd edition, algorithm 4.2.
-        Raises ValueError where the points are degenerate (three on a line, or too few).
-        """
-        import numpy as np
+class WrongShape(ValueError):
+    """A picture of other proportions than the scene was drawn on."""
 
-        image = np.asarray(self.image_px, float)
-        ground = np.asarray(self.ground_m, float)
-        if len(image) != len(ground):
-            raise ValueError(f"{len(image)} picture points but {len(ground)} ground points")
-        if len(image) < 4:
-            raise ValueError(f"{len(image)} points, at least 4 are needed")
-        from_image, image_n = _normalised(image)
-        from_ground, ground_n = _normalised(ground)
-        rows = []
-        for (x, y), (u, v) in zip(image_n, ground_n, strict=True):
-            rows.append([-x, -y, -1, 0, 0, 0, u * x, u * y, u])
-            rows.append([0, 0, 0, -x, -y, -1, v * x, v * y, v])
-        _, singular, vh = np.linalg.svd(np.asarray(rows))
-        if singular[7] < 1e-6 * singular[0]:
-            raise ValueError("the points are degenerate: no three of four may lie on one line")
-        matrix = np.linalg.inv(from_ground) @ vh[8].reshape(3, 3) @ from_image
-        if abs(matrix[2, 2]) > 1e-12:
-            matrix = matrix / matrix[2, 2]
-        if abs(np.linalg.det(matrix)) < 1e-12:
-            raise ValueError("the points are degenerate: the plane collapses to a line")
-        return np.asarray(matrix, np.float64)
-
-
-def _normalised(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A similarity that moves the points' centroid to 0 and their mean distance to sqrt 2, and the moved points."""
-    import numpy as np
-
-    centre = points.mean(axis=0)
-    spread = float(np.linalg.norm(points - centre, axis=1).mean())
-    if spread == 0:
-        raise ValueError("all points are the same")
-    scale = np.sqrt(2) / spread
-    matrix = np.array([[scale, 0, -scale * centre[0]], [0, scale, -scale * centre[1]], [0, 0, 1]])
-    return matrix, (points - centre) * scale
+    def __init__(self, scene: Scene, picture_px: tuple[int, int], camera: str = "") -> None:
+        self.scene, self.picture_px = scene, picture_px
+        whose = f"camera '{camera}' gives pictures" if camera else "the pictures are"
+        drawn, given = ("{} x {}".format(*size) for size in (scene.picture_px, picture_px))
+        super().__init__(
+            f"{whose} of {given}, but scene '{scene.name}' was drawn on one of {drawn}, which has other proportions: "
+            f"draw the scene on a picture of the camera, or set the camera to {drawn}"
+        )
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -150,15 +125,29 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return frozenset(named - {""})
 
     @cached_property
+    def calibration(self) -> Calibration | None:
+        """The homography's fit and what it is worth; None without one. Raises NoCalibration where the points determine none."""
+        if self.homography is None:
+            return None
+        from flowrt.traffic.calibration import calibrate  # brings numpy; a flow without metres need not wait for it
+
+        return calibrate(self.homography.image_px, self.homography.ground_m, self.picture_px)
+
+    @property
     def to_ground(self) -> NDArray[np.float64] | None:
         """(3, 3), picture to ground; None without a homography."""
-        return self.homography.matrix() if self.homography else None
+        return self.calibration.to_ground if self.calibration is not None else None
 
-    def scaled(self, picture_px: tuple[int, int]) -> Scene:
-        """The same scene for a picture of another size."""
+    def scaled(self, picture_px: tuple[int, int], camera: str = "") -> Scene:
+        """The same scene for a picture of another size; camera: whose, for errors.
+
+        Raises WrongShape where the picture has other proportions, by more than SAME_SHAPE: scaled points would lie elsewhere on the road.
+        """
         if picture_px == self.picture_px:
             return self
         sx, sy = picture_px[0] / self.picture_px[0], picture_px[1] / self.picture_px[1]
+        if not 1 / (1 + SAME_SHAPE) <= sx / sy <= 1 + SAME_SHAPE:
+            raise WrongShape(self, picture_px, camera)
         s = (sx * sy) ** 0.5
 
         def move(points: tuple[Point, ...]) -> tuple[Point, ...]:
@@ -168,7 +157,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return circle[0] * sx, circle[1] * sy, circle[2] * s
 
         replace = msgspec.structs.replace
-        return Scene(
+        scaled = Scene(
             name=self.name,
             picture_px=picture_px,
             position=self.position,
@@ -189,6 +178,9 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             },
             homography=replace(self.homography, image_px=move(self.homography.image_px)) if self.homography else None,
         )
+        if self.calibration is not None:  # its limits are pixels of the picture that it was drawn on
+            scaled.__dict__["calibration"] = self.calibration.scaled(sx, sy)
+        return scaled
 
 
 def scene_of(context: Context) -> Scene | None:

@@ -1,4 +1,7 @@
-"""What can be wrong with the drawing of a scene: crossing polygons, points outside of the picture, stop lines off the road."""
+"""What can be wrong with the drawing of a scene: crossing polygons, points outside of the picture, lines off the road.
+
+What its homography says is in `scene_metres.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from flowrt.config.report import Report, place
 from flowrt.config.yaml import Mapping, join
 from flowrt.diagnostics import Mark
 from flowrt.traffic.scene import Line, Point, Scene, Zone
+from flowrt.traffic.scene_metres import check_metres
 
 MAX_CORNERS = 500
+LEAST_PX = 9.0
+"""A zone of a smaller area, in square pixels, holds no road user."""
 
 
 def check_scene(
@@ -22,19 +28,9 @@ def check_scene(
     for line in scene.lines.values():
         _check_line(line, scene, node, locations["line", line.name], path, report)
     _check_lamps(scene, node, path, report)
+    _check_count_lines(scene, node, locations, path, report)
     if scene.homography is not None:
-        counts = len(scene.homography.image_px), len(scene.homography.ground_m)
-        if counts[0] != counts[1]:
-            message = f"no homography: {counts[0]} picture points, but {counts[1]} ground points"
-            report.add(
-                node.key("homography"), join(path, "homography"), message, "give each picture point its ground point"
-            )
-            return
-        try:
-            scene.homography.matrix()
-        except ValueError as error:
-            hint = "give at least 4 points, spread over the road, no three on one line"
-            report.add(node.key("homography"), join(path, "homography"), f"no homography: {error}", hint)
+        check_metres(scene, node, locations, path, report)
 
 
 def _check_units(
@@ -45,11 +41,36 @@ def _check_units(
     drawn += [(("line", line.name), "line", line.points) for line in scene.lines.values()]
     width, height = scene.picture_px
     for where, key, points in drawn:
-        if len(set(points)) > 1 and all(0 <= x <= 1 and 0 <= y <= 1 for x, y in points):
+        if _as_shares(points):
             steps = (*locations[where], key)
             message = f"{where[0]} '{where[1]}' lies within a single pixel: its points look like shares of the picture"
             hint = f"points are pixels: [0.5, 0.5] is [{width / 2:g}, {height / 2:g}]"
             report.add(place(node, steps, node.mark), _path(path, steps), message, hint)
+
+
+def _as_shares(points: Sequence[Point]) -> bool:
+    return len(set(points)) > 1 and all(0 <= x <= 1 and 0 <= y <= 1 for x, y in points)
+
+
+def _area(points: Sequence[Point]) -> float:
+    around = zip(points, [*points[1:], points[0]], strict=True)
+    return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in around)) / 2
+
+
+def _check_count_lines(
+    scene: Scene, node: Mapping, locations: dict[tuple[str, str], tuple[str, ...]], path: str, report: Report
+) -> None:
+    """Lines that no lane crosses count no vehicle; one across a crosswalk or a sidewalk is there for pedestrians."""
+    lanes, ways = scene.zones_of("lane"), scene.zones_of("crosswalk", "sidewalk")
+    for line in scene.lines_of("count") if lanes else ():
+        if line.points[0] == line.points[1] or any(touches(line.points, zone.points) for zone in [*lanes, *ways]):
+            continue
+        steps = (*locations["line", line.name], "line")
+        message = (
+            f"the count line '{line.name}' touches none of the lanes ({', '.join(zone.name for zone in lanes[:6])})"
+        )
+        hint = "draw it across the lanes that it counts: `traffic_flow` counts lanes, not lines alone"
+        report.add(place(node, steps, node.mark), _path(path, steps), message, hint, severity="warning")
 
 
 def _check_zone(zone: Zone, scene: Scene, node: Mapping, steps: tuple[str, ...], path: str, report: Report) -> None:
@@ -73,6 +94,9 @@ def _check_zone(zone: Zone, scene: Scene, node: Mapping, steps: tuple[str, ...],
         hint = "list the corners in order around the zone"
         message = f"{what} crosses itself: side {first + 1} and side {second + 1} cross"
         report.add(place(node, (*steps, "zone", second), outline), below, message, hint)
+    elif _area(zone.points) < LEAST_PX and not _as_shares(zone.points):
+        message = f"{what} covers only {_area(zone.points):.3g} square pixels"
+        report.add(outline, below, message, f"points are pixels; at least {LEAST_PX:g} square pixels")
     if zone.heading == (0.0, 0.0):
         mark = place(node, (*steps, "heading"), outline)
         hint = "give a direction in the picture: [0, 1] is straight down"

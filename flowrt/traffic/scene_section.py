@@ -184,6 +184,14 @@ class SceneSection(Section):
         """The zones or lines of a scene."""
         return entry.zones if part == "zone" else entry.lines
 
+    def notes(self, entry: Scene) -> Iterable[str]:
+        """How good the homography is."""
+        if entry.calibration is None:
+            return ()
+        from flowrt.traffic.calibration import lines  # brings numpy; a flow without metres need not wait for it
+
+        return lines(entry.calibration)
+
     def uses(self, entry: Scene, node: Yaml, path: str) -> Iterable[Use]:
         """Every signal group that the scene's text names."""
         for at, mark, name in _signals_of(node, path):

@@ -49,7 +49,10 @@ def flowrt(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 def test_check_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", str(FLOW)]) == 0
-    assert capsys.readouterr().out == f"{FLOW}: ok, 7 nodes, 7 edges, 1 scene\n"
+    *notes, verdict = capsys.readouterr().out.splitlines()
+    assert verdict == f"{FLOW}: ok, 7 nodes, 7 edges, 1 scene"
+    assert notes[0].startswith("scene north: homography of 4 points; it implies a camera ")
+    assert "zero by construction" in notes[1]
 
 
 def test_check_shows_the_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -275,7 +275,7 @@ def test_the_hull_tells_extrapolation() -> None:
 
 def test_a_scaled_calibration_is_the_same_road() -> None:
     calibration = fit(EIGHT, noise_px=0.5)
-    half = calibration.scaled(0.5)
+    half = calibration.scaled(0.5, 0.5)
     assert applied(half.to_ground, calibration.image_px / 2) == pytest.approx(
         applied(calibration.to_ground, calibration.image_px)
     )

@@ -15,6 +15,7 @@ from flowrt.traffic.calibration.faults import FIELD_OF_VIEW_DEG, HEIGHT_M, calib
 from flowrt.traffic.calibration.plane import applied
 from flowrt.traffic.calibration.points import NoCalibration
 from flowrt.traffic.calibration.pose import ImpliedCamera
+from flowrt.traffic.calibration.report import facts, lines
 
 __all__ = [
     "CLICK_PX",
@@ -28,5 +29,7 @@ __all__ = [
     "applied",
     "calibrate",
     "calibration_diagnostics",
+    "facts",
+    "lines",
     "relative_sigma",
 ]

@@ -171,17 +171,17 @@ class Calibration:
         ways = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
         return np.asarray(relative_sigma(covariance[:, None], ways).max(axis=-1))
 
-    def scaled(self, factor: float) -> Calibration:
-        """The same for a picture that is `factor` times as large."""
-        zoom = np.diag([factor, factor, 1.0])
+    def scaled(self, x: float, y: float) -> Calibration:
+        """The same for a picture that is so many times as wide and as high."""
+        zoom, mean = np.diag([x, y, 1.0]), (x * y) ** 0.5
         return dataclasses.replace(
             self,
-            image_px=self.image_px * factor,
-            picture_px=self.picture_px and (self.picture_px[0] * factor, self.picture_px[1] * factor),
+            image_px=self.image_px * (x, y),
+            picture_px=self.picture_px and (self.picture_px[0] * x, self.picture_px[1] * y),
             to_image=zoom @ self.to_image,
             to_ground=self.to_ground @ np.linalg.inv(zoom),
-            click_px=self.click_px * factor,
-            limit_px=self.limit_px * factor,
+            click_px=self.click_px * mean,
+            limit_px=self.limit_px * mean,
         )
 
 

@@ -11,7 +11,7 @@ from flowrt.traffic.calibration import plane
 from flowrt.traffic.calibration.calibration import OUTLIER_PX, REFUSED_PX, Calibration, swaps_that_fit
 from flowrt.traffic.calibration.pose import focals_and_heights
 
-HEIGHT_M, IMPOSSIBLE_HEIGHT_M = (1.5, 150.0), (0.3, 1000.0)
+HEIGHT_M, IMPOSSIBLE_HEIGHT_M = (1.5, 150.0), (0.3, 500.0)
 """A camera lower or higher than the first pair is unlikely, than the second there is none: the points are not metres."""
 FIELD_OF_VIEW_DEG = 5.0, 130.0
 _SIGMAS = 2.0

@@ -24,15 +24,16 @@ UNRELIABLE_KMH = 8.0
 class CameraView:
     """Scene geometry in the pixels of `picture_px`, and in metres where the scene has a homography. It never changes."""
 
-    def __init__(self, scene: Scene, picture_px: tuple[int, int]) -> None:
-        self.scene = scene.scaled(picture_px)
+    def __init__(self, scene: Scene, picture_px: tuple[int, int], camera: str = "") -> None:
+        """Raises WrongShape, which names the camera, where the scene does not fit such pictures."""
+        self.scene = scene.scaled(picture_px, camera)
         self.picture_px = picture_px
 
     @staticmethod
-    def of(scene: Scene, picture_px: tuple[int, int]) -> CameraView:
+    def of(scene: Scene, picture_px: tuple[int, int], camera: str = "") -> CameraView:
         """The view that all nodes with this scene share, and with it what they derive from a picture's tracks."""
         views: dict[tuple[int, int], CameraView] = scene.__dict__.setdefault("views", {})
-        return views.get(picture_px) or views.setdefault(picture_px, CameraView(scene, picture_px))
+        return views.get(picture_px) or views.setdefault(picture_px, CameraView(scene, picture_px, camera))
 
     @cached_property
     def viewpoint(self) -> Viewpoint | None:
@@ -160,7 +161,7 @@ class CameraViews:
         if self._view is not None and self._view.picture_px == objects.picture_px:
             return self._view, False
         scene = self.scene or Scene(name="", picture_px=objects.picture_px)
-        self._view = CameraView.of(scene, objects.picture_px)
+        self._view = CameraView.of(scene, objects.picture_px, objects.camera_id)
         return self._view, True
 
 

@@ -96,7 +96,7 @@ class Overlay:
     def _draw_scene(self, pen: _Pen, scene: Scene, seen: Objects | Frame) -> None:
         height, width = pen.picture.shape[:2]
         if self._ground is None or self._ground.mask.shape != (height, width):
-            self._ground = _painted(scene.scaled((width, height)))
+            self._ground = _painted(scene.scaled((width, height), seen.camera_id))
         ground = self._ground
         mixed = cv2.addWeighted(pen.picture, 1 - ZONE_SHARE, ground.colours, ZONE_SHARE, 0)
         cv2.copyTo(mixed, ground.mask, pen.picture)

@@ -69,7 +69,7 @@ signals: {type: signal.lamp, from: north_camera, scene: north}
 
     def process(self, frame: Frame) -> SignalState | None:
         if self._prepared_for != frame.size_px:
-            self._prepare(frame.size_px)
+            self._prepare(frame.size_px, frame.camera_id)
         changed = False
         for group, lenses in self._lenses.items():
             changed |= self._settle(group, self._read(frame.image, lenses), frame.time_s)
@@ -92,9 +92,9 @@ signals: {type: signal.lamp, from: north_camera, scene: north}
     def status(self) -> dict[str, Any]:
         return {group: reading.state for group, reading in self._states.items()}
 
-    def _prepare(self, size_px: tuple[int, int]) -> None:
+    def _prepare(self, size_px: tuple[int, int], camera: str) -> None:
         scene: Scene | None = scene_of(self.context)
-        lamps = scene.scaled(size_px).lamps if scene is not None else {}
+        lamps = scene.scaled(size_px, camera).lamps if scene is not None else {}
         self._lenses = {lamp.signal: dict(_discs(lamp, size_px)) for lamp in lamps.values()}
         self._states = {group: self._states.get(group, _Reading("unavailable", 0.0)) for group in self._lenses}
         self._prepared_for = size_px
