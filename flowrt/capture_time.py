@@ -41,6 +41,11 @@ BACKLOG_S = 3.0
 """At the beginning a server sends what it has stored; within this time, pictures that come faster than they were taken are a backlog."""
 
 
+def set_back(before_s: float, time_s: float) -> bool:
+    """Whether the clock was set back between two pictures of a camera: their capture times, in the order in which they were taken."""
+    return time_s <= before_s - SET_S
+
+
 class Stamp(NamedTuple):
     """A picture's capture time, UTC seconds. backlog: it was stored somewhere, and newer ones are about to come."""
 
@@ -105,7 +110,7 @@ class CaptureClock:
         self._arrival_s = arrival_s
         self._time_s = max(time_s, self._time_s)
         wall_s = now_s - arrival_s + self._time_s
-        if wall_s <= self._wall_s and self._wall_s - wall_s < SET_S:
+        if wall_s <= self._wall_s and not set_back(self._wall_s, wall_s):
             wall_s = math.nextafter(self._wall_s, math.inf)
         self._wall_s = wall_s
         return Stamp(wall_s, backlog)

@@ -5,7 +5,7 @@
 - ViolationCount: violations by type and severity, per hour (from Violation, phase `new`).
 
 Windows are cut by event time and aligned to the hour. A window is sent when a message of a later one arrives; what belongs to
-the window before (a late event) corrects its total, which is sent again and overwrites. `finish` sends what is open.
+a window before (a late event, or a clock that was set back) corrects its total, which is sent again and overwrites. `finish` sends what is open.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ from flowrt import (
 A = TypeVar("A", bound=Aggregate)
 
 
+KEEP_S = 2 * 3600.0
+"""Windows that ended less long ago are remembered."""
+
+
 class Total(msgspec.Struct):
     """A running total. weight: what `value` was weighted by. first_s: time of the first message in it."""
 
@@ -50,25 +54,30 @@ class Window(msgspec.Struct):
 
 
 class Series(Generic[A]):
-    """One kind of aggregate: the window that is open, and the one before it."""
+    """One kind of aggregate: the window that is open, and those before it."""
 
     def __init__(self, window_s: float, make: Callable[[float, float, tuple[str, ...], Total], A]) -> None:
         self.window_s = window_s
-        self.open: Window | None = None
-        self.before: Window | None = None
+        self.windows: dict[float, Window] = {}
+        """By their beginning; the newest one is open. A successor takes them over."""
         self._make = make
 
     def add(self, time_s: float, key: tuple[str, ...], *, count: int, value: float, weight: float) -> list[A]:
         """Count one message; returns what is complete now, or corrected."""
         start_s = math.floor(time_s / self.window_s) * self.window_s
+        newest_s = max(self.windows, default=-math.inf)
         done: list[A] = []
-        if self.open is None or start_s > self.open.start_s:
+        if start_s > newest_s:
             done = self.totals()
-            self.before, self.open = self.open, Window(start_s=start_s, joined_late=self.open is None)
-        late = start_s < self.open.start_s
-        window = self.before if late else self.open
-        if window is None or start_s != window.start_s:
-            return done  # older than the window before: its total went out long ago
+            oldest_s = start_s - KEEP_S - self.window_s
+            self.windows = {begin_s: window for begin_s, window in self.windows.items() if begin_s > oldest_s}
+        late = start_s < newest_s
+        window = self.windows.get(start_s)
+        if (
+            window is None
+        ):  # joined late also where it is older than all that is remembered: its total went out long ago
+            joined_late = not self.windows or start_s < min(self.windows)
+            window = self.windows[start_s] = Window(start_s=start_s, joined_late=joined_late)
         total = window.totals.setdefault(key, Total(first_s=time_s))
         total.n += 1
         total.count += count
@@ -78,18 +87,10 @@ class Series(Generic[A]):
 
     def totals(self) -> list[A]:
         """Everything in the open window."""
-        if self.open is None:
+        if not self.windows:
             return []
-        return [self._made(self.open, key, total) for key, total in self.open.totals.items()]
-
-    @property
-    def state(self) -> tuple[Window | None, Window | None]:
-        """Memory that a successor can take over."""
-        return self.open, self.before
-
-    @state.setter
-    def state(self, windows: tuple[Window | None, Window | None]) -> None:
-        self.open, self.before = windows
+        window = self.windows[max(self.windows)]
+        return [self._made(window, key, total) for key, total in window.totals.items()]
 
     def _made(self, window: Window, key: tuple[str, ...], total: Total) -> A:
         return self._make(total.first_s if window.joined_late else window.start_s, self.window_s, key, total)
@@ -172,11 +173,11 @@ class Aggregates(Transform):
         return [*self._fps.totals(), *self._vehicles.totals(), *self._violations.totals()]
 
     def export_state(self) -> Any:
-        return [series.state for series in self._series]
+        return [series.windows for series in self._series]
 
     def import_state(self, state: Any) -> None:
         for series, windows in zip(self._series, state, strict=True):
-            series.state = windows
+            series.windows = windows
 
     @property
     def _series(self) -> tuple[Series[Any], ...]:

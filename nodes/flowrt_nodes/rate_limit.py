@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from flowrt import Context, M, Message, Transform, setting
+from flowrt.capture_time import set_back
 
 MOST_BUCKETS = 10_000
 
@@ -35,6 +36,8 @@ now_and_then: {type: rate_limit, from: tracks, most: 2, per_s: 1}
     def process(self, message: M) -> M | None:
         key = self._key(message)
         tokens, at_s = self._buckets.get(key, (float(self.most), message.time_s))
+        if set_back(at_s, message.time_s):
+            at_s = message.time_s
         elapsed_s = max(message.time_s - at_s, 0.0)
         tokens = min(tokens + elapsed_s * self.most / self.per_s, float(self.most))
         passed = tokens >= 1.0 - 1e-9

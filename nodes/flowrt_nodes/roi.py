@@ -23,6 +23,7 @@ from flowrt import (
     scene_of,
     setting,
 )
+from flowrt.capture_time import set_back
 from flowrt.traffic.event_parts import known
 from flowrt.traffic.geometry.camera_view import CameraViews
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
@@ -65,6 +66,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         self._views = CameraViews(scene_of(context))
         self._table: TrackTable | None = None
         self._names: list[str] = []
+        self._picture_s: dict[str, float] = {}
         self._inherited: Any = None
 
     def reconfigured(self, changed: frozenset[str]) -> None:
@@ -75,8 +77,12 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         view, fresh = self._views.fit(tracks)
         if fresh:
             self._prepare(view)
-        table = self._memory
-        yield from self._exits(tracks.camera_id, tracks.time_s - self.lost_s)
+        table, camera = self._memory, tracks.camera_id
+        was_set = set_back(
+            self._picture_s.get(camera, -np.inf), tracks.time_s
+        )  # the clock: all tracks before that have ended
+        self._picture_s[camera] = tracks.time_s
+        yield from self._exits(camera, np.inf if was_set else tracks.time_s - self.lost_s)
         rows = table.rows(tracks)
         points = view.position_px(tracks)
         raw = self._inside(tracks, points)

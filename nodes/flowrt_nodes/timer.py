@@ -36,6 +36,7 @@ each_minute: {type: timer, every_s: 60}
                 while (wait_s := due_s - clock.now_s()) > 0:
                     if not clock.sleep(min(wait_s, 1.0), stopping):
                         return
+                    last_s = min(last_s, clock.now_s())  # the clock may have been set back
                     due_s = min(due_s, self._after(last_s))  # the interval may have been shortened
                 due_s = max(due_s, self._after(clock.now_s()) - self.every_s)
             yield Tick(time_s=due_s, count=count)

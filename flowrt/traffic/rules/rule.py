@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from flowrt.capture_time import set_back
 from flowrt.message import event_id
 from flowrt.node import Context, SideInput, Transform, setting
 from flowrt.traffic.events import Location, RoadUser, Violation
@@ -99,7 +100,13 @@ class Rule(Transform):
     """What a successor takes over when the flow is edited."""
 
     def open(self, context: Context) -> None:
-        self._views = CameraViews(scene_of(context))
+        self._forget()
+        self._picture_s: dict[str, float] = {}  # when each camera's last picture was taken
+        self._timeline = SignalTimeline()
+
+    def _forget(self) -> None:
+        """Begin without memory of any track, with the geometry to be prepared."""
+        self._views = CameraViews(scene_of(self.context))
         self._history = History(self.evidence_s)
         self._pending: dict[
             OffenceKey, tuple[float, float]
@@ -110,9 +117,7 @@ class Rule(Transform):
         self._undecided: dict[Any, Any] = {}
         """For rules that know only some seconds later whether something was an offence."""
         self._clean_s = float("-inf")
-        self._picture_s: dict[str, float] = {}  # when each camera's last picture was taken
         self._table: TrackTable | None = None
-        self._timeline = SignalTimeline()
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._views = CameraViews(scene_of(self.context))  # the next picture prepares the geometry again
@@ -133,12 +138,15 @@ class Rule(Transform):
         return self.violation_type or _WITHIN_A_NAME.sub("_", type(self).__name__).lower()
 
     def process(self, tracks: Tracks) -> Sequence[Violation]:
+        events: list[Violation] = []
+        if set_back(self._picture_s.get(tracks.camera_id, float("-inf")), tracks.time_s):
+            events += self.finish()
+            self._forget()
         view, fresh = self._views.fit(tracks)
         if fresh:
             self._history.keep_s = max(self.evidence_s, self.history_s())
             self.prepare(view)
         self._history.add(tracks)
-        events: list[Violation] = []
         for finding in self.find(tracks, view):
             self._apply(finding, tracks, events)
         if self._open or self._pending:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from flowrt.capture_time import set_back
 from flowrt.traffic.states import SignalState
 
 STATES = (
@@ -98,6 +99,8 @@ class SignalTimeline:
         for group, state in signal.states.items():
             spans = self._spans.setdefault(group, [])
             reported_since_s = signal.since_s.get(group)
+            if spans and set_back(spans[-1].last_s, signal.time_s):
+                spans.clear()  # the clock was set back
             last = spans[-1] if spans else None
             if last is not None and last.state == state and self._goes_on(last, signal.time_s, reported_since_s):
                 last.last_s = max(last.last_s, signal.time_s)

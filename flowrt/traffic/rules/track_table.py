@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flowrt.capture_time import set_back
 from flowrt.traffic.objects import Tracks
 
 Column = tuple[Any, tuple[int, ...], Any]
@@ -28,7 +29,7 @@ class TrackTable:
         self._columns = {name: np.empty((0, *shape), dtype) for name, (dtype, shape, _) in columns.items()}
         self._seen_s = np.zeros(0)
         self._free: list[int] = []
-        self._next_clean_s = -np.inf
+        self._newest_s = self._next_clean_s = -np.inf
 
     def __len__(self) -> int:
         return len(self._row)
@@ -42,8 +43,15 @@ class TrackTable:
         return sorted({camera for camera, _ in self._row})
 
     def rows(self, tracks: Tracks) -> NDArray[np.int64]:
-        """(N,) the row of each track; forgets tracks that have been away too long."""
+        """(N,) the row of each track; forgets tracks that have been away too long, and those seen before the clock was set back."""
         time_s, camera = tracks.time_s, tracks.camera_id
+        if set_back(self._newest_s, time_s):
+            for key, row, seen_s in self.last_seen(camera):
+                if seen_s > time_s:
+                    self._free.append(row)
+                    del self._row[key]
+            self._next_clean_s = time_s
+        self._newest_s = time_s
         if time_s >= self._next_clean_s:
             self._next_clean_s = time_s + self.forget_after_s / 2
             for key in [key for key, row in self._row.items() if self._seen_s[row] < time_s - self.forget_after_s]:

@@ -87,8 +87,9 @@ class HealthProbe(Source):
         due_s = self._begun_s = clock.now_s()
         while not stopping.is_set():
             yield from self._report(due_s)
-            due_s = max(due_s + self.every_s, clock.now_s() - self.every_s)
-            if not clock.sleep(due_s - clock.now_s(), stopping):
+            now_s = clock.now_s()
+            due_s = min(max(due_s + self.every_s, now_s - self.every_s), now_s + self.every_s)  # the clock may be set
+            if not clock.sleep(due_s - now_s, stopping):
                 return
 
     def on_objects(self, objects: Objects) -> None:

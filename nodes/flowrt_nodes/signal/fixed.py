@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from flowrt import CheckView, Diagnostic, SignalState, Source, setting
+from flowrt.capture_time import set_back
 from flowrt.traffic.rules.signals import STATES, normalised
 
 
@@ -71,6 +72,8 @@ signals:
                 while (wait_s := due_s - clock.now_s()) > 0:
                     if not clock.sleep(min(wait_s, 1.0), stopping):
                         return
+                    if set_back(now_s, clock.now_s()):
+                        due_s = clock.now_s()
                 due_s = max(due_s, clock.now_s())  # after a pause of the machine, go on from the present
             now_s = due_s
 

@@ -23,6 +23,7 @@ from flowrt import (
     scene_of,
     setting,
 )
+from flowrt.capture_time import set_back
 from flowrt.traffic.geometry.camera_view import CameraViews, cut_off
 from flowrt.traffic.geometry.footprint import sizes_m
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
@@ -50,7 +51,8 @@ class TrafficFlow(Transform):
       u_turn where both approaches are points of the compass, else as `from-to`.
 
     Intervals begin at multiples of `interval_s` since midnight UTC and end by capture time, with or without traffic. The first and
-    the last one are shorter, and say so in `interval_s`. Intervals in which no picture came are not reported.
+    the last one are shorter, and say so in `interval_s`. Intervals in which no picture came are not reported. Where the clock is set back the
+    interval ends there, and those that come a second time have ids of their own and end a millisecond later.
     """
 
     scene: SceneName
@@ -82,6 +84,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         self._counts: dict[str, LaneCount] = {}
         self._last_passed_s: dict[str, float] = {}
         self._begin_s = self._last_s = math.nan
+        self._newest_s, self._again = -math.inf, 0
         self._camera = self._position = ""
         self._total = 0
 
@@ -97,6 +100,11 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         ended: list[LaneInterval] = []
         if math.isnan(self._begin_s):
             self._begin_s = tracks.time_s
+        elif set_back(self._last_s, tracks.time_s):
+            ended = list(self.finish())
+            self._newest_s, self._again = max(self._newest_s, self._last_s), self._again + 1
+            self._begin_s, self._last_s = tracks.time_s, math.nan
+            self._last_passed_s = {}
         elif tracks.time_s >= self._end_s():
             end_s = self._end_s()
             ended = list(self._close(end_s))
@@ -114,7 +122,18 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             self._begin_s = self._last_s
 
     def export_state(self) -> Any:
-        names = ("_table", "_counts", "_last_passed_s", "_begin_s", "_last_s", "_camera", "_position", "_total")
+        names = (
+            "_table",
+            "_counts",
+            "_last_passed_s",
+            "_begin_s",
+            "_last_s",
+            "_newest_s",
+            "_again",
+            "_camera",
+            "_position",
+            "_total",
+        )
         return {name: getattr(self, name) for name in names}
 
     def import_state(self, state: Any) -> None:
@@ -143,6 +162,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
                 levels=levels,
                 metric=self._lanes.view.metric,
                 last_passed_s=self._last_passed_s.get(zone.name),
+                again=self._again if self._begin_s < self._newest_s else 0,
             )
             if count.passed_s:
                 self._last_passed_s[zone.name] = count.passed_s[-1]

@@ -56,8 +56,10 @@ def interval_of(
     levels: Levels,
     metric: bool,
     last_passed_s: float | None,
+    again: int,
 ) -> LaneInterval:
-    """The message about one lane's interval.
+    """The message about one lane's interval. again: how often the clock was set back behind its beginning; each time is a point of its
+    own, so many milliseconds later.
 
     flow: count over the interval. occupancy: occupied over watched time. headway: mean front-to-front time between vehicles
     that followed each other, counted from the last one of the interval before. density: flow over space-mean speed (the
@@ -73,10 +75,10 @@ def interval_of(
     if len(speeds) and (slow := speeds[speeds > 1.0]).size:
         density = flow / (len(slow) / float((1 / slow).sum()))
     return LaneInterval(
-        time_s=end_s,
+        time_s=end_s + again * 1e-3,
         camera_id=camera_id,
         camera_position=camera_position,  # type: ignore[arg-type]  # a scene's position is one of them
-        id=event_id(site, camera_id, "traffic_flow", lane_id, begin_s, end_s),
+        id=event_id(site, camera_id, "traffic_flow", lane_id, begin_s, end_s, *([f"again-{again}"] if again else [])),
         lane_id=lane_id,
         direction=direction,
         interval_s=round(length_s, 3),
