@@ -43,6 +43,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--drop", type=float, default=0.0, metavar="SHARE", help="lose this share of the pictures")
     parser.add_argument("--jitter", type=float, default=0.0, metavar="SHARE", help="shift pictures by up to this share")
+    parser.add_argument(
+        "--stamp-jitter", type=float, default=0.0, metavar="MS",
+        help="delay pictures by a network's queue of this standard deviation, and take their times as a live camera does",
+    )  # fmt: skip
     parser.add_argument("--no-signal", action="store_true", help="without signal states")
     parser.add_argument(
         "--noise-px", type=float, default=0.0, metavar="PX", help="noise on the edges of the truth's boxes"
@@ -74,6 +78,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--drop {args.drop:g}: expected 0 up to, but not, 1")
     if not 0 <= args.jitter <= 1:
         raise UsageError(f"--jitter {args.jitter:g}: expected 0 to 1")
+    if args.stamp_jitter < 0:
+        raise UsageError(f"--stamp-jitter {args.stamp_jitter:g}: expected 0 or more")
     if args.minutes <= 0:
         raise UsageError(f"--minutes {args.minutes:g}: expected more than 0")
 
@@ -100,7 +106,13 @@ def _flow(args: argparse.Namespace) -> None:
 
     flow = load(args.flow, overrides=parse_overrides(args.set))
     score, started = Score(), time.monotonic()
-    faults = Faults(drop=args.drop, jitter=args.jitter, no_signal=args.no_signal, noise_px=args.noise_px)
+    faults = Faults(
+        drop=args.drop,
+        jitter=args.jitter,
+        no_signal=args.no_signal,
+        noise_px=args.noise_px,
+        stamp_jitter_ms=args.stamp_jitter,
+    )
     worlds = {}
     for world, truth in _worlds(args, flow):
         worlds[world.seed] = world

@@ -8,6 +8,7 @@ the visible ones. All cameras film the same world, which is stepped once.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from flowrt import Detections, Diagnostic, FlowError, Frame, Message, SignalState
+from flowrt.capture_time import CaptureClock
 from flowrt.flow import Flow
 from flowrt.testing.replay import substitute, upstream
 from flowrt.traffic import Position
@@ -27,6 +29,10 @@ CLOCK_HZ = 1000
 """Pictures may be taken at any millisecond."""
 
 Boxes = Literal["model", "truth", "visible"]
+DELAY_CORRELATED_S = 0.5
+"""A queue in the network holds up a picture and its neighbours alike."""
+CONNECTED_S = 300.0
+"""For so long such a camera, which tells its own time of day, has been connected."""
 LEAST_VISIBLE = 0.3
 """`visible` boxes are those of which at least this share is not hidden."""
 
@@ -35,13 +41,15 @@ LEAST_VISIBLE = 0.3
 class Faults:
     """Faults of the input. drop: share of pictures lost; jitter: largest shift of a picture's time, as a share of the interval.
 
-    no_signal: signal sources are silent. noise_px: standard deviation of a truth box's edges.
+    no_signal: signal sources are silent. noise_px: standard deviation of a truth box's edges. stamp_jitter_ms: the network delays each
+    picture by the size of a normal number of this standard deviation, correlated over `DELAY_CORRELATED_S`, and capture times are made as a live camera's.
     """
 
     drop: float = 0.0
     jitter: float = 0.0
     no_signal: bool = False
     noise_px: float = 0.0
+    stamp_jitter_ms: float = 0.0
 
 
 def cameras(flow: Flow) -> dict[str, SimOptions]:
@@ -123,6 +131,23 @@ class _Film:
     faults: Faults
     motion: Motion
 
+    def stamped(self) -> Iterator[tuple[int, float, float]]:
+        """(number, time, capture time as the camera node would say) of every picture that is not lost."""
+        sigma_s = self.faults.stamp_jitter_ms / 1e3
+        if not sigma_s:
+            yield from ((number, time_s, time_s) for number, time_s in self.times())
+            return
+        clock, rng = CaptureClock(), np.random.default_rng((self.options.seed, 13))
+        before = [(-1, i / self.options.fps) for i in range(-round(CONNECTED_S * self.options.fps), 0)]
+        queue_s, arrival_s, last_s = 0.0, -CONNECTED_S, -CONNECTED_S
+        for number, time_s in itertools.chain(before, self.times()):
+            kept = 0.5 ** ((time_s - last_s) / DELAY_CORRELATED_S)
+            queue_s = kept * queue_s + (1 - kept**2) ** 0.5 * float(rng.normal(0, sigma_s))
+            arrival_s, last_s = max(time_s + abs(queue_s), arrival_s + 1e-3), time_s
+            stamp = clock.stamp(arrival_s, arrival_s, time_s, time_s)
+            if number >= 0:
+                yield number, time_s, max(stamp.time_s, 0.0)
+
     def times(self) -> Iterator[tuple[int, float]]:
         """(number, time) of every picture that is not lost."""
         faults, fps = self.faults, self.options.fps
@@ -143,10 +168,10 @@ class _Film:
     def __iter__(self) -> Iterator[Frame]:
         camera = self.camera()
         position: Position = getattr(self.flow.nodes[self.node].settings, "position", "")
-        for number, time_s in self.times():
+        for number, time_s, stamp_s in self.stamped():
             image = camera.frame(round(time_s * CLOCK_HZ)).image
             image.flags.writeable = False
-            yield Frame(time_s=time_s, camera_id=self.node, image=image, number=number, position=position)
+            yield Frame(time_s=stamp_s, camera_id=self.node, image=image, number=number, position=position)
 
 
 @dataclass
@@ -159,14 +184,14 @@ class _Boxes:
     def __iter__(self) -> Iterator[Detections]:
         film, camera = self.film, self.film.camera()
         rng = np.random.default_rng((film.options.seed, 12))
-        for number, time_s in film.times():
+        for number, time_s, stamp_s in film.stamped():
             truth = camera.truth(round(time_s * CLOCK_HZ))
             rows = truth.visible >= self.least_visible
             boxes = truth.boxes_px[rows]
             boxes = boxes + rng.normal(0, film.faults.noise_px, boxes.shape)
             exact = np.zeros((len(boxes), 2))  # footprints without error
             yield Detections(
-                time_s=time_s,
+                time_s=stamp_s,
                 camera_id=film.node,
                 boxes_px=boxes.astype(np.float32),
                 confidence=np.ones(len(boxes), np.float32),

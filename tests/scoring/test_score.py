@@ -24,6 +24,17 @@ from flowrt_sim.traffic.motion import Motion
 from flowrt_sim.traffic.simulation import Simulation
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
+SPEEDS = """
+flow: speeds
+include: {scenes}
+nodes:
+  north: {{type: camera, uri: "sim://four-way?seed=7&camera=north&fps=10"}}
+  objects: {{type: detect, from: north, model: flowrt-traffic-int8.xml}}
+  tracks: {{type: track, from: objects}}
+  speeds: {{type: speed, from: tracks, scene: north}}
+  speeding: {{type: violation.speeding, from: speeds, scene: north}}
+  seen: {{type: debug, from: speeding}}
+"""
 NUMBERS = {
     "truth", "found", "true_positives", "false_positives", "false_negatives", "precision", "recall", "f1",
 }  # fmt: skip
@@ -57,6 +68,21 @@ def test_without_signals_no_rule_that_needs_them_reports(flow: Flow) -> None:
     assert rules["red_light"]["truth"] >= 1
     for rule in ("red_light", "stopped_on_crosswalk", "amber_acceleration"):
         assert rules[rule]["found"] == 0
+
+
+def test_speeds_stand_a_network_that_delays_pictures(tmp_path: Path) -> None:
+    """50 ms as a standard deviation, correlated: with the times of arrival 2.6 km/h would be lost."""
+    file = tmp_path / "flow.yaml"
+    file.write_text(SPEEDS.format(scenes=PROJECT / "flows" / "scenes" / "four-way.yaml"))
+    errors = []
+    for jitter_ms in (0.0, 50.0):
+        score = Score()
+        flow = load(file)
+        world = world_of(flow, seed=5, duration_s=12)
+        add_run(score, flow, world, boxes="truth", faults=Faults(stamp_jitter_ms=jitter_ms))
+        assert len(score.speed_errors_kmh) > 30
+        errors.append(score.facts()["speed_mae_kmh"])
+    assert abs(errors[1] - errors[0]) <= 0.1
 
 
 def test_visible_boxes_are_those_of_whom_enough_is_seen(flow: Flow) -> None:

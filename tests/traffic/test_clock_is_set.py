@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -199,6 +200,6 @@ def test_what_comes_at_intervals_comes_on(kind: str, by_s: float, tmp_path: Path
         source = msgspec.convert({"every_s": 10.0, "plan": [{"duration_s": 30, "green": ["a"]}]}, FixedSignal)
     with opened(source, context(tmp_path, clock=clock)):
         times = [message.time_s for _, message in zip(range(9), source.produce(), strict=False)]
-    waits = [round(b - a - (by_s if abs(b - a) > 30 else 0.0), 3) for a, b in zip(times, times[1:], strict=False)]
+    waits = [round(b - a - (by_s if abs(b - a) > 30 else 0.0), 3) for a, b in pairwise(times)]
     assert max(waits) <= 20.0
     assert times[-1] == pytest.approx(START_S + by_s + 80, abs=30)
