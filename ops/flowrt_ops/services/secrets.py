@@ -14,6 +14,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,25 +56,26 @@ def initialise(home: Home, *, names: Iterable[str] = (), gpu: bool = False, infl
     written += _write(home.folder / ".env", _environment(gpu, influx))
     if not home.environment:
         written.append(home.write_environment(home.ports))
-    if hasattr(os, "getuid") and os.getuid() == 0:
-        _give(home)
+    _give_away(home)
     return written
 
 
 def _owner() -> tuple[int, int]:
     """The owner of files and containers: the calling user, behind sudo the user that called it, and the image's own for root.
 
-    Never root: the containers need no right that only root has.
+    Never root: the containers need no right that only root has. On Windows the engine's machine maps owners, and any number will do.
     """
-    if not hasattr(os, "getuid"):
+    if sys.platform == "win32":
         return 1000, 1000
     if os.getuid() != 0:
         return os.getuid(), os.getgid()
     return int(os.environ.get("SUDO_UID") or IMAGE_USER), int(os.environ.get("SUDO_GID") or IMAGE_USER)
 
 
-def _give(home: Home) -> None:
+def _give_away(home: Home) -> None:
     """Give the files that root has written to the user that `.env` names."""
+    if sys.platform == "win32" or os.getuid() != 0:
+        return
     text = (home.folder / ".env").read_text("utf-8")
     found = dict(re.findall(r"^FLOWRT_([UG]ID)=(\d+)$", text, re.MULTILINE))
     for file in (home.secrets, *home.secrets.iterdir(), *(home.data / name for name in DATA)):
