@@ -3,7 +3,7 @@
 A node type is a module with one `Node` subclass in it; the module's path below its package is the type's name in YAML
 (`flowrt_nodes/violation/red_light.py` is `violation.red_light`, `camera/__init__.py` is `camera`). A module whose name begins
 with that of its folder and `_` is a type by its own name (`mqtt/mqtt_out.py` is `mqtt_out`). Modules and folders whose name
-begins with `_` are helpers, and so is an `__init__.py` that defines no class.
+begins with `_` are helpers, and so is an `__init__.py` that defines no class; tests (`test_NAME.py`, `conftest.py`, a folder `tests`) are no types.
 Packages come from the entry-point group `flowrt.nodes`; a `nodes/` folder beside a flow file adds its own. Listing names imports
 nothing; a type's module is imported when it is used.
 """
@@ -145,11 +145,16 @@ def _types_in(folder: Path) -> Iterator[tuple[str, Path]]:
         parts = list(file.relative_to(folder).with_suffix("").parts)
         if parts[-1] == "__init__" and _defines_node(file):
             parts.pop()
-        if not parts or any(part.startswith("_") for part in parts):
+        if not parts or any(part.startswith("_") for part in parts) or _is_test(parts):
             continue
         if len(parts) > 1 and parts[-1].startswith(f"{parts[-2]}_"):
             del parts[-2]
         yield ".".join(parts), file
+
+
+def _is_test(parts: list[str]) -> bool:
+    """Whether a module belongs to the nodes' tests: `test_NAME.py`, `conftest.py`, or below a folder `tests`."""
+    return parts[-1].startswith("test_") or parts[-1] == "conftest" or "tests" in parts[:-1]
 
 
 def _modules(package: str) -> Iterator[tuple[str, str]]:

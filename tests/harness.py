@@ -10,31 +10,24 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from flowrt.clock import Clock, VirtualClock
 from flowrt.message import Message
-from flowrt.node import Context, Inference, Node, Shared, Transform, close_node, open_node
+from flowrt.node import Context, Inference, Node, Shared, Transform
+from flowrt.testing.kit.nodes import StandAlone, messages_of
+from flowrt.testing.kit.nodes import opened as opened  # tests take it from here
 from flowrt.traffic.scene import Scene
 
 if TYPE_CHECKING:
     from flowrt.contract import Contract
 
-N = TypeVar("N", bound=Node)
 PROJECT = Path(__file__).resolve().parents[1]
 TINY_MODEL = PROJECT / "tests" / "cases" / "model.onnx"
 """An ONNX detector as YOLOv8 for COCO, input 96x96: zeros of [1, 84, 189], so that it finds nothing."""
-
-
-class StandAlone:
-    """The runtime's view of a node that lives alone."""
-
-    def status(self, recent_s: float | None = None) -> dict[str, Any]:
-        return {}
 
 
 def context(
@@ -67,25 +60,6 @@ def context(
     )
 
 
-@contextmanager
-def opened(node: N, where: Context) -> Iterator[N]:
-    """The node, open; closed at the end."""
-    where.stopping.clear()
-    open_node(node, where)
-    try:
-        yield node
-    finally:
-        where.stopping.set()
-        close_node(node)
-
-
-def messages(result: Any) -> list[Message]:
-    """What a node returned (None, one message or several) as a list."""
-    if result is None:
-        return []
-    return [result] if isinstance(result, Message) else list(result)
-
-
 def feed(node: Node, arriving: Iterable[Message]) -> Iterator[Message]:
     """Everything that a transform or an inference node makes of the messages, in order, as it is asked for."""
     if isinstance(node, Inference):
@@ -95,13 +69,13 @@ def feed(node: Node, arriving: Iterable[Message]) -> Iterator[Message]:
             if pending is not None:
                 waiting.append(pending)
             if len(waiting) >= node.in_flight:
-                yield from messages(node.collect(waiting.pop(0)))
+                yield from messages_of(node.collect(waiting.pop(0)))
         for pending in waiting:
-            yield from messages(node.collect(pending))
+            yield from messages_of(node.collect(pending))
         return
     assert isinstance(node, Transform)
     for message in arriving:
-        yield from messages(node.process(message))
+        yield from messages_of(node.process(message))
 
 
 def data_file(name: str) -> Path:

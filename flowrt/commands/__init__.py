@@ -26,11 +26,11 @@ class Command(NamedTuple):
 BUILT_IN = {
     "run": Command("flowrt.commands.run", "Run a flow."),
     "check": Command("flowrt.commands.check", "Check flow files and list everything that is wrong with them."),
-    "test": Command("flowrt.commands.test", "Run declarative flow tests under virtual time."),
+    "test": Command("flowrt.commands.test", "Run declarative flow tests, and tests of nodes."),
     "record": Command("flowrt.commands.record", "Record tracks and signal states, to be replayed."),
     "replay": Command("flowrt.commands.replay", "Run the rules of a flow over a recording, many times faster."),
     "plan": Command("flowrt.commands.plan", "Show what a reload would keep, change and reset."),
-    "new": Command("flowrt.commands.new", "Write a small flow to begin with."),
+    "new": Command("flowrt.commands.new", "Write a small flow, or a node, to begin with."),
     "nodes": Command("flowrt.commands.nodes", "List the node types, or describe one."),
     "graph": Command("flowrt.commands.graph", "Draw a flow as Mermaid, SVG or PNG."),
     "schema": Command("flowrt.commands.schema", "Print the JSON Schema of flow files, for editors."),

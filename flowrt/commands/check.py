@@ -75,7 +75,8 @@ def _notes(flow: Flow) -> list[str]:
 
 
 def _checked_tests(path: str) -> _Checked:
-    from flowrt.testing import prepare, read_suite  # brings the runtime with it, which no flow needs to be checked
+    from flowrt.testing.suite import read_suite  # brings the runtime with it, which no flow needs to be checked
+    from flowrt.testing.suite_checks import prepare
 
     try:
         return _Checked(path, _count(prepare(read_suite(Path(path))), "test"), [])

@@ -1,34 +1,45 @@
-"""Declarative flow tests: a `*.test.yaml` beside a flow says what goes in and what must come out.
+"""For authors of nodes and rules: what a test of one needs.
 
-    flow: intersection.yaml
-    tests:
-      - name: a car that runs the red light is reported once
-        set: {north.uri: "sim://four-way?seed=11&camera=north&scenario=red_light&duration_s=40"}
-        input: {signals: [{time_s: 0, states: {phase_2: stop-and-remain}}]}
-        expect:
-          - {from: to_broker, topic: violations, where: {violation_type: red_light, phase: new}, count: 1}
+`run` gives a node messages and returns what it makes; `deliver` does that for a sink and returns a `FakeSink`; `golden` compares with a file.
+`tracks`, `traffic`, `drive`, `scene`, `zone`, `line` and `signal` make what arrives. docs/testing.md shows each.
 
-The flow runs in full, under virtual time; brokers and databases are recorders, so a test needs neither and takes only the time to
-compute. `input` puts literal messages in the place of a source, or a recording in the place of any node:
-`input: {tracks: {recorded: monday.recording}}`. Besides what a test expects, every payload must keep to its schema; of telemetry every
-tenth is looked at.
-
-`suite.py` reads such a file, `check.py` finds what makes no sense in it, `run.py` runs it.
+What `flowrt test`, `record` and `replay` are made of lies in this folder too (`suite.py`, `recording.py`, `replay.py`) and is not public.
+Names are imported when they are first asked for, so that pytest may look for fixtures here (`kit/fixtures.py`) at no cost.
 """
 
-from flowrt.testing.suite import Case, Expectation, FromRecording, Suite, read_suite
-from flowrt.testing.suite_checks import Ready, prepare
-from flowrt.testing.suite_run import Failure, Outcome, run_case
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowrt.testing.kit.golden import golden
+    from flowrt.testing.kit.nodes import FakeSink, context, deliver, opened, run
+    from flowrt.traffic.testing import START_S, drive, line, scene, signal, tracks, traffic, zone
 
 __all__ = [
-    "Case",
-    "Expectation",
-    "Failure",
-    "FromRecording",
-    "Outcome",
-    "Ready",
-    "Suite",
-    "prepare",
-    "read_suite",
-    "run_case",
+    "START_S",
+    "FakeSink",
+    "context",
+    "deliver",
+    "drive",
+    "golden",
+    "line",
+    "opened",
+    "run",
+    "scene",
+    "signal",
+    "tracks",
+    "traffic",
+    "zone",
 ]
+
+_KIT = {"FakeSink", "context", "deliver", "opened", "run"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'flowrt.testing' has no attribute '{name}'")
+    if name == "golden":
+        return getattr(import_module("flowrt.testing.kit.golden"), name)
+    return getattr(import_module("flowrt.testing.kit.nodes" if name in _KIT else "flowrt.traffic.testing"), name)

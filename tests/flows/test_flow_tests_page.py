@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from flowrt.cli import main
-from flowrt.testing import Case, Expectation
+from flowrt.testing.suite import Case, Expectation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "flow-tests.md").read_text("utf-8")
 FILES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE, re.DOTALL))

@@ -9,7 +9,9 @@ import pytest
 
 from flowrt.cli import main
 from flowrt.config import read
-from flowrt.testing import prepare, read_suite, run_case
+from flowrt.testing.suite import read_suite
+from flowrt.testing.suite_checks import prepare
+from flowrt.testing.suite_run import run_case
 from tools.scenes import TARGET, text
 
 FLOWS = Path(__file__).parent.parent.parent / "flows"

@@ -12,9 +12,11 @@ from flowrt import Event, FlowError, Tracks
 from flowrt.cli import main
 from flowrt.config import load
 from flowrt.flow import Flow
-from flowrt.testing import prepare, read_suite, run_case
 from flowrt.testing.recording import Recording
 from flowrt.testing.replay import Arrival, recorder, replay, substitute, usual_nodes
+from flowrt.testing.suite import read_suite
+from flowrt.testing.suite_checks import prepare
+from flowrt.testing.suite_run import run_case
 
 FLOW = PROJECT / "flows" / "intersection.yaml"
 

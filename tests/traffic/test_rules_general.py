@@ -200,7 +200,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("gap_m", "found"), [(9.0, True), (16.0, False)])
 def test_a_rule_in_a_nodes_folder_needs_nothing_else(gap_m: float, found: bool, tmp_path: Path) -> None:
-    """The example of docs/rules.md: no list, no schema, no base besides its own module."""
+    """The second example of docs/rules.md: no list, no schema, no base besides its own module."""
     rule = Catalog(PROJECT / "examples").get("violation.tailgating").cls(scene="north")  # type: ignore[call-arg]
     assert isinstance(rule, Rule)
     cars = [Actor(7, "car", along((0, -1.75, 58), (6, -1.75, -5)))]

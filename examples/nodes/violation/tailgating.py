@@ -3,8 +3,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from flowrt import VEHICLES, Tracks, setting
-from flowrt_nodes.violation import CameraView, Finding, Rule
+from flowrt import VEHICLES, CameraView, Finding, Rule, Tracks, setting
 
 
 class Tailgating(Rule):
