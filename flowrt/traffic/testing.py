@@ -17,9 +17,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from flowrt.traffic.calibration import calibrate
 from flowrt.traffic.geometry.camera_view import CameraView
-from flowrt.traffic.geometry.footprint import SIZES_M, UNDER, UNKNOWN_M, WHEELS
-from flowrt.traffic.geometry.plane import Array, mapped
+from flowrt.traffic.geometry.footprint import SIZES_M, UNDER, UNKNOWN_M, WHEELS, Viewpoint
+from flowrt.traffic.geometry.plane import Array
 from flowrt.traffic.objects import Objects, Tracks
 from flowrt.traffic.rules.signals import normalised
 from flowrt.traffic.scene import Homography, Line, LineKind, Scene, Zone, ZoneKind
@@ -77,11 +78,10 @@ def scene(
     road_px: far left, far right, near right, near left.
     """
     corners_m = ((0.0, length_m), (width_m, length_m), (width_m, 0.0), (0.0, 0.0))
-    homography = Homography(image_px=tuple(road_px), ground_m=corners_m)
-    to_picture: Array = np.asarray(np.linalg.inv(homography.matrix()), np.float64)
+    view = Viewpoint(calibrate(road_px, corners_m, picture_px).to_ground, picture_px)
 
     def pixels(points_m: Sequence[Point]) -> tuple[Point, ...]:
-        return tuple((float(x), float(y)) for x, y in mapped(to_picture, points_m))
+        return tuple((float(x), float(y)) for x, y in view.picture(points_m))
 
     def heading(ground: Ground) -> Point | None:
         if ground.heading is None:
@@ -93,7 +93,7 @@ def scene(
     return Scene(
         name=name,
         picture_px=picture_px,
-        homography=homography,
+        homography=Homography(image_px=tuple(road_px), ground_m=corners_m),
         zones={
             each: msgspec.convert(
                 {"name": each, "points": pixels(ground.points_m), "kind": ground.kind, "heading": heading(ground)}
