@@ -1,7 +1,8 @@
 """List, show, retry or drop messages that were refused.
 
 A dead letter is a message that was refused for good, broke the contract, or could not be written; the reason stands beside it. `retry`
-queues it again behind everything that waits, also while the flow runs. `drop` removes it for ever.
+queues it again behind everything that waits, also while the flow runs. `drop` removes it for ever. Of a message that could not be encoded only
+a short form to read is kept, which `retry` leaves where it is.
 
 Where a service refuses every message until its configuration is fixed (a password, a bucket), nothing is wrong with the messages. They are
 held and not dead, go by themselves then, and can be neither retried nor dropped; `list` names the sink, the reason, and how many there are.
@@ -50,7 +51,12 @@ def run(args: argparse.Namespace) -> int:
             _list(found, refused, args.format)
         else:
             done = view.retry if args.action == "retry" else view.drop
-            print(f"{done(args.numbers, args.sink)} {'queued again' if args.action == 'retry' else 'dropped'}")
+            count = done(args.numbers, args.sink)
+            print(f"{count} {'queued again' if args.action == 'retry' else 'dropped'}")
+            if args.action == "retry" and count < len(found):
+                print(
+                    f"{len(found) - count} stay: they could not be encoded, and what is kept of them is only for reading"
+                )
             if not args.numbers:
                 _tell(refused)
     return DONE

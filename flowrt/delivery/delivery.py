@@ -135,11 +135,21 @@ class Delivery:
         return left
 
     def accept(
-        self, name: str, records: Sequence[OutboxRecord], *, events: Sequence[EventRow] = (), origin_ns: int = 0
-    ) -> None:
-        """Put records into the journal, for the outbox of that name. With `durability: commit` waits until they are on disk."""
+        self,
+        name: str,
+        records: Sequence[OutboxRecord],
+        *,
+        events: Sequence[EventRow] = (),
+        refused: Sequence[tuple[OutboxRecord, str]] = (),
+        origin_ns: int = 0,
+    ) -> Sequence[str]:
+        """Put records into the journal, for the outbox of that name. With `durability: commit` waits until they are on disk.
+
+        refused: what becomes a dead letter at once, with the reason. Returns why others of the records did so, too.
+        """
         wait = self._deliverers[name].node.durability == "commit"
-        self._journal.append(name, records, events=events, wait=wait, origin_ns=origin_ns)
+        refused = [(record, self._secrets.text(reason)) for record, reason in refused]
+        return self._journal.append(name, records, events=events, refused=refused, wait=wait, origin_ns=origin_ns)
 
     def parked(self) -> dict[str, int]:
         """Records of outboxes that no node delivers now, by name."""

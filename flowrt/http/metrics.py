@@ -24,6 +24,7 @@ _NODE_COUNTERS = {
     "emitted": "Messages sent on.",
     "dropped": "Messages dropped by a queue.",
     "errors": "Messages that made the node fail.",
+    "unsendable": "Messages that the node made and no sink can encode.",
 }
 
 

@@ -87,24 +87,29 @@ class Journal:
         records: Sequence[OutboxRecord],
         *,
         events: Sequence[EventRow] = (),
+        refused: Sequence[tuple[OutboxRecord, str]] = (),
         wait: bool = False,
         origin_ns: int = 0,
-    ) -> None:
+    ) -> Sequence[str]:
         """Take records in. Blocks while the buffer is full; with `wait` until they are committed.
 
+        refused: records that shall be dead letters at once, with the reason; so are those that can't be written, and why is returned.
         origin_ns: `time.monotonic_ns()` at capture, for the latency to acceptance. Raises JournalClosed.
         """
-        if not records and not events:
-            return
+        if not (records or events or refused):
+            return ()
         batch = self._checked(outbox, records, events)
+        wrong = [reason for _, _, reason in batch.refused]
+        batch.refused += [(outbox, stand_in(record), clean_text(reason)) for record, reason in refused]
         size = sum(size_of(record) for _, record in batch.records) + sum(len(event.payload) for event in batch.events)
         done = threading.Event() if wait else None
-        self._memory.put(Append(outbox, batch, len(records), size, origin_ns, done))
+        self._memory.put(Append(outbox, batch, len(records) + len(refused), size, origin_ns, done))
         while done is not None and not done.wait(1.0):
             if self._memory.closed.is_set() or not self._writer.alive:
                 raise JournalClosed(
                     f"{len(records)} records for '{outbox}' could not be written: {self._memory.trouble}"
                 )
+        return wrong
 
     def _checked(self, outbox: str, records: Sequence[OutboxRecord], events: Sequence[EventRow]) -> WriteBatch:
         """What can be written; of the rest, what shows in the dead letters what it was."""

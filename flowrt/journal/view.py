@@ -14,7 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from flowrt.journal.storage.lock import is_locked, wal_of
-from flowrt.journal.storage.rows import RECORD_COLUMNS, SIZE_SQL, connect
+from flowrt.journal.storage.rows import RECORD_COLUMNS, SIZE_SQL, STAND_IN_HEADERS, connect
 from flowrt.journal.storage.schema import OLD_NAMES, VERSION, check_version, migrate
 from flowrt.sink import PRIORITIES, Priority
 
@@ -203,8 +203,10 @@ class JournalView:
         return dict(rows.fetchall())
 
     def retry(self, numbers: Sequence[int] = (), outbox: str = "") -> int:
-        """Queue dead letters again, behind everything that waits; how many."""
+        """Queue dead letters again, behind everything that waits; how many. Those that only stand for a message stay."""
         where, values = _which(numbers, outbox)
+        where += " AND CAST(d.headers AS BLOB) <> ?"
+        values = (*values, STAND_IN_HEADERS)
         link = self._link
         link.execute("BEGIN IMMEDIATE")
         try:

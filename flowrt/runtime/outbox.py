@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Protocol
 
-from flowrt.flow import NodeSpec
+from flowrt.contract.defects import defect_of, shown_message
+from flowrt.flow import FROM, NodeSpec
 from flowrt.journal import EventRow
 from flowrt.message import Event, Message
 from flowrt.node import Context, Node, Outbox
-from flowrt.runtime.runner import NodeRunner, current
+from flowrt.runtime.runner import NodeRunner, Push, current
+from flowrt.sink import OutboxRecord, Reject
 from flowrt.system.histogram import Histogram
+from flowrt.system.threads import from_keyboard, one_line, text_of
 
 
 class Outboxes(Protocol):
@@ -19,7 +22,9 @@ class Outboxes(Protocol):
     def add(self, name: str, node: Outbox) -> None: ...
     def swap(self, name: str, node: Outbox) -> None: ...
     def remove(self, name: str, *, timeout_s: float) -> int: ...
-    def accept(self, name: str, records: Any, *, events: Any = (), origin_ns: int = 0) -> None: ...
+    def accept(
+        self, name: str, records: Any, *, events: Any = (), refused: Any = (), origin_ns: int = 0
+    ) -> Sequence[str]: ...
     def statistics(self, recent_s: float | None = None) -> dict[str, Any]: ...
     def acceptance(self, name: str) -> Histogram: ...
     def trouble(self) -> list[str]: ...
@@ -39,8 +44,11 @@ class NoOutboxes:
         """Nothing is left behind."""
         return 0
 
-    def accept(self, name: str, records: Any, *, events: Any = (), origin_ns: int = 0) -> None:
+    def accept(
+        self, name: str, records: Any, *, events: Any = (), refused: Any = (), origin_ns: int = 0
+    ) -> Sequence[str]:
         """Nothing comes here."""
+        return ()
 
     def statistics(self, recent_s: float | None = None) -> dict[str, Any]:
         """No sinks."""
@@ -60,12 +68,26 @@ class NoOutboxes:
     close = drain
 
 
-class OutboxRunner(NodeRunner):
-    """A sink that journals: what goes out was handed to the journal."""
+class Unsendable(Exception):
+    """A message that no sink can encode: not the sink's fault, but that of the node that made it."""
 
-    def __init__(self, *args: Any, accept: Callable[..., None], remember: Callable[[EventRow, bool], None]) -> None:
-        self._accept = accept
-        self._remember = remember
+
+class OutboxRunner(NodeRunner):
+    """A sink that journals: what goes out was handed to the journal, as a dead letter where it can't be encoded.
+
+    `charge` is called with the node that brought a message that can't be encoded, for the graph to find the one that made it.
+    """
+
+    direct: ClassVar[bool] = False  # its entrances note from where a message comes
+
+    def __init__(
+        self,
+        *args: Any,
+        accept: Callable[..., Sequence[str]],
+        remember: Callable[[EventRow, bool], None],
+        charge: Callable[[str, Unsendable, Message], None],
+    ) -> None:
+        self._accept, self._remember, self._charge = accept, remember, charge
         super().__init__(*args)
 
     def install(self, spec: NodeSpec, node: Node, context: Context) -> None:
@@ -74,16 +96,59 @@ class OutboxRunner(NodeRunner):
         self._encode = node.encode
         self.process = self._encode_and_accept
 
+    def entrance(self, field: str = FROM, *, shared: bool = False, source: str = "") -> Push:
+        push = super().entrance(field, shared=shared)
+        if field != FROM:
+            return push
+
+        def push_from(message: Message) -> None:
+            current.moment.sender = source
+            push(message)
+
+        return push_from
+
+    def fail(self, error: BaseException, message: Message | None) -> None:
+        if isinstance(error, Unsendable) and message is not None:
+            self._charge(current.moment.sender, error, message)
+        else:
+            super().fail(error, message)
+
     def _encode_and_accept(self, message: Message) -> None:
-        records = list(self._encode(message))
-        events: tuple[EventRow, ...] = ()
-        if isinstance(message, Event):
-            payload = self.context.contract.encode_payload(message, self.context.site)
-            row = EventRow(id=message.id, time_s=message.time_s, type=message.port, node=self.name, payload=payload)
-            self._remember(row, message.critical)
-            events = (row,)
+        try:
+            records = list(self._encode(message))
+            events = self._events_of(message)
+        except BaseException as error:  # whatever a node raises is its own fault, or that of the message
+            if from_keyboard(error):
+                raise
+            self._set_aside(message, error)
+            return
         if records or events:
-            self._accept(self.name, records, events=events, origin_ns=current.origin_ns)
+            wrong = self._accept(self.name, records, events=events, origin_ns=current.origin_ns)
+            if wrong and (defect := defect_of(message)):
+                raise Unsendable(defect)
+
+    def _events_of(self, message: Message) -> Iterable[EventRow]:
+        if not isinstance(message, Event):
+            return ()
+        payload = self.context.contract.encode_payload(message, self.context.site)
+        row = EventRow(id=message.id, time_s=message.time_s, type=message.port, node=self.name, payload=payload)
+        self._remember(row, message.critical)
+        return (row,)
+
+    def _set_aside(self, message: Message, error: BaseException) -> None:
+        """Keep what can be shown of a message as a dead letter, and say whose fault it is."""
+        defect = "" if isinstance(error, Reject) else defect_of(message)
+        reason = f"can't be encoded: {defect or one_line(error)}"
+        if isinstance(error, Reject):
+            reason = text_of(error)
+        stand_in = OutboxRecord(
+            id=getattr(message, "id", ""), time_s=message.time_s, address=message.port, body=shown_message(message)
+        )
+        self._accept(self.name, (), refused=[(stand_in, reason)], origin_ns=current.origin_ns)
+        if defect:
+            raise Unsendable(defect)
+        if not isinstance(error, Reject):
+            raise error
 
 
 class RecordingRunner(NodeRunner):

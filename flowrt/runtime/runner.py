@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic, perf_counter_ns
 from typing import Any, ClassVar, NamedTuple
 
+from flowrt.contract.defects import is_time
 from flowrt.flow import FROM, Edge, NodeSpec
 from flowrt.journal import percentiles
 from flowrt.message import Fault, Message
@@ -36,12 +37,12 @@ FAULTS, FAULT_EVERY_S = 5, 1.0
 
 
 class Moment:
-    """origin_ns: when a message was captured (time.monotonic_ns); 0 where that is not known."""
+    """origin_ns: when a message was captured (time.monotonic_ns); 0 where that is not known. sender: the node that gave it to a sink."""
 
-    __slots__ = ("origin_ns",)
+    __slots__ = ("origin_ns", "sender")
 
     def __init__(self) -> None:
-        self.origin_ns = 0
+        self.origin_ns, self.sender = 0, ""
 
 
 class _Current(threading.local):
@@ -89,7 +90,7 @@ class NodeRunner:
         self, spec: NodeSpec, node: Node, context: Context, on_fault: Callable[[NodeRunner, Fault], None]
     ) -> None:
         self.on_fault = on_fault
-        self.n_in = self.dropped = self.errors = 0
+        self.n_in = self.dropped = self.errors = self.unsendable = 0
         self._emitted = self._sent = self._passed = 0  # passed: emitted once and sent once, by the loop in `push`
         self.last_error = ""
         self.lock: threading.Lock | None = None
@@ -178,8 +179,8 @@ class NodeRunner:
         """The edges that leave here, as wired."""
         return [outgoing.edge for outgoing in self._outgoing]
 
-    def entrance(self, field: str = FROM, *, shared: bool = False) -> Push:
-        """The function that takes messages of an edge into this runner. shared: several workers reach it."""
+    def entrance(self, field: str = FROM, *, shared: bool = False, source: str = "") -> Push:
+        """The function that takes messages of an edge into this runner. shared: several workers reach it. source: where the edge begins."""
         if field != FROM:
             return self._side_entrance(field)
         return self.push_shared if shared else self.push
@@ -318,6 +319,14 @@ class NodeRunner:
             self.errors += 1
         self.report(error, message)
 
+    def charge(self, error: BaseException, message: Message) -> None:
+        """Count a message that this node made and no sink can encode; named once, until it makes another mistake."""
+        with self._counting:
+            self.unsendable += 1
+            is_new = one_line(error) != self.last_error
+        if is_new:
+            self.report(error, message)
+
     def report(self, error: BaseException, message: Message | None) -> None:
         """Tell the log and `catch` nodes of a fault, without counting a message for it."""
         self.last_error = one_line(error)
@@ -325,8 +334,10 @@ class NodeRunner:
         self.on_fault(
             self,
             Fault(
-                time_s=message.time_s if message is not None else self.context.clock.now_s(),
-                camera_id=message.camera_id if message is not None else "",
+                time_s=message.time_s
+                if message is not None and is_time(message.time_s)
+                else self.context.clock.now_s(),
+                camera_id=message.camera_id if message is not None and isinstance(message.camera_id, str) else "",
                 node=self.name,
                 error=text_of(error, 2000),  # cut again once secrets are masked
                 error_type=type(error).__name__,
@@ -355,6 +366,7 @@ class NodeRunner:
             "emitted": self.emitted,
             "dropped": self.dropped,
             "errors": self.errors,
+            "unsendable": self.unsendable,
             "held": self.held,
             "rate_per_s": round(rate, 2),
             "process_ms": self._process_ms(),

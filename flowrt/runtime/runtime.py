@@ -16,7 +16,7 @@ import msgspec
 
 from flowrt.clock import Clock
 from flowrt.contract import Contract
-from flowrt.flow import Flow, NodeSpec, graph_of
+from flowrt.flow import FROM, Flow, NodeSpec, graph_of
 from flowrt.journal import EventRow
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Inference, Node, Outbox, Shared, Source, close_node, open_node
@@ -24,7 +24,7 @@ from flowrt.plan import Plan
 from flowrt.runtime.hangs import Hang, HangWatch, hanging, stands_still, what_it_is_at
 from flowrt.runtime.hooks import HookCall, HookHangs, Hooks
 from flowrt.runtime.inference import Collector, InferenceRunner
-from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner
+from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner, Unsendable
 from flowrt.runtime.runner import NodeRunner, Observer
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.status import OwnStatuses, ledger, rows
@@ -301,7 +301,7 @@ class Runtime:
         if isinstance(node, Outbox) and self._record is not None:
             return RecordingRunner(*place, record=self._record)
         if isinstance(node, Outbox):
-            return OutboxRunner(*place, accept=self.delivery.accept, remember=self._remember)
+            return OutboxRunner(*place, accept=self.delivery.accept, remember=self._remember, charge=self._charge)
         return NodeRunner(*place)
 
     def _start_worker(self, runner: NodeRunner) -> None:
@@ -325,6 +325,22 @@ class Runtime:
         all_started = len(workers) == sum(isinstance(runner, SourceRunner) for runner in self.runners.values())
         if all_started and finite and all(worker.ended for worker in finite):
             self.done.set()
+
+    def _charge(self, sender: str, error: Unsendable, message: Message) -> None:
+        """Charge the node that made a message which no sink can encode: the one that gave it to the sink, or one before that."""
+        known = {runner.name: runner for runner in (*self._leaving, *self.runners.values())}
+        maker = known.get(sender)
+        while maker is not None and maker.spec.type.ports.passes:
+            before = {
+                edge.source
+                for edge in maker.spec.edges
+                if edge.field == FROM and isinstance(message, self.flow.arriving.get(edge, Message))
+            }
+            if len(before) != 1:
+                break  # several may have made it: the one they meet in is named
+            maker = known.get(before.pop())
+        if maker is not None:
+            maker.charge(error, message)
 
     def _on_fault(self, runner: NodeRunner, fault: Fault) -> None:
         fault = msgspec.structs.replace(fault, error=self._secrets.text(fault.error)[:500])

@@ -76,4 +76,4 @@ def _connect(runners: Iterable[tuple[str, NodeRunner]], flow: Flow, targets: Map
 def _outgoing(edge: Edge, flow: Flow, target: NodeRunner) -> Outgoing:
     shared = target.lock is not None
     direct = target if target.direct and edge.field == FROM and not shared else None
-    return Outgoing(edge, flow.arriving[edge], target.entrance(edge.field, shared=shared), direct)
+    return Outgoing(edge, flow.arriving[edge], target.entrance(edge.field, shared=shared, source=edge.source), direct)

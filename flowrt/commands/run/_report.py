@@ -18,7 +18,10 @@ def report(runtime: Runtime, *, wall_s: float, exit_code: int) -> dict[str, Any]
     sinks = {name: msgspec.to_builtins(row) for name, row in status["sinks"].items()}
     latencies = [row["latency_ms"] for row in sinks.values() if (row.get("latency_ms") or {}).get("p50") is not None]
     nodes = {
-        name: {key: row[key] for key in ("type", "in", "out", "emitted", "dropped", "errors", "held", "process_ms")}
+        name: {
+            key: row[key]
+            for key in ("type", "in", "out", "emitted", "dropped", "errors", "unsendable", "held", "process_ms")
+        }
         for name, row in status["nodes"].items()
     }
     times = os.times()

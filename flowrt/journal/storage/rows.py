@@ -36,6 +36,8 @@ _AT_ONCE: Final = (64, 8, 1)
 
 LARGEST_BODY_BYTES: Final = 100_000_000
 STAND_IN_BYTES: Final = 10_000
+STAND_IN_HEADERS: Final = b'{"stand_in":true}'
+"""Of a dead letter that is only what can be shown of a message: it is nothing to send again."""
 LAST_TIME_S: Final = 253_402_300_800.0
 """The end of the year 9999, behind which a time can't be written as a date."""
 
@@ -130,7 +132,7 @@ def _defect_of_time(time_s: object) -> str:
 def stand_in(record: object) -> OutboxRecord:
     """What is written of a record that can't be: enough to see in the dead letters what it was."""
     if not isinstance(record, OutboxRecord):
-        return OutboxRecord(id="", time_s=0.0, address="", body=_shown(record).encode())
+        return OutboxRecord(id="", time_s=0.0, address="", body=_shown(record).encode(), headers={"stand_in": True})
     return OutboxRecord(
         id=record.id if type(record.id) is str and _is_unicode(record.id) else _shown(record.id),
         time_s=0.0 if _defect_of_time(record.time_s) else record.time_s,
@@ -139,6 +141,7 @@ def stand_in(record: object) -> OutboxRecord:
         else _shown(record.address),
         body=record.body[:STAND_IN_BYTES] if type(record.body) is bytes else _shown(record.body).encode(),
         priority=record.priority if record.priority in PRIORITIES else "event",
+        headers={"stand_in": True},
     )
 
 

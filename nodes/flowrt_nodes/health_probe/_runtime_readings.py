@@ -135,6 +135,11 @@ def _camera(facts: Mapping[str, Any]) -> CameraReading:
     )
 
 
+def _errors(facts: Mapping[str, Any]) -> int:
+    """Messages on which a node failed, and those it made that no sink can encode."""
+    return int(facts.get("errors", 0)) + int(facts.get("unsendable", 0))
+
+
 def _worst_latency(sinks: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
     """Capture to acceptance, of the sink that takes longest."""
     found: dict[str, float | None] = {}
@@ -171,7 +176,7 @@ def camera_reasons(
             degraded.append(f"{name}: {fps:g} pictures a second, expected {min_fps:g}")
     for name, facts in now.nodes.items():
         then = before.nodes.get(name, {})
-        errors = int(facts.get("errors", 0)) - int(then.get("errors", 0))
+        errors = _errors(facts) - _errors(then)
         if errors <= 0:
             continue
         text = f"{name}: {errors} errors since the last report: {facts.get('last_error', '')}"
