@@ -16,6 +16,9 @@ Priority = Literal["telemetry", "state", "event", "critical"]
 
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 
+LARGEST_BODY_BYTES: Final = 16_000_000
+"""A longer body is not sent: the message becomes a dead letter of which only the beginning is kept."""
+
 
 class OutboxRecord(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """One thing to be delivered, as it lies in the journal.

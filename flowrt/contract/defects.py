@@ -12,6 +12,7 @@ import msgspec
 
 from flowrt.contract.payload import payload_of
 from flowrt.message import Message
+from flowrt.sink import LARGEST_BODY_BYTES
 from flowrt.system.threads import from_keyboard, text_of
 
 DEEPEST = 100
@@ -24,12 +25,14 @@ _ITEMS = 10_000
 def defect_of(message: Message) -> str:
     """Why no payload can be made of a message, with the place; empty where one can."""
     try:
-        msgspec.json.encode(payload_of(message, ""))
+        size = len(msgspec.json.encode(payload_of(message, "")))
     except BaseException as error:  # values of anyone's making, which may raise anything where they are looked at
         if from_keyboard(error):
             raise
         found = next(_defects(message, "", (), 0), "")
         return found or f"{type(error).__name__}: {text_of(error, 200)}"
+    if size > LARGEST_BODY_BYTES:
+        return f"its payload has {size} bytes, more than {LARGEST_BODY_BYTES}"
     return next(_wrong_basics(message), "") or _wrong_type(message)
 
 

@@ -323,7 +323,7 @@ class NodeRunner:
         """Count a message that this node made and no sink can encode; named once, until it makes another mistake."""
         with self._counting:
             self.unsendable += 1
-            is_new = one_line(error) != self.last_error
+            is_new = _without_numbers(one_line(error)) != _without_numbers(self.last_error)
         if is_new:
             self.report(error, message)
 
@@ -376,6 +376,10 @@ class NodeRunner:
     def _process_ms(self) -> dict[str, float | None]:
         times_ms = [duration_ns / 1e6 for duration_ns in self._durations_ns.copy()]
         return {"p50": None, "p99": None} | {name: round(ms, 3) for name, ms in percentiles(times_ms).items()}
+
+
+def _without_numbers(text: str) -> str:
+    return "".join(char for char in text if not char.isdigit())
 
 
 def messages_of(result: Any) -> Iterable[Message]:

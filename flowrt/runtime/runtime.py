@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("flowrt")
 
 
+SHOWN_EVENT_BYTES = 20_000
+"""Of the last events, which are kept in memory to be shown, a longer payload is left out."""
 FINISH_S = 3.0
 """How long the nodes may take to send what they still owe, all together, when a run ends."""
 CLOSE_S = 4.0
@@ -557,6 +559,8 @@ class Runtime:
         if len(known) > 10_000:
             known.popitem(last=False)
         self.events[row.type] = self.events.get(row.type, 0) + 1
+        if len(row.payload) > SHOWN_EVENT_BYTES:
+            row = msgspec.structs.replace(row, payload=msgspec.json.encode({"id": row.id}))
         self.last_events.append(row)
         if critical:
             self.last_critical.append(row)

@@ -20,7 +20,7 @@ import pytest
 from flowrt.clock import Clock, SystemClock
 from flowrt.delivery import Delivery
 from flowrt.journal import EventRow, Journal, JournalClosed, JournalView, Limits
-from flowrt.sink import OutboxRecord
+from flowrt.sink import LARGEST_BODY_BYTES, OutboxRecord
 from flowrt.system.threads import Supervisor
 from tests.delivery.outside import Outside, ScriptedDisk, balanced, eventually, quick, records
 
@@ -346,3 +346,26 @@ def test_fault_07_ages_go_on_over_restarts_and_limits_still_hold(tmp_path: Path)
     assert second.counters("out").dropped == {"event": 3}
     assert balanced(second, "out")
     second.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ({"body": b"x" * (LARGEST_BODY_BYTES + 1)}, "its body has 16000001 bytes, more than 16000000"),
+        ({"headers": {"text": "x" * 100_000}}, "its headers have 100011 bytes, more than 65536"),
+        ({"id": "x" * 1001}, "its id has 1001 characters, more than 1000"),
+        ({"address": "ü" * 40_000}, "its address has 40000 characters: more than 65535 bytes"),
+    ],
+)
+def test_fault_17_a_message_above_a_limit_is_a_dead_letter(tmp_path: Path, what: dict[str, Any], reason: str) -> None:
+    journal = Journal(tmp_path / "a.journal", clock=SystemClock())
+    fine = OutboxRecord(id="a", time_s=1.0, address="a", body=b"x" * LARGEST_BODY_BYTES, headers={"text": "x" * 60_000})
+    assert journal.append("out", [fine], wait=True) == []
+    (said,) = journal.append("out", [msgspec.structs.replace(fine, **what)], wait=True)
+    assert said == f"can't be written to the journal: {reason}"
+    with JournalView(tmp_path / "a.journal") as view:
+        (dead,) = view.dead_letters()
+        assert dead.reason == said
+        assert len(dead.body) <= 10_000
+        assert max(len(dead.id), len(dead.address)) <= 1000
+    journal.close()

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from flowrt.commands.run import _say_goodbye
 from tests.runtime.node_types import write_nodes
 
 FLOW = """\
@@ -342,3 +343,16 @@ def test_systemd_is_told(run: Run) -> None:
         listening.settimeout(1)
         while said[-1] != "STOPPING=1":
             said.append(listening.recv(100).decode())
+
+
+def test_fault_17_the_closing_lines_count_everything(caplog: pytest.LogCaptureFixture) -> None:
+    row = {"accepted": 9, "resumed": 3, "delivered": 4, "pending": 2, "dead_letters": 1, "dropped": {"telemetry": 5}}
+    nodes = {"sum": {"errors": 2, "unsendable": 1}, "fine": {"errors": 0, "unsendable": 0}}
+    facts = {"wall_s": 1.0, "frames": 2, "fps": 2.0, "delivery": {"out": row}, "parked": {"old": 7}, "nodes": nodes}
+    with caplog.at_level("INFO"):
+        _say_goodbye(facts)
+    assert [text.strip() for text in caplog.messages[1:]] == [
+        "out: 9 accepted, 3 resumed, 4 delivered, 2 pending, 1 dead letters, 5 dropped (5 telemetry)",
+        "old: 7 pending, and no node that delivers them",
+        "sum: 2 errors, 1 messages that no sink can encode",
+    ]

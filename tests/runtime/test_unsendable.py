@@ -171,3 +171,23 @@ def test_fault_12_what_is_fine_has_no_defect() -> None:
     assert shown_message(Record(time_s=1.0, data={"a": b"x" * 10_000_000})).startswith(
         b"Record(time_s=1.0, camera_id='', data={'a': b'xxx"
     )
+
+
+def test_fault_17_what_is_kept_of_messages_in_memory_is_bounded(bench: Bench) -> None:
+    node(
+        bench,
+        "large",
+        '"""large: events of 1 and of 17 MB."""\n\nfrom collections.abc import Iterator\n\nfrom flowrt import Event, Source\n\n\n'
+        'class Big(Event, frozen=True, kw_only=True, eq=False):\n    port = "bigs"\n    text: str = ""\n\n\n'
+        'class Large(Source):\n    """Make some."""\n\n    def produce(self) -> Iterator[Big]:\n'
+        "        for number in range(30):\n            size = 17_000_000 if number in (3, 4, 5) else 1_000_000\n"
+        '            yield Big(time_s=1.0 + number, id=str(number), text="x" * size)\n',
+    )
+    node(bench, "posts", POSTS)
+    running = started(bench, "large: {type: large}\nposts: {type: posts, from: large}")
+    assert running.wait(20)
+    until(lambda: running.delivery.statistics()["posts"].delivered == 27)
+    assert sum(len(row.payload) for row in running.last_events) < 100_000
+    assert len(running.last_events) == 30
+    assert running.runners["large"].unsendable == 3
+    assert running.runners["large"].last_error.endswith("bytes, more than 16000000")

@@ -20,7 +20,7 @@ from concurrent.futures import wait
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrt.clock import SystemClock
 from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure, UsageError
@@ -365,12 +365,22 @@ def _start_problem(flow: Flow, error: StartFailed) -> Diagnostic:
     return flow.diagnostic(error.node, str(error), "nothing was started; FLOWRT_DEBUG=1 shows where it was raised")
 
 
-def _say_goodbye(facts: dict[str, object]) -> None:
-    delivery = facts["delivery"]
-    assert isinstance(delivery, dict)
+def _say_goodbye(facts: dict[str, Any]) -> None:
+    """The account of each sink: accepted + resumed = delivered + pending + dead letters + dropped."""
     log.info("stopped after %.1f s: %s frames, %.1f per second", facts["wall_s"], facts["frames"], facts["fps"])
-    for name, row in delivery.items():
-        log.info("  %s: %d accepted, %d delivered, %d pending, %d dead letters", name, *row.values())
+    for name, row in facts["delivery"].items():
+        dropped = sum(row["dropped"].values())
+        why = ", ".join(f"{count} {kind}" for kind, count in row["dropped"].items())
+        log.info(
+            "  %s: %d accepted, %d resumed, %d delivered, %d pending, %d dead letters, %d dropped%s",
+            name, row["accepted"], row["resumed"], row["delivered"], row["pending"], row["dead_letters"], dropped,
+            f" ({why})" if why else "",
+        )  # fmt: skip
+    for name, count in facts["parked"].items():
+        log.info("  %s: %d pending, and no node that delivers them", name, count)
+    for name, row in facts["nodes"].items():
+        if row["errors"] or row["unsendable"]:
+            log.warning("  %s: %d errors, %d messages that no sink can encode", name, row["errors"], row["unsendable"])
 
 
 def settle() -> None:

@@ -40,9 +40,10 @@ def report(runtime: Runtime, *, wall_s: float, exit_code: int) -> dict[str, Any]
         "queues": status["queues"],
         "latency_ms": max(latencies, key=lambda row: row["p99"] or 0.0) if latencies else {"p50": None, "p99": None},
         "delivery": {
-            name: {key: row[key] for key in ("accepted", "delivered", "pending", "dead_letters")}
+            name: {key: row[key] for key in ("accepted", "resumed", "delivered", "pending", "dead_letters", "dropped")}
             for name, row in sinks.items()
         },
+        "parked": runtime.delivery.parked(),
         "ledger": {key: value for key, value in runtime.ledger().items() if key != "nodes"},
         "reloads": runtime.reloads,
         "problems": runtime.diagnostics,

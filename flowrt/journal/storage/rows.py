@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flowrt.sink import PRIORITIES, OutboxRecord, Priority
+from flowrt.sink import LARGEST_BODY_BYTES, PRIORITIES, OutboxRecord, Priority
 
 RANK: Final[Mapping[str, int]] = {name: i for i, name in enumerate(PRIORITIES)}
 """A priority is stored as its index; the lowest goes first when the journal is full."""
@@ -34,7 +34,10 @@ READ_COLUMNS: Final = RECORD_COLUMNS.replace(" id, address", " CAST(id AS BLOB),
 _AT_ONCE: Final = (64, 8, 1)
 """Rows of one statement: few sizes, so that statements stay prepared; no more than 999 values, which old versions of SQLite take."""
 
-LARGEST_BODY_BYTES: Final = 100_000_000
+_LONGEST_ID = 1000
+_LONGEST_ADDRESS_BYTES = 65_535
+"""What an MQTT topic may have."""
+_LONGEST_HEADERS_BYTES = 65_536
 STAND_IN_BYTES: Final = 10_000
 STAND_IN_HEADERS: Final = b'{"stand_in":true}'
 """Of a dead letter that is only what can be shown of a message: it is nothing to send again."""
@@ -95,6 +98,10 @@ def defect_of(record: object) -> str:
             return f"its {name} is {_shown(text)}, and not text"
         if not text.isascii() and not _is_unicode(text):
             return f"its {name} has characters that are none: {_shown(text)}"
+    if len(record.id) > _LONGEST_ID:
+        return f"its id has {len(record.id)} characters, more than {_LONGEST_ID}"
+    if len(record.address) > _LONGEST_ADDRESS_BYTES // 4 and len(record.address.encode()) > _LONGEST_ADDRESS_BYTES:
+        return f"its address has {len(record.address)} characters: more than {_LONGEST_ADDRESS_BYTES} bytes"
     if defect := _defect_of_time(record.time_s):
         return defect
     if type(record.body) is not bytes:
@@ -105,7 +112,8 @@ def defect_of(record: object) -> str:
         return f"its priority is {_shown(record.priority)}, and none of {', '.join(PRIORITIES)}"
     if record.headers:
         try:
-            _encode(record.headers)
+            if (size := len(_encode(record.headers))) > _LONGEST_HEADERS_BYTES:
+                return f"its headers have {size} bytes, more than {_LONGEST_HEADERS_BYTES}"
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             return f"its headers can't be written: {error}"
     return "" if type(record.headers) is dict else f"its headers are {_shown(record.headers)}, and not a dict"
@@ -118,8 +126,10 @@ def defect_of_event(event: object) -> str:
     for name, text in (("id", event.id), ("type", event.type), ("node", event.node)):
         if type(text) is not str or not _is_unicode(text):
             return f"its {name} is {_shown(text)}, and not text"
-    if type(event.payload) is not bytes or len(event.payload) > LARGEST_BODY_BYTES:
-        return f"its payload is {_shown(event.payload)}, and not bytes, or too many"
+    if type(event.payload) is not bytes:
+        return f"its payload is {_shown(event.payload)}, and not bytes"
+    if len(event.payload) > LARGEST_BODY_BYTES or len(event.id) > _LONGEST_ID:
+        return f"its payload has {len(event.payload)} bytes and its id {len(event.id)}, more than {LARGEST_BODY_BYTES} and {_LONGEST_ID}"
     return _defect_of_time(event.time_s)
 
 
@@ -134,10 +144,12 @@ def stand_in(record: object) -> OutboxRecord:
     if not isinstance(record, OutboxRecord):
         return OutboxRecord(id="", time_s=0.0, address="", body=_shown(record).encode(), headers={"stand_in": True})
     return OutboxRecord(
-        id=record.id if type(record.id) is str and _is_unicode(record.id) else _shown(record.id),
+        id=record.id
+        if type(record.id) is str and _is_unicode(record.id) and len(record.id) <= _LONGEST_ID
+        else _shown(record.id),
         time_s=0.0 if _defect_of_time(record.time_s) else record.time_s,
         address=record.address
-        if type(record.address) is str and _is_unicode(record.address)
+        if type(record.address) is str and _is_unicode(record.address) and len(record.address) <= _LONGEST_ID
         else _shown(record.address),
         body=record.body[:STAND_IN_BYTES] if type(record.body) is bytes else _shown(record.body).encode(),
         priority=record.priority if record.priority in PRIORITIES else "event",
