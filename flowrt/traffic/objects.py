@@ -70,7 +70,7 @@ _TRACK_COLUMNS = (
     *_DETECTION_COLUMNS, Column("track_id", "<u4", wider="i8"), Column("age_s", "<f4"), Column("velocity_px_s", "<f4", 2),
     Column("ground_m", "<f4", 2), Column("velocity_m_s", "<f4", 2), Column("speed_kmh", "<f4"), Column("speed_sigma_kmh", "<f4"),
     Column("heading_deg", "<f4"), Column("length_m", "<f4"), Column("length_sigma_m", "<f4"), Column("in_zone", "|b1", -1),
-    Column("zone_since_s", "<f8", -1), Column("rider", "|b1", optional=True),
+    Column("zone_since_s", "<f8", -1), Column("rider", "|b1", optional=True), Column("scale_sigma", "<f4", optional=True),
 )  # fmt: skip
 
 
@@ -226,6 +226,8 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
     length_m, length_sigma_m: float32 (N,), the length and its standard deviation, where a `speed` node learned it; else NaN.
     zones: names of the zones looked at by the `roi` nodes upstream; in_zone: bool (N, Z), column z for zones[z].
     zone_since_s: float64 (N, Z), time at which the object entered the zone; NaN outside of it.
+    scale_sigma: float32 (N,), how uncertain the homography's scale is there, as a share; part of `speed_sigma_kmh`, and common to all
+        speeds that were measured about there. None without a `speed` node.
     rider: bool (N,), two-wheelers seen with the person that rides them; None where there are none.
     """
 
@@ -248,6 +250,7 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
     in_zone: Bools
     zone_since_s: Times
     rider: Bools | None = None
+    scale_sigma: Floats | None = None
     model: str = ""
 
     @classmethod

@@ -12,6 +12,7 @@ from flowrt.diagnostics import Diagnostic
 from flowrt.traffic.geometry.footprint import Viewpoint, sizes_m
 from flowrt.traffic.geometry.per_frame import per_frame
 from flowrt.traffic.geometry.plane import Array, Mask, PolygonSet, jacobian, mapped
+from flowrt.traffic.geometry.scale_map import ScaleMap
 from flowrt.traffic.objects import Objects, Tracks
 from flowrt.traffic.scene import Scene, Zone
 
@@ -40,6 +41,12 @@ class CameraView:
         """None without a homography."""
         to_ground = self.scene.to_ground
         return None if to_ground is None else Viewpoint(to_ground, self.picture_px)
+
+    @cached_property
+    def scale_map(self) -> ScaleMap | None:
+        """How uncertain the homography's scale is where; None without one."""
+        calibration = self.scene.calibration
+        return None if calibration is None else ScaleMap(calibration, self.picture_px)
 
     @property
     def metric(self) -> bool:

@@ -13,7 +13,7 @@ from flowrt.traffic.objects import Tracks
 
 
 class Sample(NamedTuple):
-    """One track in one picture. Metres and speed are NaN where unknown."""
+    """One track in one picture. Metres and speed are NaN where unknown. scale_sigma: see `Tracks`."""
 
     time_s: float
     x_px: float
@@ -22,6 +22,7 @@ class Sample(NamedTuple):
     y_m: float
     speed_kmh: float
     speed_sigma_kmh: float
+    scale_sigma: float
 
 
 @per_frame
@@ -64,7 +65,8 @@ class History:
             x0, _, x1, y1 = tracks.boxes_px[row].tolist()
             x_m, y_m = tracks.ground_m[row].tolist()
             speed, sigma = float(tracks.speed_kmh[row]), float(tracks.speed_sigma_kmh[row])
-            samples.append(Sample(tracks.time_s, (x0 + x1) / 2, y1, x_m, y_m, speed, sigma))
+            scale = 0.0 if tracks.scale_sigma is None else float(tracks.scale_sigma[row])
+            samples.append(Sample(tracks.time_s, (x0 + x1) / 2, y1, x_m, y_m, speed, sigma, scale))
         return samples[::-1]
 
     def evidence(self, camera_id: str, track_id: int, every_s: float = 0.2) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from flowrt import (
     scene_of,
     setting,
 )
-from flowrt.traffic.geometry.camera_view import CameraViews, homography_diagnostics
+from flowrt.traffic.geometry.camera_view import CameraView, CameraViews, homography_diagnostics
 from flowrt.traffic.geometry.footprint import Viewpoint
 from flowrt.traffic.geometry.plane import Array, Mask
 from flowrt.traffic.rules.track_table import TrackTable
@@ -75,9 +75,18 @@ class Speed(Transform):
     pedestrian_process_noise: Annotated[
         float, setting("The same for pedestrians.", gt=0, le=100, renamed_from="pedestrian_agility")
     ] = 0.3
-    scale_error: Annotated[
-        float, setting("Relative error of the homography's scale, part of the published uncertainty.", ge=0, le=1)
-    ] = 0.02
+    scale_error: (
+        Annotated[
+            float,
+            setting(
+                "Relative error of the homography's scale, part of the published uncertainty; without it, what the fit of its points "
+                "says of each place, and at least 1 %.",
+                ge=0,
+                le=1,
+            ),
+        ]
+        | None
+    ) = None
     min_pictures: Annotated[int, setting("Pictures of a track before its speed is given.", ge=2, le=100)] = 3
     forget_after_s: Annotated[float, setting("Memory about a track that is not seen any more.", gt=0, le=600)] = 5.0
 
@@ -107,11 +116,11 @@ speeds: {type: speed, from: tracks, scene: north}
         if fresh:
             self._headings = Headings(view)
         if len(tracks):
-            tracks = self._with_speeds(tracks, view.viewpoint)
+            tracks = self._with_speeds(tracks, view.viewpoint, view)
         self._picture_s[tracks.camera_id] = tracks.time_s
         return tracks
 
-    def _with_speeds(self, tracks: Tracks, camera: Viewpoint) -> Tracks:
+    def _with_speeds(self, tracks: Tracks, camera: Viewpoint, view: CameraView) -> Tracks:
         rows = self._table.rows(tracks)
         states = TrackStates.load(self._table, rows)
         step_s = np.nan_to_num(np.maximum(tracks.time_s - states.seen_s, 0.0))
@@ -125,9 +134,11 @@ speeds: {type: speed, from: tracks, scene: north}
         heading = follow_movement(states, direction, speed, speed / np.sqrt(np.maximum(variance, 1e-6)))
         states.store(self._table, rows)
 
+        scale = self._scale_sigma(tracks, view, heading)
+
         speed_kmh = np.empty((2, len(rows)), np.float32)
         speed_kmh[0] = speed * 3.6
-        speed_kmh[1] = np.sqrt(variance + rejected_m**2 + (self.scale_error * speed) ** 2) * 3.6
+        speed_kmh[1] = np.sqrt(variance + rejected_m**2 + (scale * speed) ** 2) * 3.6
         speed_kmh[:, states.measurements < self.min_pictures] = np.nan
         ground = state.T.astype(np.float32)
         length = np.where(states.length_weight > 0, states.lengths(tracks), np.nan).astype(np.float32)
@@ -136,10 +147,17 @@ speeds: {type: speed, from: tracks, scene: north}
             velocity_m_s=ground[:, 2:],
             speed_kmh=speed_kmh[0],
             speed_sigma_kmh=speed_kmh[1],
+            scale_sigma=scale.astype(np.float32),
             heading_deg=np.degrees(np.arctan2(heading[1], heading[0])).astype(np.float32),
             length_m=length[0],
             length_sigma_m=length[1],
         )
+
+    def _scale_sigma(self, tracks: Tracks, view: CameraView, heading: Array) -> Array:
+        """(N,): the relative error of the scale, by the setting or by the homography's fit. heading: (2, N) on the ground."""
+        if self.scale_error is not None or view.scale_map is None:
+            return np.full(len(tracks), self.scale_error or 0.0)
+        return view.scale_map.sigma(tracks.ground_px, heading.T)
 
     def _measure(self, camera: Viewpoint, tracks: Tracks, states: TrackStates, step_s: Array) -> Positions:
         """Positions of this picture; heading, offset and length in `states` move on. step_s: (N,) since the track was seen before."""

@@ -21,6 +21,7 @@ from flowrt import (
     setting,
 )
 from flowrt.traffic.geometry.camera_view import homography_diagnostics
+from flowrt.traffic.geometry.plane import Array
 from flowrt.traffic.rules.history import Sample
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
 
@@ -33,12 +34,12 @@ class Speeding(Rule):
     """The median speed over the last `section_m` metres, all of them in lanes, lies above the lane's limit plus a tolerance.
 
     Needs: a `speed` node upstream, capture times, and a limit (`limit_kmh` of the lane, or of this node). The tolerance is for
-    the law's margin; the uncertainty of the measurement comes on top: `sigmas` times the standard deviation of a speed over the
-    root of their number. The section's length over its time must be above limit and tolerance as well, since measured speeds lag
+    the law's margin; the uncertainty of the measurement comes on top: `sigmas` times the standard deviation of the median, that is of a speed's
+    noise over the root of their number, and of the homography's scale, which is the same for all of them. The section's length over its time must be above limit and tolerance as well, since measured speeds lag
     behind braking.
 
     No violation: single high readings, as of a jumping box, where the section was not driven so fast on average; sections shorter
-    than `section_m`, with fewer than four readings, or with a speed less certain than
+    than `section_m`, with fewer than four readings, or with a speed noisier than
     `max_sigma_kmh` after it had been known, as that of a vehicle coming out from behind another.
     """
 
@@ -51,7 +52,10 @@ class Speeding(Rule):
         setting("How many standard deviations the median must lie above: 0 finds most, 2 leaves no doubt.", ge=0, le=5),
     ] = 0.25
     max_sigma_kmh: Annotated[
-        float, setting("Speeds less certain than this (standard deviation) are no evidence.", gt=0, le=50)
+        float,
+        setting(
+            "Speeds noisier than this (standard deviation, without that of the scale) are no evidence.", gt=0, le=50
+        ),
     ] = 6.0
 
     requires: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -94,7 +98,7 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         fast = tracks.time_s - fast_s <= self._within_s
         if not np.count_nonzero(fast):
             return
-        fast = fast & (tracks.speed_sigma_kmh <= self.max_sigma_kmh) & tracks.of_class(VEHICLES)
+        fast = fast & (_noise_kmh(tracks) <= self.max_sigma_kmh) & tracks.of_class(VEHICLES)
         for row in np.flatnonzero(fast).tolist():
             lanes = np.flatnonzero(inside[row])
             if not len(lanes):
@@ -115,7 +119,10 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         median = float(np.median(readings))
         length_m = float(np.hypot(section[-1].x_m - section[0].x_m, section[-1].y_m - section[0].y_m))
         mean = 3.6 * length_m / max(section[-1].time_s - section[0].time_s, 1e-3)
-        sigma_kmh = float(tracks.speed_sigma_kmh[row]) / len(readings) ** 0.5
+        # More readings lessen the noise, but not the error of the scale, which is the same in all of them.
+        noise_kmh = float(_noise_kmh(tracks)[row]) / len(readings) ** 0.5
+        scale = float(np.mean([sample.scale_sigma for sample in section]))
+        sigma_kmh = float(np.hypot(noise_kmh, scale * median))
         allowed = limit_kmh + self.tolerance_kmh
         if median <= allowed + self.sigmas * sigma_kmh or mean <= allowed:
             return None
@@ -130,6 +137,8 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
                 "limit_kmh": limit_kmh,
                 "median_kmh": round(median, 1),
                 "sigma_kmh": round(float(tracks.speed_sigma_kmh[row]), 1),
+                "median_sigma_kmh": round(sigma_kmh, 1),
+                "scale_sigma": round(scale, 3),
                 "section_m": round(length_m, 1),
                 "readings": len(readings),
             },
@@ -147,11 +156,23 @@ speeding: {type: violation.speeding, from: speeds, scene: north, tolerance_kmh: 
         last = samples[-1]
         first_known = next((i for i, sample in enumerate(samples) if not _unknown(sample)), len(samples))
         for i in range(len(samples) - 2, -1, -1):
-            if i > first_known and not samples[i].speed_sigma_kmh <= self.max_sigma_kmh:
+            if i > first_known and not _noise(samples[i]) <= self.max_sigma_kmh:
                 return []
             if np.hypot(last.x_m - samples[i].x_m, last.y_m - samples[i].y_m) >= self.section_m:
                 return samples[i:]
         return []
+
+
+def _noise_kmh(tracks: Tracks) -> Array:
+    """(N,): the standard deviation of the measured speeds without the error of the scale."""
+    sigma = np.asarray(tracks.speed_sigma_kmh, np.float64)
+    if tracks.scale_sigma is None:
+        return sigma
+    return np.asarray(np.sqrt(np.maximum(sigma**2 - (tracks.scale_sigma * tracks.speed_kmh) ** 2, 0.0)))
+
+
+def _noise(sample: Sample) -> float:
+    return float(max(sample.speed_sigma_kmh**2 - (sample.scale_sigma * sample.speed_kmh) ** 2, 0.0) ** 0.5)
 
 
 def _unknown(sample: Sample) -> bool:
