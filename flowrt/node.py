@@ -370,6 +370,13 @@ class Outbox(Node):
     def outside_is_back(self) -> None:
         """Called, on a thread of its own choice, when another outbox got through to the same `outside`: a node that waits to connect tries now."""
 
+    def reach(self) -> bool:
+        """Asked now and then while nothing waits: whether the outside is there; False where that shows only as it delivers.
+
+        Raise Retry where it is away, as `deliver` would.
+        """
+        return False
+
     encode: ClassVar[Callable[..., Any]]
     """`def encode(self, message: Message) -> Iterable[OutboxRecord]`"""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 import msgspec
 
@@ -58,13 +59,19 @@ def _row(outbox: OutboxView) -> list[str]:
     counts = [outbox.accepted, outbox.delivered, outbox.pending, outbox.dead_letters, outbox.dropped]
     return [
         outbox.name,
-        outbox.state,
+        _state(outbox),
         *map(str, counts),
         span(outbox.oldest_s) if outbox.pending else "-",
         f"{outbox.rate_per_s:.0f}/s",
         "-" if outbox.drain_s is None or not outbox.pending else span(outbox.drain_s),
         outbox.last_error,
     ]
+
+
+def _state(outbox: OutboxView) -> str:
+    if outbox.state not in ("waiting", "refused"):
+        return outbox.state
+    return f"{outbox.state} for {span(max(time.time() - outbox.since_s, 0.0))}"
 
 
 def span(seconds: float) -> str:

@@ -26,6 +26,8 @@ UNDER_WAY_BYTES = 32_000_000
 """With more under way nothing is read, however many records the node's window allows."""
 LONGEST_WAIT_S = 3600.0
 """Waits that a service asks for are cut to this."""
+AWAY = ("waiting", REFUSED)
+"""States of an outbox whose service does not take its messages now."""
 _RATE_WINDOW_S = 5.0
 _BEAT_S = 120.0
 """A node whose `deliver` takes longer than this is trouble."""
@@ -65,10 +67,12 @@ class Deliverer:
         self._tick_due = 0.0
         self._last_acknowledged = time.monotonic()
         self._acknowledged = self._acknowledged_before = 0  # now, and when the last failure was
+        self._has_delivered = False
         self._rate = _Rate()
         self._backoff = backoff
         self.stopping = threading.Event()
-        self.state, self.last_error, self.errors, self.retries = "up", "", 0, 0
+        self.state, self.last_error, self.errors, self.retries = "connecting", "", 0, 0
+        self._since = time.monotonic()
         self._thread = supervisor.thread(
             f"deliver {name}", self._run, restart=Backoff(0.2, 30.0), beat_within_s=_BEAT_S
         )
@@ -162,14 +166,13 @@ class Deliverer:
         while not self.stopping.is_set():
             self._thread.beat()
             if not self.node.ready():
-                self.last_error = "no address, waiting"
-                self._be("disabled")
+                self._be("disabled", "no address, waiting")
                 self._pause(1.0)
                 continue
             records = self._next()
             if not records and not self._under_way:
                 self._look_for_success()
-                self._be("up")
+                self._look_outside()
                 with self._wake:
                     if not self.stopping.is_set() and (self._cursor.replaying or not self._fresh):
                         self._wake.wait(PACE_S if self._cursor.replaying else 1.0)
@@ -245,10 +248,27 @@ class Deliverer:
         if self._acknowledged > self._acknowledged_before:
             self._probing = False
             self._backoff.reset()
-            returned = self.state != "up"
+            returned = self.state in AWAY
+            if returned:
+                self._log.info("'%s' delivers%s", self.name, " again" if self._has_delivered else "")
+            self._has_delivered = True
             self._be("up")
             if returned:
                 self._on_return(self)
+
+    def _look_outside(self) -> None:
+        """With nothing to deliver, a state holds until the node knows better: silence is no sign of life."""
+        try:
+            there = self.node.reach()
+        except Retry as retry:
+            self._be(REFUSED if retry.refused else "waiting", self._mask(one_line_of(retry)))
+        except BaseException as error:  # a node's bug
+            self._be("waiting", self._mask(one_line(error)))
+        else:
+            if there:
+                self._be("up")
+            else:
+                self._be("connecting" if self.state == "disabled" else self.state, self.last_error)
 
     def _isolate(self, records: Sequence[OutboxRecord], reason: str) -> None:
         """One of this batch is refused: send it again one by one, until that one is alone."""
@@ -280,14 +300,13 @@ class Deliverer:
         reason = self._mask(reason)
         if reason != self.last_error or self.state == "up":
             self._log.warning("'%s' waits: %s", self.name, reason)
-        self.last_error = reason
         if self._acknowledged > self._acknowledged_before:
             self._backoff.reset()  # it failed, but not before it had taken something
         self._rewind()
         with self._wake:
             self._probing = True
             self._acknowledged_before = self._acknowledged
-        self._be(state)
+        self._be(state, reason)
         asked_for = after_s is not None and after_s > 0
         self._pause(min(self._backoff.wait_s(after_s), LONGEST_WAIT_S), patient=asked_for)
 
@@ -315,13 +334,16 @@ class Deliverer:
                 self._thread.beat()
             self._hurry = False
 
-    def _be(self, state: str) -> None:
+    def _be(self, state: str, why: str = "") -> None:
         if state != self.state:
-            self.state = state
-            if state == "up" and self.last_error:
-                self._log.info("'%s' delivers again", self.name)
-                self.last_error = ""
+            self.state, self._since = state, time.monotonic()
+        self.last_error = why
         self._note()
+
+    @property
+    def state_s(self) -> float:
+        """For how long the state is what it is."""
+        return time.monotonic() - self._since
 
     def _note(self) -> None:
         self._journal.note(self.name, self.state, self.last_error, self.rate_per_s)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from flowrt.clock import Clock
-from flowrt.delivery.deliverer import Deliverer, Log
+from flowrt.delivery.deliverer import AWAY, Deliverer, Log
 from flowrt.journal import EventRow, Journal, OutboxCounters, percentiles
 from flowrt.node import Outbox
 from flowrt.secrets import Secrets
@@ -24,7 +24,8 @@ class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One outbox since the start of the run: resumed + accepted = delivered + dead_letters + dropped + pending.
 
     resumed: records that an earlier run had left. pending: on disk, without an acknowledgement. oldest_s: for how long the first in line has
-    waited. state: up (delivering or idle), waiting (backing off), refused (the service refuses every message until what last_error says is
+    waited. state, for state_s seconds: connecting (nothing was delivered yet, and nothing failed), up (the last message was taken, or the node
+    sees its service), waiting (trying again; last_error says why), refused (the service refuses every message until what last_error says is
     fixed), disabled (the node has no outside). latency_ms: p50 and p99 from capture to commit of the asked interval, of at most the last
     10,000 records with a capture time. errors: exceptions of the node that were neither Retry nor Reject.
     """
@@ -39,6 +40,7 @@ class SinkStatistics(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: float
     last_error: str
     state: str
+    state_s: float
     latency_ms: dict[str, float]
     errors: int
     retries: int
@@ -185,6 +187,7 @@ class Delivery:
             rate_per_s=deliverer.rate_per_s,
             last_error=deliverer.last_error,
             state=deliverer.state,
+            state_s=round(deliverer.state_s, 3),
             latency_ms=percentiles(counters.latencies_ms(since_ns)),
             errors=deliverer.errors,
             retries=deliverer.retries,
@@ -202,7 +205,7 @@ class Delivery:
         with self._lock:
             deliverers = dict(self._deliverers)
         for name, deliverer in deliverers.items():
-            while self._journal.pending(name) and deliverer.state == "up" and time.monotonic() < until:
+            while self._journal.pending(name) and deliverer.state not in AWAY and time.monotonic() < until:
                 time.sleep(0.01)
 
     def close(self, timeout_s: float) -> None:

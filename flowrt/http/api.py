@@ -125,7 +125,10 @@ def _readiness(runtime: Runtime) -> dict[str, Any]:
         name: {"ready": not row.get("failed", False), "error": row["last_error"] if row.get("failed") else ""}
         for name, row in status["nodes"].items()
     }
-    sinks = {name: {"state": row.state, "error": row.last_error} for name, row in status["sinks"].items()}
+    sinks = {
+        name: {"state": row.state, "state_s": row.state_s, "error": row.last_error}
+        for name, row in status["sinks"].items()
+    }
     trouble = status["trouble"]
     ready = status["state"] == "running" and not trouble and all(row["ready"] for row in nodes.values())
     return {"ready": ready, "state": status["state"], "trouble": trouble, "nodes": nodes, "services": sinks}

@@ -152,7 +152,8 @@ class _Collector:
             retries.add_metric([site, name], row.retries)
             pending.add_metric([site, name], row.pending)
             oldest.add_metric([site, name], row.oldest_s)
-            up.add_metric([site, name], float(row.state == "up"))
+            if row.state != "connecting":  # it is not known yet
+                up.add_metric([site, name], float(row.state == "up"))
             taken = self._runtime.delivery.acceptance(name)
             accepting.add_metric([site, name], taken.buckets(), taken.sum_s)
         yield from (accepted, deliveries, retries, pending, oldest, up, accepting)

@@ -144,7 +144,7 @@ class JournalView:
             found.append(
                 OutboxView(
                     name=name,
-                    state=(state or "up") if running or state == "parked" else "not running",
+                    state=(state or "connecting") if running or state == "parked" else "not running",
                     accepted=accepted,
                     delivered=delivered,
                     pending=count,

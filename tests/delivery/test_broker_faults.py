@@ -288,3 +288,14 @@ def test_a_refused_subscription_is_told(tmp_path: Path, caplog: pytest.LogCaptur
         node = MqttIn(topic="secret/#")
         with opened(node, context(tmp_path, clock=SystemClock(), services={"mqtt": Mqtt(url=url)})):
             eventually(lambda: "refuses the subscription to 'secret/#'" in node.status().get("trouble", ""))
+
+
+def test_fault_21_a_sink_with_nothing_to_send_says_that_its_broker_is_away(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        broker.kill()
+        with world(MqttOut(), tmp_path, {"mqtt": Mqtt(url=broker.url)}) as w:
+            eventually(lambda: w.statistics.state == "waiting" and "can't be reached" in w.statistics.last_error)
+            broker.start()
+            eventually(lambda: w.statistics.state == "up", 30.0)
+            broker.kill()
+            eventually(lambda: w.statistics.state == "waiting", 30.0)

@@ -50,6 +50,7 @@ def test_outbox_and_dead_letters_while_running(journal: Journal, capsys: pytest.
     assert (seen["name"], seen["accepted"], seen["delivered"], seen["pending"], seen["dead_letters"]) == (
         "to_broker", 3, 2, 0, 1,
     )  # fmt: skip
+    eventually(lambda: main(["outbox"]) == 0 and " up " in capsys.readouterr().out)  # written within a second
     assert main(["outbox"]) == 0
     head, line = capsys.readouterr().out.splitlines()
     assert head.split()[:5] == ["sink", "state", "accepted", "delivered", "pending"]

@@ -353,3 +353,53 @@ def test_fault_17_a_wait_that_is_no_number_is_the_next_step(journal: Journal) ->
     assert calls[1] - calls[0] >= 0.05
     assert calls[2] - calls[1] >= 0.05
     delivery.close(2.0)
+
+
+class Watchful(Outside):
+    """Knows whether its service is there."""
+
+    def reach(self) -> bool:
+        if self.away:
+            raise Retry(self.away)
+        return True
+
+    away = ""
+
+
+def test_fault_21_a_state_says_no_more_than_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    journal = Journal(None, clock=SystemClock())
+    delivery = Delivery(journal, SystemClock(), backoff=lambda: Backoff(0.01, 0.02))
+    blind, watchful = Outside().prepare(), Watchful().prepare()
+    watchful.__dict__["away"] = "nobody there"
+    delivery.add("blind", blind)
+    delivery.add("watchful", watchful)
+
+    def state(name: str) -> tuple[str, str]:
+        row = delivery.statistics()[name]
+        return row.state, row.last_error
+
+    eventually(lambda: state("watchful") == ("waiting", "nobody there"))
+    assert state("blind") == ("connecting", ""), "nothing was sent: nothing is known"
+    assert delivery.statistics()["watchful"].state_s >= 0.0
+    watchful.__dict__["away"] = ""
+    eventually(lambda: state("watchful") == ("up", ""))
+    assert not [text for text in caplog.messages if "delivers" in text], "nothing was delivered"
+
+    def refuse(batch: object) -> None:
+        raise Retry("not now", 0.01)
+
+    blind.__dict__["_fault"] = refuse
+    delivery.accept("blind", records(1))
+    eventually(lambda: state("blind") == ("waiting", "not now"))
+    blind.__dict__["_fault"] = None
+    eventually(lambda: state("blind") == ("up", ""))
+    assert [text for text in caplog.messages if "delivers" in text] == ["'blind' delivers"], "for the first time"
+    blind.__dict__["_fault"] = refuse
+    delivery.accept("blind", records(1, start=7))
+    eventually(lambda: state("blind") == ("waiting", "not now"))
+    blind.__dict__["_fault"] = None
+    eventually(lambda: state("blind") == ("up", ""))
+    assert [text for text in caplog.messages if "delivers" in text][1:] == ["'blind' delivers again"]
+    delivery.close(2.0)
+    journal.close()

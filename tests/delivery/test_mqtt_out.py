@@ -129,7 +129,7 @@ def test_wrong_credentials_cost_nothing_but_time(tmp_path: Path, version: Any) -
         bad = Mqtt(url=broker.url, username="flow", password="planted-wrong", version=version)
         with world(MqttOut(), tmp_path / "w", {"mqtt": bad}, journal=journal) as w:
             w.send(violation(1))
-            eventually(lambda: "check username and password" in w.statistics.last_error)
+            eventually(lambda: "check username and password" in w.statistics.last_error and w.statistics.pending)
             assert (w.statistics.pending, w.statistics.dead_letters) == (1, 0)
             assert w.node.status()["connected"] is False
             assert "planted" not in f"{w.statistics}{w.node.status()}"

@@ -157,7 +157,7 @@ def test_a_growing_outbox_and_dead_letters_degrade(tmp_path: Path) -> None:
 def test_a_sink_that_cannot_deliver_degrades_and_the_slowest_sinks_latency_counts(tmp_path: Path, state: str) -> None:
     def sink(**more: Any) -> SinkStatistics:
         return SinkStatistics(
-            accepted=9, delivered=4, pending=5, dead_letters=0, dropped={}, resumed=0, oldest_s=3.0, rate_per_s=0.0,
+            accepted=9, delivered=4, pending=5, dead_letters=0, dropped={}, resumed=0, oldest_s=3.0, rate_per_s=0.0, state_s=9.0,
             errors=0, retries=2, **more,
         )  # fmt: skip
 

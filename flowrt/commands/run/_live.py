@@ -20,7 +20,7 @@ from flowrt.commands._events import summary
 from flowrt.runtime import Runtime
 
 _STYLE = {"error": "bold red", "warning": "yellow", "info": "", "debug": "dim"}
-_SINK_STYLE = {"up": "green", "waiting": "yellow", "refused": "bold red", "disabled": "dim"}
+_SINK_STYLE = {"up": "green", "connecting": "dim", "waiting": "yellow", "refused": "bold red", "disabled": "dim"}
 _SERVICE_STYLE = {"up": "green", "down": "bold red"}
 
 
@@ -116,7 +116,7 @@ def _sinks(sinks: dict[str, Any]) -> Table:
     for name, row in sinks.items():
         table.add_row(
             Text(name, style="cyan"),
-            Text(row.state, style=_SINK_STYLE.get(row.state, "")),
+            Text(_state(row.state, row.state_s), style=_SINK_STYLE.get(row.state, "")),
             f"{row.accepted:,}",
             f"{row.delivered:,}",
             Text(f"{row.pending:,}", style="yellow" if row.pending else "dim"),
@@ -124,6 +124,10 @@ def _sinks(sinks: dict[str, Any]) -> Table:
             Text((row.last_error or "")[:48], style="dim"),
         )
     return table
+
+
+def _state(state: str, since_s: float) -> str:
+    return f"{state} for {_duration(since_s)}" if state in ("waiting", "refused") else state
 
 
 def _services(nodes: dict[str, Any]) -> list[Text]:

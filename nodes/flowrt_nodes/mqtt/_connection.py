@@ -50,6 +50,9 @@ _PUBREC = re.compile(r"Received PUBREC \(Mid: (\d+)\)")
 _FAREWELL_S = 1.0
 
 
+_NOT_YET = "not connected yet"
+
+
 class MqttLink:
     """A connection to the broker of a service, or to the embedded one where it names none.
 
@@ -84,7 +87,7 @@ class MqttLink:
         self._on_up, self._on_down, self._on_ack = on_up, on_down, on_ack
         self._on_received, self._on_turn, self._on_message = on_received, on_turn, on_message
         self.up = threading.Event()
-        self.trouble = "not connected yet"
+        self.trouble = _NOT_YET
         self.refused = False
         self.connects = 0
         self.packet_limit: int | None = None
@@ -141,6 +144,11 @@ class MqttLink:
         self._thread.stop()
         self._thread.join(2 * CONNECT_S + _FAREWELL_S)
         self._release()
+
+    @property
+    def tried(self) -> bool:
+        """Whether a try to connect has ended, well or not."""
+        return self.trouble != _NOT_YET
 
     def status(self) -> dict[str, Any]:
         """For `/api/status`."""

@@ -235,6 +235,12 @@ class MqttOut(Outbox):
         if len(self._in_flight) < self._space(link):  # else the next acknowledgement wakes it
             link.wake()
 
+    def reach(self) -> bool:
+        link = self._opened_link()
+        if not link.up.is_set() and link.tried:
+            raise Retry(link.trouble, refused=link.refused)
+        return link.up.is_set()
+
     def _opened_link(self) -> MqttLink:
         if self._link is None:  # callbacks and deliveries come after `open` only
             raise RuntimeError("the node is not open")
