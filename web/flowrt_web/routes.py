@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flowrt.http import Host, Route
-from flowrt_web import flow_routes, static_files
+from flowrt_web import flow_routes, scene_routes, static_files
 from flowrt_web.live.socket import LiveSocket
 
 
@@ -13,4 +13,5 @@ def routes(host: Host) -> Iterable[Route]:
     """What the entry point `flowrt.pages` asks for."""
     yield from static_files.routes()
     yield from flow_routes.routes(host)
+    yield from scene_routes.routes(host)
     yield Route("/api/page/live", LiveSocket(host).serve, "socket")

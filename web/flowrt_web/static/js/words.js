@@ -30,6 +30,14 @@ export const words = {
     pause: "Pause", resume: "Resume", shown: "{shown} of {seen} shown", perSecond: "{rate}/s", waiting: "Waiting for messages",
     copy: "Copy as JSON", none: "No message matches. {sampled} were looked at.",
   },
+  cameras: {
+    overlays: "What is drawn", picture: "Live picture of {name}", waiting: "waiting", facts: "{fps} fps · {delay} ms", all: "All cameras",
+    none: "The flow has no cameras.", draw: "Draw", violations: "Violations as they happen", noViolations: "None since this page was opened.",
+    shows: {
+      boxes: "Boxes", labels: "Labels", footprints: "Footprints", trails: "Trails", zones: "Zones", lines: "Lines", signals: "Signals",
+      violations: "Violations",
+    },
+  },
 };
 
 export function say(text, values = {}) {
