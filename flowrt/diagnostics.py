@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 
-class Use(NamedTuple):
+class Use(msgspec.Struct, frozen=True):
     """Why a text counts here that is written elsewhere: an entry of `for_each`, a merge key.
 
     what: in words (`camera: north`). The place is that of the use.

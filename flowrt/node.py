@@ -55,27 +55,32 @@ def setting(
     restart: bool = False,
     secret: bool = False,
     renamed_from: str = "",
+    inherited: bool = False,
 ) -> msgspec.Meta:
     """Describe a setting: `limit_kmh: Annotated[float, setting("Speed limit.", gt=0)] = 50.0`.
 
     restart: a change needs a new node (a connection, a model); without it the change is made in place.
     secret: the value must come from `${env:…}` or `${file:…}` and is shown as `***` everywhere.
     renamed_from: its former name, which still works in flow files, with a warning.
+    inherited: a setting that names something; where the file does not give it, it is what the nodes upstream name, else the only thing
+        of that kind in the flow.
     The unit is the end of the name: _s, _ms, _px, _m, _kmh, _deg, _mb.
     """
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "pattern": pattern, "min_length": min_length}
     given: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
-    extra = {"restart": restart, "secret": secret, "renamed_from": renamed_from}
+    extra = {"restart": restart, "secret": secret, "renamed_from": renamed_from} | (
+        {"inherited": True} if inherited else {}
+    )
     return msgspec.Meta(description=description, examples=examples, extra=extra, **given)
 
 
-def reference(kind: str) -> msgspec.Meta:
+def reference(kind: str, *, inherited: bool = False) -> msgspec.Meta:
     """Mark a setting whose value names something else in the file; the loader checks that it exists and editors complete it.
 
     kind: `node`, `service`, `file`, `side_input`; or the name of a section of the flow file, of a part of its entries, or of names
-    that nodes publish, as the section declares them (`flowrt.config.sections`).
+    that nodes publish, as the section declares them (`flowrt.config.sections`). inherited: as with `setting`.
     """
-    return msgspec.Meta(extra={"kind": kind})
+    return msgspec.Meta(extra={"kind": kind, "inherited": True} if inherited else {"kind": kind})
 
 
 ServiceName = Annotated[str, reference("service")]

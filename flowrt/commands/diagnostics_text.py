@@ -52,7 +52,7 @@ def as_json(diagnostics: Sequence[Diagnostic]) -> str:
     problems = [{key: getattr(diagnostic, key) for key in keys} for diagnostic in diagnostics]
     for problem, diagnostic in zip(problems, diagnostics, strict=True):
         if diagnostic.uses:
-            problem["uses"] = [use._asdict() for use in diagnostic.uses]
+            problem["uses"] = [msgspec.structs.asdict(use) for use in diagnostic.uses]
     good = not any(diagnostic.severity == "error" for diagnostic in diagnostics)
     return msgspec.json.format(msgspec.json.encode({"ok": good, "problems": problems}), indent=2).decode()
 

@@ -103,6 +103,8 @@ def _setting(field: kinds.Field) -> list[str]:
     unit = unit_of(field.encode_name)
     facts = [expected(field.type) + (f", {unit}" if unit else ""), default]
     extra = _extras(field.type)
+    if extra.get("inherited"):
+        facts.append("where it is not given, as upstream, or the only one of the flow")
     if extra.get("restart"):
         facts.append("a change makes a new node")
     if extra.get("secret"):

@@ -22,7 +22,11 @@ from flowrt.services import KINDS
 
 Schema = dict[str, Any]
 
-_FILLED: Schema = {"type": "string", "pattern": r"\$\{(env|file):", "description": "filled from outside: ${env:NAME}"}
+_FILLED: Schema = {
+    "type": "string",
+    "pattern": r"\$\{",
+    "description": "filled from outside: ${env:NAME}; in a block with `for_each`: ${camera}",
+}
 _NAMES = {
     "service": "An entry of `services`.",
     "file": "A file, relative to the flow file.",
@@ -31,14 +35,15 @@ _NAMES = {
 }
 """Descriptions of settings that have no text of their own."""
 _NODE_NAME = "^[a-z][a-z0-9_]*$"
-_SOURCE_NAME = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$"
+_SOURCE_NAME = r"^([a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?|.*\$\{.*)$"
+_BLOCK_NAME = r"^([a-z][a-z0-9_]*|[a-z0-9_]*\$\{[a-z][a-z0-9_]*\}[a-z0-9_]*)$"
 
 
 def _names() -> dict[str, str]:
     """Kind of name to its description."""
     names = dict(_NAMES)
     for key, section in sections().items():
-        names[key] = f"The {key} of the camera; may be left out where the flow has only one."
+        names[key] = f"The {key} of the camera; may be left out where nodes upstream name it, or the flow has only one."
         names |= section.parts
         names |= {kind: f"A {about}." for kind, (_, about) in section.published.items()}
     return names
@@ -64,6 +69,16 @@ def editor_schema(catalog: Catalog) -> Schema:
             "additionalProperties": _struct(section.struct, key, definitions),
         }
         for key, section in sections().items()
+    }
+    definitions |= {
+        "node": {
+            "type": "object",
+            "properties": {"type": {"enum": names, "description": "What the node does."}},
+            "required": ["type"],
+            "oneOf": nodes,
+        },
+        "for_each": _block(),
+        "sources": _sources(),
     }
     services = {name: _struct(block, f"service.{name}", definitions) for name, block in KINDS.items()}
     return {
@@ -95,10 +110,9 @@ def editor_schema(catalog: Catalog) -> Schema:
                 "minProperties": 1,
                 "propertyNames": {"pattern": _NODE_NAME},
                 "additionalProperties": {
-                    "type": "object",
-                    "properties": {"type": {"enum": names, "description": "What the node does."}},
-                    "required": ["type"],
-                    "oneOf": nodes,
+                    "if": {"required": ["for_each"]},
+                    "then": {"$ref": "#/$defs/for_each"},
+                    "else": {"$ref": "#/$defs/node"},
                 },
             },
         },
@@ -117,21 +131,22 @@ def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
     for name, extra in setting_extras(kind.cls).items():
         if old := extra.get("renamed_from"):
             own["properties"][old] = own["properties"][name] | {"deprecated": True}
-    # the only entry of a section need not be named
-    required = [name for name in own.get("required", []) if name not in sections()]
+    # what is inherited, and the only entry of a section, need not be named
+    inherited = {name for name, extra in setting_extras(kind.cls).items() if extra.get("inherited")}
+    required = [name for name in own.get("required", []) if name not in sections() and name not in inherited]
     source = issubclass(kind.cls, Source)
     common: Schema = {"type": {"const": kind.name, "description": kind.summary}}
     if not source:
         common["from"] = {
             "description": f"Where its messages come from: it accepts {_port_names(kind.ports.inputs)}.",
             "anyOf": [
-                {"type": "string", "pattern": _SOURCE_NAME},
-                {"type": "array", "items": {"type": "string", "pattern": _SOURCE_NAME}, "minItems": 1},
+                {"$ref": "#/$defs/sources"},
+                {"type": "array", "items": {"$ref": "#/$defs/sources"}, "minItems": 1},
             ],
         }
     common["renamed_from"] = {
         "type": "string",
-        "pattern": _NODE_NAME,
+        "pattern": _BLOCK_NAME,
         "description": "Its former name, so that its state is kept.",
     }
     common |= {old: common[key] | {"deprecated": True} for old, key in FORMERLY.items()}
@@ -142,6 +157,62 @@ def _node(kind: NodeType, definitions: dict[str, Schema]) -> Schema:
         "description": inspect.getdoc(kind.cls) or "",
         "properties": common | own["properties"],
         "required": ["type", *([] if source else ["from"]), *required],
+        "additionalProperties": False,
+    }
+
+
+def _sources() -> Schema:
+    """One item of `from`."""
+    types: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    return {
+        "anyOf": [
+            {"type": "string", "pattern": _SOURCE_NAME},
+            {"const": "all", "description": "Every node that makes something that this one takes."},
+            {
+                "type": "object",
+                "description": "Every node that makes messages of these types, by the names of their ports.",
+                "properties": {"types": types},
+                "required": ["types"],
+                "additionalProperties": False,
+            },
+        ]
+    }
+
+
+def _block() -> Schema:
+    """A block of nodes that is written once for several things."""
+    name: Schema = {"type": "string", "pattern": _NODE_NAME}
+    return {
+        "type": "object",
+        "description": "Nodes that are there once for each entry of a list; `objects` becomes north_objects, east_objects, …",
+        "properties": {
+            "for_each": {
+                "type": "object",
+                "description": "A name and its entries: {camera: [north, east]}, or with parameters {camera: {north: {limit: 50}}}.",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "propertyNames": {"pattern": _NODE_NAME},
+                "additionalProperties": {
+                    "anyOf": [
+                        {"type": "array", "items": name, "minItems": 1},
+                        {
+                            "type": "object",
+                            "propertyNames": {"pattern": _NODE_NAME},
+                            "minProperties": 1,
+                            "additionalProperties": {"type": ["object", "null"]},
+                        },
+                    ]
+                },
+            },
+            "nodes": {
+                "type": "object",
+                "description": "The nodes; ${camera} in a key or value is the entry, ${camera.limit} a parameter of it.",
+                "minProperties": 1,
+                "propertyNames": {"pattern": _BLOCK_NAME},
+                "additionalProperties": {"$ref": "#/$defs/node"},
+            },
+        },
+        "required": ["for_each", "nodes"],
         "additionalProperties": False,
     }
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from flowrt.catalog import Catalog
 from flowrt.config.cache import LoadCache
-from flowrt.config.checks.contract import check_contract
+from flowrt.config.checks.contract import carried, check_contract
 from flowrt.config.checks.nodes import FlowView, check_nodes, fetch_nodes, probe_nodes
 from flowrt.config.checks.references import References, check_published, published_names
 from flowrt.config.checks.wiring import Wiring
 from flowrt.config.document.documents import Documents
-from flowrt.config.nodes import NodeConfig, NodeConfigReader
+from flowrt.config.nodes import NodeConfig, read_nodes
 from flowrt.config.report import Report
 from flowrt.config.sections import Section, sections
 from flowrt.config.services import read_services
@@ -105,13 +105,13 @@ def _flow(
         for key, section in sections().items()
     }
     services = read_services(documents.services, environment, report)
-    reader = NodeConfigReader(catalog, entries, report)
-    configs = {key: reader.read(key, entry.node, entry.mark) for key, entry in documents.nodes.items()}
+    delivers = partial(carried, folder=path.parent, cache=cache)
+    configs = read_nodes(documents, catalog, entries, delivers, report)
     references = References(configs, entries, services.blocks, path.parent, report)
     for config in configs.values():
         references.check(config)
     references.check_files(services.references)
-    wiring = Wiring(configs, catalog, report)
+    wiring = Wiring(configs, catalog, report, complete=documents.complete)
     wiring.check()
     schemas = check_contract(configs.values(), wiring.arriving, path.parent, cache, report)
     published = published_names(configs.values(), report)

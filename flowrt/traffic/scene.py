@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
-from flowrt.node import CheckView, Context, reference
+from flowrt.node import CheckView, Context, SideInput, reference, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 SAME_SHAPE = 0.025
 """A scene fits pictures whose ratio of width to height differs by at most this share, as where an encoder rounds to 32 pixels."""
 
-SceneName = Annotated[str, reference("scene")]
+SceneName = Annotated[str, reference("scene", inherited=True)]
+SignalSource = Annotated[SideInput, setting("The node that reports the signal phases.", inherited=True)]
 ZoneName = Annotated[str, reference("zone")]
 LineName = Annotated[str, reference("line")]
 SignalName = Annotated[str, reference("signal")]

@@ -41,6 +41,23 @@ nodes:
   print: {type: debug, from: [zones.zone_events, cam]}
 """
 
+REPEATED = """\
+flow: main-and-5th
+site: main-and-5th
+x-often: &often {per_s: 5}
+nodes:
+  signals: {type: signal.sim, uri: "sim://four-way"}
+  approach:
+    for_each: {camera: {north: {at: a.mp4}, east: {at: b.mp4}}}
+    nodes:
+      ${camera}: {type: camera, uri: "${camera.at}", position: "${camera}"}
+      objects: {type: detect, from: "${camera}", model: a.onnx}
+      tracks: {type: track, from: objects, renamed_from: "${camera}_trakcs"}
+      red_light: {type: violation.red_light, from: tracks}
+  print: {type: debug, from: [tracks, all, {types: violations}], <<: *often}
+  count: {type: aggregate, from: {types: [violations]}}
+"""
+
 
 def content(text: str) -> object:
     """What YAML 1.2 makes of a text, as the loader and the language server read it."""
@@ -86,6 +103,7 @@ def test_every_setting_is_described(schema: dict[str, Any]) -> None:
 def test_good_flows_are_good_for_both(schema: dict[str, Any]) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     assert not list(validator.iter_errors(content(GOOD)))
+    assert not list(validator.iter_errors(content(REPEATED)))
     paths = [path for path in (ROOT / "flows").glob("*.yaml") if not path.name.endswith(".test.yaml")]
     for path in [*paths, *(ROOT / "tests" / "real").glob("*.yaml")]:
         found = [
@@ -114,6 +132,32 @@ def test_units() -> None:
 
 def test_the_server_finds_nothing_in_a_good_flow(server: LanguageServer) -> None:
     assert server.open("file:///good.yaml", HEAD + GOOD) == []
+    assert server.open("file:///repeated.yaml", HEAD + REPEATED) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("{type: track, from: objects,", "{type: track, form: objects,", "tracks"),
+        ("{camera: {north: {at: a.mp4}, east: {at: b.mp4}}}", "[north]", "for_each"),
+        ("for_each: {camera: {north: {at: a.mp4}, east: {at: b.mp4}}}", "for_each: {camera: [North]}", "for_each"),
+        ("{types: [violations]}", "{typs: [violations]}", "from"),
+    ],
+)
+def test_a_repeated_block_is_looked_at_too(schema: dict[str, Any], old: str, new: str, where: str) -> None:
+    assert old in REPEATED
+    found = [*jsonschema.Draft202012Validator(schema).iter_errors(content(REPEATED.replace(old, new)))]
+    places = [str(each) for error in found for each in error.absolute_path]
+    assert where in places or any(where in str(error.context) for error in found)
+
+
+def test_the_server_completes_within_a_repeated_block(server: LanguageServer) -> None:
+    uri = "file:///typing-block.yaml"
+    head = HEAD + "flow: a\nnodes:\n  each:\n    for_each: {camera: [north]}\n    nodes:\n      cam:\n"
+    server.open(uri, head + "        type: camera\n        uri: a.mp4\n        \n")
+    settings = server.completion(uri, 9, 8)
+    assert {"fps", "pace", "loop", "restart"} <= set(settings)
+    assert "model" not in settings
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
+from flowrt.catalog import NodeType
 from flowrt.config.cache import LoadCache
 from flowrt.config.checks.wiring import Types
 from flowrt.config.nodes import NodeConfig
@@ -16,6 +17,7 @@ from flowrt.config.yaml import shorten
 from flowrt.contract import Contract
 from flowrt.diagnostics import FlowError
 from flowrt.flow import Edge
+from flowrt.message import Message
 from flowrt.system.resources import share
 
 OutboxKind = Literal["topics", "measurements"]
@@ -33,8 +35,7 @@ def check_contract(
     if not outboxes:
         return ()
     try:
-        files = [*_shipped(), *sorted((folder / "schemas").rglob("*.schema.json"))]
-        contract = cache.contract(files, partial(Contract.of_flow, folder))
+        contract = _contract(folder, cache)
     except FlowError as error:
         report.diagnostics.extend(error.diagnostics)
         return ()
@@ -55,6 +56,23 @@ def check_contract(
                     )
                     report.add(edge_ref.mark, edge_ref.path, found, "the message type and its schema have to agree")
     return contract.files
+
+
+def carried(kind: NodeType, message: type[Message], *, folder: Path, cache: LoadCache) -> bool:
+    """Whether an outbox's topics or measurements carry a message type; true where it names no contract, or that can't be read."""
+    wanted: OutboxKind | None = getattr(kind.cls, "contract", None)
+    if wanted is None or wanted not in get_args(OutboxKind):
+        return True
+    try:
+        contract = _contract(folder, cache)
+    except (FlowError, OSError):
+        return True  # `check_contract` reports it
+    return not cache.incompatibilities((message, wanted), partial(contract.incompatibilities, message, wanted))
+
+
+def _contract(folder: Path, cache: LoadCache) -> Contract:
+    files = [*_shipped(), *sorted((folder / "schemas").rglob("*.schema.json"))]
+    return cache.contract(files, partial(Contract.of_flow, folder))
 
 
 @functools.cache  # which there are stays as it is while a program runs; what is in them may be edited

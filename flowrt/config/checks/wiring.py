@@ -20,7 +20,11 @@ Types = tuple[type[Message], ...]
 class Wiring:
     """Checks the edges of a flow's configs, and finds the message types that travel on each."""
 
-    def __init__(self, configs: ReadOnly[str, NodeConfig], catalog: Catalog, report: Report) -> None:
+    def __init__(
+        self, configs: ReadOnly[str, NodeConfig], catalog: Catalog, report: Report, *, complete: bool = True
+    ) -> None:
+        """complete: no node is missing because of something that was reported already."""
+        self.complete = complete
         self.configs = configs
         self.catalog = catalog
         self.report = report
@@ -52,8 +56,8 @@ class Wiring:
             for edge_ref in config.edge_refs:
                 if edge_ref.source in successors:
                     successors[edge_ref.source].append(config.name)
-                else:
-                    hint = self.report.suggest(edge_ref.source, self.configs)
+                elif self.complete:
+                    hint = self.report.suggest(edge_ref.source, [*config.scope, *self.configs])
                     self.report.add(edge_ref.mark, edge_ref.path, f"there is no node '{edge_ref.source}'", hint)
         return successors
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowrt.config.cache import LoadCache
+from flowrt.config.document.for_each import expand
 from flowrt.config.document.substitution import Substitution
 from flowrt.config.report import Report
 from flowrt.config.sections import sections
@@ -44,14 +45,18 @@ def _allowed(included: bool) -> tuple[str, ...]:
 
 
 class Entry(NamedTuple):
-    """One named entry of a block, and where its name stands."""
+    """One named entry of a block, and where its name stands. scope: of a node, what names mean in its repeated block."""
 
     node: Yaml
     mark: Mark
+    scope: ReadOnly[str, str] = {}
 
 
 class Documents:
-    """What the documents say, block by block. files: everything read."""
+    """What the documents say, block by block.
+
+    files: everything read. complete: no node is missing because its repeated block is broken. made_of: a node's key in a repeated block to the full names of all that were made of it.
+    """
 
     def __init__(
         self,
@@ -66,6 +71,9 @@ class Documents:
         self.sections: dict[str, dict[str, Entry]] = {key: {} for key in sections()}
         self.services: dict[str, Entry] = {}
         self.nodes: dict[str, Entry] = {}
+        self.made_of: dict[str, list[str]] = {}
+        self.complete = True
+        self._scopes: dict[str, dict[str, str]] = {}
         self.files: list[Path] = []
         self._folders: dict[str, Path] = {}
         self._fill = Substitution(environment, self._folders, report)
@@ -121,6 +129,9 @@ class Documents:
                 pass  # reported below
         root = read_document(path, name, self.report.diagnostics)
         if root is not None:
+            if not included and "nodes" in root.items:
+                expansion = expand(root.items["nodes"], "nodes", self.report)
+                root.items["nodes"], self._scopes, self.made_of, self.complete = expansion
             self._fill.fill(root)
         return root
 
@@ -187,7 +198,10 @@ class Documents:
 
     def _nodes(self, root: Mapping) -> None:
         self._block(root, "nodes", self.nodes)
+        self.nodes = {name: entry._replace(scope=self._scopes.get(name, {})) for name, entry in self.nodes.items()}
         block = root.items.get("nodes")
+        if not self.complete:
+            return  # whose nodes are missing was reported
         if block is None:
             self.report.add(self.file_mark, "", "the flow has no nodes", "add `nodes:` with at least one source")
         elif not self.nodes and (isinstance(block, Mapping) or (isinstance(block, Scalar) and block.value is None)):
@@ -201,17 +215,20 @@ class Documents:
             if not setting or "." in setting:
                 self.report.add(mark, "", f"'{target}' is no setting", "write --set NODE.SETTING=VALUE")
                 continue
-            entry = self.nodes.get(name)
-            if entry is None or not isinstance(entry.node, Mapping):
+            names = [name] if name in self.nodes else self.made_of.get(name, [name])
+            entries = [self.nodes[each].node for each in names if each in self.nodes]
+            mappings = [each for each in entries if isinstance(each, Mapping)]
+            if not mappings:
                 self.report.add(mark, "", f"there is no node '{name}'", self.report.suggest(name, self.nodes))
                 continue
             node = self._value(text, mark)
             if node is None:
                 continue
             self._folders[mark.file] = self._folders[self.file_mark.file]
-            self._fill.fill(node, join(join("nodes", name), setting))
-            entry.node.items[setting] = node
-            entry.node.keys[setting] = mark
+            self._fill.fill(node, join(join("nodes", names[0]), setting))
+            for mapping in mappings:
+                mapping.items[setting] = node
+                mapping.keys[setting] = mark
 
     def _value(self, text: str, mark: Mark) -> Yaml | None:
         """A list or mapping where the text is one, else the text itself."""

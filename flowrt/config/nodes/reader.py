@@ -1,11 +1,9 @@
-"""The `nodes` block: each entry becomes a config, which holds whatever of it could be read.
-
-A config keeps its places in the file, so that every later problem is reported where its cause is written.
-"""
+"""The entries of `nodes` read: types and edges first, then, from the sources on, the settings."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from collections.abc import Mapping as ReadOnly
 from functools import cached_property
 from typing import Any
@@ -13,59 +11,57 @@ from typing import Any
 import msgspec
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError, setting_extras
+from flowrt.config.document.documents import Documents, Entry
+from flowrt.config.nodes.config import COMMON, FORMERLY, NAME, RENAMED_FROM, EdgeReference, NodeConfig
+from flowrt.config.nodes.inheritance import Inheritance
+from flowrt.config.nodes.names import Names
+from flowrt.config.nodes.selection import select
 from flowrt.config.report import Report
 from flowrt.config.values import INVALID, Reference, SettingsReader
-from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Sequence, Yaml, describe, join, shorten
-from flowrt.diagnostics import Mark
+from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Yaml, describe, join, shorten
 from flowrt.flow import FROM, Restart
-from flowrt.node import Node, Source
+from flowrt.message import Message
+from flowrt.node import Source
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 LISTED = "`flowrt nodes` lists them"
-RENAMED_FROM = "renamed_from"
-FORMERLY = {"was": RENAMED_FROM}
-"""Old keys of nodes, which still work, and what they are now."""
-COMMON = frozenset({"type", FROM, RENAMED_FROM, "restart", *FORMERLY})
 
 
-class EdgeReference(msgspec.Struct, frozen=True, kw_only=True):
-    """One name after `from`, or in a side-input setting, and where it stands."""
-
-    source: str
-    port: str
-    field: str
-    mark: Mark
-    path: str
-
-
-class NodeConfig(msgspec.Struct, kw_only=True):
-    """A node as far as it could be read. settings is None where something in it is wrong; references: names it uses."""
-
-    name: str
-    mark: Mark
-    path: str
-    node: Yaml
-    type: NodeType | None = None
-    settings: Node | None = None
-    edge_refs: list[EdgeReference] = []
-    references: list[Reference] = []
-    renamed_from: str = ""
-    restart: Restart = Restart()
+def read_nodes(
+    documents: Documents,
+    catalog: Catalog,
+    sections: ReadOnly[str, ReadOnly[str, Any]],
+    delivers: Callable[[NodeType, type[Message]], bool],
+    report: Report,
+) -> dict[str, NodeConfig]:
+    """Every node's config. delivers: whether a sink can do anything with a message type."""
+    names = Names(documents.nodes, documents.made_of, report)
+    reader = NodeConfigReader(catalog, sections, names, report)
+    configs = {name: reader.read(name, entry) for name, entry in documents.nodes.items()}
+    select(configs, delivers, report)
+    inheritance = Inheritance(configs, sections, reader.extras, report)
+    for config in inheritance.order():
+        inheritance.complete(config)
+        reader.read_settings(config)
+    return configs
 
 
 class NodeConfigReader:
     """Reads the entries of `nodes`. sections: the entries of each section by name."""
 
-    def __init__(self, catalog: Catalog, sections: ReadOnly[str, ReadOnly[str, Any]], report: Report) -> None:
+    def __init__(
+        self, catalog: Catalog, sections: ReadOnly[str, ReadOnly[str, Any]], names: Names, report: Report
+    ) -> None:
         self.catalog = catalog
         self.sections = sections
+        self.names = names
         self.report = report
         self._broken: dict[str, NodeTypeError] = {}
         self._extras: dict[str, dict[str, dict[str, Any]]] = {}
 
-    def read(self, name: str, node: Yaml, mark: Mark) -> NodeConfig:
-        """The config of one entry."""
-        config = NodeConfig(name=name, mark=mark, path=join("nodes", name), node=node)
+    def read(self, name: str, entry: Entry) -> NodeConfig:
+        """The config of one entry, without its settings."""
+        node, mark = entry.node, entry.mark
+        config = NodeConfig(name=name, mark=mark, path=join("nodes", name), node=node, scope=entry.scope)
         if not NAME.fullmatch(name):
             hint = f"names are small letters, digits and _: {_tidy(name)}"
             self.report.add(mark, config.path, f"'{shorten(name)}' is no name for a node", hint)
@@ -74,12 +70,20 @@ class NodeConfigReader:
                 message = f"expected a mapping, found {describe(node)}"
                 self.report.add(node.mark if node.mark.line else mark, config.path, message, "write {type: …, from: …}")
             return config
+        config.node = node = (
+            node.copy()
+        )  # what is completed here is not written in the file, where an alias may share it
         config.type = self._type(node, config)
-        config.edge_refs = self._edge_refs(node.items.get(FROM), FROM, join(config.path, FROM))
+        self.names.read_from(config, node.items.get(FROM))
         config.renamed_from = self._renamed_from(node, config)
         if config.type is not None:
-            self._settings(node, config, config.type)
+            self.names.complete(config, self.extras(config.type))
         return config
+
+    def read_settings(self, config: NodeConfig) -> None:
+        """Fill in the settings, and the edges that they name."""
+        if config.type is not None and isinstance(config.node, Mapping):
+            self._settings(config.node, config, config.type)
 
     def extras(self, kind: NodeType) -> dict[str, dict[str, Any]]:
         """What the settings of a type say beyond their types, looked up once."""
@@ -115,31 +119,6 @@ class NodeConfigReader:
             self.report.add(written.mark, path, f"node type '{name}' can't be used: {shorten(str(error), 200)}", hint)
             return None
 
-    def _edge_refs(self, node: Yaml | None, field: str, path: str) -> list[EdgeReference]:
-        """The names in `from` or a side input: one, or a list."""
-        if node is None:
-            return []
-        if isinstance(node, Sequence):
-            edge_refs = [w for i, item in enumerate(node.items) for w in self._edge_ref(item, field, join(path, i))]
-        else:
-            edge_refs = self._edge_ref(node, field, path)
-        seen: set[tuple[str, str]] = set()
-        for edge_ref in edge_refs:
-            if (edge_ref.source, edge_ref.port) in seen:
-                self.report.add(edge_ref.mark, edge_ref.path, f"'{edge_ref.source}' appears twice", "remove one")
-            seen.add((edge_ref.source, edge_ref.port))
-        return edge_refs
-
-    def _edge_ref(self, node: Yaml, field: str, path: str) -> list[EdgeReference]:
-        if isinstance(node, Scalar) and node.value is UNKNOWN:
-            return []
-        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
-            message = f"expected the name of a node, found {describe(node)}"
-            self.report.add(node.mark, path, message, "write a name, a list of names, or name.port")
-            return []
-        source, _, port = node.value.partition(".")
-        return [EdgeReference(source=source, port=port, field=field, mark=node.mark, path=path)]
-
     def _renamed_from(self, node: Mapping, config: NodeConfig) -> str:
         key = next((key for key in (RENAMED_FROM, *FORMERLY) if key in node.items), "")
         if not key:
@@ -160,7 +139,6 @@ class NodeConfigReader:
         before = self._errors()
         if (restart := node.items.get("restart")) is not None:
             config.restart = self._restart(restart, node, config, kind)
-        self._only_entries(node, kind)
         given = values.fields(node, kind.cls, config.path, f"'{kind.name}'", config.mark, COMMON, self._hints)
         config.references = values.references
         for reference in values.references:
@@ -196,14 +174,6 @@ class NodeConfigReader:
             return Restart()
         restart = SettingsReader(self.report).struct(written, Restart, path, "'restart'", node.key("restart"))
         return restart if isinstance(restart, Restart) else Restart()
-
-    def _only_entries(self, node: Mapping, kind: NodeType) -> None:
-        """A node that wants an entry of a section gets the flow's only one."""
-        for key, entries in self.sections.items():
-            wanted = self.extras(kind).get(key, {}).get("kind") == key
-            if wanted and key not in node.items and len(entries) == 1:
-                node.items[key] = Scalar(next(iter(entries)), node.mark)
-                node.keys[key] = node.mark
 
     def _defaults(self, config: NodeConfig, kind: NodeType, given: dict[str, Any]) -> None:
         """Names in defaults are references too; they are reported at the node's name."""

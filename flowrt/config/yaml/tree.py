@@ -65,6 +65,12 @@ class Mapping:
         self.mark = mark
         self.size = 1
 
+    def copy(self) -> Mapping:
+        """Another mapping of the same nodes."""
+        other = Mapping(self.mark)
+        other.items, other.keys, other.size = dict(self.items), dict(self.keys), self.size
+        return other
+
     def key(self, name: str) -> Mark:
         """The place of a key; of the mapping where it has no such key."""
         return self.keys.get(name, self.mark)

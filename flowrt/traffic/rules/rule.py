@@ -18,7 +18,7 @@ import msgspec
 
 from flowrt.capture_time import set_back
 from flowrt.message import event_id
-from flowrt.node import Context, SideInput, Transform, setting
+from flowrt.node import Context, Transform, setting
 from flowrt.traffic.events import Location, RoadUser, Violation
 from flowrt.traffic.geometry.camera_view import CameraView, CameraViews
 from flowrt.traffic.kinds import Severity
@@ -28,7 +28,7 @@ from flowrt.traffic.rules.evidence import save_snapshot
 from flowrt.traffic.rules.history import History, row_by_id, without_picture
 from flowrt.traffic.rules.signals import SignalPhase, SignalTimeline
 from flowrt.traffic.rules.track_table import Column, TrackTable
-from flowrt.traffic.scene import SceneName, scene_of
+from flowrt.traffic.scene import SceneName, SignalSource, scene_of
 from flowrt.traffic.states import SignalState
 
 # Margins: docs/rules.md says what each is for.
@@ -307,7 +307,7 @@ class Rule(Transform):
 class SignalRule(Rule):
     """A rule that knows signal phases. A phase that is unknown, or older than `max_age_s`, is none: no violation."""
 
-    signal: SideInput = ""
+    signal: SignalSource = ""
     max_age_s: Annotated[float, setting("A signal state reported longer ago than this is unknown.", gt=0, le=60)] = 2.0
 
     def on_signal(self, state: SignalState) -> None:

@@ -15,8 +15,8 @@ from flowrt import (
     Finding,
     LineName,
     Severity,
-    SideInput,
     SignalRule,
+    SignalSource,
     Tracks,
     scene_in,
     setting,
@@ -56,7 +56,7 @@ class AmberAcceleration(SignalRule, kw_only=True):
     onset (a queue that starts); a vehicle first seen about onset or later, whose speed then is unknown.
     """
 
-    signal: SideInput
+    signal: SignalSource
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     gain: Annotated[float, setting("Share by which the speed must have grown.", gt=0, le=2)] = 0.2
     least_gain_kmh: Annotated[float, setting("Least gain of speed.", ge=0, le=50)] = 4.0

@@ -14,8 +14,8 @@ from flowrt import (
     Finding,
     LineName,
     Severity,
-    SideInput,
     SignalRule,
+    SignalSource,
     Tracks,
     ZoneName,
     setting,
@@ -63,7 +63,7 @@ class RedLight(SignalRule, kw_only=True):
     does not know where the vehicle is.
     """
 
-    signal: SideInput
+    signal: SignalSource
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     grace_s: Annotated[float, setting("After red onset, crossing is still forgiven for this long.", ge=0, le=5)] = 0.3
     beyond_m: Annotated[

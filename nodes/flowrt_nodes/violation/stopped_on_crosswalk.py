@@ -14,8 +14,8 @@ from flowrt import (
     Diagnostic,
     Finding,
     LineName,
-    SideInput,
     SignalRule,
+    SignalSource,
     Tracks,
     ZoneName,
     scene_in,
@@ -45,7 +45,7 @@ class StoppedOnCrosswalk(SignalRule, kw_only=True):
     known.
     """
 
-    signal: SideInput
+    signal: SignalSource
     crosswalks: Annotated[list[ZoneName], setting("Zones; all of kind crosswalk when empty.")] = []
     lines: Annotated[list[LineName], setting("Stop lines; all with a signal group when empty.")] = []
     hold_s: Annotated[float, setting("Standing this long at red is a violation.", ge=0, le=600)] = 2.0
