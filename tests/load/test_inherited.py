@@ -20,7 +20,7 @@ SCENE = (
 HEAD = f"flow: a\nsite: s\nscene:\n  north: {SCENE}\n  east: {SCENE}\nnodes:\n"
 WAY = """\
   cam: {type: camera, uri: "sim://four-way?seed=7"}
-  objects: {type: detect, from: cam, model: model.xml}
+  objects: {type: detect, from: cam, model: flowrt-traffic-int8.xml}
   tracks: {type: track, from: objects}
   speeds: {type: speed, from: tracks, scene: north}
   zones: {type: roi, from: speeds}
@@ -32,7 +32,6 @@ CATALOG = Catalog()
 
 def loaded(folder: Path, nodes: str, head: str = HEAD) -> tuple[Flow | None, list[Diagnostic]]:
     (folder / "a.yaml").write_text(head + nodes)
-    (folder / "model.xml").touch()
     flow, diagnostics = read(folder / "a.yaml", catalog=CATALOG)
     return flow, [each for each in diagnostics if each.severity == "error"]
 
