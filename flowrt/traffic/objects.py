@@ -71,6 +71,7 @@ _TRACK_COLUMNS = (
     Column("ground_m", "<f4", 2), Column("velocity_m_s", "<f4", 2), Column("speed_kmh", "<f4"), Column("speed_sigma_kmh", "<f4"),
     Column("heading_deg", "<f4"), Column("length_m", "<f4"), Column("length_sigma_m", "<f4"), Column("in_zone", "|b1", -1),
     Column("zone_since_s", "<f8", -1), Column("rider", "|b1", optional=True), Column("scale_sigma", "<f4", optional=True),
+    Column("first_boxes_px", "<f4", 4, optional=True),
 )  # fmt: skip
 
 
@@ -229,6 +230,8 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
     scale_sigma: float32 (N,), how uncertain the homography's scale is there, as a share; part of `speed_sigma_kmh`, and common to all
         speeds that were measured about there. None without a `speed` node.
     rider: bool (N,), two-wheelers seen with the person that rides them; None where there are none.
+    first_boxes_px: float32 (N, 4), the box in the first picture that showed the track, `age_s` ago: a tracker needs some pictures before
+        it tells of a track; None where it does not say.
     """
 
     port: ClassVar[str] = "tracks"
@@ -251,6 +254,7 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
     zone_since_s: Times
     rider: Bools | None = None
     scale_sigma: Floats | None = None
+    first_boxes_px: Floats | None = None
     model: str = ""
 
     @classmethod

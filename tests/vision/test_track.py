@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from harness import data_file, feed, opened
 from track_scenes import SCENES, Picture
 
-from flowrt import Detections, Frame, Tracks
+from flowrt import CheckView, Detections, Frame, Tracks
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.detect import Detect
 from flowrt_nodes.track import Track
@@ -69,6 +70,26 @@ def test_what_flickers_is_no_track_and_costs_no_number(virtual):
             x = 100 + 300 * (round(t * 10) % 2)  # never twice in a row at the same place
             assert len(node.process(seen(t, [box(x)]))) == 0
         assert drive(node, every(0.1, 5, 3.0))[-1].track_id.tolist() == [1]
+
+
+@pytest.mark.parametrize("fps", [5, 6, 10, 30])
+def test_a_track_is_confirmed_after_as_many_seconds_at_any_rate(virtual, fps: int):
+    """And where the detector misses every third picture, from ten pictures a second on."""
+    with opened(Track(confirm_s=0.3), virtual) as node:
+        made = drive(node, every(1 / fps, fps))
+        first = next(each for each in made if len(each))
+    assert 0.3 <= float(first.age_s[0]) + 1e-3 < 0.3 + 1 / fps + 1e-3
+    assert first.first_boxes_px.tolist() == [pytest.approx(box(100.0), abs=0.1)]
+    with opened(Track(confirm_s=0.3), virtual) as node:
+        for i, t in enumerate(every(1 / fps, 2 * fps)):
+            made = [node.process(seen(t, [box(100 + 100 * t)] if i % 3 else []))]
+    assert bool(made[-1].track_id.tolist()) == (fps >= 10)
+
+
+def test_pictures_to_confirm_a_track_are_a_warning_that_names_the_seconds():
+    [found] = Track(confirm_frames=5).check(cast(CheckView, None))
+    assert (found.keys, found.severity) == (("confirm_frames",), "warning")
+    assert "confirm_s" in found.hint
 
 
 @pytest.mark.parametrize("steps", [[0.1] * 12, [0.02, 0.2, 0.05, 0.15, 0.1, 0.02, 0.3, 0.04, 0.12, 0.2, 0.03, 0.1]])
@@ -375,10 +396,11 @@ def test_a_model_with_other_classes_keeps_the_tracks(virtual):
 def own_numbers(pictures: list[Picture], where) -> list[list[int]]:
     """Per picture, the track of each detection; -1 for none.
 
-    The scenes reach far beyond any picture; they are moved into one that holds them, where none crosses the border.
+    The scenes reach far beyond any picture; they are moved into one that holds them, where none crosses the border. The oracle tells of a
+    track after three pictures.
     """
     result = []
-    with opened(Track(), where) as node:
+    with opened(Track(confirm_frames=3), where) as node:
         for picture in pictures:
             boxes = np.asarray(picture.boxes, np.float32).reshape(-1, 4) + np.float32(1024)
             detections = seen(picture.time_s, boxes, picture.confidence)

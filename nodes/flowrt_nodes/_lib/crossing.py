@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flowrt import Tracks
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 from flowrt.traffic.rules.track_table import Column, TrackTable
+from flowrt_nodes._lib.first_places import way_px
 
 CLEAR, CLEAR_STANDING, CLEAR_PX = 0.04, 0.1, 1.0
 """How far from a line a point counts as beyond it: a share of its box's height, and at least so many pixels. The second share is that of
@@ -30,7 +31,8 @@ class Crossing(NamedTuple):
 class LineWatch:
     """Watches points cross lines. A crossing is reported once the point is clear of the line, with the time it was on it.
 
-    A crossing and one back before the point was clear cancel each other. The times between two pictures are interpolated.
+    A crossing and one back before the point was clear cancel each other. The times between two pictures are interpolated. What a track
+    crossed before it was confirmed counts.
     """
 
     def __init__(self, lines: LineSet) -> None:
@@ -62,6 +64,7 @@ class LineWatch:
         if not self._begun:  # remembered places relate to other lines, if to any
             self._begun = True
             table["side"][:], table["along"][:] = self.lines.place(table["point"])
+        self._recall_first(table, rows, points, tracks)
         side0 = table["side"].take(rows, axis=0)
         along0, before_s = table["along"].take(rows, axis=0), table["point_s"].take(rows)
         seen_s: Array | float = time_s
@@ -87,3 +90,13 @@ class LineWatch:
         table["pending"][rows] = np.where(beyond, 0, pending)
         table["pending_s"][rows] = pending_s
         return found
+
+    def _recall_first(self, table: TrackTable, rows: NDArray[np.int64], points: Array, tracks: Tracks) -> None:
+        """Tracks begin where the first picture showed them, not where the tracker first told of them."""
+        new = np.isnan(table["point_s"].take(rows))
+        if not new.any():
+            return
+        first = points[new] - way_px(tracks)[new]
+        table["point"][rows[new]] = first
+        table["point_s"][rows[new]] = tracks.time_s - tracks.age_s[new].astype(np.float64)
+        table["side"][rows[new]], table["along"][rows[new]] = self.lines.place(first)

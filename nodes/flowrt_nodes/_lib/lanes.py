@@ -40,6 +40,10 @@ class Lanes:
         """(N, Z): which are in which lane."""
         return self.view.in_zones(tracks, self.names, self._polygons)
 
+    def at(self, points_px: Array) -> Mask:
+        """(N, Z): which points of the picture are in which lane."""
+        return self._polygons.contains(points_px)
+
     @per_frame
     def somewhere(self, tracks: Tracks) -> Mask:
         """(N,): which are in any of the lanes."""

@@ -52,8 +52,8 @@ class Speed(Transform):
     box and footprint are fused by their covariances, headings follow the measured axes instead of the movement alone, which is
     late in turns, and lengths are learned, beginning with the usual one of the class. Boxes cut off by the picture's border don't
     count, half hidden ones count less, and one that lies where the track can't be only makes the speed less certain.
-    Times are capture times, so that lost and irregular pictures do no harm. Speed is NaN until `min_pictures` pictures showed the
-    track, and again after a while in which it could not be measured.
+    Times are capture times, so that lost and irregular pictures do no harm. Speed is NaN until a track was measured for
+    `min_s`, and again after a while in which it could not be measured.
     """
 
     scene: SceneName
@@ -87,7 +87,12 @@ class Speed(Transform):
         ]
         | None
     ) = None
-    min_pictures: Annotated[int, setting("Pictures of a track before its speed is given.", ge=2, le=100)] = 3
+    min_s: Annotated[
+        float, setting("How long a track must be measured before its speed is given; twice at least.", ge=0, le=10)
+    ] = 0.3
+    min_pictures: (
+        Annotated[int, setting("Former way to say `min_s`: in pictures, however far apart.", ge=2, le=100)] | None
+    ) = None
     forget_after_s: Annotated[float, setting("Memory about a track that is not seen any more.", gt=0, le=600)] = 5.0
 
     provides: ClassVar[frozenset[str]] = frozenset({"speed"})
@@ -97,7 +102,14 @@ speeds: {type: speed, from: tracks, scene: north}
 """
 
     def check(self, view: CheckView) -> Iterable[Diagnostic]:
-        return homography_diagnostics(scene_in(view, self.scene))
+        yield from homography_diagnostics(scene_in(view, self.scene))
+        if self.min_pictures is not None:
+            yield Diagnostic(
+                ("min_pictures",),
+                "how long `min_pictures` pictures take depends on the camera, and is longer where pictures get lost",
+                "write `min_s: 0.3`, the time in seconds",
+                severity="warning",
+            )
 
     def open(self, context: Context) -> None:
         self._views = CameraViews(scene_of(context))
@@ -139,7 +151,7 @@ speeds: {type: speed, from: tracks, scene: north}
         speed_kmh = np.empty((2, len(rows)), np.float32)
         speed_kmh[0] = speed * 3.6
         speed_kmh[1] = np.sqrt(variance + rejected_m**2 + (scale * speed) ** 2) * 3.6
-        speed_kmh[:, states.measurements < self.min_pictures] = np.nan
+        speed_kmh[:, ~self._measured_for_long(states)] = np.nan
         ground = state.T.astype(np.float32)
         length = np.where(states.length_weight > 0, states.lengths(tracks), np.nan).astype(np.float32)
         return tracks.replace(
@@ -192,7 +204,7 @@ speeds: {type: speed, from: tracks, scene: north}
         before_s = self._picture_s.get(tracks.camera_id, -np.inf)
         unmeasured = (tracks.time_s - states.measured_s > UNMEASURED_S) & (states.measured_s < before_s)
         if np.count_nonzero(unmeasured):
-            without_speed = unmeasured & (states.measurements < self.min_pictures)
+            without_speed = unmeasured & ~self._measured_for_long(states)
             states.measured_s[without_speed] = np.nan
             states.measurements[unmeasured] = 0.0
         followed = states.measurements > 0
@@ -208,8 +220,16 @@ speeds: {type: speed, from: tracks, scene: north}
         applied = applied | started
         states.seen_s[:] = tracks.time_s
         states.measured_s[applied] = tracks.time_s
+        states.begun_s[started] = tracks.time_s
         states.measurements += applied
         return applied | followed, rejected_m
+
+    def _measured_for_long(self, states: TrackStates) -> Mask:
+        """(N,): which were measured for long enough to have a speed."""
+        if self.min_pictures is not None:
+            return np.asarray(states.measurements >= self.min_pictures)
+        long = states.measured_s - states.begun_s >= self.min_s - 1e-6
+        return np.asarray(long & (states.measurements >= 2))
 
     def export_state(self) -> Any:
         return self._table.export()

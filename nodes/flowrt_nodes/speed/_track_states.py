@@ -27,6 +27,7 @@ TRACK_COLUMNS: dict[str, Column] = {
     "offset_m": (np.float64, (2,), np.nan),
     "seen_s": (np.float64, (), np.nan),
     "measured_s": (np.float64, (), np.nan),
+    "begun_s": (np.float64, (), np.nan),
     "measurements": (np.float64, (), 0.0),
     "peak_significance": (np.float64, (), 0.0),
     "turn_rate": (np.float64, (), 0.0),
@@ -43,8 +44,8 @@ class TrackStates:
 
     state: (4, N) position in m and velocity in m/s; covariance: (4, 4, N) of it. heading: (2, N) unit vectors, NaN where unknown.
     offset_m: (2, N) from the ground point of the box's bottom centre to the middle of the footprint. seen_s, measured_s: (N,) when
-    the track was last seen, and last measured. measurements: (N,) how often it was measured. peak_significance: (N,) the
-    highest speed over its standard deviation while it headed this way. turn_rate: (N,) in rad/s; heading_covariance: (3, N), see
+    the track was last seen, and last measured; begun_s: (N,) since when it is measured; measurements: (N,) how often.
+    peak_significance: (N,) the highest speed over its standard deviation while it headed this way. turn_rate: (N,) in rad/s; heading_covariance: (3, N), see
     `_heading_filter`. length_sum, length_weight: (N,) measured lengths, weighted by their inverse variance, and those weights.
     """
 
@@ -54,6 +55,7 @@ class TrackStates:
     offset_m: Array
     seen_s: Array
     measured_s: Array
+    begun_s: Array
     measurements: Array
     peak_significance: Array
     turn_rate: Array

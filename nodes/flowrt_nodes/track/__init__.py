@@ -20,7 +20,7 @@ class Track(Transform):
     """
 
     example = """
-tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
+tracks: {type: track, from: objects, confirm_s: 0.3, lost_s: 1.5}
 """
 
     high_confidence: Annotated[
@@ -36,15 +36,32 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
     match_iou: Annotated[
         float, setting("Least overlap between where a track should be and what was found.", gt=0, lt=1)
     ] = 0.2
-    confirm_frames: Annotated[
-        int, setting("Pictures in a row in which an object must be seen before it is a track.", ge=1, le=100)
-    ] = 3
+    confirm_s: Annotated[
+        float,
+        setting(
+            "How long an object must be seen, in more than half of the pictures, before it is a track. What it did meanwhile is not "
+            "lost: nodes that count and judge know where each track was seen first.",
+            ge=0,
+            le=10,
+        ),
+    ] = 0.3
+    confirm_frames: (
+        Annotated[int, setting("Former way to say `confirm_s`: pictures in a row, however far apart.", ge=1, le=100)]
+        | None
+    ) = None
     lost_s: Annotated[float, setting("A track not seen for this long has ended.", gt=0, le=60)] = 1.5
 
     def check(self, view: CheckView) -> Iterable[Diagnostic]:
         if self.low_confidence > self.high_confidence:
             yield Diagnostic(
                 ("low_confidence",), f"{self.low_confidence} is more than high_confidence ({self.high_confidence})"
+            )
+        if self.confirm_frames is not None:
+            yield Diagnostic(
+                ("confirm_frames",),
+                "how long `confirm_frames` pictures take depends on the camera, and is longer where pictures get lost",
+                "write `confirm_s: 0.3`, the time in seconds",
+                severity="warning",
             )
 
     def open(self, context: Context) -> None:
@@ -64,6 +81,7 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
             low_confidence=self.low_confidence,
             new_confidence=self.high_confidence if self.new_confidence is None else self.new_confidence,
             match_iou=self.match_iou,
+            confirm_s=self.confirm_s,
             confirm_frames=self.confirm_frames,
             lost_s=self.lost_s,
         )
@@ -91,7 +109,11 @@ tracks: {type: track, from: objects, confirm_frames: 3, lost_s: 1.5}
             velocity_px_s=seen.velocity_px_s,
             boxes_px=seen.boxes,
         )
-        return tracks.replace(class_id=seen.class_id, rider=seen.rider if seen.rider.any() else None)
+        return tracks.replace(
+            class_id=seen.class_id,
+            rider=seen.rider if seen.rider.any() else None,
+            first_boxes_px=seen.first_boxes,
+        )
 
     def export_state(self) -> Any:
         cameras = {name: tracker.export() for name, tracker in self._cameras.items()}

@@ -5,7 +5,7 @@ were left over. Different here:
 - Time is the pictures' capture time, so that dropped and irregular pictures don't bend the motion (the filter: `_track_columns`).
 - Overlap is taken between boxes grown by the uncertainty of the track's position: a track whose velocity is not known yet, or that
   was not seen for a while, finds its vehicle a little further away.
-- A track is confirmed, and gets a number, once `confirm_frames` pictures showed it with enough confidence on average. So parts of a
+- A track is confirmed, and gets a number, once it was seen for `confirm_s` with enough confidence on average. So parts of a
   truck that look like a motorcycle now and then get no number.
 - Besides overlapping, a detection must lie where the track can be: Mahalanobis' distance between the two centres is bounded (as in
   Wojke et al., DeepSORT, arXiv:1703.07402). Else, in a queue, a car that is hidden for a moment hands its track to the one behind.
@@ -52,6 +52,8 @@ SECOND_S = 0.5
 EDGE_PX, EDGE_S = 3.0, 0.25
 """A track that moved out over the left, right or lower border ends when it was not seen for this long."""
 UNCONFIRMED_IOU = 0.25
+MISSED_SHARE = 0.5
+"""A track that is not confirmed yet ends when it was not seen for this share of `confirm_s`."""
 SAME_OBJECT_IOU = 0.5
 OTHER_KIND_IOU = 0.65
 """The same for a box of another kind: a scooter and the "car" around it. Of two road users, one hides more of the other than that."""
@@ -74,7 +76,8 @@ class Limits(NamedTuple):
     low_confidence: float
     new_confidence: float
     match_iou: float
-    confirm_frames: int
+    confirm_s: float
+    confirm_frames: int | None
     lost_s: float
 
 
@@ -86,6 +89,7 @@ class ConfirmedTracks(NamedTuple):
     rider: Bools
     number: Ints
     age_s: Floats
+    first_boxes: Floats
     velocity_px_s: Floats
     class_id: Ints
 
@@ -150,9 +154,12 @@ class ByteTrack:
             tracks.last_s[rows] = time_s
             tracks.hits[rows] += 1
             tracks.vote(rows, shown_as, confidence[found[rows]], time_s)
+        tracks.pictures += 1
         confident = confident[confidence[confident] >= limits.new_confidence]
         new = self._new_objects(boxes, class_id, confidence, confident, found[rows])
         stay = confirmed | (found >= 0)
+        if limits.confirm_frames is None:
+            stay |= time_s - tracks.last_s <= MISSED_SHARE * limits.confirm_s
         if not stay.all():
             tracks, found = tracks.take(stay), found[stay]
         if len(new):
@@ -162,7 +169,7 @@ class ByteTrack:
             found = np.concatenate((found, new))
             remember(tracks, np.arange(len(tracks) - len(new), len(tracks)), users, new, self._classes, time_s)
         credible = tracks.votes.sum(axis=1) >= limits.new_confidence * tracks.hits
-        fresh = _where((tracks.number == 0) & (tracks.hits >= limits.confirm_frames) & credible)
+        fresh = _where((tracks.number == 0) & (found >= 0) & credible & _seen_for_long(tracks, time_s, limits))
         tracks.number[fresh] = np.arange(next_number, next_number + len(fresh))
         self.tracks = tracks
         return self._confirmed(users, found, time_s), next_number + len(fresh)
@@ -314,6 +321,7 @@ class ByteTrack:
             rider=tracks.rider[shown] & self._classes.machine[class_id],
             number=tracks.number[shown],
             age_s=(time_s - tracks.first_s[shown]).astype(np.float32),
+            first_boxes=tracks.first_box[shown].astype(np.float32),
             velocity_px_s=ground,
             class_id=class_id,
         )
@@ -329,6 +337,14 @@ class ByteTrack:
         tracker.time_s = state["time_s"]
         tracker.tracks = Columns(**{name: np.array(column) for name, column in state["columns"].items()})
         return tracker
+
+
+def _seen_for_long(tracks: Columns, time_s: float, limits: Limits) -> Bools:
+    """(T,): which were seen for long enough to be confirmed."""
+    if limits.confirm_frames is not None:
+        return np.asarray(tracks.hits >= limits.confirm_frames)
+    long = time_s - tracks.first_s >= limits.confirm_s - 1e-6
+    return np.asarray(long & (2 * tracks.hits > tracks.pictures))
 
 
 def _groups(labels: tuple[str, ...]) -> Ints:

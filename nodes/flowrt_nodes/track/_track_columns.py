@@ -35,9 +35,10 @@ the car behind it: its earlier votes are void."""
 
 @dataclass
 class Columns:
-    """Tracks as columns of length T. state, speed: (T, 4) centre x, y, width, height in pixels, and per second.
+    """Tracks as columns of length T. first_box: (T, 4) corners in the first picture. state, speed: (T, 4) centre x, y, width, height in pixels, and per second.
 
-    pp, pv, vv: (T, 4) covariance of each with its speed. votes: (T, L), summed confidence per class. latest_class,
+    pp, pv, vv: (T, 4) covariance of each with its speed. hits, pictures: how many
+    pictures showed it, of how many since the first. votes: (T, L), summed confidence per class. latest_class,
     latest_since_s, latest_pictures: the class in its latest pictures, since when, and in how many.
 
     Of riders, see `_riders`. rider: a person rides this two-wheeler. person_s, machine_s: when each of the two was seen last; stood: it
@@ -53,8 +54,10 @@ class Columns:
     pv: Doubles
     vv: Doubles
     first_s: Doubles
+    first_box: Doubles
     last_s: Doubles
     hits: Ints
+    pictures: Ints
     votes: Doubles
     latest_class: Ints
     latest_since_s: Doubles
@@ -87,8 +90,10 @@ class Columns:
             pv=np.zeros((n, 4)),
             vv=(UNKNOWN * size) ** 2,
             first_s=np.full(n, time_s),
+            first_box=_corners(state),
             last_s=np.full(n, time_s),
             hits=np.ones(n, np.int64),
+            pictures=np.ones(n, np.int64),
             votes=votes,
             latest_class=np.full(n, -1),
             latest_since_s=np.full(n, time_s),
@@ -110,8 +115,7 @@ class Columns:
     @property
     def boxes(self) -> Doubles:
         """(T, 4): corners."""
-        half = self.state[:, 2:] * 0.5
-        return np.concatenate((self.state[:, :2] - half, self.state[:, :2] + half), axis=1)
+        return _corners(self.state)
 
     def take(self, rows: NDArray[Any]) -> Columns:
         """Only these tracks."""
@@ -159,6 +163,12 @@ class Columns:
         self.pp[rows] = (1 - gain) * pp
         self.pv[rows] = (1 - gain) * pv
         self.vv[rows] -= speed_gain * pv
+
+
+def _corners(state: Doubles) -> Doubles:
+    """(T, 4): boxes by their corners."""
+    half = state[:, 2:] * 0.5
+    return np.concatenate((state[:, :2] - half, state[:, :2] + half), axis=1)
 
 
 def size_of(state: Doubles) -> Doubles:

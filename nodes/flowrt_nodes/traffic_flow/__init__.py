@@ -29,6 +29,7 @@ from flowrt.traffic.geometry.footprint import sizes_m
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 from flowrt.traffic.rules.track_table import Column, TrackTable
 from flowrt_nodes._lib.crossing import LineWatch
+from flowrt_nodes._lib.first_places import way_px
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
 from flowrt_nodes.traffic_flow._lane_interval import LaneCount, Levels, interval_of, movement_of
 
@@ -232,6 +233,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             somewhere = np.asarray(inside.any(axis=1))
             there = rows[somewhere]
             table["lane"][there], table["lane_s"][there] = inside.argmax(axis=1)[somewhere], tracks.time_s
+            self._recall_first(tracks, rows, points, somewhere)
             for found in self._watch.update(table, rows, points, tracks):
                 if vehicles[found.row]:
                     self._crossed(tracks, found.row, int(rows[found.row]), found.line, found.forward, found.time_s)
@@ -239,6 +241,18 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             self._count_settled(tracks, rows, inside)
             on_line = self._over_lines(tracks, view) & vehicles[:, None]
         self._occupy(tracks, view, inside, on_line, elapsed_s)
+
+    def _recall_first(self, tracks: Tracks, rows: Any, points: Array, somewhere: Mask) -> None:
+        """A new track outside of all lanes may have been in one before it was confirmed."""
+        table = self._memory
+        new = np.flatnonzero(~somewhere & np.isnan(table["point_s"].take(rows)) & tracks.of_class(VEHICLES))
+        if not len(new):
+            return
+        inside = self._lanes.at(points[new] - way_px(tracks)[new])
+        found = inside.any(axis=1)
+        there = rows[new[found]]
+        table["lane"][there] = inside.argmax(axis=1)[found]
+        table["lane_s"][there] = tracks.time_s - tracks.age_s[new[found]].astype(np.float64)
 
     def _lane_count(self, lane: int) -> LaneCount:
         return self._counts.setdefault(self._lanes.names[lane], LaneCount())

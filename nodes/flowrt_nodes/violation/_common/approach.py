@@ -14,6 +14,7 @@ from flowrt import CameraView, CheckView, Diagnostic, Line, Scene, Tracks, scene
 from flowrt.traffic.geometry.footprint import sizes_m
 from flowrt.traffic.geometry.per_frame import per_frame
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
+from flowrt_nodes._lib.first_places import way_px
 
 # Margins: docs/rules.md says what each is for.
 BESIDE = 0.12
@@ -67,6 +68,15 @@ class Approaches:
         if not np.isfinite(tracks.ground_m).any():  # without `speed`, the bottom centre is the nearer end already
             half = np.where(self._towards_camera(), 0.0, 2 * half)
         return past + half, along
+
+    def moved(self, tracks: Tracks) -> Array:
+        """(N, L) metres that each has moved along each approach since the first picture that showed it; NaN where not known."""
+        way, feet = way_px(tracks), np.asarray(tracks.ground_px, np.float64)
+        if self.view.viewpoint is None:
+            height = np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
+            return np.asarray((way @ self.normals.T) * (sizes_m(tracks)[:, 2] / height)[:, None], np.float64)
+        ground = self.view.viewpoint.ground
+        return np.asarray((ground(feet) - ground(feet - way)) @ self.normals.T, np.float64)
 
     def _towards_camera(self) -> Array:
         return np.array([[_direction_px(self.view, line)[1] > 0 for line in self.lines]])

@@ -75,6 +75,7 @@ class FrontCrossings:
         reliable = view.reliable(tracks)
         # Before its speed is known, a new track's place counts where it is well before the line, or follows such a place.
         young = young & np.isfinite(tracks.ground_m[:, 0]) & ~tracks.of_class(HEAVY_VEHICLES)
+        self._recall_first(table, rows, past, tracks)
         known = reliable[:, None] | (young[:, None] & ((past < -FIRST_M) | table["was_before"].take(rows, axis=0)))
         before, before_s = table["past_m"].take(rows, axis=0), table["seen_s"].take(rows)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -106,6 +107,20 @@ class FrontCrossings:
         counts = tracks.of_class(VEHICLES) & ~(standing_s >= STANDING_S)
         hits = done & counts[:, None] & self._approaches.beside(along)
         return [FrontCrossing(row, line, float(crossed_s[row, line])) for row, line in np.argwhere(hits).tolist()]
+
+    def _recall_first(self, table: TrackTable, rows: NDArray[np.int64], past: Array, tracks: Tracks) -> None:
+        """A new track was before the line where the first picture showed it well before it, a while before it was confirmed."""
+        measured = np.isfinite(tracks.ground_m[:, 0])  # not of a box that the border cuts off
+        new = np.isnan(table["seen_s"].take(rows)) & ~tracks.of_class(HEAVY_VEHICLES)
+        new = np.flatnonzero(new & (measured | ~measured.any()))
+        if not len(new):
+            return
+        first = past[new] - self._approaches.moved(tracks)[new]
+        there = first < -FIRST_M
+        some = new[there.any(axis=1)]
+        table["past_m"][rows[new]] = np.where(there, first, table["past_m"].take(rows[new], axis=0))
+        table["was_before"][rows[new]] |= there
+        table["seen_s"][rows[some]] = tracks.time_s - tracks.age_s[some].astype(np.float64)
 
     @staticmethod
     def standing_s(table: TrackTable, rows: NDArray[np.int64], tracks: Tracks, view: CameraView) -> Array:
