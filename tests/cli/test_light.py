@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from harness import TINY_MODEL
 
 SHIPPED = Path(__file__).parents[2] / "flows" / "intersection.yaml"
 PLAIN = """\
@@ -55,6 +57,17 @@ def test_the_shipped_flow_is_checked_without_opening_anything() -> None:
     loaded = after_check(SHIPPED)
     assert {"flowrt_nodes.detect", "flowrt_nodes.mqtt.mqtt_out", "flowrt.contract"} <= loaded
     assert not loaded & HEAVY
+
+
+def test_a_model_is_read_for_the_first_check_alone(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.yaml"
+    shutil.copyfile(TINY_MODEL, tmp_path / "m.onnx")
+    flow.write_text(
+        "flow: a\nnodes:\n  north: {type: camera, uri: 'sim://four-way?camera=north'}\n"
+        "  objects: {type: detect, from: north, model: m.onnx, min_confidence: {car: 0.4}}\n  print: {type: debug, from: objects}\n"
+    )
+    assert "openvino" in after_check(flow)
+    assert not after_check(flow) & HEAVY
 
 
 @pytest.mark.parametrize("what", ["import flowrt", "import flowrt.cli"])

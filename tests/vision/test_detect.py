@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import tiny_models as models
-from harness import context, data_file, feed, opened
+from harness import TINY_MODEL, context, data_file, feed, opened
 
 from flowrt import Detections, Frame
 from flowrt.node import Shared
+from flowrt.system.downloads import CACHE
 from flowrt.traffic import VEHICLES
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.detect import Detect
+from flowrt_nodes.detect._model import facts
+from flowrt_nodes.detect._model.facts import Facts
 from flowrt_nodes.track._boxes import iou
 from flowrt_sim.camera.scene import pole_camera
 from flowrt_sim.source import open_camera
@@ -431,6 +437,49 @@ def test_check_knows_the_classes_that_a_model_names(tmp_path, crowd):
     (tmp_path / "alone" / "metadata.yaml").write_text("names: {0: person, 1: Car}\n")
     [diagnostic] = Detect(model="alone", keep=["car", "bus"]).check(View(tmp_path))
     assert diagnostic.keys == ("keep", 1)
+
+
+def test_check_reads_a_model_that_says_nothing_of_itself(tmp_path):
+    """Its classes are those of COCO by the number of its outputs; none of them may be misspelt, in any of the settings."""
+    shutil.copyfile(TINY_MODEL, tmp_path / "m.onnx")
+    bad = Detect(model="m.onnx", keep=["Car", "traffic_light", "moterbike", "motorcicle"], rename={"vann": "car"})
+    diagnostics = {diagnostic.keys: diagnostic.hint for diagnostic in bad.check(View(tmp_path))}
+    assert diagnostics.keys() == {("keep", 2), ("keep", 3), ("rename", "vann")}
+    assert diagnostics["keep", 3] == "did you mean 'motorcycle'?"
+    [warning] = Detect(model="m.onnx", keep=["traffic light"]).check(View(tmp_path))
+    assert warning.severity == "warning"
+    assert "none of its classes (traffic light) counts as a vehicle or a pedestrian" in warning.message
+
+
+def test_check_refuses_a_model_that_no_decoder_reads(tmp_path):
+    (tmp_path / "text.onnx").write_text("no model")
+    models.constant(tmp_path / "m.xml", {"heatmap": np.zeros((1, 16, 16)), "mask": np.zeros((1, 8))})
+    for name, said in (("text.onnx", "not a model that OpenVINO can read"), ("m.xml", "no decoder fits the outputs")):
+        [diagnostic] = Detect(model=name).check(View(tmp_path))
+        assert diagnostic.keys == ("model",)
+        assert said in diagnostic.message
+
+
+def test_check_reads_a_model_again_only_when_it_or_its_settings_change(tmp_path, monkeypatch):
+    shutil.copyfile(TINY_MODEL, tmp_path / "m.onnx")
+    read = []
+    monkeypatch.setattr(facts, "_read", lambda wanted: read.append(wanted.decoder) or Facts(("car",)))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+
+    def check(**settings):
+        facts.facts_of.cache_clear()  # as a new process begins
+        list(Detect(model="m.onnx", **settings).check(View(tmp_path)))
+        return len(read)
+
+    assert check() == check() == 1
+    assert check(min_confidence=0.4) == 1
+    os.utime(tmp_path / "m.onnx", (0, 0))
+    assert check() == 1, "the content is the same"
+    assert check(decoder="yolo") == 2
+    (tmp_path / "m.onnx").write_bytes(b"another")
+    assert check() == 3
+    [folder] = (tmp_path / "cache").iterdir()
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
 # The real thing

@@ -111,6 +111,13 @@ def test_fault_19_a_folder_that_an_exporter_wrote_is_a_model(virtual, tmp_path):
         "'two' is a folder with 2 models",
         "expected one of two/a.onnx, two/b.onnx",
     )
+    (tmp_path / "zoo" / "FP16").mkdir(parents=True)
+    models.constant(tmp_path / "zoo" / "FP16" / "m.xml", {"output0": np.zeros((1, 84, 84))})
+    assert list(Detect(model="zoo").check(View(tmp_path))) == []
+    (tmp_path / "zoo" / "FP32").mkdir()
+    models.constant(tmp_path / "zoo" / "FP32" / "m.xml", {"output0": np.zeros((1, 84, 84))})
+    [diagnostic] = Detect(model="zoo").check(View(tmp_path))
+    assert diagnostic.hint == "expected one of zoo/FP16/m.xml, zoo/FP32/m.xml"
     (tmp_path / "none").mkdir()
     [diagnostic] = Detect(model="none").check(View(tmp_path))
     assert diagnostic.message == "'none' is a folder without a model"

@@ -27,7 +27,7 @@ def model_file(name: str, folder: Path) -> Path | None:
 def missing_model(name: str, folder: Path) -> tuple[str, str]:
     """Message and hint for a model that is not there."""
     if (folder / name).is_dir():
-        models = [f"{name.rstrip('/')}/{file.name}" for file in _models_in(folder / name)]
+        models = [f"{name.rstrip('/')}/{file.relative_to(folder / name)}" for file in _models_in(folder / name)]
         if models:
             return f"'{name}' is a folder with {len(models)} models", f"expected one of {', '.join(models)}"
         return f"'{name}' is a folder without a model", f"expected a file that ends in {', '.join(MODEL_SUFFIXES)}"
@@ -39,13 +39,20 @@ def missing_model(name: str, folder: Path) -> tuple[str, str]:
             f"run `flowrt models fetch {public}` ({model.size / 1e6:.1f} MB, {model.licence}), or the flow with --fetch"
         )
         return f"the public model '{public}' is not here yet", hint
-    beside = [file.name for file in _models_in(folder)] if folder.is_dir() else []
+    beside = [file.name for file in folder.iterdir() if file.suffix in MODEL_SUFFIXES] if folder.is_dir() else []
     message = f"there is no model '{name}', neither beside the flow file nor among the bundled and public ones"
     return message, did_you_mean(name, [*beside, *(each.name for each in _bundled()), *PUBLIC, *ALSO_CALLED])
 
 
 def _models_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in MODEL_SUFFIXES and file.is_file())
+    """Those of the folder itself, else those in its folders: Open Model Zoo writes `FP16/NAME.xml`."""
+    for pattern in ("*", "*/*"):
+        files = sorted(
+            file for file in folder.glob(pattern) if file.suffix.lower() in MODEL_SUFFIXES and file.is_file()
+        )
+        if files:
+            return files
+    return []
 
 
 @functools.cache  # what is installed stays as it is while a program runs; a reload need not search again
