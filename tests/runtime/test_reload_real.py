@@ -127,14 +127,20 @@ def test_a_rule_is_added_and_removed_while_it_runs(running: Running) -> None:
     assert report.plan["removed"] == ["slow"]
 
 
-def test_a_missing_model_rolls_back_and_the_old_one_goes_on(running: Running) -> None:
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [("broken.onnx", "broken.onnx: not a model"), ("flowrt-traffic-fp16.xml, device: NPU", "no device")],
+)
+def test_a_model_that_cannot_be_used_rolls_back_and_the_old_one_goes_on(
+    running: Running, other: str, said: str
+) -> None:
     running.frames(5)
     broken = running.path.parent / "broken.onnx"
     broken.write_bytes(b"no model at all")
     detector = running.node("objects")
-    report = running.edit(lambda text: text.replace("flowrt-traffic-fp16.xml", "broken.onnx"))
+    report = running.edit(lambda text: text.replace("flowrt-traffic-fp16.xml", other))
     assert not report.ok
-    assert "broken.onnx" in report.message
+    assert said in "; ".join([report.message, *(each.message for each in report.diagnostics)])
     assert running.node("objects") is detector
     running.frames(5)
     report = running.edit(lambda text: FLOW)
