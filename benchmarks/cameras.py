@@ -72,7 +72,7 @@ def _measure(video: Path, count: int) -> Measured:
     with workshop() as folder:
         nodes = []
         for i in range(count):
-            nodes.append(f"  c{i}: {{type: camera, uri: '{video}', loop: true, fps: {FPS}}}")
+            nodes.append(f"  c{i}: {{type: camera, uri: '{video}', simulated: true, loop: true, fps: {FPS}}}")
             nodes.append(f"  d{i}: {{type: detect, from: c{i}, model: {MODEL}}}")
             nodes.append(f"  t{i}: {{type: track, from: d{i}}}")
         text = "flow: cameras\nsite: bench\nnodes:\n" + "\n".join(nodes)

@@ -112,7 +112,7 @@ def _at_25_fps(text: str) -> str:
     """The shipped flow with 25 pictures/s: a clip where there is one, since rendering would be measured too."""
     video = test_data("bridge-traffic.mp4")
     uri = (
-        f"type: camera, loop: true, fps: {FPS:g}, uri: '{video}'"
+        f"type: camera, simulated: true, loop: true, fps: {FPS:g}, uri: '{video}'"
         if video
         else 'type: camera, uri: "sim://four-way?seed=7&camera=north&fps=25"'
     )

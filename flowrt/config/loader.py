@@ -16,7 +16,7 @@ from typing import Any
 from flowrt.catalog import Catalog
 from flowrt.config.cache import LoadCache
 from flowrt.config.checks.contract import carried, check_contract
-from flowrt.config.checks.nodes import FlowView, check_nodes, fetch_nodes, probe_nodes
+from flowrt.config.checks.nodes import FlowView, check_nodes, check_sections, fetch_nodes, probe_nodes
 from flowrt.config.checks.references import References, check_published, published_names
 from flowrt.config.checks.wiring import Wiring
 from flowrt.config.document.documents import Documents
@@ -121,6 +121,7 @@ def _flow(
     if fetch:
         fetch_nodes(configs.values(), view, report)
     check_nodes(configs.values(), view, report)
+    check_sections(configs, readable, report)
     if probe and not report.failed:
         probe_nodes(configs.values(), view, report)
     if report.failed:

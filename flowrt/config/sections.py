@@ -18,6 +18,7 @@ from flowrt.config.values import INVALID, SettingsReader
 from flowrt.config.yaml import Yaml
 from flowrt.diagnostics import Diagnostic, FlowError, Mark
 from flowrt.message import Message
+from flowrt.node import Node
 from flowrt.system.resources import entry_points
 
 GROUP = "flowrt.sections"
@@ -30,6 +31,16 @@ class Use(NamedTuple):
     name: str
     path: str
     mark: Mark
+
+
+class FlowParts(NamedTuple):
+    """A flow's nodes while it is checked.
+
+    nodes: by name, the settings of those that could be read. feeds: by name, the nodes whose messages a node gets.
+    """
+
+    nodes: Mapping[str, Node]
+    feeds: Mapping[str, frozenset[str]]
 
 
 class Section:
@@ -64,6 +75,10 @@ class Section:
 
     def notes(self, entry: Any) -> Iterable[str]:
         """What `flowrt check` tells of an entry with nothing wrong in it, line by line."""
+        return ()
+
+    def check(self, entries: Mapping[str, Any], flow: FlowParts) -> Iterable[tuple[str, Diagnostic]]:
+        """What is wrong with nodes of the flow together, each with the node to report it at; keys are below that node's entry."""
         return ()
 
     def uses(self, entry: Any, node: Yaml, path: str) -> Iterable[Use]:

@@ -98,7 +98,10 @@ class WrongShape(ValueError):
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """The geometry of one camera. `position` is the approach it watches (north, east, south, west)."""
+    """The geometry of one camera. `position` is the approach it watches (north, east, south, west).
+
+    simulated: it is the simulator's own, and fits no real camera.
+    """
 
     what: ClassVar[str] = "geometry"
 
@@ -109,6 +112,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     lamps: dict[str, Lamp] = {}
     homography: Homography | None = None
     position: str = ""
+    simulated: bool = False
 
     def zones_of(self, *kinds: str) -> list[Zone]:
         """The zones of the given kinds, in the order of the file."""
@@ -162,6 +166,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             name=self.name,
             picture_px=picture_px,
             position=self.position,
+            simulated=self.simulated,
             lines={n: replace(line, points=move(line.points)) for n, line in self.lines.items()},
             zones={
                 n: replace(

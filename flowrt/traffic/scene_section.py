@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Mapping as ReadOnly
 from typing import Annotated, Any
 
 import msgspec
 
 from flowrt.config.report import Report
-from flowrt.config.sections import Section, Use
+from flowrt.config.sections import FlowParts, Section, Use
 from flowrt.config.values import INVALID, SettingsReader
 from flowrt.config.yaml import Mapping, Scalar, Yaml, join
-from flowrt.diagnostics import Mark
+from flowrt.diagnostics import Diagnostic, Mark
 from flowrt.node import setting
 from flowrt.traffic.kinds import Position
 from flowrt.traffic.scene import Homography, Lamp, Line, LineKind, Point, Scene, Zone, ZoneKind
 from flowrt.traffic.scene_checks import check_scene
+from flowrt.traffic.simulation import mixtures
 from flowrt.traffic.states import SignalState
 
 Side = Annotated[int, setting("Pixels.", ge=1, le=16384)]
@@ -82,6 +84,9 @@ class SceneBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     zones: Annotated[dict[str, AnyArea], setting("Other zones by name.")] = {}
     lamps: Annotated[dict[str, SignalHead], setting("Signal heads visible in the picture, by name.")] = {}
     homography: Annotated[GroundPoints | None, setting("From picture to road plane.")] = None
+    simulated: Annotated[
+        bool, setting("It is the simulator's own scene, as `flowrt sim scene` writes it, and fits no real camera.")
+    ] = False
 
 
 def _read_scene(name: str, node: Any, path: str, report: Report) -> Scene | None:
@@ -95,6 +100,7 @@ def _read_scene(name: str, node: Any, path: str, report: Report) -> Scene | None
         name=name,
         picture_px=block.picture_px,
         position=block.position,
+        simulated=block.simulated,
         lines=lines,
         zones=zones,
         lamps={
@@ -191,6 +197,10 @@ class SceneSection(Section):
         from flowrt.traffic.calibration import lines  # brings numpy; a flow without metres need not wait for it
 
         return lines(entry.calibration)
+
+    def check(self, entries: ReadOnly[str, Scene], flow: FlowParts) -> Iterable[tuple[str, Diagnostic]]:
+        """Real cameras together with what holds in the simulation only."""
+        return mixtures(entries, flow)
 
     def uses(self, entry: Scene, node: Yaml, path: str) -> Iterable[Use]:
         """Every signal group that the scene's text names."""

@@ -177,7 +177,7 @@ def test_a_model_file_replaced_under_its_name_is_compiled_beside_the_old_one(run
 
 
 def test_a_camera_that_reconnects_is_replaced(running: Running) -> None:
-    dead = 'uri: "rtsp://127.0.0.1:9/none"'
+    dead = 'uri: "rtsp://127.0.0.1:9/none", simulated: true'
     report = running.edit(
         lambda text: text.replace('uri: "sim://four-way?seed=7&camera=north&fps=10&size=640x360"', dead)
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from harness import TINY_MODEL
 
 import flowrt.traffic.rules
 import flowrt_nodes.violation
@@ -30,14 +31,15 @@ def diagnostics(file: Path) -> list[str]:
     return [str(p) for p in read(file)[1] if p.severity == "error" and "flowrt-traffic" not in p.message]
 
 
-def test_the_scene_page(tmp_path: Path) -> None:
-    [text] = blocks("scene.md", "yaml scene")
+@pytest.mark.parametrize("text", blocks("scene.md", "yaml scene"))
+def test_the_scene_page(text: str, tmp_path: Path) -> None:
     (tmp_path / "flow.yaml").write_text(text)
+    (tmp_path / "yolox_nano.onnx").write_bytes(TINY_MODEL.read_bytes())
     assert diagnostics(tmp_path / "flow.yaml") == []
 
 
 def test_the_rules_page(tmp_path: Path) -> None:
-    [scene] = blocks("scene.md", "yaml scene")
+    scene, *_ = blocks("scene.md", "yaml scene")
     (tmp_path / "scene.yaml").write_text(yaml.safe_dump({"scene": yaml.safe_load(scene)["scene"]}))
     [text] = blocks("rules.md", "yaml flow")
     (tmp_path / "flow.yaml").write_text(text)

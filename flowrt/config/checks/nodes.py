@@ -9,6 +9,7 @@ from typing import Any
 
 from flowrt.config.nodes import NodeConfig
 from flowrt.config.report import Report, place
+from flowrt.config.sections import FlowParts, sections
 from flowrt.config.yaml import join
 from flowrt.diagnostics import Diagnostic
 
@@ -44,6 +45,17 @@ def check_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -
             _report(config, config.settings.check, "check", view, report)
 
 
+def check_sections(configs: Mapping[str, NodeConfig], entries: Mapping[str, Mapping[str, Any]], report: Report) -> None:
+    """Report what sections find wrong with the nodes together."""
+    flow = FlowParts(
+        nodes={name: config.settings for name, config in configs.items() if config.settings is not None},
+        feeds={name: frozenset(edge.source for edge in config.edge_refs) for name, config in configs.items()},
+    )
+    for key, section in sections().items():
+        for name, diagnostic in section.check(entries[key], flow):
+            _add(configs[name], diagnostic, report)
+
+
 def fetch_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -> None:
     """Let the nodes download what they name, one after the other, and report what could not be had."""
     for config in configs:
@@ -71,8 +83,12 @@ def _report(
         report.add(config.mark, config.path, message, "this is a fault of the node type")
         return
     for diagnostic in diagnostics:
-        path = config.path
-        for step in diagnostic.keys:
-            path = join(path, step)
-        mark = place(config.node, diagnostic.keys, config.mark)
-        report.add(mark, path, diagnostic.message, diagnostic.hint, diagnostic.severity)
+        _add(config, diagnostic, report)
+
+
+def _add(config: NodeConfig, diagnostic: Diagnostic, report: Report) -> None:
+    path = config.path
+    for step in diagnostic.keys:
+        path = join(path, step)
+    mark = place(config.node, diagnostic.keys, config.mark)
+    report.add(mark, path, diagnostic.message, diagnostic.hint, diagnostic.severity)

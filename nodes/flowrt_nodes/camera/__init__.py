@@ -88,6 +88,13 @@ north_camera:
         ),
     ] = ""
     position: Annotated[Position, setting("The approach it watches.")] = ""
+    simulated: Annotated[
+        bool,
+        setting(
+            "The simulator made these pictures (a clip of it, say), so that its signals, its scene and the bundled detector may "
+            "judge them; `sim://` needs no word of it."
+        ),
+    ] = False
     stall_s: Annotated[
         float, setting("Live: without a picture for this long the camera counts as lost.", gt=0, le=600)
     ] = 10.0
@@ -97,6 +104,11 @@ north_camera:
     reconnect_max_s: Annotated[float, setting("Live: the longest wait between two attempts.", gt=0, le=3600)] = 30.0
     transport: Annotated[Literal["tcp", "udp"], setting("RTSP: how pictures travel.", restart=True)] = "tcp"
     status_s: Annotated[float, setting("Camera status is sent on every change, and this often.", gt=0)] = 5.0
+
+    @property
+    def real_pictures(self) -> bool:
+        """See `flowrt.traffic.simulation`."""
+        return self._kind != "sim" and not self.simulated
 
     @property
     def live(self) -> bool:

@@ -28,6 +28,8 @@ Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
 Side = Annotated[int, setting("Pixels.", ge=32, le=8192)]
 EVERY_OTHER_CLASS = "*"
 USUAL_IOU = 0.5
+RENDER_TRAINED = "flowrt-traffic"
+"""What the names of the bundled models begin with; they know only the simulator's pictures."""
 CERTAIN = 1.01
 """No confidence is higher than 1, but for rounding."""
 
@@ -48,9 +50,9 @@ class Detect(Inference[Pending]):
 objects:
   type: detect
   from: north_camera
-  model: flowrt-traffic-fp16.xml
-  keep: [car, van, truck, bus, pedestrian]
-  min_confidence: {"*": 0.4, pedestrian: 0.25}
+  model: yolox_nano.onnx
+  keep: [car, truck, bus, person]
+  min_confidence: {"*": 0.4, person: 0.25}
 """
 
     model: Annotated[
@@ -240,6 +242,13 @@ objects:
             for name in self.min_confidence:
                 if name != EVERY_OTHER_CLASS:
                     yield ("min_confidence", name), name
+
+    def simulation_only(self) -> Diagnostic | None:
+        """See `flowrt.traffic.simulation`."""
+        if not Path(self.model).name.startswith(RENDER_TRAINED):
+            return None
+        hint = "take one that was trained on real pictures: `flowrt models list` has some, such as `model: yolox-nano`"
+        return Diagnostic(("model",), f"'{self.model}' was trained on rendered pictures only", hint)
 
     def files(self, folder: Path) -> Iterable[Path]:
         file = model_file(self.model, folder)

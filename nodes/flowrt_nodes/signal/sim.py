@@ -34,6 +34,11 @@ class SimSignal(Source):
 
         return sorted(GROUPS)
 
+    def simulation_only(self) -> Diagnostic:
+        """See `flowrt.traffic.simulation`."""
+        hint = "take phases from the controller (`signal.mqtt`), the lamps in the picture (`signal.lamp`) or a plan (`signal.fixed`)"
+        return Diagnostic((), "these signals are the simulation's", hint)
+
     def produce(self) -> Iterator[SignalState]:
         from flowrt_sim.source import open_signals
 

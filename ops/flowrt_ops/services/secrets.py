@@ -112,6 +112,8 @@ def _environment(gpu: bool, influx: int) -> str:
         f"FLOWRT_GID={gid}",
         f"COMPOSE_PROFILES={_profiles(gpu, influx)}",
         f"INFLUX_URL={address}",
+        "# A flow of your own in the folder flows, and the address that it reads as ${env:NORTH_CAMERA}.",
+        "# FLOW=my-crossing.yaml",
         "# NORTH_CAMERA=rtsp://user:password@camera.local/stream",
         "# Receivers of alerts. The mail server's password goes into secrets/smtp_password.",
         "# ALERT_WEBHOOK_URL=https://chat.example/hooks/intersection",

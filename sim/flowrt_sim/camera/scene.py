@@ -82,6 +82,7 @@ def scene(layout: Layout, name: str, size_px: tuple[int, int] = (1280, 720)) -> 
     return {
         "picture_px": list(size_px),
         "position": name,
+        "simulated": True,
         "homography": _homography(camera, layout, name),
         "lines": lines,
         "zones": zones,
