@@ -132,7 +132,11 @@ def event_id(*parts: object) -> str:
 
 
 class Fault(Message, frozen=True, kw_only=True, eq=False):
-    """A node raised while it processed a message; offered to `catch` nodes."""
+    """A node raised while it processed a message; offered to `catch` nodes.
+
+    file, line: where, as near to the node's own code as can be told. count: how often this node raised such an exception there, this one
+    included. traceback: only with the first.
+    """
 
     port: ClassVar[str] = "faults"
     identity: ClassVar[tuple[str, ...]] = ("node",)
@@ -141,6 +145,10 @@ class Fault(Message, frozen=True, kw_only=True, eq=False):
     error: str
     error_type: str
     message_type: str = ""
+    file: str = ""
+    line: Count = 0
+    count: Count = 1
+    traceback: str = ""
 
 
 class Tick(Message, frozen=True, kw_only=True, eq=False):

@@ -43,6 +43,10 @@ class InferenceRunner(NodeRunner):
         self._submit = node.submit
 
     @property
+    def called(self) -> object:
+        return getattr(type(self.node), "collect", None)
+
+    @property
     def n_out(self) -> int:
         return self._out
 

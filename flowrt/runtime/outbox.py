@@ -118,6 +118,10 @@ class OutboxRunner(NodeRunner):
         else:
             super().fail(error, message)
 
+    @property
+    def called(self) -> object:
+        return getattr(type(self.node), "encode", None)
+
     def _encode_and_accept(self, message: Message) -> None:
         try:
             records = list(self._encode(message))

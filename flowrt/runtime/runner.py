@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic, perf_counter_ns
@@ -20,6 +19,7 @@ from flowrt.flow import FROM, Edge, NodeSpec
 from flowrt.journal import percentiles
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Node
+from flowrt.runtime.faults import Faults
 from flowrt.system.histogram import Histogram
 from flowrt.system.threads import from_keyboard, one_line, text_of
 
@@ -32,8 +32,6 @@ RECENT = 512
 QUICK_NS = 20_000
 """A node whose median is below this, after its first messages, is timed only at one message in 64: timing would cost more than it does."""
 LEARNING = 256
-FAULTS, FAULT_EVERY_S = 5, 1.0
-"""So many faults are kept with their tracebacks, and none sooner after the one before."""
 
 
 class Moment:
@@ -60,15 +58,6 @@ class _Current(threading.local):
 current = _Current()
 
 
-class RecentFault(NamedTuple):
-    """A fault as people look at it. at_s: monotonic."""
-
-    at_s: float
-    time_s: float
-    error: str
-    traceback: str
-
-
 class Outgoing(NamedTuple):
     """An outgoing edge. types: what travels on it. push: the target's entrance. direct: the target, where `NodeRunner.push` is it."""
 
@@ -87,12 +76,12 @@ class NodeRunner:
     direct: ClassVar[bool] = True
 
     def __init__(
-        self, spec: NodeSpec, node: Node, context: Context, on_fault: Callable[[NodeRunner, Fault], None]
+        self, spec: NodeSpec, node: Node, context: Context, on_fault: Callable[[NodeRunner, Fault, BaseException], None]
     ) -> None:
         self.on_fault = on_fault
         self.n_in = self.dropped = self.errors = self.unsendable = 0
         self._emitted = self._sent = self._passed = 0  # passed: emitted once and sent once, by the loop in `push`
-        self.last_error = ""
+        self.last_error = self._last_place = ""
         self.lock: threading.Lock | None = None
         self._counting = threading.Lock()  # what a node makes and its faults may be counted by two threads
         self._durations_ns: deque[int] = deque(maxlen=RECENT)
@@ -107,7 +96,7 @@ class NodeRunner:
             type, int
         ] = {}  # by type, those that `emit` counted or `_passed` did for a type that left `_next`
         self._passed_before = 0
-        self.faults: deque[RecentFault] = deque(maxlen=FAULTS)
+        self.faults = Faults()
         self._rate = (monotonic(), 0, 0.0)
         self.install(spec, node, context)
 
@@ -120,6 +109,11 @@ class NodeRunner:
             generate = process
             process = lambda message: list(generate(message))  # noqa: E731
         self.process: Callable[[Any], Any] = process  # type: ignore[assignment]  # runners of nodes without one set their own
+
+    @property
+    def called(self) -> object:
+        """The method of the node whose results go on."""
+        return getattr(type(self.node), "process", None)
 
     # -- wiring ---------------------------------------------------------------------------------------------------
 
@@ -329,28 +323,25 @@ class NodeRunner:
 
     def report(self, error: BaseException, message: Message | None) -> None:
         """Tell the log and `catch` nodes of a fault, without counting a message for it."""
-        self.last_error = one_line(error)
-        self._keep_fault(error)
+        now_s = self.context.clock.now_s()
+        known = self.faults.note(error, self.spec, self.called, now_s)
+        self.last_error, self._last_place = known.error, known.place
         self.on_fault(
             self,
             Fault(
-                time_s=message.time_s
-                if message is not None and is_time(message.time_s)
-                else self.context.clock.now_s(),
+                time_s=message.time_s if message is not None and is_time(message.time_s) else now_s,
                 camera_id=message.camera_id if message is not None and isinstance(message.camera_id, str) else "",
                 node=self.name,
                 error=text_of(error, 2000),  # cut again once secrets are masked
                 error_type=type(error).__name__,
                 message_type=type(message).__name__ if message is not None else "",
+                file=known.file,
+                line=known.line,
+                count=known.count,
+                traceback=known.traceback if known.count == 1 else "",
             ),
+            error,
         )
-
-    def _keep_fault(self, error: BaseException) -> None:
-        """Keep the last faults with their tracebacks; where they come thick and fast, one in a while."""
-        now = monotonic()
-        if not self.faults or now - self.faults[-1].at_s > FAULT_EVERY_S:
-            lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-12)
-            self.faults.append(RecentFault(now, self.context.clock.now_s(), one_line(error), "".join(lines)[-8000:]))
 
     def statistics(self) -> dict[str, Any]:
         """What `/api/status` and the report say of this node."""
@@ -370,7 +361,8 @@ class NodeRunner:
             "held": self.held,
             "rate_per_s": round(rate, 2),
             "process_ms": self._process_ms(),
-            "last_error": self.last_error,
+            "last_error": f"{self.last_error} ({self._last_place})" if self._last_place else self.last_error,
+            "faults": self.faults.as_data(),
         }
 
     def _process_ms(self) -> dict[str, float | None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from flowrt.addresses import without_passwords
 from flowrt.clock import Clock
 from flowrt.contract import Contract
 from flowrt.flow import FROM, Flow, NodeSpec, graph_of
@@ -344,9 +345,15 @@ class Runtime:
         if maker is not None:
             maker.charge(error, message)
 
-    def _on_fault(self, runner: NodeRunner, fault: Fault) -> None:
-        fault = msgspec.structs.replace(fault, error=self._secrets.text(fault.error)[:500])
-        log.error("%s: %s: %s", fault.node, fault.error_type, fault.error, extra={"node": fault.node})
+    def _on_fault(self, runner: NodeRunner, fault: Fault, error: BaseException) -> None:
+        shown = self._secrets.text
+        fault = msgspec.structs.replace(
+            fault, error=shown(fault.error)[:500], traceback=without_passwords(shown(fault.traceback))
+        )
+        place = f" ({fault.file}:{fault.line})" if fault.file else ""
+        trace = error if fault.traceback else None  # the first time
+        extra = {"node": fault.node}
+        log.error("%s: %s: %s%s", fault.node, fault.error_type, fault.error, place, exc_info=trace, extra=extra)
         runner.emit(fault)
 
     # -- change ---------------------------------------------------------------------------------------------------

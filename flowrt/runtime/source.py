@@ -57,6 +57,10 @@ class SourceRunner(NodeRunner):
     def held(self) -> int:
         return self.channel.accepted - self.channel.dropped - self.taken if self.channel is not None else 0
 
+    @property
+    def called(self) -> object:
+        return getattr(type(self.node), "produce", None)
+
     def carry(self, message: Message) -> None:
         """Count a message as gone out, and carry it on."""
         self.carried += 1

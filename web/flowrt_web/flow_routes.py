@@ -30,8 +30,7 @@ def routes(host: Host) -> Iterable[Route]:
         runner = host.runtime.runners.get(name)
         if runner is None:
             return host.json({"error": f"there is no node {name}"}, 404)
-        faults = [{"time_s": f.time_s, "error": f.error, "traceback": f.traceback} for f in runner.faults]
-        return host.json(about_node(runner.spec) | {"faults": faults[::-1]})
+        return host.json(about_node(runner.spec) | {"faults": runner.faults.as_data()})
 
     yield Route("/api/page/flow", graph)
     yield Route("/api/page/nodes/{name}", node)

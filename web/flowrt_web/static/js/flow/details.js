@@ -48,7 +48,7 @@ function Settings({ settings }) {
 }
 
 function Fault({ fault }) {
-  return html`<details class="fault"><summary><span class="bad">${fault.error}</span> <span class="quiet">${dayAndTime(fault.time_s)}</span></summary>
+  return html`<details class="fault"><summary><span class="bad">${fault.error}</span> <span class="quiet">${fault.file}:${fault.line} · ${compact(fault.count)}× · ${dayAndTime(fault.time_s)}</span></summary>
     <pre class="code">${fault.traceback}</pre></details>`;
 }
 
