@@ -76,6 +76,7 @@ class Writer:
         self.ages = AgeClock(clock, self.store.last_age_s())
         self.listeners: list[Callable[[], None]] = []
         self._tell_recovery(opened)
+        self._look_for_missing(opened)
         self._look_at_lines()
         self._aged = self.ages.now_s()
         self._appends: list[Append] = []  # taken and not yet written, as is the batch
@@ -143,6 +144,8 @@ class Writer:
     def _apply(self, batch: WriteBatch) -> None:
         """One transaction, and the flush behind it. Where this raises, nothing of it is in the file."""
         with self.writing:
+            if not self.store.sizes.is_log_whole():
+                self._mend_log()
             age_s = self.ages.now_s()
             counts = self.store.apply(batch, age_s, self._clock.now_s())
             self.memory.committed(batch, counts, self.store.last_number())
@@ -151,6 +154,8 @@ class Writer:
             if (batch.records or batch.refused or batch.events) and not self._flush():
                 return
             self.memory.accepted(counts, age_s)
+            if self._lock is not None and batch.records:
+                self._lock.note(self.store.last_number())
 
     def _flush(self) -> bool:
         """Flush; where that fails, only the flush is tried again, since the commit stands. False where the journal closes before it worked."""
@@ -283,6 +288,13 @@ class Writer:
                 self._open_again()
             elif self._path is not None and not self.store.is_in_place():
                 self._put_back(self._path)
+            elif not self.store.sizes.is_file_whole():
+                self._log.error("the journal %s was cut while the flow runs", self._path)
+                self._recover()
+            elif not self.store.sizes.is_log_whole():
+                self._mend_log()
+            else:
+                self.memory.set_trouble("file", "")
 
     def _open_again(self) -> None:
         """A repair closed the file, and could not open it."""
@@ -307,8 +319,51 @@ class Writer:
             self._count_again()
         what = f"the journal {path} was removed while the flow ran; a new one has all that was in it"
         self.memory.set_trouble("file", "")
-        self.memory.recovered(what)
         self._log.warning("%s", what)
+        self.memory.recovered(what)
+
+    def _mend_log(self) -> None:
+        """The write-ahead log was cut while it is open: go on with what is left, and say what is not."""
+        if self._path is None:
+            return
+        with self.reading:
+            try:
+                if not self.store.mend_log():
+                    return
+                self.store = Store(self._path, self._limits, self._disk)
+            except (OSError, sqlite3.Error) as error:
+                self._log.error("the journal's write-ahead log was cut: %s", error)
+                self._recover()
+                return
+            found, given = self.store.last_number(), self.memory.last_number
+            lost = self._lost()
+            self.store.go_on_from(given, lost)
+            self._count_again()
+        what = f"the journal's write-ahead log {self._path}-wal was cut while the flow ran: "
+        what += (
+            f"messages {found + 1} to {given} are no longer in it, and {_in_words(lost)} of those that waited are lost"
+        )
+        self._log.error("%s", what)
+        self.memory.recovered(what)
+
+    def _lost(self) -> dict[str, int]:
+        """How many of the records that waited are not in the file any more, by outbox."""
+        before = {outbox: self.memory.snapshot(outbox).pending for outbox in self.memory.outboxes()}
+        return {outbox: gone for outbox, count in before.items() if (gone := count - self.store.pending(outbox)) > 0}
+
+    def _look_for_missing(self, opened: Opened) -> None:
+        """Whether an earlier run had more on disk than is there now."""
+        noted = self._lock.noted if self._lock is not None else 0
+        if noted <= self.leftover:
+            return
+        self.store.go_on_from(noted, {})
+        self.memory.read_file_again(noted)
+        if opened.recovery or opened.is_new:
+            return
+        what = f"messages {self.leftover + 1} to {noted} were in the journal {self._path} and are not there any more"
+        what += ": its write-ahead log was cut, or an older file was put in its place; those that were not delivered are lost"
+        self._log.error("%s", what)
+        self.memory.recovered(what)
 
     def _recover(self) -> None:
         """Save what can be read, under running deliverers: numbers stay, so their cursors hold."""
@@ -325,9 +380,16 @@ class Writer:
             else:
                 self.store = opened.store
                 self._tell_recovery(opened)
+            if lost := self._lost():
+                self._log.error("messages that waited in the journal and are lost: %s", _in_words(lost))
+            self.store.go_on_from(self.memory.last_number, {})
             self._count_again()
 
     def _tell_recovery(self, opened: Opened) -> None:
         if opened.recovery:
             self.memory.recovered(opened.recovery)
             self._log.error("%s", opened.recovery)
+
+
+def _in_words(by_outbox: dict[str, int]) -> str:
+    return ", ".join(f"{count} of '{outbox}'" for outbox, count in by_outbox.items()) or "none"

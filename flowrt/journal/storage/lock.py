@@ -13,18 +13,24 @@ from pathlib import Path
 
 from flowrt.system.private_files import make_private_folder, open_private
 
+_DIGITS = 20
+
 
 class JournalBusy(Exception):
     """Another process uses this journal."""
 
 
 class JournalLock:
-    """An exclusive lock on `<journal>.lock`; the file itself stays, empty but for the holder's process id."""
+    """An exclusive lock on `<journal>.lock`; the file itself stays, with the holder's process id and the last number that is on disk.
+
+    noted: that number as an earlier holder left it; 0 where it did not.
+    """
 
     def __init__(self, journal: Path) -> None:
         """Raises JournalBusy where another process, or another journal of this one, holds it; OSError."""
         self._journal = journal
         self._path = journal.with_name(f"{journal.name}.lock")
+        self.noted = 0
         self._fd = self._take()
 
     def _take(self) -> int:
@@ -32,16 +38,27 @@ class JournalLock:
         try:
             _lock(fd)
         except OSError:
-            holder = os.read(fd, 32).decode("ascii", "replace").strip()
+            holder = (_lines(fd) or [""])[0]
             os.close(fd)
             raise busy(self._journal, f"process {holder}" if holder else "another process") from None
         if is_locked(wal_of(self._journal)):
             os.close(fd)
             raise busy(self._journal, "another process")
+        number = (_lines(fd) or [""])[-1]
+        self.noted = int(number) if number.isascii() and number.isdigit() and len(number) == _DIGITS else 0
         with contextlib.suppress(OSError):  # a note for people; a full disk does not weaken the lock
             os.ftruncate(fd, 0)
-            os.write(fd, f"{os.getpid()}\n".encode())
+            self._write(fd, self.noted)
         return fd
+
+    def note(self, number: int) -> None:
+        """All records up to this number are on disk: what a later run does not find was taken away."""
+        with contextlib.suppress(OSError):  # as above
+            self._write(self._fd, number)
+
+    def _write(self, fd: int, number: int) -> None:
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.write(fd, f"{os.getpid():<10}\n{number:0{_DIGITS}}\n".encode())
 
     def renew(self) -> None:
         """Take the lock again where its file was removed. The journal is closed. Raises JournalBusy, OSError."""
@@ -58,6 +75,11 @@ class JournalLock:
     def release(self) -> None:
         """Let go."""
         os.close(self._fd)
+
+
+def _lines(fd: int) -> list[str]:
+    os.lseek(fd, 0, os.SEEK_SET)
+    return [line.strip() for line in os.read(fd, 64).decode("ascii", "replace").splitlines() if line.strip()]
 
 
 def busy(journal: Path, holder: str) -> JournalBusy:

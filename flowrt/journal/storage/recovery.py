@@ -102,26 +102,31 @@ def recovery(path: Path) -> Recovery:
     return Recovery(records, events, tuple(runs_of(lost["records"])), aside)
 
 
-def rebuild(source: sqlite3.Connection, path: Path, close: Callable[[], None]) -> None:
-    """Write a journal whose file was removed, or exchanged, again from its open connection, which `close` closes.
-
-    What stands at the path by then is kept beside it. Raises OSError, sqlite3.Error; the connection is then still open, unless closing or
-    renaming failed.
-    """
-    copy = path.with_name(path.name + ".copying")
-    _remove(copy)
-    copy.touch(0o600)
+def copy_of(source: sqlite3.Connection, copy: Path) -> None:
+    """A journal of all that an open connection sees, for `rebuild`."""
     target = connect(copy)
     try:
         source.backup(target, pages=_PAGES_AT_ONCE, sleep=0.0)
     finally:
         target.close()
+
+
+def rebuild(fill: Callable[[Path], None], path: Path, close: Callable[[], None], why: str) -> None:
+    """Put a journal that `fill` makes into the place of one that is open, which `close` closes.
+
+    What stands at the path by then is kept beside it, with `why` in its name. Raises OSError, sqlite3.Error; the connection is then still open,
+    unless closing or renaming failed.
+    """
+    copy = path.with_name(path.name + ".copying")
+    _remove(copy)
+    copy.touch(0o600)
+    fill(copy)
     make_private(copy)
     new = _new(path)
     copy.rename(new)  # whole from here on: should the process be killed now, the next start takes it
     close()  # and only then is the path touched: the last connection removes the log that has the path's name
     if path.exists():
-        aside = _aside(path, "replaced")
+        aside = _aside(path, why)
         path.rename(aside)
         _set_sides_aside(path, aside)
     for side in _SIDES:

@@ -19,7 +19,7 @@ import msgspec
 
 from flowrt.journal.storage.disk import Disk, need_space
 from flowrt.journal.storage.lock import lock_wal, wal_of
-from flowrt.journal.storage.recovery import rebuild
+from flowrt.journal.storage.recovery import copy_of, rebuild
 from flowrt.journal.storage.rows import (
     RANK,
     READ_COLUMNS,
@@ -37,6 +37,7 @@ from flowrt.journal.storage.rows import (
     size_of,
 )
 from flowrt.journal.storage.schema import SCHEMA, check_tables, check_version, migrate
+from flowrt.journal.storage.write_ahead_log import Sizes, copy_what_is_left, log_state
 from flowrt.journal.storage.write_batch import Dropped, TransactionCounts, WriteBatch
 from flowrt.sink import PRIORITIES, OutboxRecord
 from flowrt.system.private_files import make_private
@@ -72,6 +73,7 @@ class Store:
                 make_private(file)
         self.writer = self.reader = connect(path)
         self._wal: int | None = None
+        self.sizes = Sizes(path, _LOG_PAGES * 4096)
         self.is_open = True
         try:
             self._prepare()
@@ -119,7 +121,33 @@ class Store:
         OSError, sqlite3.Error.
         """
         if self.path is not None:
-            rebuild(self.writer, self.path, self.close)
+            rebuild(lambda copy: copy_of(self.writer, copy), self.path, self.close, "replaced")
+
+    def mend_log(self) -> bool:
+        """Somebody cut the log: close, with what is left of file and log in a new file at the path. False where nothing is missing.
+
+        Raises OSError, sqlite3.Error.
+        """
+        path = self.path
+        if path is None:
+            return False
+        state = log_state(path)
+        if state is not None and not state.is_cut and state.there >= state.frames:
+            self.sizes.note()
+            return False
+        rebuild(lambda copy: copy_what_is_left(path, copy, state), path, self.close, "cut")
+        return True
+
+    def go_on_from(self, number: int, lost: Mapping[str, int]) -> None:
+        """Never give a number up to this one again. lost: how many of what waited is gone, by outbox."""
+        self.writer.execute(
+            "INSERT INTO sqlite_sequence(name, seq) SELECT 'records', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'records')"
+        )
+        self.writer.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'records'", (number,))
+        for outbox, count in lost.items():
+            key = self.key(outbox)
+            sql = "UPDATE outboxes SET accepted = accepted + ?, dropped = dropped + ? WHERE key = ?"
+            self.writer.execute(sql, (count, count, key))
 
     def last_age_s(self) -> float:
         """When, on the scale of ages, something was written last."""
@@ -149,7 +177,10 @@ class Store:
         """
         link = self.writer
         if self.path is not None:
-            need_space(link, self.path, batch, self._disk)
+            try:
+                need_space(link, self.path, batch, self._disk)
+            finally:
+                self.sizes.note()  # it may have been folded
         link.execute("BEGIN IMMEDIATE")
         try:
             counts: dict[str, TransactionCounts] = {}
@@ -183,6 +214,7 @@ class Store:
         except BaseException:
             self._rollback()
             raise
+        self.sizes.note()
         if surprises or dead:
             self.recount()
         else:
@@ -344,6 +376,7 @@ class Store:
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file."""
         self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.sizes.note()
 
     # -- counting --------------------------------------------------------------------------------------------------
 
