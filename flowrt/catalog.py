@@ -4,7 +4,8 @@ A node type is a module with one `Node` subclass in it; the module's path below 
 (`flowrt_nodes/violation/red_light.py` is `violation.red_light`, `camera/__init__.py` is `camera`). A module whose name begins
 with that of its folder and `_` is a type by its own name (`mqtt/mqtt_out.py` is `mqtt_out`). Modules and folders whose name
 begins with `_` are helpers, and so is an `__init__.py` that defines no class; tests (`test_NAME.py`, `conftest.py`, a folder `tests`) are no types.
-Packages come from the entry-point group `flowrt.nodes`; a `nodes/` folder beside a flow file adds its own. Listing names imports
+Packages come from the entry-point group `flowrt.nodes`; a `nodes/` folder beside a flow file adds its own. A name that is there twice
+can't be used: nothing takes the place of another type without a word. Listing names imports
 nothing; a type's module is imported when it is used.
 """
 
@@ -27,7 +28,7 @@ import msgspec
 
 from flowrt.message import Message
 from flowrt.node import Inference, Node, Outbox, Source, Transform
-from flowrt.system.resources import entry_points
+from flowrt.system.resources import all_entry_points
 
 GROUP = "flowrt.nodes"
 LOCAL = "flowrt_local_"
@@ -90,10 +91,13 @@ class Catalog:
     def __init__(self, folder: Path | None = None) -> None:
         """folder: the flow file's folder, whose `nodes/` is looked at as well."""
         self._where = dict(_installed())  # type name -> (origin, module name or file)
+        self._twice: dict[str, tuple[str, str]] = dict(_taken_twice())  # type name -> where one is, where the other
         self._types: dict[str, NodeType] = {}
         self.folder = folder / "nodes" if folder else None
         if self.folder and self.folder.is_dir():
             for name, file in _types_in(self.folder):
+                if name in self._where:
+                    self._twice[name] = self._where[name][1], str(file)
                 self._where[name] = ("folder", str(file))
 
     def names(self) -> list[str]:
@@ -114,6 +118,9 @@ class Catalog:
     def get(self, name: str) -> NodeType:
         """The type of that name. Raises KeyError, or NodeTypeError where its module is no good."""
         known = self._types.get(name)
+        if name in self._twice:
+            one, other = self._twice[name]
+            raise NodeTypeError(f"it is there twice, as {one} and as {other}: rename one of them")
         if known is None:
             origin, where = self._where[name]
             module = _import_file(Path(where)) if origin == "folder" else _import(where)
@@ -131,12 +138,24 @@ class Catalog:
 
 @functools.cache  # what is installed stays as it is while a program runs; a reload need not look again
 def _installed() -> Mapping[str, tuple[str, str]]:
-    """The types of the installed packages; the first package to use a name keeps it."""
-    where: dict[str, tuple[str, str]] = {}
-    for origin, package in entry_points(GROUP).items():
+    """The types of the installed packages; of a name that several have, one of them."""
+    return {name: found[0] for name, found in _offered().items()}
+
+
+@functools.cache
+def _taken_twice() -> Mapping[str, tuple[str, str]]:
+    """The types that two installed packages have, and both modules."""
+    return {name: (found[0][1], found[1][1]) for name, found in _offered().items() if len(found) > 1}
+
+
+@functools.cache
+def _offered() -> Mapping[str, list[tuple[str, str]]]:
+    """For each type every (entry point, module) that has it."""
+    offered: dict[str, list[tuple[str, str]]] = {}
+    for origin, package in all_entry_points(GROUP):
         for name, module in _modules(package):
-            where.setdefault(name, (origin, module))
-    return where
+            offered.setdefault(name, []).append((origin, module))
+    return offered
 
 
 def _types_in(folder: Path) -> Iterator[tuple[str, Path]]:

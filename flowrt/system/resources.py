@@ -22,7 +22,15 @@ def share(name: str) -> Path:
 
 
 def entry_points(group: str) -> dict[str, str]:
-    """Name to value (`package.module`); the first on the path to use a name keeps it.
+    """Name to value (`package.module`); the first on the path to use a name keeps it."""
+    first: dict[str, str] = {}
+    for name, value in all_entry_points(group):
+        first.setdefault(name, value)
+    return first
+
+
+def all_entry_points(group: str) -> list[tuple[str, str]]:
+    """Every (name, value) of a group once, also where several packages use a name.
 
     `importlib.metadata` says the same, but its import (the mail and zip libraries among others) takes a tenth of a whole
     `flowrt check`. It is asked only where something on the path is no folder. The files are those of the PyPA's entry points
@@ -34,10 +42,7 @@ def entry_points(group: str) -> dict[str, str]:
         found = [(entry.name, entry.value) for entry in importlib.metadata.entry_points(group=group)]
     else:
         found = [entry for place in sys.path for entry in _in_folder(Path(place), group)]
-    first: dict[str, str] = {}
-    for name, value in found:
-        first.setdefault(name, value)
-    return first
+    return list(dict.fromkeys(found))
 
 
 def _in_folder(folder: Path, group: str) -> Iterator[tuple[str, str]]:

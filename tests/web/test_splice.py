@@ -66,7 +66,11 @@ class Scribe:
         opening = self.comment_lines(indent) + " " * indent + "-"
         if isinstance(value, dict) and value and self.chance.random() < 0.5:
             (key, first), *others = value.items()
-            return opening + f" {self.scalar(key)}:{self.value(first, indent + 2)}" + self.mapping(dict(others), indent + 2)
+            return (
+                opening
+                + f" {self.scalar(key)}:{self.value(first, indent + 2)}"
+                + self.mapping(dict(others), indent + 2)
+            )
         return opening + " " + self.flow(value, indent + 2) + self.end()
 
     def flow(self, value: Any, indent: int) -> str:
