@@ -11,6 +11,7 @@ from flowrt.config.nodes import NodeConfig
 from flowrt.config.report import Report
 from flowrt.config.sections import Use, sections
 from flowrt.config.values import Reference
+from flowrt.config.yaml import shorten
 from flowrt.message import Message
 
 
@@ -58,7 +59,7 @@ class References:
 
     def _known(self, reference: Reference, what: str, known: Mapping[str, Any]) -> None:
         if reference.name not in known:
-            message = f"there is no {what} '{reference.name}'"
+            message = f"there is no {what} '{shorten(reference.name)}'"
             self.report.add(reference.mark, reference.path, message, self.report.suggest(reference.name, known))
 
     def _in_entry(self, reference: Reference, key: str, config: NodeConfig) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping as ReadOnly
 from flowrt.catalog import Catalog, NodeType, NodeTypeError
 from flowrt.config.nodes import RENAMED_FROM, EdgeReference, NodeConfig
 from flowrt.config.report import Report, place
-from flowrt.config.yaml import Mapping, Sequence
+from flowrt.config.yaml import Mapping, Sequence, shorten
 from flowrt.flow import FROM, Edge, accepted_outputs
 from flowrt.message import Fault, Message
 from flowrt.node import Outbox, Source
@@ -58,7 +58,9 @@ class Wiring:
                     successors[edge_ref.source].append(config.name)
                 elif self.complete:
                     hint = self.report.suggest(edge_ref.source, [*config.scope, *self.configs])
-                    self.report.add(edge_ref.mark, edge_ref.path, f"there is no node '{edge_ref.source}'", hint)
+                    self.report.add(
+                        edge_ref.mark, edge_ref.path, f"there is no node '{shorten(edge_ref.source)}'", hint
+                    )
         return successors
 
     def _check_from(self, config: NodeConfig) -> None:

@@ -57,6 +57,11 @@ def _events(text: str) -> Iterator[Any]:
     yield from yaml.parse(text, Loader=_Loader)
 
 
+def _hidden(mark: Mark, character: str) -> Diagnostic:
+    message = f"the text begins or ends with {characters.named(character)}"
+    return Diagnostic.at(mark, "", message, "remove it, unless it belongs there", "warning")
+
+
 class _Key(NamedTuple):
     """A key and its place. merges: it is a plain `<<`."""
 
@@ -129,6 +134,8 @@ class _Composer:
         plain = event.implicit[0] and event.style in (None, "")
         if plain and self._lines is not None:
             self._check_pasted(event, self._lines)
+        if not plain and (hidden := characters.hidden_at_an_end(event.value)):
+            self.diagnostics.append(_hidden(mark, hidden))
         if self._waits_for_key():
             self._keys[-1] = _Key(event.value, mark, plain and event.value == "<<")
             return

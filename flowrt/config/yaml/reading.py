@@ -67,11 +67,16 @@ def decode(data: bytes, name: str) -> str:
         mark = Mark(name, before.count(b"\n") + 1, column)
         raise Unreadable(mark, f"byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8") from None
     if bad := characters.CONTROL.search(text):
-        line = text.count("\n", 0, bad.start()) + 1
-        column = bad.start() - text.rfind("\n", 0, bad.start())
-        mark = Mark(name, line, column)
+        mark = _place(text, bad.start(), name)
         raise Unreadable(mark, f"control character 0x{ord(bad[0]):02x}, expected YAML text", "remove it")
+    if "\n" in text and (bad := characters.LONE_RETURN.search(text)):
+        message = f"{characters.named(bad[0])} that ends no line"
+        raise Unreadable(_place(text, bad.start(), name), message, "remove it, or save the file with plain line ends")
     return text
+
+
+def _place(text: str, at: int, name: str) -> Mark:
+    return Mark(name, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 def parse(text: str, name: str, diagnostics: list[Diagnostic]) -> Mapping | None:

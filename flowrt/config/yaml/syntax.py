@@ -11,9 +11,11 @@ from flowrt.config.yaml.tree import Unreadable
 from flowrt.diagnostics import Mark
 
 MAX_DEPTH = 40
+_INDENTED = re.compile(rf" *{characters.INVISIBLE.pattern}")
 
 
 def syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> Unreadable:
+    """libyaml's complaint, or what causes it: a character that can't be seen, a tab."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return Unreadable(Mark(name, 0, 0), f"not YAML: {error.problem}")
@@ -22,6 +24,11 @@ def syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> Unreadabl
     place = Mark(name, mark.line + 1, mark.column + 1)
     if found := characters.INVISIBLE.search(line):
         return invisible(name, mark.line + 1, found)
+    for number in range(
+        min(mark.line, len(lines) - 1), -1, -1
+    ):  # the indentation that it does not agree with may be above
+        if found := _INDENTED.match(lines[number]):
+            return invisible(name, number + 1, found)
     tab = re.match(r"[ ]*\t", line)
     if tab or line[mark.column : mark.column + 1] == "\t":
         column = tab.end() if tab else mark.column + 1
@@ -44,9 +51,9 @@ def syntax_error(error: yaml.MarkedYAMLError, text: str, name: str) -> Unreadabl
 
 
 def invisible(name: str, line: int, found: re.Match[str]) -> Unreadable:
-    message = f"{characters.named(found[0])}, which is not a space in YAML"
+    message = f"{characters.named(found['character'])}, which is not a space in YAML"
     hint = "replace it by a plain space, or remove it; where it belongs to a text, put the text in quotes"
-    return Unreadable(Mark(name, line, found.start() + 1), message, hint)
+    return Unreadable(Mark(name, line, found.start("character") + 1), message, hint)
 
 
 def too_deep(mark: Mark) -> Unreadable:

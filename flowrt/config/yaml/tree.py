@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from flowrt.addresses import without_passwords
+from flowrt.config.yaml import characters
 from flowrt.diagnostics import Diagnostic, Mark
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
@@ -14,6 +15,9 @@ _INT = re.compile(r"[-+]?[0-9]+")
 RADIX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
+
+
+_SPACE = re.compile(r"[ \n]+")
 
 
 class _Unknown:
@@ -99,7 +103,7 @@ def describe(node: Yaml) -> str:
 
 def shorten(text: str, length: int = 60) -> str:
     """Text fit for one line of a message."""
-    text = " ".join(text.split())
+    text = characters.visible(" ".join(_SPACE.split(text.strip(" \n"))))
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
