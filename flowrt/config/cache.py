@@ -20,9 +20,10 @@ V = TypeVar("V")
 
 
 class LoadCache:
-    """Used by one load at a time."""
+    """Used by one load at a time. drafts: texts in place of what is in files, by their resolved paths."""
 
     def __init__(self) -> None:
+        self.drafts: dict[str, str] = {}
         self.fingerprints = Fingerprints()
         self._documents: dict[tuple[str, str], Mapping | None] = {}
         self._entries: dict[tuple[str, str, int], tuple[Yaml, Any]] = {}

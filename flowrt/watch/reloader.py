@@ -81,6 +81,11 @@ class Reloader:
         self._schemas = self._own_schemas(runtime.flow)
 
     @property
+    def overrides(self) -> Mapping[str, str]:
+        """What `--set` said; it holds for every load."""
+        return self._overrides
+
+    @property
     def path(self) -> Path:
         """The flow file."""
         return self.runtime.flow.path

@@ -65,6 +65,7 @@ def graph_of(flow: Flow) -> dict[str, Any]:
         "nodes": nodes,
         "edges": edges,
         "cameras": views,
+        "scenes": list(flow.sections.get("scene", {})),
     }
 
 

@@ -26,7 +26,6 @@ from flowrt.config.yaml import (
     describe,
     join,
     parse,
-    read_document,
     read_text,
     shorten,
 )
@@ -122,18 +121,27 @@ class Documents:
         """A document with everything from outside filled in."""
         if included:  # a reload reads again what did not change, sections above all
             try:
-                text = read_text(path, name)
+                text = self._text(path, name)
                 if (known := self._cache.document(name, text, lambda: _included_text(text, name))) is not None:
                     return known
             except Unreadable:
                 pass  # reported below
-        root = read_document(path, name, self.report.diagnostics)
+        try:
+            root = parse(self._text(path, name), name, self.report.diagnostics)
+        except Unreadable as error:
+            self.report.diagnostics.append(error.diagnostic)
+            return None
         if root is not None:
             if not included and "nodes" in root.items:
                 expansion = expand(root.items["nodes"], "nodes", self.report)
                 root.items["nodes"], self._scopes, self.made_of, self.complete = expansion
             self._fill.fill(root)
         return root
+
+    def _text(self, path: Path, name: str) -> str:
+        """The text of a file, or a draft of it. Raises Unreadable."""
+        draft = self._cache.drafts.get(os.path.realpath(path))
+        return read_text(path, name) if draft is None else draft
 
     def _unknown_key(self, key: str, root: Mapping, included: bool) -> None:
         if included and key in _allowed(False):

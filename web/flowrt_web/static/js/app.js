@@ -9,6 +9,7 @@ import { say, words } from "./words.js";
 const PAGES = {
   flow: () => import("./flow/page.js"),
   cameras: () => import("./cameras/page.js"),
+  scene: () => import("./scene/page.js"),
 };
 
 function place() {

@@ -38,6 +38,39 @@ export const words = {
       violations: "Violations",
     },
   },
+  scene: {
+    title: "Scene {name}", none: "The flow has no scenes.", scene: "Scene", drawing: "Drawing over the picture", shapes: "Shapes",
+    shape: "{name}, {kind}", undo: "Undo", redo: "Redo", snap: "Snap", freeze: "Freeze",
+    readOnly: "This run shows scenes but does not edit them: start it with --edit scene.",
+    tools: {
+      title: "Tools", select: "Select", lanes: "Lane", zones: "Zone", crosswalks: "Crosswalk", lines: "Line", stop_line: "Stop line", lamps: "Lamp",
+    },
+    groups: {
+      lanes: "lane", zones: "zone", crosswalk: "crosswalk", crosswalks: "crosswalk", lines: "line", stop_line: "stop line", lamps: "lamp",
+    },
+    kinds: {
+      lane: "lane", crosswalk: "crosswalk", sidewalk: "sidewalk", carriageway: "carriageway", box: "box", conflict: "conflict area",
+      no_stopping: "no stopping", intersection: "intersection", other: "other", stop_line: "stop line", entry: "entry", exit: "exit", count: "counting line",
+    },
+    help: {
+      select: "Click a shape to select it. Drag its points, or the small dots between them to add one. Arrow keys move it, n goes to the next point, Delete removes it.",
+      draw: "Click the corners in order; click the first one, or press Enter, to close. Escape gives up.",
+    },
+    properties: {
+      title: "Properties", name: "Name", kind: "Kind", signal: "Signal group", limit_kmh: "Limit, km/h", direction: "Direction", approach: "Approach",
+      heading: "Heading", noHeading: "none", addHeading: "Add arrow", removeHeading: "Remove", remove: "Remove", fixed: "Part of this can't be edited here: it",
+      lampHelp: "Drag each lens onto its light.", zoneHelp: "Drag the arrow in the direction of travel.", lineHelp: "Crossing from left to right, seen from 1 to 2, is forward.",
+    },
+    problems: { title: "Check", checking: "checking", none: "Nothing is wrong with it." },
+    save: {
+      open: "Save", title: "Save these changes into the file?", confirm: "Save", cancel: "Cancel", saving: "Saving", inForce: "In force.",
+      refused: "Saved, but refused by the run, which goes on as it was.", took: "It took {ms} ms.", undo: "Undo the last save",
+    },
+    conflict: {
+      text: "{file} was changed by an editor or another tab while you were drawing. Nothing was overwritten.",
+      keep: "Put my changes on top of it", take: "Take the file, drop mine",
+    },
+  },
 };
 
 export function say(text, values = {}) {
