@@ -33,7 +33,7 @@ export function Graph({ flow, figures, selected, onNode, onEdge }) {
 }
 
 const opens = (open) => ({
-  tabIndex: 0, role: "button", onClick: open,
+  tabindex: 0, role: "button", onClick: open,
   onKeyDown: (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();

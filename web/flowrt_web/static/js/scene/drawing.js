@@ -102,7 +102,7 @@ export function Drawing({ camera, picture, history, selection, select, tool, onD
   const edge = focused && (focused[0] - zoom.view.x) / zoom.view.width;
   return html`<div class=${`drawing ${tool}`} onKeyDown=${keys}>
     <${Backdrop} camera=${camera} picture=${picture} view=${zoom.view} frozen=${frozen} canvas=${surface} />
-    <svg ref=${zoom.ref} viewBox=${zoom.viewBox} tabIndex="0" role="group" aria-label=${words.scene.drawing} ...${zoom.handlers}
+    <svg ref=${zoom.ref} viewBox=${zoom.viewBox} tabindex="0" role="group" aria-label=${words.scene.drawing} ...${zoom.handlers}
         onPointerDown=${press} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onClick=${click}>
       <rect class="frame" width=${width} height=${height} stroke-width=${unit} />
       ${shapes.map((shape) => html`<${Shape} key=${shape.id} shape=${shape} unit=${unit} selected=${shape.id === selection?.id}
@@ -144,7 +144,7 @@ function Shape({ shape, unit, selected, wrong, passive, onSelect, onDrag }) {
     onPointerDown: (event) => { if (!passive && selected) onDrag(event, { kind: "shape" }); },
     onClick: (event) => { if (!passive) { event.stopPropagation(); onSelect(); } },
     onFocus: () => !passive && !selected && onSelect(),
-    tabIndex: passive ? -1 : 0, role: "button", "aria-label": label, "aria-pressed": selected,
+    tabindex: passive ? -1 : 0, role: "button", "aria-label": label, "aria-pressed": selected,
   };
   const text = (x, y) => html`<text x=${x} y=${y} font-size=${11 * unit} stroke-width=${3 * unit}>${nameOf(shape)}</text>`;
   if (isLamp(shape)) {
