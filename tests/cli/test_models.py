@@ -6,6 +6,8 @@ import hashlib
 import http.server
 import json
 import os
+import re
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from harness import TINY_MODEL, case_folder, data_file
+from harness import PROJECT, TINY_MODEL, case_folder, data_file
 
 from flowrt.cli import main
 from flowrt.config import read
@@ -22,6 +24,7 @@ from flowrt_nodes.detect._command import PUBLIC
 from flowrt_nodes.detect._model.public import PublicFile, PublicModel, cached
 
 CONTENT = TINY_MODEL.read_bytes() + bytes(range(256)) * 900
+PAGE = (PROJECT / "docs" / "models.md").read_text("utf-8")
 FLOW = """\
 flow: fetched
 nodes:
@@ -286,11 +289,24 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_page_names_every_public_model() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text("utf-8")
     for name, model in PUBLIC.items():
         size = f"{model.size / 1e6:.1f} MB" if model.files else "-"
         ap = "-" if model.ap is None else f"{model.ap:g}"
-        assert f"| `{name}` | {size} | {model.licence} | {model.gflops:g} | {ap} | {model.suits} |" in page
+        assert f"| `{name}` | {size} | {model.licence} | {model.gflops:g} | {ap} | {model.suits} |" in PAGE
+
+
+@pytest.mark.parametrize("line", re.findall(r"```yaml\n(.*?)\n```", PAGE))
+def test_lines_of_the_page_are_checked(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is wrong with them but that public models are not here."""
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    folder = tmp_path / "best_openvino_model"
+    folder.mkdir()
+    shutil.copyfile(TINY_MODEL, folder / "best.onnx")
+    flow = tmp_path / "flow.yaml"
+    flow.write_text(FLOW.replace(FLOW.splitlines()[3], f"  {line}"))
+    _, diagnostics = read(flow)
+    assert all("is not here yet" in diagnostic.message for diagnostic in diagnostics)
+    assert bool(diagnostics) == ("best_openvino_model" not in line)
 
 
 # Shown

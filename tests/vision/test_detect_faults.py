@@ -178,6 +178,14 @@ def test_fault_19_a_confidence_above_1_is_never_published(virtual, tmp_path):
         detect(virtual, [frame()], model="m.xml")
 
 
+def test_a_class_that_has_no_name_is_never_published(virtual, tmp_path):
+    rows = np.full((1, 1, 5, 7), -1, np.float32)
+    rows[0, 0, 0] = (0, 2, 0.9, 0.25, 0.25, 0.75, 0.5)
+    models.constant(tmp_path / "m.xml", {"detection_out": rows}, labels="person car")
+    with pytest.raises(ValueError, match=r"m\.xml finds classes 2 to 2, and has 2 class names"):
+        detect(virtual, [frame()], model="m.xml")
+
+
 @pytest.mark.parametrize(
     "content", ["author: me\n", "names: 3\n", "names: {0: a, 2: b}\n", "names: [car, '']\n", "a: [", ""]
 )

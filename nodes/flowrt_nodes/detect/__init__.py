@@ -30,8 +30,6 @@ EVERY_OTHER_CLASS = "*"
 USUAL_IOU = 0.5
 RENDER_TRAINED = "flowrt-traffic"
 """What the names of the bundled models begin with; they know only the simulator's pictures."""
-CERTAIN = 1.01
-"""No confidence is higher than 1, but for rounding."""
 
 
 class Pending(NamedTuple):
@@ -311,7 +309,7 @@ objects:
         wanted = {find_label(name, labels): share for name, share in per_class.items()}
         kept = {find_label(name, labels) for name in self.keep} or set(labels)
         least = [wanted.get(name, usual) if name in kept else 2.0 for name in labels]
-        self._least = np.array([*least, 2.0], np.float32)  # the last for classes that the model does not name
+        self._least = np.array(least, np.float32)
         self._floor = float(self._least.min(initial=1.0))
         if said := self._without_traffic(self._model.labels):
             self.context.log.warning("detect %s: %s; %s", self.context.node, *said)
@@ -348,16 +346,11 @@ objects:
         try:
             outputs = request.outputs()
             began_s = time.perf_counter()
-            found = model.decode(outputs, self._floor)
+            found = model.found(outputs, self._floor)
             inference_ms = request.latency_ms
         finally:
             request.pool.give_back(request)
-        if found.score.max(initial=0.0) > CERTAIN:
-            raise ValueError(
-                f"{self.model} gives a confidence of {found.score.max():.3g}: its outputs are not those of a "
-                f"'{model.layout.decoder}' model; see the setting 'decoder'"
-            )
-        least = self._least.take(found.class_id, mode="clip")
+        least = self._least.take(found.class_id)
         found = found.take((found.score >= least).nonzero()[0])
         found = found.take(suppress(found, self.iou or model.iou or USUAL_IOU, self.nms == "across"))
         boxes = letterbox.to_picture(found.boxes)

@@ -23,12 +23,17 @@ from flowrt import Floats, Image
 from flowrt.diagnostics import did_you_mean
 from flowrt.system.private_files import make_private, make_private_folder
 from flowrt_nodes._lib.cv import cv2
+from flowrt_nodes.detect._decoding.candidates import Candidates
 from flowrt_nodes.detect._letterbox import Letterbox, prepared, prepared_for
 from flowrt_nodes.detect._model.reading import gist, read_detector
 from flowrt_nodes.detect._model.wanted import ModelError, Wanted
 
 ACCELERATORS = ("dri/*", "dxg", "accel/*", "accel[0-9]*", "nvidia[0-9]*")
 """Files of GPUs and NPUs in `/dev` on Linux (in WSL: dxg)."""
+
+
+CERTAIN = 1.01
+"""No confidence is higher than 1, but for rounding."""
 
 
 class Request:
@@ -172,6 +177,23 @@ class SharedModel:
                     model = prepared_for(self.read.model, self.preparation, letterbox, self.input_px)
                     pool = self._pools[key] = self._compiled(model, whole_pictures=True)
         return pool.take()
+
+    def found(self, outputs: list[Floats], least: float) -> Candidates:
+        """What the outputs say, from a confidence on. Raises ModelError where that can't be: it must never be taken for objects."""
+        found = self.decode(outputs, least)
+        if not len(found.score):
+            return found
+        if found.score.max() > CERTAIN:
+            raise ModelError(
+                f"{self._file} gives a confidence of {found.score.max():.3g}: its outputs are not those of a "
+                f"'{self.layout.decoder}' model; see the setting 'decoder'"
+            )
+        if not 0 <= found.class_id.min() <= found.class_id.max() < len(self.labels):
+            numbers = f"{found.class_id.min()} to {found.class_id.max()}"
+            raise ModelError(
+                f"{self._file} finds classes {numbers}, and has {len(self.labels)} class names; see the settings 'labels' and 'decoder'"
+            )
+        return found
 
     @property
     def made(self) -> int:

@@ -22,7 +22,7 @@ from flowrt_nodes.detect._decoding.candidates import suppress
 from flowrt_nodes.detect._letterbox import Letterbox
 from flowrt_nodes.detect._model.files import missing_model, model_file
 from flowrt_nodes.detect._model.labels import read_labels
-from flowrt_nodes.detect._model.wanted import ModelError, Wanted
+from flowrt_nodes.detect._model.wanted import Wanted
 from flowrt_nodes.detect._openvino import SharedModel
 
 USUAL_IOU = 0.5
@@ -134,13 +134,9 @@ def _found(model: SharedModel, image: Image, least: float) -> Detections:
     request = model.take(letterbox)
     began_s = time.perf_counter()
     request.start(image, letterbox)
-    found = model.decode(request.outputs(), least)
+    found = model.found(request.outputs(), least)
     found = found.take(suppress(found, model.iou or USUAL_IOU, False))
     took_ms = (time.perf_counter() - began_s) * 1e3
-    if found.score.max(initial=0.0) > 1.01:
-        raise ModelError(
-            f"a confidence of {found.score.max():.3g}: the outputs are not read as they should be; see --decoder"
-        )
     return Detections(
         time_s=0.0,
         camera_id="picture",
