@@ -6,6 +6,7 @@ gets for that token or for a link that works once. What reaches it is decided by
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterable
@@ -32,12 +33,17 @@ from flowrt.watch import Reloader
 MAX_SOCKET_MESSAGE = 64_000
 
 
+DEFAULT = "127.0.0.1:8480"
+FURTHER_PORTS = 20
+"""Where the default port is taken, by another flow say, so many after it are tried, then any."""
+
+
 class BadAddress(Exception):
     """The address can't be served on; the message says why and what to do."""
 
 
 class HttpServer:
-    """Serves one runtime. page: with what installed packages add. edit: what pages may change (`Host.edit`); by default every section
+    """Serves one runtime. address: without one, DEFAULT or the next free port, which `notice` says. page: with what installed packages add. edit: what pages may change (`Host.edit`); by default every section
     on loopback, else nothing.
     """
 
@@ -45,13 +51,13 @@ class HttpServer:
         self,
         runtime: Runtime,
         reloader: Reloader,
-        address: str,
+        address: str | None,
         secrets: Secrets,
         *,
         page: bool = True,
         edit: frozenset[str] | None = None,
     ) -> None:
-        host, port = _parse(address)
+        host, port = _parse(address or DEFAULT)
         try:
             token = Environment().get("FLOWRT_HTTP_TOKEN", "")
         except UnreadableSecret as error:
@@ -68,8 +74,12 @@ class HttpServer:
             edit=edit if edit is not None else frozenset(sections() if local else ()),
             sessions=sessions,
         )
-        self._socket = _bind(host, port)
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
+        self._socket = _bind(host, port) if address else _bind_free(host, port)
+        used = self._socket.getsockname()[1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{used}"
+        self.notice = (
+            "" if address or used == port else f"port {port} is taken, perhaps by another flow: this one uses {used}"
+        )
         self.page_url = ""
         if page:
             self.page_url = f"{self.url}/" if sessions is None else f"{self.url}/sign-in?key={sessions.new_link()}"
@@ -135,6 +145,17 @@ def _parse(address: str) -> tuple[str, int]:
     if not host or not port.isdigit() or int(port) > 65535:
         raise BadAddress(f"--http {address}: expected HOST:PORT, for example 127.0.0.1:8480, or off")
     return host.strip("[]"), int(port)
+
+
+def _bind_free(host: str, port: int) -> socket.socket:
+    for further in (*range(port, port + FURTHER_PORTS), 0):
+        try:
+            return _bind(host, further)
+        except BadAddress as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
+                raise
+            taken = error
+    raise taken
 
 
 def _bind(host: str, port: int) -> socket.socket:

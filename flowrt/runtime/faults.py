@@ -60,7 +60,9 @@ class Faults:
         with self._lock:
             fault = self._known.pop(key, None)  # the latest stands last
             if fault is None:
-                lines = traceback.format_exception(type(error), error, _outside(error.__traceback__), limit=-FRAMES)
+                lines = traceback.format_exception(
+                    type(error), error, outside_of_runtime(error.__traceback__), limit=-FRAMES
+                )
                 text = "".join(lines)[-CHARACTERS:]
                 fault = KnownFault(
                     error="", file=file, line=line, count=0, first_s=time_s, time_s=time_s, traceback=text
@@ -77,7 +79,7 @@ class Faults:
         return [msgspec.to_builtins(fault) for fault in self][::-1]
 
 
-def _outside(trace: TracebackType | None) -> TracebackType | None:
+def outside_of_runtime(trace: TracebackType | None) -> TracebackType | None:
     """A traceback without the runtime's own lines at its begin; all of it where it has no others."""
     outside = trace
     while outside is not None and Path(outside.tb_frame.f_code.co_filename).parent == _RUNTIME:

@@ -22,6 +22,7 @@ from flowrt.journal import EventRow
 from flowrt.message import Fault, Message
 from flowrt.node import Context, Inference, Node, Outbox, Shared, Source, close_node, open_node
 from flowrt.plan import Plan
+from flowrt.runtime.faults import outside_of_runtime
 from flowrt.runtime.hangs import Hang, HangWatch, hanging, stands_still, what_it_is_at
 from flowrt.runtime.hooks import HookCall, HookHangs, Hooks
 from flowrt.runtime.inference import Collector, InferenceRunner
@@ -351,7 +352,7 @@ class Runtime:
             fault, error=shown(fault.error)[:500], traceback=without_passwords(shown(fault.traceback))
         )
         place = f" ({fault.file}:{fault.line})" if fault.file else ""
-        trace = error if fault.traceback else None  # the first time
+        trace = (type(error), error, outside_of_runtime(error.__traceback__)) if fault.traceback else None
         extra = {"node": fault.node}
         log.error("%s: %s: %s%s", fault.node, fault.error_type, fault.error, place, exc_info=trace, extra=extra)
         runner.emit(fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -52,8 +53,7 @@ class Run:
             str(self.flow),
             "--report",
             str(self.report),
-            "--http",
-            http,
+            *(["--http", http] if http else []),
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -129,7 +129,10 @@ def test_a_signal_ends_the_run_with_a_report_that_adds_up(run: Run, number: int)
     assert delivery["pending"] == delivery["dead_letters"] == 0
     for key in ("frames", "fps", "events", "cpu_s", "wall_s", "rss_peak_mb", "reloads", "queues", "latency_ms"):
         assert key in facts
-    assert "Traceback" not in run.text()
+    assert run.text().count("Traceback") == 1, "of the 13"
+    assert re.search(
+        r"sum: RuntimeError: thirteen \(\S+total\.py:\d+\)\nTraceback [^\n]*\n  File \"\S+total\.py\"", run.text()
+    ), run.text()
 
 
 def test_duration_and_set(run: Run) -> None:
@@ -257,6 +260,18 @@ def test_a_source_that_fails_for_good_exits_3(run: Run) -> None:
     assert run.process is not None
     assert run.process.wait(30) == 3, run.text()
     assert run.facts()["nodes"]["count"]["errors"] == 2
+
+
+def test_a_second_flow_gets_the_next_free_port_and_says_so(run: Run) -> None:
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # another flow has it already
+            other.bind(("127.0.0.1", 8480))
+            other.listen()
+        run.start(http="")
+        assert run.get("/healthz") == (200, "ok\n")
+        port = run.url.rpartition(":")[2]
+        assert port != "8480"
+        assert f"port 8480 is taken, perhaps by another flow: this one uses {port}" in run.text()
 
 
 def test_a_port_that_is_taken_exits_2_and_says_so(run: Run) -> None:

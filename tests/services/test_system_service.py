@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flowrt.commands import DONE, Failure
+from flowrt.commands import DONE, Failure, UsageError
+from flowrt.journal import data_folder
 from flowrt.services.environment import Environment
 from flowrt_ops.commands import doctor, service
 from flowrt_ops.services.programs import GRAFANA_NEWEST
@@ -75,6 +76,45 @@ def test_winsw_gets_xml_with_quoted_arguments(app: App) -> None:
     assert f'"{app.flow}"' in str(root.findtext("arguments"))
     assert {env.get("name") for env in root.findall("env")} == {"FLOWRT_DATA", "MQTT_URL", "MQTT_PASSWORD_FILE"}
     assert root.find("onfailure") is not None
+
+
+@pytest.mark.parametrize("system", ["systemd", "launchd", "winsw"])
+def test_a_second_flow_is_a_service_of_another_name(app: App, system: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    service.configure(parser)
+    words = ["install", str(app.flow), "--dry-run", "--system", system, "--folder", str(app.flow.parent)]
+    assert service.run(parser.parse_args([*words, "--name", "flowrt-east", "--http", "127.0.0.1:8481"])) == DONE
+    second = capsys.readouterr().out
+    assert service.run(parser.parse_args(words)) == DONE
+    first = capsys.readouterr().out
+    files = [text.splitlines()[0] for text in (first, second)]
+    commands = [[line for line in text.splitlines() if line.startswith("# then")] for text in (first, second)]
+    assert files[0] != files[1]
+    assert "flowrt-east" in files[1]
+    assert all("flowrt-east" in line for line in commands[1] if "daemon-reload" not in line)
+    assert "8481" in second
+    assert "--http" not in first, "so that the second one gets the next free port"
+    with pytest.raises(UsageError, match="--name"):
+        service.run(parser.parse_args([*words, "--name", "../x"]))
+
+
+@pytest.mark.parametrize("variable", ["", "elsewhere"])
+def test_its_data_is_where_run_and_events_have_it(
+    app: App, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One rule: $FLOWRT_DATA, else .flowrt below the folder in which the command is given."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLOWRT_DATA", raising=False)
+    if variable:
+        monkeypatch.setenv("FLOWRT_DATA", variable)
+    parser = argparse.ArgumentParser()
+    service.configure(parser)
+    words = ["install", str(app.flow), "--dry-run", "--system", "launchd", "--folder", str(app.flow.parent)]
+    assert service.run(parser.parse_args(words)) == DONE
+    content = plistlib.loads(capsys.readouterr().out.partition("\n")[2].partition("# then")[0].encode())
+    assert (
+        content["EnvironmentVariables"]["FLOWRT_DATA"] == str(data_folder()) == str(tmp_path / (variable or ".flowrt"))
+    )
 
 
 def test_each_platform_has_its_system() -> None:

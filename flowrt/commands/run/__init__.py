@@ -82,7 +82,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     parser.add_argument(
-        "--http", default="127.0.0.1:8480", metavar="HOST:PORT", help="status, metrics and reload, or off"
+        "--http",
+        metavar="HOST:PORT",
+        help="page, status, metrics and reload, or off (default: 127.0.0.1:8480, or the next free port)",
     )
     parser.add_argument("--page", choices=["on", "off"], default="on", help="off: status and metrics alone")
     parser.add_argument(
@@ -199,6 +201,8 @@ class _Run:
                     )
                 except BadAddress as error:
                     raise UsageError(str(error)) from error
+                if server.notice:
+                    log.warning("%s", server.notice)
         except BaseException:
             journal.close()
             raise

@@ -15,23 +15,25 @@ import msgspec
 
 NAME = "flowrt"
 LABEL = "org.flowrt.intersection"
+"""That of a service with the default name; another name takes the last word's place."""
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs. program: the `flowrt` executable. environment: without secrets. credentials: variable to the file of its secret."""
+    """What runs. program: the `flowrt` executable. name: the service's. http: empty for the default. environment: without secrets. credentials: variable to the file of its secret."""
 
     program: Path
     flow: Path
     data: Path
     user: str
-    http: str = "127.0.0.1:8480"
+    name: str = NAME
+    http: str = ""
     environment: dict[str, str] = {}
     credentials: dict[str, Path] = {}
 
     @property
     def arguments(self) -> list[str]:
         """After the program."""
-        return ["run", str(self.flow), "--plain", "--http", self.http]
+        return ["run", str(self.flow), "--plain", *(["--http", self.http] if self.http else [])]
 
     @property
     def variables(self) -> dict[str, str]:
@@ -50,22 +52,30 @@ def render(app: App, system: str) -> str:
     return {"systemd": systemd, "launchd": launchd, "winsw": winsw}[system](app)
 
 
-def target(system: str, folder: Path | None = None) -> Path:
+def target(system: str, name: str = NAME, folder: Path | None = None) -> Path:
     """Where the file belongs."""
     return {
-        "systemd": Path("/etc/systemd/system") / f"{NAME}.service",
-        "launchd": Path("/Library/LaunchDaemons") / f"{LABEL}.plist",
-        "winsw": (folder or Path()) / f"{NAME}-service.xml",
+        "systemd": Path("/etc/systemd/system") / f"{name}.service",
+        "launchd": Path("/Library/LaunchDaemons") / f"{_label(name)}.plist",
+        "winsw": (folder or Path()) / f"{name}-service.xml",
     }[system]
 
 
-def activation(system: str) -> list[list[str]]:
+def activation(system: str, name: str = NAME) -> list[list[str]]:
     """The commands that make the system notice the file and start the service."""
     return {
-        "systemd": [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", NAME]],
-        "launchd": [["launchctl", "bootstrap", "system", str(target("launchd"))]],
-        "winsw": [[f"{NAME}-service.exe", "install"], [f"{NAME}-service.exe", "start"]],
+        "systemd": [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", name]],
+        "launchd": [["launchctl", "bootstrap", "system", str(target("launchd", name))]],
+        "winsw": [[f"{name}-service.exe", "install"], [f"{name}-service.exe", "start"]],
     }[system]
+
+
+def _label(name: str) -> str:
+    return LABEL if name == NAME else f"{LABEL.rpartition('.')[0]}.{name}"
+
+
+def _suffix(app: App) -> str:
+    return "" if app.name == NAME else f" ({app.name})"
 
 
 def systemd(app: App) -> str:
@@ -78,7 +88,7 @@ def systemd(app: App) -> str:
     command = " ".join([_in_quotes(_literal(str(app.program))), *(_argument(word) for word in app.arguments)])
     lines = [
         "[Unit]",
-        "Description=flowrt: smart intersection",
+        f"Description=flowrt: smart intersection{_suffix(app)}",
         "Wants=network-online.target",
         "After=network-online.target mosquitto.service influxdb.service",
         "",
@@ -134,7 +144,7 @@ def _in_quotes(text: str) -> str:
 def launchd(app: App) -> str:
     """A property list that keeps flowrt running and logs beside its data."""
     content = {
-        "Label": LABEL,
+        "Label": _label(app.name),
         "ProgramArguments": [str(app.program), *app.arguments],
         "UserName": app.user,
         "EnvironmentVariables": app.variables,
@@ -157,8 +167,8 @@ def winsw(app: App) -> str:
     def add(name: str, text: str, **attributes: str) -> None:
         xml.SubElement(root, name, attributes).text = text
 
-    add("id", NAME)
-    add("name", "flowrt")
+    add("id", app.name)
+    add("name", app.name)
     add("description", "Smart intersection: traffic cameras to events, MQTT and InfluxDB")
     add("executable", str(app.program))
     add("arguments", " ".join(f'"{word}"' if " " in word else word for word in app.arguments))
