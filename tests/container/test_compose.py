@@ -34,8 +34,18 @@ class Site:
         self.ports = {name: str(_free_port()) for name in ("FLOWRT_PORT", "MQTT_PORT", "MQTTS_PORT")}
 
     def up(self) -> None:
+        """Start the broker, and flowrt once the broker is healthy: podman-compose does not wait for that by itself."""
+        self._start("mosquitto")
+        wait_until(lambda: self._check(BROKER), "the health check of the broker")
+        self._start("flowrt")
+        wait_until(self.healthy, "the health check of a flow that runs")
+
+    def _start(self, service: str) -> None:
         environment = {"COMPOSE_PROFILES": "cpu", "COMPOSE_PROJECT_NAME": PROJECT_NAME, **self.ports}
-        self.engine.compose(self.folder, "up", "--detach", "--no-deps", "mosquitto", "flowrt", environment=environment)
+        self.engine.compose(self.folder, "up", "--detach", "--no-deps", service, environment=environment)
+
+    def _check(self, container: str) -> bool:
+        return self.engine.try_podman("healthcheck", "run", container).returncode == 0
 
     def status(self) -> dict[str, Any]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.ports['FLOWRT_PORT']}/api/status")
@@ -46,7 +56,7 @@ class Site:
         return found
 
     def healthy(self) -> bool:
-        return self.engine.try_podman("healthcheck", "run", FLOWRT).returncode == 0
+        return self._check(FLOWRT)
 
     def log(self) -> str:
         done = self.engine.try_podman("logs", FLOWRT)
@@ -71,7 +81,6 @@ def site(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -
     (tokens / "influx_write_token").write_text(TOKEN + "\n")
     site = Site(engine, folder)
     site.up()
-    wait_until(site.healthy, "the health check of a flow that runs")
     yield site
     engine.try_podman("rm", "--force", "--time", "5", FLOWRT, BROKER)
     engine.try_podman("network", "rm", "--force", f"{PROJECT_NAME}_intersection")
@@ -88,13 +97,13 @@ def test_it_runs_without_any_right_that_it_does_not_need(site: Site) -> None:
 
 def test_it_detects_and_delivers_to_the_broker(site: Site) -> None:
     password = (site.secrets / "mqtt_reader_password").read_text().strip()
-    said = site.engine.podman(
+    done = site.engine.try_podman(
         "exec", BROKER, "mosquitto_sub", "-u", "reader", "-P", password, "-t", "#", "-C", "5", "-W", "60", "-v",
     )  # fmt: skip
-    assert said.count("main-and-5th") >= 1
-    objects = site.status()["nodes"]["objects"]
-    assert objects["out"] > 0
-    assert objects["status"]["device"] == "CPU"
+    assert done.returncode == 0, f"{done.stderr}\n{site.log()[-2000:]}"
+    assert "main-and-5th" in done.stdout
+    wait_until(lambda: site.status()["nodes"]["objects"]["out"] > 0, "the detector's first picture")
+    assert site.status()["nodes"]["objects"]["status"]["device"] == "CPU"
 
 
 def test_an_edit_of_the_mounted_flow_takes_force(site: Site) -> None:
@@ -124,7 +133,6 @@ def test_what_waits_survives_a_kill(site: Site) -> None:
     before = site.waiting("to_history")
     site.engine.podman("kill", "--signal", "KILL", FLOWRT)
     site.up()
-    wait_until(site.healthy, "the health check after a kill")
     assert site.waiting("to_history") >= before
 
 
