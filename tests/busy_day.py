@@ -86,6 +86,9 @@ def _lanes(chance: random.Random, end_s: float) -> Iterator[Message]:
                 queue_vehicles=int(vehicles * 0.4),
                 queue_m=round(vehicles * 2.6, 1),
                 density_veh_km=round(60.0 * vehicles / speed, 1),
+                observed_share=0.98,
+                motor_vehicle_count=vehicles - vehicles // 8,
+                bicycle_count=vehicles // 8,
                 turning_movements={"left": left, "through": vehicles - left - right, "right": right}
                 if "in" in lane
                 else {},

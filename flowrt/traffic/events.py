@@ -171,7 +171,8 @@ class PedestrianEvent(Event, frozen=True, kw_only=True, eq=False):
 class LaneInterval(Event, frozen=True, kw_only=True, eq=False):
     """Traffic of one lane over one interval that ended at `time_s`. Speeds in km/h, flow in vehicles per hour.
 
-    lane_occupancy: share of the interval during which the lane was occupied, 0 to 1.
+    vehicle_count: all vehicles, the motor vehicles and the bicycles. lane_occupancy: share of the observed time during which the lane was
+    occupied, 0 to 1. observed_share: share of the interval in which pictures came: a count is that of the observed time.
     """
 
     port: ClassVar[str] = "traffic_flow"
@@ -192,6 +193,9 @@ class LaneInterval(Event, frozen=True, kw_only=True, eq=False):
     class_counts: dict[str, Count] = {}
     turning_movements: dict[str, Count] = {}
     density_veh_km: NonNegative | None = None
+    observed_share: Fraction | None = None
+    motor_vehicle_count: Count | None = None
+    bicycle_count: Count | None = None
     camera_position: Position = ""
 
     def identifies(self) -> tuple[Any, ...]:

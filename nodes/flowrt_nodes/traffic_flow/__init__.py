@@ -31,12 +31,22 @@ from flowrt.traffic.rules.track_table import Column, TrackTable
 from flowrt_nodes._lib.crossing import LineWatch
 from flowrt_nodes._lib.first_places import way_px
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
-from flowrt_nodes.traffic_flow._lane_interval import LaneCount, Levels, interval_of, movement_of
+from flowrt_nodes._lib.saved_state import SavedState
+from flowrt_nodes.traffic_flow._lane_interval import (
+    LaneCount,
+    Levels,
+    SavedInterval,
+    SavedIntervals,
+    interval_of,
+    movement_of,
+)
 
 COUNTING = ("count", "stop_line", "exit", "entry")
 """Kinds of lines at which a lane is counted, the best first."""
 LONGEST_GAP_S = 2.0
 """A longer gap between pictures counts as not watched."""
+SAVED_S = 2.0
+"""What is counted is saved as often, by capture time."""
 
 
 class TrafficFlow(Transform):
@@ -88,6 +98,10 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         self._newest_s, self._again = -math.inf, 0
         self._camera = self._position = ""
         self._total = 0
+        self._state = SavedState(context, SavedIntervals)
+        self._recovered = self._state.load()
+        self._closed: list[SavedInterval] = []
+        self._saved_s = math.nan
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._views = CameraViews(scene_of(self.context))
@@ -96,24 +110,26 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         view, fresh = self._views.fit(tracks)
         if fresh:
             self._prepare(view)
+        ended = self._recover(tracks.time_s)
         self._camera = tracks.camera_id
         self._position = view.scene.position or tracks.camera_position
-        ended: list[LaneInterval] = []
         if math.isnan(self._begin_s):
             self._begin_s = tracks.time_s
         elif set_back(self._last_s, tracks.time_s):
-            ended = list(self.finish())
+            ended += self.finish()
             self._newest_s, self._again = max(self._newest_s, self._last_s), self._again + 1
             self._begin_s, self._last_s = tracks.time_s, math.nan
             self._last_passed_s = {}
         elif tracks.time_s >= self._end_s():
             end_s = self._end_s()
-            ended = list(self._close(end_s))
+            ended += self._close(end_s)
             gone = tracks.time_s >= end_s + self.interval_s
             self._begin_s = tracks.time_s if gone else end_s
         elapsed_s = tracks.time_s - self._last_s if not math.isnan(self._last_s) else 0.0
         self._last_s = tracks.time_s
         self._observe(tracks, view, elapsed_s if 0 < elapsed_s <= LONGEST_GAP_S else 0.0)
+        if ended or not abs(tracks.time_s - self._saved_s) < SAVED_S:
+            self._save()
         return ended
 
     def finish(self) -> Iterator[LaneInterval]:
@@ -121,6 +137,41 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         if self._last_s > self._begin_s:
             yield from self._close(self._last_s)
             self._begin_s = self._last_s
+        self._closed = []
+        self._state.clear()
+
+    def _save(self) -> None:
+        """Save the open interval, and those that ended since the last time: their messages may not be kept yet."""
+        self._state.save(SavedIntervals(intervals=[*self._closed, self._interval(None)]))
+        self._saved_s, self._closed = self._last_s, []
+
+    def _interval(self, end_s: float | None) -> SavedInterval:
+        return SavedInterval(
+            begin_s=self._begin_s,
+            last_s=self._last_s,
+            end_s=end_s,
+            newest_s=self._newest_s if math.isfinite(self._newest_s) else None,
+            again=self._again,
+            camera=self._camera,
+            position=self._position,
+            counts=self._counts,
+            last_passed_s=dict(self._last_passed_s),
+        )
+
+    def _recover(self, time_s: float) -> list[LaneInterval]:
+        """Go on with the interval that a killed process had open; what had just ended is told again, under the same ids."""
+        saved, self._recovered = self._recovered, None
+        if saved is None or not math.isnan(self._begin_s) or time_s < saved.intervals[-1].last_s:
+            return []
+        told: list[LaneInterval] = []
+        for one in saved.intervals:
+            self._begin_s, self._last_s, self._again = one.begin_s, one.last_s, one.again
+            self._newest_s = -math.inf if one.newest_s is None else one.newest_s
+            self._camera, self._position = one.camera, one.position
+            self._counts, self._last_passed_s = one.counts, one.last_passed_s
+            if one.end_s is not None:
+                told += self._close(one.end_s)
+        return told
 
     def export_state(self) -> Any:
         names = (
@@ -149,6 +200,7 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
 
     def _close(self, end_s: float) -> Iterator[LaneInterval]:
         levels = Levels(medium_occupancy=self.medium_occupancy, high_occupancy=self.high_occupancy)
+        self._closed.append(self._interval(end_s))
         for zone in self._lanes.zones:
             count = self._counts.get(zone.name, LaneCount())
             yield interval_of(

@@ -36,6 +36,26 @@ class LaneCount(msgspec.Struct, kw_only=True):
         return len(self.passed_s)
 
 
+class SavedInterval(msgspec.Struct, kw_only=True):
+    """An interval as it is saved. end_s: None while it is open; last_s: the last picture in it. Others as in `TrafficFlow`."""
+
+    begin_s: float
+    last_s: float
+    end_s: float | None
+    newest_s: float | None
+    again: int
+    camera: str
+    position: str
+    counts: dict[str, LaneCount]
+    last_passed_s: dict[str, float]
+
+
+class SavedIntervals(msgspec.Struct, kw_only=True):
+    """The intervals that ended a moment ago, whose messages may not have been kept yet, and the open one."""
+
+    intervals: list[SavedInterval]
+
+
 class Levels(msgspec.Struct, frozen=True, kw_only=True):
     """Where congestion begins: occupancy, and the mean speed as a share of the limit."""
 
@@ -67,7 +87,9 @@ def interval_of(
     Engineering, chapter 5.
     """
     length_s = max(end_s - begin_s, 1e-9)
+    observed_s = min(lane.watched_s, length_s)
     flow = lane.count * 3600 / length_s
+    bicycles = lane.classes.get("bicycle", 0)
     speeds = np.array(lane.speeds_kmh)
     occupancy = min(lane.occupied_s / lane.watched_s, 1.0) if lane.watched_s > 0 else 0.0
     times = sorted(([last_passed_s] if last_passed_s is not None else []) + lane.passed_s)
@@ -82,7 +104,10 @@ def interval_of(
         lane_id=lane_id,
         direction=direction,
         interval_s=round(length_s, 3),
+        observed_share=round(observed_s / length_s, 4),
         vehicle_count=lane.count,
+        motor_vehicle_count=lane.count - bicycles,
+        bicycle_count=bicycles,
         average_speed=known(float(speeds.mean()), 1) if len(speeds) else None,
         lane_occupancy=round(occupancy, 4),
         congestion_level=_level(occupancy, lane.queue_vehicles, levels),

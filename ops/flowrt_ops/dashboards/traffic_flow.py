@@ -115,6 +115,22 @@ VOLUME = Row(
             ),
             min_step="1h",
         ),
+        time_series(
+            "Bicycles by lane",
+            "Bicycles counted per step; the other figures are of all vehicles.",
+            steps('sum("bicycle_count")', "traffic_flow", **_BY_LANE),
+            bars=True,
+            decimals=0,
+            min_step="1m",
+        ),
+        time_series(
+            "Observed",
+            "Share of each interval in which pictures came. Where it is below 1, the counts are too low by what passed meanwhile.",
+            steps('mean("observed_share")', "traffic_flow", **_BY_LANE),
+            unit=SHARE,
+            max=1,
+            min_step="1m",
+        ),
     ],
 )
 
