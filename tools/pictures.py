@@ -1,6 +1,7 @@
 """Makes the README's pictures of the simulated intersection again: `python -m tools.pictures` (needs the bundled model).
 
 `docs/pictures/north.jpg` is what the shipped flow sees, with boxes, zones and lamps drawn by the `snapshot` node;
+`docs/pictures/scene.jpg` is what `flowrt scene` draws of its scene;
 `docs/pictures/weathers.jpg` is the same moment at dusk, by night and in rain;
 `docs/pictures/violations.jpg` are ten violations that the rules found, one of each, from a quarter of an hour (takes ten minutes).
 """
@@ -50,6 +51,17 @@ def north() -> None:
         (PICTURES / "north.jpg").write_bytes(last.read_bytes())
 
 
+def scene() -> None:
+    """The sheet of the scene, at two thirds of its size."""
+    with tempfile.TemporaryDirectory() as folder:
+        sheet = Path(folder) / "sheet.png"
+        flow = ROOT / "flows" / "intersection.yaml"
+        command = [sys.executable, "-m", "flowrt", "scene", str(flow), "--camera", "north", "-o", str(sheet)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        drawn = cv2.resize(cv2.imread(str(sheet)), None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(PICTURES / "scene.jpg"), drawn, [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
 def weathers() -> None:
     """The same moment in three weathers, side by side at half size."""
     shown = []
@@ -86,5 +98,6 @@ def sheet(folder: Path) -> None:
 
 if __name__ == "__main__":
     north()
+    scene()
     weathers()
     violations()

@@ -4,6 +4,6 @@ flow = load("intersection.yaml")            # raises FlowError with all problems
 flow, problems = read("intersection.yaml")  # the same without raising, warnings included
 """
 
-from flowrt.config.loader import load, read
+from flowrt.config.loader import load, parts, read
 
-__all__ = ["load", "read"]
+__all__ = ["load", "parts", "read"]

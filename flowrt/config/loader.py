@@ -11,18 +11,18 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowrt.catalog import Catalog
 from flowrt.config.cache import LoadCache
 from flowrt.config.checks.contract import carried, check_contract
-from flowrt.config.checks.nodes import FlowView, check_nodes, check_sections, fetch_nodes, probe_nodes
+from flowrt.config.checks.nodes import FlowView, check_nodes, check_sections, fetch_nodes, flow_parts, probe_nodes
 from flowrt.config.checks.references import References, check_published, published_names
 from flowrt.config.checks.wiring import Wiring
 from flowrt.config.document.documents import Documents
 from flowrt.config.nodes import NodeConfig, read_nodes
 from flowrt.config.report import Report
-from flowrt.config.sections import Section, sections
+from flowrt.config.sections import FlowParts, Section, sections
 from flowrt.config.services import read_services
 from flowrt.config.yaml import UNKNOWN, Yaml, shorten
 from flowrt.diagnostics import Diagnostic, FlowError
@@ -83,6 +83,42 @@ def read(
     return (None if report.failed else flow), report.sorted()
 
 
+class Parts(NamedTuple):
+    """What could be read of a file, also of one with errors. entries: of each section, by name."""
+
+    nodes: FlowParts
+    entries: Mapping[str, Mapping[str, Any]]
+
+
+def parts(path: str | Path, *, environment: Mapping[str, str] | None = None) -> Parts:
+    """The nodes and entries of a file that can be read, for tools that look at a flow which has errors; `read` tells those."""
+    report, cache, path = Report(), LoadCache(), Path(path)
+    documents = Documents(path, {}, Environment(environment), cache, report)
+    if documents.root is None:
+        return Parts(FlowParts({}, {}), {key: {} for key in sections()})
+    entries = _entries(documents, cache, report)
+    delivers = partial(carried, folder=path.parent, cache=cache)
+    configs = read_nodes(documents, Catalog(path.parent), entries, delivers, report)
+    return Parts(flow_parts(configs), _readable(entries))
+
+
+def _entries(documents: Documents, cache: LoadCache, report: Report) -> dict[str, dict[str, Any]]:
+    """By section and name; None where an entry could not be read."""
+    return {
+        key: {
+            name: cache.entry(
+                key, name, entry.node, partial(_entry, section, name, entry.node, f"{key}.{name}", report)
+            )
+            for name, entry in documents.sections[key].items()
+        }
+        for key, section in sections().items()
+    }
+
+
+def _readable(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {key: {n: each for n, each in of_one.items() if each is not None} for key, of_one in entries.items()}
+
+
 def _flow(
     path: Path,
     documents: Documents,
@@ -95,15 +131,7 @@ def _flow(
 ) -> Flow | None:
     name = _label(documents, "flow", report)
     site = _label(documents, "site", report) or name
-    entries = {
-        key: {
-            name: cache.entry(
-                key, name, entry.node, partial(_entry, section, name, entry.node, f"{key}.{name}", report)
-            )
-            for name, entry in documents.sections[key].items()
-        }
-        for key, section in sections().items()
-    }
+    entries = _entries(documents, cache, report)
     services = read_services(documents.services, environment, report)
     delivers = partial(carried, folder=path.parent, cache=cache)
     configs = read_nodes(documents, catalog, entries, delivers, report)
@@ -115,7 +143,7 @@ def _flow(
     wiring.check()
     schemas = check_contract(configs.values(), wiring.arriving, path.parent, cache, report)
     published = published_names(configs.values(), report)
-    readable = {key: {n: each for n, each in of_one.items() if each is not None} for key, of_one in entries.items()}
+    readable = _readable(entries)
     check_published(published, readable, documents, configs, report)
     view = FlowView(path.parent, services.blocks, readable, published)
     if fetch:

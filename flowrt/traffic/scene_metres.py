@@ -83,7 +83,7 @@ def _one_lane(scene: Scene, zone: Zone) -> Iterator[Diagnostic]:
         message = f"{what} reaches beyond the homography's points: speeds at [{x:g}, {y:g}] are uncertain by {share}"
         hint = "give points there too, such as corners of markings, or end the lane earlier"
         yield Diagnostic(("zone", worst), message, hint, "warning")
-    length, width = _length_and_width(scene, zone)
+    length, width = lane_size_m(scene, zone)
     if length > LENGTH_M:
         message, hint = f"{what} is {length:.0f} m long by the homography", f"more than {LENGTH_M:g} m are unlikely"
         yield Diagnostic(("zone",), message, f"{hint}: end it earlier, or check `ground_m`", "warning")
@@ -93,7 +93,7 @@ def _one_lane(scene: Scene, zone: Zone) -> Iterator[Diagnostic]:
         yield Diagnostic(("zone",), message, hint, "warning")
 
 
-def _length_and_width(scene: Scene, zone: Zone) -> tuple[float, float]:
+def lane_size_m(scene: Scene, zone: Zone) -> tuple[float, float]:
     """Of a lane, in metres: how far it reaches along its heading, or its longest extent, and its area over that."""
     import numpy as np  # as above
 

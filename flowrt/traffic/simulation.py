@@ -16,7 +16,9 @@ from flowrt.traffic.scene import Scene
 
 def mixtures(scenes: Mapping[str, Scene], flow: FlowParts) -> Iterator[tuple[str, Diagnostic]]:
     """Everything of the simulation on the way of a real camera's pictures, each once, with the node to report it at."""
-    reached = {name: _reached(name, flow) for name, node in flow.nodes.items() if getattr(node, "real_pictures", False)}
+    reached = {
+        name: downstream(name, flow) for name, node in flow.nodes.items() if getattr(node, "real_pictures", False)
+    }
     for name, node in flow.nodes.items():
         judge = getattr(node, "simulation_only", None)
         found: Diagnostic | None = judge() if judge is not None else None
@@ -40,7 +42,7 @@ def _or_a_clip(camera: str) -> str:
     return f"if the simulator made the pictures of '{camera}', add `simulated: true` there"
 
 
-def _reached(name: str, flow: FlowParts) -> set[str]:
+def downstream(name: str, flow: FlowParts) -> set[str]:
     """The nodes that messages of a node reach, by whatever way, and the node itself."""
     reached, new = set(), {name}
     while new:

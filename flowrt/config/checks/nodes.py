@@ -45,12 +45,17 @@ def check_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -
             _report(config, config.settings.check, "check", view, report)
 
 
-def check_sections(configs: Mapping[str, NodeConfig], entries: Mapping[str, Mapping[str, Any]], report: Report) -> None:
-    """Report what sections find wrong with the nodes together."""
-    flow = FlowParts(
+def flow_parts(configs: Mapping[str, NodeConfig]) -> FlowParts:
+    """The nodes that could be read, and who feeds whom."""
+    return FlowParts(
         nodes={name: config.settings for name, config in configs.items() if config.settings is not None},
         feeds={name: frozenset(edge.source for edge in config.edge_refs) for name, config in configs.items()},
     )
+
+
+def check_sections(configs: Mapping[str, NodeConfig], entries: Mapping[str, Mapping[str, Any]], report: Report) -> None:
+    """Report what sections find wrong with the nodes together."""
+    flow = flow_parts(configs)
     for key, section in sections().items():
         for name, diagnostic in section.check(entries[key], flow):
             _add(configs[name], diagnostic, report)
