@@ -14,14 +14,23 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 HIGHEST_PORT = 65_535
-ENCODED = {"@": "%40", "/": "%2F", "?": "%3F", "#": "%23"}
+ENCODED = {"@": "%40", "/": "%2F", "?": "%3F", "#": "%23", "[": "%5B", "]": "%5D"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb"
 _LINE_ENDS = re.compile(r"(\r?\n)+\Z")
 _WEBSOCKETS = ("ws", "wss")
-_PARAMETER = re.compile(
-    r"(?i)(?P<name>(?:(?:login_?)?pas|pwd|psw|token|secret|api_?key|auth)[a-z]{0,12})=(?P<value>[^&;\s/'\"]+)"
+_VALUE = r"=(?!=)(?P<value>[^&;\s/'\"]+?)(?=[:,.)\]]{0,3}(?:[&;\s/'\"]|$))"
+"""Of a parameter; punctuation behind it belongs to the sentence around it."""
+_PARAMETER = re.compile(rf"(?i)(?P<name>(?:(?:login_?)?pas|pwd|psw|token|secret|api_?key|auth)[a-z]{{0,12}}){_VALUE}")
+_IN_QUERY = re.compile(
+    r"(?i)(?<=[?&;,_/])(?P<name>pw|pword|key|access_?key|sig|signature|jwt|sid|session(?:_?id)?|cred(?:ential)?s?|code|pin)"
+    + _VALUE
 )
+"""Names that mean a secret in an address, and anything elsewhere."""
+_IN_PATH = re.compile(r"(?<=/)(?P<user>[^/:@?#&=;,\s]+):(?P<value>[^/@?#\s]+?)(?=[:,.)\]]{0,3}(?:[/?#\s]|$))")
+"""A segment of a path that looks like user and password: `rtsp://host/admin:pw/1`."""
+_USERS = frozenset({"admin", "administrator", "guest", "operator", "root", "supervisor", "user", "viewer"})
+_NUMBERS = re.compile(r"[\d:.TZ+-]+\Z")
 _IN_TEXT = re.compile(r"://(?P<rest>[^\s'\"<>]+)")
 MOST_ENDS = 16
 """So many `@` of an address are looked at as the end of a password."""
@@ -61,6 +70,8 @@ def problem(address: str, schemes: Collection[str], *, path: bool = True, query:
         return Problem("MQTT over websockets is not supported", expected)
     if parts.scheme not in schemes:
         return Problem(f"'{parts.scheme}' is not a supported kind of address", expected)
+    if hidden := _hidden(parts.user_info):
+        return Problem(f"user or password hold {hidden}, percent-encoded", "write them again without it")
     if unencoded := [char for char in ENCODED if char in parts.user_info]:
         written = ", ".join(f"{char} as {ENCODED[char]}" for char in unencoded)
         return Problem("user and password hold characters that must be percent-encoded", f"write {written}")
@@ -84,6 +95,8 @@ def passwords(address: str) -> set[str]:
     found = {match["value"] for match in _PARAMETER.finditer(address)}
     for match in _IN_TEXT.finditer(address):
         rest = match["rest"]
+        found |= {segment["value"] for segment in _IN_PATH.finditer(rest) if _is_login(segment)}
+        found |= {parameter["value"] for parameter in _IN_QUERY.finditer(rest)}
         if not _may_have_user_info(rest):
             continue
         certain = True
@@ -119,7 +132,23 @@ def without_line_end(text: str) -> str:
 def _masked(match: re.Match[str]) -> str:
     """All before the last `@` goes: it is better to lose a host than to show the end of a password that holds an `@`."""
     rest = match["rest"]
-    return f"://***{rest[rest.rindex('@') :]}" if _may_have_user_info(rest) else match[0]
+    if _may_have_user_info(rest):
+        rest = f"***{rest[rest.rindex('@') :]}"
+    rest = _IN_PATH.sub(lambda segment: f"{segment['user']}:***" if _is_login(segment) else segment[0], rest)
+    return "://" + _IN_QUERY.sub(r"\g<name>=***", rest)
+
+
+def _is_login(segment: re.Match[str]) -> bool:
+    """Whether a segment `a:b` of a path is user and password, and neither a port behind a host nor a time."""
+    return segment["user"].lower() in _USERS or not _NUMBERS.match(segment["value"])
+
+
+def _hidden(user_info: str) -> str:
+    """What percent-encoding hides of what no service takes; empty where there is nothing."""
+    try:
+        return control_character(unquote(user_info, errors="strict"))
+    except UnicodeDecodeError:
+        return "bytes that are no text"
 
 
 def _taken_apart(address: str) -> _Parts | None:

@@ -2,7 +2,7 @@
 
 Data (a status, a report) is masked before it is encoded: `Secrets.data` changes texts in values and never a key, a number or the
 syntax around them. `Secrets.text` is for what is text already: log lines, answers of servers, messages of errors. There a secret is
-looked for in every form that it may have been given: as it is, percent-encoded, with spaces folded, and escaped as in JSON, Python or HTML.
+looked for in every form that it may have been given: as it is, percent-encoded, with spaces folded, escaped as in JSON, Python or HTML, broken over lines, and cut at the end of a long text.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ import html
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
+FOLDED = 8
+"""A secret of so many characters is looked for also across line breaks and spaces."""
+CUT = 100
+"""Texts of so many characters may have been cut, and may end amid a secret."""
+_BREAK = re.compile(r"(?:\s|\\r|\\n|\\t)+")
+"""What may stand where a line was broken, escaped as in JSON as well."""
 SHORT = 6
 """A secret of fewer characters is masked only where it stands alone: "1" must not take the digits out of a text."""
 
@@ -27,7 +33,7 @@ class Secrets:
         self._lock = threading.Lock()
         self._secrets: frozenset[str] = frozenset()
         self._names: frozenset[str] = frozenset()
-        self._pattern: re.Pattern[str] | None = None
+        self._known: _Forms | None = None
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
@@ -40,16 +46,18 @@ class Secrets:
             known = self._secrets | {secret for secret in secrets if secret.strip()}
             if known != self._secrets:
                 self._secrets = frozenset(known)
-                self._pattern = _pattern(known)
+                self._known = _Forms(known)
 
     def text(self, text: str) -> str:
         """The text with *** in place of each secret."""
-        pattern = self._pattern
-        return text if pattern is None else pattern.sub(MASK, text)
+        forms = self._known
+        if forms is None:
+            return text
+        return forms.without_end(forms.without_folded(forms.whole.sub(MASK, text)))
 
     def data(self, data: Any) -> Any:
         """Builtin data (`msgspec.to_builtins`) with the texts in its values masked; keys, numbers and truth values stay."""
-        if self._pattern is None:
+        if self._known is None:
             return data
         if isinstance(data, str):
             return data if data in self._names else self.text(data)
@@ -65,14 +73,65 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     return Secrets(secrets).text(text)
 
 
-def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
-    """Matches every form of every secret, longer ones first, so that no part of one is left."""
-    forms = {form for secret in secrets for form in _forms(secret)}
-    parts = [
-        rf"(?<![\w.]){re.escape(form)}(?!\w|\.\w)" if len(form) < SHORT else re.escape(form)
-        for form in sorted(forms, key=lambda form: (-len(form), form))
-    ]
-    return re.compile("|".join(parts))
+class _Forms:
+    """Every form of some secrets, and what finds them."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        forms = sorted({form for secret in secrets for form in _forms(secret)}, key=lambda form: (-len(form), form))
+        parts = [rf"(?<![\w.]){re.escape(form)}(?!\w|\.\w)" if len(form) < SHORT else re.escape(form) for form in forms]
+        self.whole = re.compile("|".join(parts))
+        """Longer ones first, so that no part of one is left."""
+        long = sorted({"".join(form.split()) for form in forms if len("".join(form.split())) >= FOLDED}, key=len)
+        self._long = tuple(reversed(long))
+
+    def without_folded(self, text: str) -> str:
+        """A server may break the line amid a secret that it echoes, and what shows its answer in one line makes a space of that."""
+        if not self._long or not _BREAK.search(text):
+            return text
+        pieces = _BREAK.split(text)
+        joined = "".join(pieces)
+        if not any(form in joined for form in self._long):
+            return text
+        places = [i for piece in _kept(text) for i in piece]  # of each character of `joined`
+        masked: list[tuple[int, int]] = []
+        for form in self._long:
+            at = joined.find(form)
+            while at >= 0:
+                masked.append((places[at], places[at + len(form) - 1] + 1))
+                at = joined.find(form, at + 1)
+        return _with_masks(text, masked)
+
+    def without_end(self, text: str) -> str:
+        """What is cut may end amid a secret."""
+        end = text.rstrip(" .\u2026")
+        if len(text) < CUT and not text.endswith(("\u2026", "...")):
+            return text
+        for form in self._long:
+            at = end.rfind(form[:SHORT])
+            if at >= 0 and form.startswith(end[at:]):
+                return text[:at] + MASK + text[len(end) :]
+        return text
+
+
+def _kept(text: str) -> Iterator[range]:
+    """Where the pieces between breaks are."""
+    begin = 0
+    for gap in _BREAK.finditer(text):
+        yield range(begin, gap.start())
+        begin = gap.end()
+    yield range(begin, len(text))
+
+
+def _with_masks(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text with *** in place of each span; spans that meet are one."""
+    parts, done = [], 0
+    for begin, end in sorted(spans):
+        if end <= done:
+            continue
+        if begin >= done:
+            parts += [text[done:begin], MASK]
+        done = end
+    return "".join([*parts, text[done:]])
 
 
 def _forms(secret: str) -> set[str]:

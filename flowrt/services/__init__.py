@@ -109,14 +109,36 @@ def _bucket_problem(name: str) -> Problem | None:
     return None
 
 
+def _text_problem(text: str, what: str, most: int = 65_535) -> Problem | None:
+    if control := control_character(text):
+        return Problem(f"{what} with {control}", "write it again without it")
+    if len(text.encode("utf-8", "replace")) > most:
+        return Problem(f"{what} of more than {most} bytes", "shorten it")
+    return None
+
+
+def _token_problem(token: str) -> Problem | None:
+    """What no header can carry. The problem shows nothing of the token."""
+    if not token.strip():
+        return Problem("a token of nothing but spaces", "write the token, or nothing")
+    if not token.isascii():
+        return Problem("a token with a character that is not ASCII", "copy the token again: a header can't carry it")
+    if token != token.strip():
+        return Problem("a token with a space at an end", "copy the token again, without it")
+    return _text_problem(token, "a token", 8000)
+
+
 _web = partial(address_problem, schemes=("http", "https"), query=False)
 
 CHECKS: dict[str, dict[str, Callable[[str], Problem | None]]] = {
     "mqtt": {
         "url": partial(address_problem, schemes=("mqtt", "mqtts", "tcp", "ssl"), path=False, query=False),
         "prefix": prefix_problem,
+        "username": partial(_text_problem, what="a user name"),
+        "password": partial(_text_problem, what="a password"),
+        "client_id": partial(_text_problem, what="a client id"),
     },
-    "influx": {"url": _web, "bucket": _bucket_problem, "analytics_bucket": _bucket_problem},
+    "influx": {"url": _web, "token": _token_problem, "bucket": _bucket_problem, "analytics_bucket": _bucket_problem},
     "grafana": {"url": _web},
 }
 """Service to setting to what explains why a value can't be used."""

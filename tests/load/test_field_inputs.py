@@ -124,6 +124,11 @@ MQTT = ("mqtt", "mqtts", "tcp", "ssl")
         ("mqtt://:1883", "no host", "mqtt://"),
         ("127.0.0.1:1883", "no scheme", "mqtt://"),
         ("mqtt://host:port", "not a number", "HOST:PORT"),
+        ("mqtt://us%00er:Sesame26@h", "a zero byte (\\0), percent-encoded", "without it"),
+        ("mqtt://user:Sesame26%0A@h", "a line break (\\n), percent-encoded", "without it"),
+        ("mqtt://user%1b:Sesame26@h", "the control character 0x1b, percent-encoded", "without it"),
+        ("mqtt://us%ffer:Sesame26@h", "bytes that are no text, percent-encoded", "without it"),
+        ("mqtt://us\x01er:Sesame26@h", "the control character 0x01", "without it"),
     ],
 )
 def test_fault_14_addresses_of_a_broker_that_no_parser_understands(url: str, message: str, hint: str) -> None:
@@ -133,6 +138,28 @@ def test_fault_14_addresses_of_a_broker_that_no_parser_understands(url: str, mes
     assert hint in found.hint
     assert "Sesame26" not in str(found)
     assert "Open" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("INFLUX_TOKEN", "   ", "a token of nothing but spaces"),
+        ("INFLUX_TOKEN", "Sesame26ü", "a token with a character that is not ASCII"),
+        ("INFLUX_TOKEN", "Sesame26 ", "a token with a space at an end"),
+        ("INFLUX_TOKEN", "Sesame26\x7f", "the control character 0x7f"),
+        ("INFLUX_TOKEN", "Sesame26" * 2000, "a token of more than 8000 bytes"),
+        ("MQTT_USERNAME", "Sesame26\x00", "a zero byte"),
+        ("MQTT_PASSWORD", "Sesame26" * 9000, "a password of more than 65535 bytes"),
+    ],
+)
+def test_fault_14_what_no_service_can_be_given_is_refused_at_load_by_name(
+    variable: str, value: str, message: str
+) -> None:
+    (found,) = problems("14", MQTT_URL="", **{variable: value}).values()
+    assert found.path.startswith("services.")
+    assert variable in f"{found.file} {found.message}"
+    assert message in found.message
+    assert "Sesame26" not in str(found)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from doubles.influx import Bucket
 from doubles.influx_2 import InfluxDB2, influx_2
 from doubles.influx_3 import influx_3
+from raw_server import answering, serving
 from servers import free_port
 
 from flowrt_ops.influx_reader import Reader
@@ -151,3 +152,14 @@ def test_the_limit_of_databases_and_a_wrong_token_of_version_3_are_said(new_home
     with influx_3("another") as database:
         first = set_up_3(database.url, home)[0]
     assert "does not know our administrator's token (401)" in first.error
+
+
+def test_fault_14_what_the_database_echoes_is_masked_before_it_is_cut(home: Home) -> None:
+    token = home.secret("influx_admin_token")
+    body = b"x" * (300 - len(token) // 2) + token.encode() + b" and more " * 50
+    answer = b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with serving(answering(answer)) as url:
+        (step,) = set_up(url, home)
+    assert "500" in step.error
+    assert not any(token[i : i + 6] in step.error for i in range(len(token) - 5))
+    assert "***" in step.error

@@ -44,9 +44,10 @@ class Substitution:
             for index, item in enumerate(node.items):
                 self.fill(item, join(path, index))
         elif isinstance(node.value, str):
-            if "${" in node.value:
+            written = node.value
+            if "${" in written:
                 self._leaf(node, path)
-            self._address(node, path)
+            self._address(node, path, written)
 
     def _leaf(self, leaf: Scalar, path: str) -> None:
         sources: set[str] = set()
@@ -124,11 +125,16 @@ class Substitution:
         self.files.append(file)
         return without_line_end(text)
 
-    def _address(self, leaf: Scalar, path: str) -> None:
-        """Passwords in addresses are masked like secrets; written out in the file they are worth a warning."""
-        if not isinstance(leaf.value, str) or not (found := passwords(leaf.value)):
+    def _address(self, leaf: Scalar, path: str, written: str) -> None:
+        """Passwords in addresses are masked like secrets; written out in the file, also as a default, they are worth a warning."""
+        if not isinstance(leaf.value, str):
             return
-        self.report.secrets |= found
-        if not leaf.sources:
+        found = passwords(leaf.value)
+        in_file = found if not leaf.sources else {each for each in found if each in written}
+        for use in _USE.finditer(written):  # a default is in the file also where the variable is set
+            default = (use[1] or "").partition(":-")[2]
+            in_file |= passwords(default)
+        self.report.secrets |= found | in_file
+        if in_file:
             hint = "put it into the environment: ${env:NAME}"
             self.report.add(leaf.mark, path, "a password in the flow file", hint, severity="warning", secret=True)

@@ -6,6 +6,7 @@ In a checkout that is `docker/`, which compose reads too; elsewhere `.flowrt/ser
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,8 @@ MQTT_USERS = {
     "signals": "mqtt_signals_password",
 }
 """User of the broker to the secret that is the password; their rights are in docker/mosquitto/acl."""
+_TOKEN = re.compile(r'"token": *"([^"]+)"')
+"""In files of InfluxDB 3, which are JSON."""
 DATA = ("mosquitto", "influxdb", "influxdb-config", "influxdb3", "grafana", "flowrt", "tokens")
 
 
@@ -65,6 +68,17 @@ class Home(msgspec.Struct, frozen=True):
         """A secret's value; empty where there is none yet."""
         file = self.secrets / name
         return file.read_text("utf-8").strip() if file.exists() else ""
+
+    def secret_values(self) -> set[str]:
+        """Every secret that is there, to be masked in what services answer."""
+        files = [
+            file for folder in (self.secrets, self.write_token.parent) if folder.is_dir() for file in folder.iterdir()
+        ]
+        texts = {
+            file.read_text("utf-8", "replace").strip() for file in files if file.is_file() and not file.is_symlink()
+        }
+        tokens = {found for text in texts for found in _TOKEN.findall(text)}
+        return {text for text in texts | tokens if text and len(text) < 1000}
 
     @property
     def write_token(self) -> Path:

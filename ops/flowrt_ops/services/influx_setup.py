@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from flowrt.secrets import mask
 from flowrt.services.influx_buckets import DATABASES_MOST, inspect
 from flowrt.system.http_client import HttpClient, short
 from flowrt_ops.influx_reader import Reader, Refused
@@ -109,7 +110,8 @@ class _Setup2:
         except ApiException as error:
             if missing and error.status == missing:
                 return None
-            raise _Failed(_advice(self._url, int(error.status or 0), _said(error))) from error
+            said = short(mask(_said(error), self._home.secret_values()))  # masked before it is cut
+            raise _Failed(_advice(self._url, int(error.status or 0), said)) from error
 
     def _organization(self) -> bool:
         fresh = bool(self._ask(self._onboarding.get_setup).allowed)
@@ -226,7 +228,7 @@ def _said(error: Any) -> str:
     try:
         return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
-        return short(str(error.body or error.reason))
+        return str(error.body or error.reason)
 
 
 def _write(file: Path, text: str) -> bool:
