@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     elif found:
-        table(_HEAD, [_row(outbox) for outbox in found], right=frozenset(range(2, 10)))
+        table(_HEAD, [_row(outbox) for outbox in found], right=frozenset(range(2, 10)), below=(10, 9, 8, 7))
         for outbox in found:
             if outbox.refused:
                 print(printable(refusal(outbox)))

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from flowrt.commands import DONE, FAILED, Failure, UsageError
+from flowrt.commands.text import table
 from flowrt_ops.services.home import Home
 from flowrt_ops.services.native import Service
 
@@ -161,9 +162,6 @@ def _down(home: Home) -> int:
 
 
 def _status(home: Home, args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
     from flowrt_ops.services.status.addresses import Addresses
     from flowrt_ops.services.status.survey import survey
 
@@ -171,15 +169,11 @@ def _status(home: Home, args: argparse.Namespace) -> int:
     if args.format == "json":
         print(json.dumps([msgspec.to_builtins(row) for row in rows], indent=2))
     else:
-        colors = {"ok": "green", "warning": "yellow", "down": "red"}
-        table = Table(box=None, pad_edge=False)
-        for title in ("service", "state", "address", "version", "ms", "what is wrong, and what to do"):
-            table.add_column(title, overflow="fold")
+        cells = []
         for row in rows:
             latency = "" if row.latency_ms is None else f"{row.latency_ms:.1f}"
             advice = ": ".join(part for part in (row.wrong, row.todo) if part)
-            table.add_row(
-                row.service, f"[{colors[row.verdict]}]{row.verdict}", row.address, row.version, latency, advice
-            )
-        Console(soft_wrap=False).print(table)
+            cells.append([row.service, row.verdict, row.version, latency, row.address, advice])
+        head = ["service", "state", "version", "ms", "address", "what is wrong, and what to do"]
+        table(head, cells, right=frozenset({3}), below=(5, 4))
     return FAILED if any(row.verdict == "down" for row in rows) else DONE
