@@ -44,6 +44,14 @@ def test_the_table_is_the_calibration() -> None:
     assert table.sigma(places, np.tile((0.0, 1.0), (4, 1))) == pytest.approx(np.maximum(exact, LEAST), rel=0.25)
 
 
+def test_an_unknown_direction_is_the_least_certain_one() -> None:
+    view = scene()
+    assert view.calibration is not None
+    place = pixels([(0.0, 30.0)])
+    told = ScaleMap(view.calibration, view.picture_px).sigma(place, [(np.nan, np.nan)])
+    assert told == pytest.approx(view.calibration.scale_sigma(place), rel=0.25)
+
+
 def test_speeds_are_as_uncertain_as_the_fit_says(tmp_path: Path) -> None:
     """The four corners of a small rectangle say little about places beyond it."""
     of = scene()

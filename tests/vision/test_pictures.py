@@ -155,7 +155,7 @@ def test_speed_and_number_make_the_tag_longer():
     assert width[1] > width[0] > 0
 
 
-@pytest.mark.parametrize("size", [(64, 48), (320, 240), (1280, 720), (3840, 2160)])
+@pytest.mark.parametrize("size", [(64, 36), (320, 180), (1280, 720), (3840, 2160)])
 def test_any_picture_size_can_be_drawn_on(size):
     overlay = Overlay(scene())
     overlay.note(SignalState(time_s=0.0, states={"a_long_signal_name": "dark"}))

@@ -11,6 +11,7 @@ from flowrt.traffic.geometry.plane import Array
 CELLS = 32, 18
 LEAST, MOST = 0.01, 1.0
 """Ground points are measured no better than to 1 %, whatever the fit says; beyond the horizon nothing is known."""
+_WAYS = np.array([(1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (-1.0, 1.0)])
 
 
 class ScaleMap:
@@ -26,7 +27,7 @@ class ScaleMap:
     def sigma(self, points_px: ArrayLike, directions_m: ArrayLike) -> Array:
         """(N,): the standard deviation of lengths at picture points (N, 2) in directions (N, 2) on the ground, as a share of them.
 
-        MOST where the direction is not known.
+        In the least certain way where the direction is not known.
         """
         place = np.clip(np.asarray(points_px, np.float64) / self._cell_px, 0.0, CELLS)
         column, row = np.minimum(place.astype(np.int64), np.array(CELLS) - 1).T
@@ -34,5 +35,9 @@ class ScaleMap:
         table = self._covariance
         upper = table[row, column] * (1 - right) + table[row, column + 1] * right
         lower = table[row + 1, column] * (1 - right) + table[row + 1, column + 1] * right
-        found = relative_sigma(upper * (1 - down) + lower * down, np.asarray(directions_m, np.float64))
+        covariance, ways = upper * (1 - down) + lower * down, np.asarray(directions_m, np.float64)
+        found = relative_sigma(covariance, ways)
+        unknown = ~np.isfinite(ways).all(axis=1)
+        if unknown.any():
+            found[unknown] = relative_sigma(covariance[unknown, None], _WAYS).max(axis=1)
         return np.clip(found, LEAST, MOST)

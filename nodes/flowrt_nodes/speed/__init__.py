@@ -43,6 +43,9 @@ IMPLAUSIBLE_M_S = 40.0
 """A first velocity from the picture above this says nothing."""
 
 
+Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
+
+
 class Speed(Transform):
     """Fill in ground position, velocity, speed with its uncertainty, heading, and length.
 
@@ -75,18 +78,13 @@ class Speed(Transform):
     pedestrian_process_noise: Annotated[
         float, setting("The same for pedestrians.", gt=0, le=100, renamed_from="pedestrian_agility")
     ] = 0.3
-    scale_error: (
-        Annotated[
-            float,
-            setting(
-                "Relative error of the homography's scale, part of the published uncertainty; without it, what the fit of its points "
-                "says of each place, and at least 1 %.",
-                ge=0,
-                le=1,
-            ),
-        ]
-        | None
-    ) = None
+    scale_error: Annotated[
+        Share | None,
+        setting(
+            "Relative error of the homography's scale, part of the published uncertainty; without it, what the fit of its points "
+            "says of each place, and at least 1 %."
+        ),
+    ] = None
     min_s: Annotated[
         float, setting("How long a track must be measured before its speed is given; twice at least.", ge=0, le=10)
     ] = 0.3
