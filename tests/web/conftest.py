@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,18 @@ class LiveRun:
             time.sleep(0.05)
         self.url = found[1]
 
+    def wait_for(self, condition: Callable[[], object], within_s: float = 20.0) -> None:
+        end = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < end, self.log.read_text()[-2000:]
+            time.sleep(0.05)
+
     def end(self) -> None:
         self.process.terminate()
         self.process.wait(20)
-        assert "Traceback" not in self.log.read_text()
+        for traceback in re.findall(r"Traceback.*?\n(?=\S)", self.log.read_text(), re.DOTALL):
+            assert "flowrt_web" not in traceback, traceback
+            assert "flowrt/http" not in traceback, traceback
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ export function Drawing({ camera, picture, history, selection, select, tool, onD
     if (event.button > 0) return;
     event.stopPropagation();
     event.currentTarget.ownerSVGElement.setPointerCapture(event.pointerId);
+    down.current = null; // the click that follows belongs to what was grabbed
     drag.current = { ...what, pointer: event.pointerId, from: zoom.at(event) };
     history.begin();
   };
@@ -174,7 +175,7 @@ function Handles({ shape, unit, index, onPoint, onBetween, onHeading }) {
   const heading = shape.props.heading;
   const tip = heading && [cx + heading[0] * ARROW * unit, cy + heading[1] * ARROW * unit];
   const between = zone ? points.map((p, i) => [i + 1, nearest([(p[0] + points[(i + 1) % points.length][0]) / 2, (p[1] + points[(i + 1) % points.length][1]) / 2], p, points[(i + 1) % points.length])]) : [];
-  return html`<g class="handles">
+  return html`<g class="handles" onClick=${(event) => event.stopPropagation()}>
     ${between.map(([at, [x, y]]) => html`<g class="between" onPointerDown=${(event) => onBetween(event, at, [round(x), round(y)])}>
       <circle class="touch" cx=${x} cy=${y} r=${12 * unit} /><circle cx=${x} cy=${y} r=${4 * unit} stroke-width=${unit} /></g>`)}
     ${heading && html`<g class="heading" onPointerDown=${onHeading}><line x1=${cx} y1=${cy} x2=${tip[0]} y2=${tip[1]} stroke-width=${3 * unit} />

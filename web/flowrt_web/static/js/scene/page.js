@@ -1,5 +1,5 @@
 // The scene editor.
-import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib.js";
+import { html, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { useFigures } from "../live.js";
 import { say, words } from "../words.js";
@@ -39,6 +39,8 @@ function Editor({ flow, name, names }) {
   const camera = flow.cameras.find((each) => each.scene === name);
   const wanted = useMemo(() => operations(base, history.now), [base, history.now]);
   const dirty = wanted.length > 0;
+  const latest = useRef({}); // for what comes back later than it was asked
+  latest.current = { hash: source?.hash, dirty, saving: latest.current.saving };
   const noteConflict = useCallback(() => setConflict(true), []);
   const { verdict, busy } = useCheck(name, source && { ...source, mayEdit }, wanted, noteConflict);
 
@@ -75,27 +77,31 @@ function Editor({ flow, name, names }) {
   useEffect(() => { // an editor may have changed the file: take it over, or say so where there is something to lose
     if (!source) return;
     load().then((answer) => {
-      if (!answer || answer.hash === source.hash) return;
-      if (dirty) setConflict(true);
+      if (!answer || latest.current.saving || answer.hash === latest.current.hash) return;
+      if (latest.current.dirty) setConflict(true);
       else takeFile();
     });
   }, [figures?.generation, figures?.reloads.at(-1)?.number]);
 
   const save = async () => {
     setSaving(true);
+    latest.current.saving = true;
     try {
       const answer = await post("/api/page/scene/save", { scene: name, hash: source.hash, operations: wanted });
       setBase(history.now);
       setSource({ ...source, hash: answer.hash, undoable: true });
+      setConflict(false);
       setReload(answer.reload);
     } catch (error) {
       if (error.body?.conflict) setConflict(true);
       else setFailure(error.message);
     }
+    latest.current.saving = false;
     setSaving(false);
     setDialog(false);
   };
   const undoSave = async () => {
+    latest.current.saving = true;
     try {
       const answer = await post("/api/page/scene/undo", {});
       setReload(answer.reload);
@@ -106,6 +112,7 @@ function Editor({ flow, name, names }) {
     } catch (error) {
       setFailure(error.message);
     }
+    latest.current.saving = false;
   };
   const drawn = (group, points) => {
     const single = group === "stop_line" && !history.now.some((shape) => shape.group === "stop_line");
@@ -150,7 +157,7 @@ function Editor({ flow, name, names }) {
     } else return;
     event.preventDefault();
   };
-  useEffect(() => {
+  useLayoutEffect(() => { // at once: keys may follow each other faster than the page is painted
     addEventListener("keydown", keys);
     return () => removeEventListener("keydown", keys);
   });

@@ -1,5 +1,5 @@
 // What a shape is besides its points.
-import { html } from "../lib.js";
+import { html, useEffect, useState } from "../lib.js";
 import { words } from "../words.js";
 import { changed, isLamp, isZone, kindOf, nameOf } from "./model.js";
 
@@ -12,6 +12,13 @@ const WITH = {
   lanes: ["heading", "limit_kmh", "signal", "direction"], crosswalk: ["heading", "signal", "direction"],
   crosswalks: ["heading", "signal", "direction"], zones: ["kind", "heading", "limit_kmh", "signal", "direction"],
 };
+
+function Name({ name, rename }) {
+  const [typed, setTyped] = useState(name);
+  useEffect(() => setTyped(name), [name]);
+  return html`<label class="field"><span>${words.scene.properties.name}</span><input value=${typed} onInput=${(event) => setTyped(event.target.value)}
+    onChange=${() => { if (typed.trim() !== name) rename(typed.trim()); }} /></label>`;
+}
 
 export function Properties({ shape, history, signals, fixed, onRemove }) {
   const set = (key, value) => history.set((shapes) => changed(shapes, shape.id, ({ props }) => {
@@ -42,7 +49,7 @@ export function Properties({ shape, history, signals, fixed, onRemove }) {
     <header><h2>${nameOf(shape)}</h2><button class="danger" onClick=${onRemove}>${text.remove}</button></header>
     <div class="body">
       ${why && html`<p class="notice warn">${text.fixed} ${why}</p>`}
-      ${shape.name && html`<label class="field"><span>${text.name}</span><input value=${shape.name} onChange=${(event) => rename(event.target.value.trim())} /></label>`}
+      ${shape.name && html`<${Name} name=${shape.name} rename=${rename} />`}
       ${WITH[shape.group].map((key) => field[key]())}
       <p class="quiet">${isLamp(shape) ? text.lampHelp : isZone(shape) ? text.zoneHelp : text.lineHelp}</p>
       <datalist id="signals">${signals.map((signal) => html`<option value=${signal} />`)}</datalist>
