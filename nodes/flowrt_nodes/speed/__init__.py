@@ -43,6 +43,7 @@ IMPLAUSIBLE_M_S = 40.0
 """A first velocity from the picture above this says nothing."""
 
 
+Pictures = Annotated[int, setting("So many pictures.", ge=2, le=100)]
 Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
 
 
@@ -88,9 +89,9 @@ class Speed(Transform):
     min_s: Annotated[
         float, setting("How long a track must be measured before its speed is given; twice at least.", ge=0, le=10)
     ] = 0.3
-    min_pictures: (
-        Annotated[int, setting("Former way to say `min_s`: in pictures, however far apart.", ge=2, le=100)] | None
-    ) = None
+    min_pictures: Annotated[Pictures | None, setting("Former way to say `min_s`: in pictures, however far apart.")] = (
+        None
+    )
     forget_after_s: Annotated[float, setting("Memory about a track that is not seen any more.", gt=0, le=600)] = 5.0
 
     provides: ClassVar[frozenset[str]] = frozenset({"speed"})
