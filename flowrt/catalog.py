@@ -268,6 +268,14 @@ def setting_extras(cls: type[Node]) -> dict[str, dict[str, Any]]:
     return {field.name: _extra(field.type) for field in struct_fields(cls)}
 
 
+def services_of(settings: Node) -> frozenset[str]:
+    """Names of the services that a node connects to: those its type names, and those its settings do."""
+    fields = [name for name, extra in setting_extras(type(settings)).items() if extra.get("kind") == "service"]
+    named = [getattr(settings, field) for field in fields]
+    flat = [name for each in named for name in ([each] if isinstance(each, str) else each or ())]
+    return type(settings).uses | frozenset(flat)
+
+
 def _extra(kind: msgspec.inspect.Type) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     while isinstance(kind, msgspec.inspect.Metadata):

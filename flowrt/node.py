@@ -188,7 +188,8 @@ class Node(msgspec.Struct, kw_only=True, dict=True, forbid_unknown_fields=True):
     """What every node has. Derive from `Source`, `Transform`, `Inference` or `Outbox`, not from this.
 
     requires, provides: columns or facts that must be filled upstream ("speed", "zones"), or that this node fills.
-    uses: entries of the flow's `services` that the node connects to; when one changes, the node is replaced.
+    uses: entries of the flow's `services` that the node connects to, besides those that its settings name (`ServiceName`); when one
+        changes, the node is replaced.
     lazy: modules that a node imports only when it needs them; a running flow imports them ahead, so that adding a node is quick.
     example: a flow-file snippet, run by a test. guarantee: what a sink promises, or what a source drops.
     repeatable: the same messages under the same settings make the same results, and nothing else comes of them: a replay may keep

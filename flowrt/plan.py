@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from flowrt.addresses import without_passwords
-from flowrt.catalog import setting_extras
+from flowrt.catalog import services_of, setting_extras
 from flowrt.flow import Flow, NodeSpec
 from flowrt.node import Inference, Node, Outbox, Source
 from flowrt.secrets import mask
@@ -164,7 +164,7 @@ def _why_replaced(old: Flow, new: Flow, before: NodeSpec, spec: NodeSpec) -> tup
     if [*before.reads.values()] != [*spec.reads.values()]:
         names = [file.name for file, content in spec.reads.items() if before.reads.get(file) != content]
         return f"{', '.join(names) or 'a file'} changed", ("files",)
-    for service in sorted(spec.type.cls.uses):
+    for service in sorted(services_of(spec.settings)):
         if old.services.get(service) != new.services.get(service):
             return f"the service {service} changed", ("services",)
     return None

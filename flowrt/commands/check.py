@@ -36,7 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="check with this setting"
     )
-    parser.add_argument("--probe", action="store_true", help="also ask cameras whether they answer")
+    parser.add_argument(
+        "--probe", action="store_true", help="also ask cameras, broker, database and dashboards whether they answer"
+    )
     parser.add_argument("--fetch", action="store_true", help="download what the flow names and is not here, as models")
 
 

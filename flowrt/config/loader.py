@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from flowrt.catalog import Catalog
 from flowrt.config.cache import LoadCache
 from flowrt.config.checks.contract import carried, check_contract
-from flowrt.config.checks.nodes import FlowView, check_nodes, check_sections, fetch_nodes, flow_parts, probe_nodes
+from flowrt.config.checks.nodes import FlowView, check_nodes, check_sections, fetch_nodes, flow_parts, probe_all
 from flowrt.config.checks.references import References, check_published, published_names
 from flowrt.config.checks.wiring import Wiring
 from flowrt.config.document.documents import Documents
@@ -151,7 +151,7 @@ def _flow(
     check_nodes(configs.values(), view, report)
     check_sections(configs, readable, report)
     if probe and not report.failed:
-        probe_nodes(configs.values(), view, report)
+        probe_all(configs.values(), documents.services, documents.file_mark, view, report)
     if report.failed:
         return None
     nodes = {key: _spec(config, wiring, path.parent, cache, report) for key, config in configs.items()}

@@ -13,8 +13,9 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -31,7 +32,7 @@ _TITLES = {"mqtt": "the broker", "influxdb": "the database", "grafana": "Grafana
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A service to check. kind: `mqtt`, `influxdb`, `grafana`, or empty for any other HTTP address."""
+    """A service to check. kind: `mqtt`, `influxdb`, `grafana`, or empty for any other HTTP address. cert_file, key_file: of the client."""
 
     name: str
     kind: str
@@ -40,6 +41,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     password: str = ""
     token: str = ""
     ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +65,15 @@ class _Unexpected(ValueError):
     """The service answers, but not as it should; the message says what to do."""
 
 
-def targets(services: Mapping[str, Any]) -> list[Target]:
-    """Broker, database and dashboards of a flow's `services` block; those without an address are left out."""
+def targets(services: Mapping[str, Any], folder: Path = Path()) -> list[Target]:
+    """Broker, database and dashboards of a flow's `services` block; those without an address are left out.
+
+    folder: of the flow file, from which the files that services name begin.
+    """
+
+    def file(name: str | None) -> str:
+        return str(folder / name) if name else ""
+
     found = []
     for service in services.values():
         if isinstance(service, Mqtt) and service.url:
@@ -74,13 +84,20 @@ def targets(services: Mapping[str, Any]) -> list[Target]:
                     url=service.url,
                     user=service.username,
                     password=service.password,
-                    ca_file=str(service.ca_file or ""),
+                    ca_file=file(service.ca_file),
+                    cert_file=file(service.cert_file),
+                    key_file=file(service.key_file),
                 )
             )
         elif isinstance(service, Influx) and service.url:
-            ca_file = str(service.ca_file or "")
             found.append(
-                Target(name="influxdb", kind="influxdb", url=service.url, token=service.token, ca_file=ca_file)
+                Target(
+                    name="influxdb",
+                    kind="influxdb",
+                    url=service.url,
+                    token=service.token,
+                    ca_file=file(service.ca_file),
+                )
             )
         elif isinstance(service, Grafana) and service.url:
             found.append(Target(name="grafana", kind="grafana", url=service.url))
@@ -132,7 +149,10 @@ def _parts(url: str) -> SplitResult:
 def _tls(target: Target) -> ssl.SSLContext:
     import ssl
 
-    return ssl.create_default_context(cafile=target.ca_file or None)
+    context = ssl.create_default_context(cafile=target.ca_file or None)
+    if target.cert_file:
+        context.load_cert_chain(target.cert_file, target.key_file or None)
+    return context
 
 
 def _mqtt(target: Target, timeout_s: float) -> str:
@@ -143,7 +163,7 @@ def _mqtt(target: Target, timeout_s: float) -> str:
     host, port, tls = _address(target.url)
     parts = urlsplit(target.url)
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"flowrt-probe-{os.getpid()}-{threading.get_ident()}")
-    user, password = target.user or parts.username or "", target.password or parts.password or ""
+    user, password = target.user or unquote(parts.username or ""), target.password or unquote(parts.password or "")
     if user:
         client.username_pw_set(user, password or None)
     if tls:

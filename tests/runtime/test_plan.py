@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flowrt.catalog import Catalog
 from flowrt.clock import VirtualClock
+from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.flow import Edge, Flow, NodeSpec
 from flowrt.plan import KINDS, Plan
@@ -116,3 +117,30 @@ def test_order_means_nothing(
     shuffled = flow_of(catalog, data.draw(st.permutations(shape)))
     assert Plan.between(flow, shuffled).empty
     assert set(Plan.between(flow, shuffled).names()["kept"]) == set(flow.nodes)
+
+
+def test_fault_21_an_edited_service_replaces_the_nodes_that_connect_to_it(tmp_path: Path) -> None:
+    """Also where the node's setting only has its default, and where the address comes from the environment."""
+    text = """flow: a
+services:
+  mqtt: {url: "mqtt://one:1883"}
+  backup: {kind: mqtt, url: "mqtt://two:1883"}
+nodes:
+  health: {type: health_probe}
+  out: {type: mqtt_out, from: health}
+  other: {type: mqtt_out, from: health, service: backup}
+  points: {type: influx_out, from: health}
+"""
+    path = tmp_path / "flow.yaml"
+
+    def flow(text: str, **environment: str) -> Flow:
+        path.write_text(text)
+        return load(path, environment=environment)
+
+    def replaced(new: Flow) -> list[str]:
+        return sorted(change.name for change in Plan.between(flow(text), new).of("replaced"))
+
+    assert replaced(flow(text)) == []
+    assert replaced(flow(text.replace("one:", "three:"))) == ["health", "out"]
+    assert replaced(flow(text.replace("two:", "three:"))) == ["other"]
+    assert replaced(flow(text, INFLUX_URL="http://db:8086")) == ["health", "points"]

@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from flowrt.catalog import services_of
+from flowrt.config.document.documents import Entry
 from flowrt.config.nodes import NodeConfig
 from flowrt.config.report import Report, place
 from flowrt.config.sections import FlowParts, sections
 from flowrt.config.yaml import join
-from flowrt.diagnostics import Diagnostic
+from flowrt.diagnostics import Diagnostic, Mark
+from flowrt.services.probing import probe
 
 
 class FlowView:
@@ -68,13 +71,26 @@ def fetch_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -
             _report(config, config.settings.fetch, "fetch", view, report)
 
 
-def probe_nodes(configs: Iterable[NodeConfig], view: FlowView, report: Report) -> None:
-    """Report what outside does not answer, all nodes at the same time."""
+def probe_all(
+    configs: Iterable[NodeConfig], services: Mapping[str, Entry], file_mark: Mark, view: FlowView, report: Report
+) -> None:
+    """Report what outside does not answer: nodes, and the services that are in the file or that nodes use, all at the same time."""
     able = [config for config in configs if config.settings is not None]
-    with ThreadPoolExecutor(max(len(able), 1), "probe") as pool:
+    used = {name for config in able if config.settings is not None for name in services_of(config.settings)}
+    with ThreadPoolExecutor(max(len(able) + len(view.services), 1), "probe") as pool:
         for config in able:
             assert config.settings is not None  # of `able`
             pool.submit(_report, config, config.settings.probe, "probe", view, report)
+        for name in {*services, *used} & view.services.keys():
+            pool.submit(_probe_service, name, services.get(name), file_mark, view, report)
+
+
+def _probe_service(name: str, entry: Entry | None, file_mark: Mark, view: FlowView, report: Report) -> None:
+    finding = probe(view.services[name], view.folder)
+    if finding is not None:
+        otherwise = entry.mark if entry is not None else file_mark
+        mark = place(entry.node, (finding.setting,), otherwise) if entry is not None else otherwise
+        report.add(mark, join(join("services", name), finding.setting), finding.message, finding.hint)
 
 
 def _report(

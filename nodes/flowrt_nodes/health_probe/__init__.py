@@ -32,6 +32,7 @@ class HealthProbe(Source):
     """
 
     endless: ClassVar[bool] = True
+    uses: ClassVar[frozenset[str]] = frozenset({"mqtt", "influx", "grafana"})
     example: ClassVar[str] = "{type: health_probe, every_s: 5, min_fps: 10}"
 
     every_s: Annotated[float, setting("Time between two reports.", gt=0.0)] = 5.0
@@ -68,7 +69,7 @@ class HealthProbe(Source):
         self._process = psutil.Process()
         self._process.cpu_percent()
         psutil.cpu_percent()
-        self._targets = targets(context.services)
+        self._targets = targets(context.services, context.folder)
         self._services = {target.name: ServiceState(status="unknown") for target in self._targets}
         self._gpu_usage: float | None = None
         self._stalls = Stalls()
