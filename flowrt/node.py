@@ -36,6 +36,7 @@ from flowrt.contract import Contract
 from flowrt.diagnostics import Diagnostic
 from flowrt.message import Message
 from flowrt.sink import Acknowledger, OutboxRecord
+from flowrt.system.signed_links import SignedLinks
 from flowrt.system.threads import Supervisor
 
 M = TypeVar("M", bound=Message)
@@ -147,6 +148,7 @@ class Context(msgspec.Struct, kw_only=True):
     folder: the flow file's folder. data: where the flow's journal, snapshots and model cache live.
     stopping: set when the node shall come to an end; sources look at it. supervisor: for threads of its own that live as long as the
     node: `context.supervisor.thread(name, target)`. What ends one is then in log, status and readiness.
+    links: addresses of files in `data` that a browser may open without a password; None in tests and replays.
     """
 
     node: str
@@ -163,6 +165,7 @@ class Context(msgspec.Struct, kw_only=True):
     services: Mapping[str, Any] = {}
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
     supervisor: Supervisor = msgspec.field(default_factory=Supervisor)
+    links: SignedLinks | None = None
 
     def path(self, name: str) -> Path:
         """A path of the flow file, made absolute."""

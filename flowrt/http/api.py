@@ -71,7 +71,7 @@ def own_routes(host: Host) -> Iterable[Route]:
     yield Route("/api/reloads", reloads)
     yield Route("/api/graph", graph)
     yield Route("/api/reload", reload, "control", ("POST",))
-    yield Route("/snapshots/{name}", snapshot)
+    yield Route("/snapshots/{name}", snapshot, "signed")
 
 
 def sign_in_routes(sessions: Sessions) -> Iterable[Route]:

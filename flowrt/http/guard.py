@@ -8,7 +8,7 @@ docs/security.md has the promises.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,11 +38,14 @@ TO_SIGN_IN = (
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What the guard goes by. sessions: None on loopback, where no token is needed. hosts: names besides those of loopback."""
+    """What the guard goes by. sessions: None on loopback, where no token is needed. hosts: names besides those of loopback.
+    signed: whether path and query are an address that was given away and still holds.
+    """
 
     hosts: frozenset[str]
     edit: frozenset[str]
     sessions: Sessions | None
+    signed: Callable[[str, str], bool] = lambda path, query: False
 
 
 class Guard:
@@ -67,7 +70,8 @@ class Guard:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), *_ENCODED]}
+                headers = _SHARED if refusal is None and self._is_signed(scope) else _ENCODED
+                message = {**message, "headers": [*message.get("headers", []), *headers]}
             await send(message)
 
         if refusal is None:
@@ -85,11 +89,17 @@ class Guard:
                 return route
         return None
 
+    def _is_signed(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether a request has a signed address, which needs nothing else: another site may show the picture."""
+        route = self._route(scope)
+        query = scope.get("query_string", b"").decode("ascii", "replace")
+        return route is not None and route.access == "signed" and self._rules.signed(scope["path"].lstrip("/"), query)
+
     def _refusal(self, scope: MutableMapping[str, Any], headers: Headers) -> Response | None:
         """Why a request is not answered; None where it is."""
         route = self._route(scope)
         access = route.access if route is not None else "socket" if scope["type"] == "websocket" else "read"
-        if access == "probe":
+        if access == "probe" or self._is_signed(scope):
             return None
         host = headers.get("host", "")
         sessions = self._rules.sessions
@@ -133,6 +143,7 @@ class Guard:
 
 
 _ENCODED = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_SHARED = [*_ENCODED[:-1], (b"cross-origin-resource-policy", b"cross-origin")]
 
 
 def _refused(error: str, status: int = 403) -> Response:

@@ -21,10 +21,11 @@ log = logging.getLogger("flowrt")
 GROUP = "flowrt.pages"
 """Installed packages add routes by entry points of this group: a module with `routes(host) -> Iterable[Route]`."""
 
-Access = Literal["probe", "sign_in", "read", "socket", "control", "edit"]
+Access = Literal["probe", "sign_in", "signed", "read", "socket", "control", "edit"]
 """What a request must have. Every one but `probe` needs a known `Host`, and no other site may send what changes anything.
 
-probe: nothing. sign_in: nothing more; it is how a browser gets its cookie. read: off loopback, the token or the cookie. socket: the
+probe: nothing. sign_in: nothing more; it is how a browser gets its cookie. signed: a signed address
+of the path, or what `read` needs. read: off loopback, the token or the cookie. socket: the
 same, and an `Origin` of this server. control: the same as `read`, for programs and people alike. edit: the same, that `--edit`
 allows what it edits, JSON, and the header `Flowrt-Page`, which no other site can send.
 """

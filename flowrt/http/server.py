@@ -73,6 +73,9 @@ class HttpServer:
             hosts=frozenset({host, *filter(None, named)}),
             edit=edit if edit is not None else frozenset(sections() if local else ()),
             sessions=sessions,
+            signed=lambda path, query: (
+                runtime.links is not None and runtime.links.permits(path, query, runtime.clock.now_s())
+            ),
         )
         self._socket = _bind(host, port) if address else _bind_free(host, port)
         used = self._socket.getsockname()[1]

@@ -33,6 +33,7 @@ from flowrt.runtime.status import OwnStatuses, ledger, rows
 from flowrt.runtime.wiring import rewire, wire, workers_reaching
 from flowrt.runtime.worker import Worker
 from flowrt.secrets import Secrets
+from flowrt.system.signed_links import SignedLinks
 from flowrt.system.threads import Supervisor, from_keyboard, one_line, text_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Runtime:
     threads: without them nothing runs by itself; `flowrt.runtime.virtual` then steps through the sources in time order.
     secrets: masked in what nodes raise, since faults may be published.
     record: given (outbox, message) instead of the outboxes, which are then not opened: no broker, no database, no journal.
-    supervisor: of the threads of the run.
+    supervisor: of the threads of the run. links: for addresses of files in `data`; None where no HTTP server runs.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Runtime:
         record: Callable[[str, Message], None] | None = None,
         secrets: Secrets | None = None,
         supervisor: Supervisor | None = None,
+        links: SignedLinks | None = None,
     ) -> None:
         assert (delivery is None) == (record is not None), "records are delivered, or messages recorded"
         self.flow = flow
@@ -101,6 +103,7 @@ class Runtime:
         self.threads = threads
         self._secrets = secrets or Secrets()
         self.supervisor = supervisor or Supervisor(log)
+        self.links = links
         self.shared = Shared()
         self.runners: dict[str, NodeRunner] = {}
         self.workers: dict[str, Worker] = {}
@@ -286,6 +289,7 @@ class Runtime:
             entries=flow.entries_of(spec.name),
             services=flow.services,
             supervisor=self.supervisor,
+            links=self.links,
         )
 
     def _revive(self, failed: Node, spec: NodeSpec, context: Context) -> Node:

@@ -16,6 +16,7 @@ from traffic.street import START_S, Actor, along, begun, judge, lights, play, st
 
 from flowrt import Frame, Rule, Scene, SignalState
 from flowrt.catalog import Catalog
+from flowrt.system.signed_links import SignedLinks
 from flowrt_nodes.violation import CelRule
 from flowrt_nodes.violation.failure_to_yield import FailureToYield
 from flowrt_nodes.violation.illegal_turn import Ban, IllegalTurn
@@ -175,6 +176,24 @@ def test_snapshot_is_a_picture_of_the_offender(tmp_path: Path) -> None:
     assert picture is not None
     assert (picture[..., 2].astype(int) - picture[..., 0] > 100).any()  # the red box
     assert image.min() == image.max() == 90  # the frame itself is left alone
+    assert "snapshot_url" not in said[0].evidence, "nothing serves it"
+
+
+def test_a_snapshot_comes_with_an_address_where_the_run_serves_it(tmp_path: Path) -> None:
+    links = SignedLinks(tmp_path / "data")
+    links.base = "https://north.example"
+    where = context(tmp_path, scene=street())
+    where.links = links
+    rule = WrongWay(scene="north", snapshot=True)
+    with opened(rule, where):
+        said = []
+        for tracks in play([Actor(7, "car", BACKWARDS)], 3):
+            said += rule.process(
+                tracks.replace(frame=Frame(time_s=tracks.time_s, image=np.full((720, 1280, 3), 90, np.uint8)))
+            )
+    path, address = said[0].evidence["snapshot"], said[0].evidence["snapshot_url"]
+    assert address.startswith(f"https://north.example/{path}?")
+    assert links.permits(path, address.partition("?")[2], where.clock.now_s())
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:

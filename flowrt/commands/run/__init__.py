@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from flowrt.clock import SystemClock
 from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure, UsageError
@@ -36,9 +37,10 @@ from flowrt.flow import Flow
 from flowrt.journal import Journal, JournalBusy, JournalVersionError, data_folder, journal_path
 from flowrt.runtime import Runtime, SharedCall, StartFailed
 from flowrt.secrets import Secrets
-from flowrt.services.environment import SERVICES_FILE, read_services_file, services_folder
+from flowrt.services.environment import SERVICES_FILE, Environment, read_services_file, services_folder
 from flowrt.system.backoff import Backoff
 from flowrt.system.private_files import make_private_folder
+from flowrt.system.signed_links import SignedLinks
 from flowrt.system.threads import Supervisor
 
 if TYPE_CHECKING:  # imported where they are needed: a flow with problems should be refused at once
@@ -185,6 +187,7 @@ class _Run:
             data=folder,
             secrets=self.secrets,
             supervisor=self.supervisor,
+            links=SignedLinks(folder),
         )
         reloader = Reloader(
             runtime, overrides=self.overrides, strict=args.strict, cache=self.cache, on_load=self._learn
@@ -201,6 +204,8 @@ class _Run:
                     )
                 except BadAddress as error:
                     raise UsageError(str(error)) from error
+                if runtime.links:
+                    runtime.links.base = self._public_url(server)
                 if server.notice:
                     log.warning("%s", server.notice)
         except BaseException:
@@ -222,6 +227,18 @@ class _Run:
                 return end.result(STOP_S)
             except TimeoutError:
                 return self._give_up(runtime)
+
+    def _public_url(self, server: HttpServer) -> str:
+        """Where browsers elsewhere reach this run: by FLOWRT_PUBLIC_URL, else by this machine's name."""
+        here = server.url.replace("//0.0.0.0:", f"//{socket.gethostname()}:").replace(
+            "//[::]:", f"//{socket.gethostname()}:"
+        )
+        url = Environment().get("FLOWRT_PUBLIC_URL", "").rstrip("/") or here
+        if not url.isascii() or urlsplit(url).scheme not in ("http", "https") or any(c <= " " for c in url):
+            raise UsageError(
+                f"FLOWRT_PUBLIC_URL: expected an address such as https://north.example:8480, found {url!r}"
+            )
+        return url
 
     def _start(self, runtime: Runtime, watcher: Watcher | None, server: HttpServer | None) -> bool:
         """Open and start everything; False where a signal came meanwhile and a node goes on opening."""

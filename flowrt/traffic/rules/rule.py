@@ -248,6 +248,8 @@ class Rule(Transform):
             try:
                 if path := save_snapshot(self.context.data / "snapshots", number, tracks, row):
                     facts["snapshot"] = path
+                    if links := self.context.links:
+                        facts["snapshot_url"] = links.address(path, self.context.clock.now_s())
             except OSError as error:
                 self.context.log.warning("no snapshot of %s: %s", number, error)
         here = Sighting(without_picture(tracks), row)

@@ -204,10 +204,10 @@ EVIDENCE = Row(
     [
         table(
             "All violations",
-            "The newest 200. A click on the picture opens the evidence that was kept (`snapshot: true` at the rule); `flowrt events` tells the rest.",
+            "The newest 200. A click on the picture opens the evidence that was kept (`snapshot: true` at the rule), for 30 days; `flowrt events` tells the rest.",
             select(
                 '"violation_type", "severity_level", "speed", "confidence", "roi_id", "camera_id", "site", "object_id", '
-                '"event_id", "snapshot"',
+                '"event_id", "snapshot_url"',
                 "violation_events",
                 of=_OF,
                 tail="ORDER BY time DESC LIMIT 200",
@@ -225,7 +225,7 @@ EVIDENCE = Row(
                 "site": "Intersection",
                 "object_id": "Track",
                 "event_id": "Event",
-                "snapshot": "Picture",
+                "snapshot_url": "Picture",
             },
             newest_first=True,
             overrides=[
@@ -234,8 +234,9 @@ EVIDENCE = Row(
                 override("Confidence", unit=SHARE, decimals=0),
                 override(
                     "Picture",
-                    mappings=rewritten(".+", "picture"),
-                    links=[{"title": "Picture", "url": "${flowrt:raw}/${__value.raw}", "targetBlank": True}],
+                    custom__cellOptions={"type": "image", "alt": "The offender, at the moment of the offence"},
+                    custom__width=140,
+                    links=[{"title": "Picture", "url": "${__value.raw}", "targetBlank": True}],
                 ),
             ],
             empty="no violation in this time",
@@ -253,7 +254,6 @@ DASHBOARD = Dashboard(
         Variable(name="camera", label="Camera", measurement="violation_events", tag="camera_id"),
         Variable(name="zone", label="Zone", measurement="violation_events", tag="roi_id"),
     ],
-    textboxes=[("flowrt", "flowrt's address", "http://localhost:8480")],
     span="24h",
     refresh="30s",
 )
