@@ -51,12 +51,13 @@ bench: test-tools
 	$(BIN)/python -m benchmarks
 
 # Files that are generated and committed; tests tell when they are stale.
-generate: install
+generate: test-tools
 	$(BIN)/flowrt contract docs -o docs
 	$(BIN)/flowrt contract asyncapi -o schemas/asyncapi.yaml
 	$(BIN)/flowrt contract acl -o docker/mosquitto/acl
 	$(BIN)/flowrt schema -o schemas/flow.schema.json
 	$(BIN)/flowrt dashboards build
+	$(BIN)/python -m tools.manual
 	$(BIN)/python -m tools.scenes
 
 # The newest versions that pyproject.toml allows, pinned with their hashes; keep them when the tests pass.

@@ -101,7 +101,10 @@ def _overview() -> str:
             lines[name] = f"(can't be used: {type(error).__name__}: {error})"
     width = max(map(len, lines))
     table = "\n".join(f"  {name:<{width}}  {text}" for name, text in lines.items())
-    return f"usage: flowrt COMMAND …\n\n{table}\n\n`flowrt COMMAND --help` says more. Exit codes: 0 done, 1 the flow is bad, 2 usage, 3 failed."
+    return (
+        f"usage: flowrt COMMAND …\n       flowrt --version\n\n{table}\n\n"
+        "`flowrt COMMAND --help` says more. Exit codes: 0 done, 1 the flow is bad, 2 usage, 3 failed."
+    )
 
 
 def _fail(message: str, code: int) -> int:

@@ -22,6 +22,8 @@ from flowrt.node import Inference, Node, Outbox, Source
 from flowrt.secrets import mask
 
 Kind = Literal["kept", "rewired", "reconfigured", "replaced", "added", "removed"]
+NAMED = 5
+"""So many of the nodes that change alike are named in their line."""
 KINDS: tuple[Kind, ...] = ("kept", "rewired", "reconfigured", "replaced", "added", "removed")
 
 
@@ -74,24 +76,34 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The JSON form: kind to node names."""
         return {kind: [change.name for change in self.of(kind)] for kind in KINDS}
 
-    def lines(self) -> list[str]:
-        """The plan in words, one line a node that is not simply kept."""
+    def lines(self, *, fold: bool = True) -> list[str]:
+        """The plan in words, one line a node that is not simply kept.
+
+        fold: nodes that change alike share a line, which names the first of them.
+        """
         sign = {"added": "+", "removed": "-", "replaced": "±", "reconfigured": "~", "rewired": "→", "kept": "="}
-        lines = []
+        alike: dict[tuple[str, ...], list[str]] = {}
         for change in self.changes:
             if change.kind == "kept" and change.was == change.name:
                 continue
-            parts = [f"{sign[change.kind]} {change.name}: {change.kind}"]
-            if change.was and change.was != change.name:
-                parts.append(f"was {change.was}")
-            parts += [
-                part for part in (change.why, change.forgets and f"forgets {change.forgets}", change.queue) if part
-            ]
-            lines.append("; ".join(parts))
+            renamed = change.was if change.was != change.name else ""
+            parts = [change.kind, renamed and f"was {renamed}", change.why]
+            parts += [change.forgets and f"forgets {change.forgets}", change.queue]
+            what = "; ".join(part for part in parts if part)
+            key = (sign[change.kind], what, *(() if fold else (change.name,)))
+            alike.setdefault(key, []).append(change.name)
+        lines = [f"{mark} {_listed(names)}: {what}" for (mark, what, *_), names in alike.items()]
         kept = sum(change.kind == "kept" for change in self.changes)
         if kept:
             lines.append(f"= {kept} kept")
         return lines
+
+
+def _listed(names: list[str]) -> str:
+    """`a, b, c and 13 more`."""
+    if len(names) <= NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
 
 
 def _origins(old: Flow, new: Flow) -> dict[str, str]:

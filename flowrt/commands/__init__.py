@@ -37,6 +37,7 @@ BUILT_IN = {
     "events": Command("flowrt.commands.events", "List what was recorded."),
     "outbox": Command("flowrt.commands.outbox", "Show what waits for delivery."),
     "dead-letters": Command("flowrt.commands.dead_letters", "List, show, retry or drop what was refused."),
+    "completion": Command("flowrt.commands.completion", "Print the completion of a shell: bash, zsh, fish."),
     "contract": Command(
         "flowrt.commands.contract", "Write what is made from the contract: its pages, AsyncAPI, the access list."
     ),

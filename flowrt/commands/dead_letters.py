@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,7 +28,9 @@ _HEAD = ["number", "sink", "time", "died", "to", "bytes", "reason"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("action", choices=("list", "show", "retry", "drop"), help="what to do")
-    parser.add_argument("flow", metavar="FLOW", help="a flow file or the name of a flow")
+    parser.add_argument(
+        "flow", nargs="?", metavar="FLOW", help="a flow file or the name of a flow (default: the only one)"
+    )
     parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="which ones, by number")
     parser.add_argument("--sink", default="", metavar="NODE", help="only those of this sink")
     parser.add_argument("--all", action="store_true", help="all of them (for retry and drop)")
@@ -36,6 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
+    if args.flow and args.flow.isdecimal() and not Path(args.flow).exists():  # `dead-letters show 3`
+        args.flow, args.numbers = None, [int(args.flow), *args.numbers]
     changes = args.action in ("retry", "drop")
     if changes and not (args.numbers or args.sink or args.all):
         raise UsageError(f"dead-letters {args.action}: which ones? Give numbers, --sink NODE or --all")

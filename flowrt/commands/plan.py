@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `flowrt plan`."""
     parser.add_argument("old", metavar="OLD", help="the flow file that runs")
     parser.add_argument("new", metavar="NEW", help="the flow file to come")
+    parser.add_argument("--all", action="store_true", help="a line for each node, also where many change alike")
     parser.add_argument("--format", choices=["text", "json"], default="text")
 
 
@@ -30,5 +31,5 @@ def run(args: argparse.Namespace) -> int:
     elif plan.empty:
         print("nothing changes")
     else:
-        print("\n".join(plan.lines()))
+        print("\n".join(plan.lines(fold=not args.all)))
     return 0

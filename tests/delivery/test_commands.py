@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,9 @@ def test_dead_letters_are_dropped_only_when_named(journal: Journal, capsys: pyte
     assert "which ones" in capsys.readouterr().err
     assert main(["dead-letters", "drop", "main-and-5th", "9"]) == 2
     assert "no dead letter 9" in capsys.readouterr().err
+    assert main(["dead-letters", "list"]) == 0, "there is one journal only"
+    assert main(["dead-letters", "show", "2"]) == 0, "a number is no flow"
+    capsys.readouterr()
     assert main(["dead-letters", "drop", "main-and-5th", "1"]) == 0
     assert main(["dead-letters", "drop", "main-and-5th", "--all"]) == 0
     assert capsys.readouterr().out == "1 dropped\n2 dropped\n"
@@ -140,6 +145,20 @@ def test_events(journal: Journal, capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "did you mean 'speeding'?" in capsys.readouterr().err
     assert main(["events", "--since", "yesterday"]) == 2
     assert "expected 90s" in capsys.readouterr().err
+    journal.close()
+
+
+def test_events_are_followed(journal: Journal, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flowrt", "events", "main-and-5th", "--follow", "--format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None  # it is a pipe
+        try:
+            for n in range(3):
+                row = EventRow(f"v-{n}", 1e9 + n, "violations", "rule", f'{{"id": "v-{n}"}}'.encode())
+                journal.append("out", [], events=[row], wait=True)
+                assert json.loads(follower.stdout.readline())["id"] == f"v-{n}"
+        finally:
+            follower.kill()
     journal.close()
 
 

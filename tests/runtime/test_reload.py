@@ -365,3 +365,17 @@ def test_a_secret_never_shows_in_a_plan(bench: Bench, monkeypatch: pytest.Monkey
     plan = Plan.between(old, load(bench.path))
     assert plan.names()["reconfigured"] == ["vault"]
     assert "hunter" not in "\n".join(plan.lines())
+
+
+def test_a_plan_folds_nodes_that_change_alike(bench: Bench) -> None:
+    """Twenty nodes with the same change are one line; `flowrt plan --all` has them all."""
+    before = "count: {type: numbers}\n" + "\n".join(f"sum_{n:02}: {{type: total, from: count}}" for n in range(20))
+    old = bench.flow(before)
+    new = bench.flow(before.replace("total, from: count}", "total, from: count, factor: 3}"))
+    plan = Plan.between(old, new)
+    assert plan.lines() == [
+        "~ sum_00, sum_01, sum_02, sum_03, sum_04 and 15 more: reconfigured; factor 1.0 → 3.0",
+        "= 1 kept",
+    ]
+    assert len(plan.lines(fold=False)) == 21
+    assert plan.lines(fold=False)[7] == "~ sum_07: reconfigured; factor 1.0 → 3.0"

@@ -199,6 +199,10 @@ def test_up_fails_where_one_of_three_is_missing_and_starts_the_others(
         assert "mosquitto: started" in said
         assert "grafana: not installed: " in said
         assert "GRAFANA_URL" not in read_services_file(one.home.folder)
+        exports = [line for line in said.splitlines() if line.startswith("export ")]
+        assert exports[0] == f"export MQTT_URL=mqtt://127.0.0.1:{one.ports['mosquitto']}"
+        assert f"export MQTT_PASSWORD_FILE={one.home.secrets / 'mqtt_password'}" in exports
+        assert not any(one.home.secret("mqtt_password") in line for line in exports), "files of secrets, and no secrets"
     finally:
         one.run("down")
 

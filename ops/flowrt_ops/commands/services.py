@@ -102,6 +102,8 @@ def _up(home: Home, args: argparse.Namespace) -> int:
         complete = _set_up_database(home, running["influxdb"]) and complete
     if running:
         home.write_environment(running)
+        for name, value in home.environment.items():
+            print(f"export {name}={shlex.quote(value)}")
         print(f"flowrt with these services: flowrt run flows/intersection.yaml --services{_folder_argument(args)}")
     return DONE if complete else FAILED
 
