@@ -249,6 +249,9 @@ def _runtime(chance: random.Random, end_s: float) -> Iterator[Message]:
                 fps=0.0 if away else 14.6,
                 resolution="1280x720",
                 reconnects=1 if tick >= 642 and i == 1 else 0,
+                view="ok" if tick % 50 else "blurred",
+                shift_px=0.4,
+                jitter_ms=12.5,
             )
             if not away:
                 yield from (_picture(chance, time_s + 2.5 * half, camera) for half in (0, 1))

@@ -5,7 +5,7 @@ files registers itself by an entry point, as a third party's section would (`sce
 """
 
 from flowrt.traffic.events import LaneInterval, Location, PedestrianEvent, RoadUser, Violation, ZoneEvent
-from flowrt.traffic.kinds import PEDESTRIANS, VEHICLES, Phase, Position, RoiType, Severity
+from flowrt.traffic.kinds import PEDESTRIANS, VEHICLES, Phase, Position, RoiType, Severity, ViewFault
 from flowrt.traffic.objects import Detections, Frame, Objects, Tracks
 from flowrt.traffic.scene import (
     Homography,
@@ -55,6 +55,7 @@ __all__ = [
     "SignalState",
     "Tracks",
     "VehicleCount",
+    "ViewFault",
     "Violation",
     "ViolationCount",
     "Zone",

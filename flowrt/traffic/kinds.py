@@ -15,3 +15,5 @@ RoiType = Literal[
     "lane", "crosswalk", "sidewalk", "carriageway", "box", "conflict", "no_stopping", "intersection", "other", "line"
 ]
 """What a zone is, as in scenes, or a line."""
+ViewFault = Literal["", "moved", "other", "blind", "frozen"]
+"""Why a picture is not that which a scene was drawn on; empty while it is."""

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import msgspec
 
 from flowrt.message import Bools, Column, Count, Floats, Fraction, Image, Ints, Message, NonNegative, Times
-from flowrt.traffic.kinds import PEDESTRIANS, VEHICLES, Position
+from flowrt.traffic.kinds import PEDESTRIANS, VEHICLES, Position, ViewFault
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 class Frame(Message, frozen=True, kw_only=True, eq=False):
-    """One picture. image: u8, shape (height, width, 3), BGR, not to be written to. position: what the camera watches."""
+    """One picture. image: u8, shape (height, width, 3), BGR, not to be written to. position: what the camera watches.
+
+    view_fault, view_cuts: see `Objects`.
+    """
 
     port: ClassVar[str] = "frames"
     replaceable: ClassVar[bool] = True
@@ -28,6 +31,8 @@ class Frame(Message, frozen=True, kw_only=True, eq=False):
     image: Image
     number: int = 0
     position: Position = ""
+    view_fault: ViewFault = ""
+    view_cuts: int = 0
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -88,6 +93,9 @@ class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
         the middle, and of that edge. All in pixels of the picture, and perhaps outside it.
     frame: the picture itself; None in replayed runs.
     processing_time_ms: what inference took for this picture.
+    view_fault: why the picture is not that which the scene was drawn on, so that no place in it means what it meant: the camera has moved,
+        shows another view, is blind, or gives the same picture again and again; empty while all is well.
+    view_cuts: how often the picture was cut to another view so far.
 
     What nodes derive from the columns may be kept in `__dict__` for the nodes after them; it is no part of the message.
     """
@@ -107,6 +115,8 @@ class Objects(Message, frozen=True, kw_only=True, eq=False, dict=True):
     frame_number: int = 0
     frame: Frame | None = None
     processing_time_ms: float = 0.0
+    view_fault: ViewFault = ""
+    view_cuts: int = 0
 
     def __len__(self) -> int:
         return len(self.boxes_px)
@@ -286,6 +296,8 @@ class Tracks(Objects, frozen=True, kw_only=True, eq=False):
             frame_number=seen.frame_number,
             frame=seen.frame,
             processing_time_ms=seen.processing_time_ms,
+            view_fault=seen.view_fault,
+            view_cuts=seen.view_cuts,
             track_id=track_id,
             age_s=age_s,
             velocity_px_s=velocity_px_s,

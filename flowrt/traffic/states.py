@@ -28,6 +28,8 @@ class CameraStatus(Message, frozen=True, kw_only=True, eq=False):
 
     clock: what the capture times of a live camera follow: its own clock, the presentation times of its stream, or the arrival.
     jitter_ms: standard deviation of what the network delays its pictures by.
+    view: whether it still shows what it showed when its scene was drawn; empty until that is known. shift_px: how far the picture has
+        shifted since, on average.
     """
 
     port: ClassVar[str] = "camera_status"
@@ -41,6 +43,8 @@ class CameraStatus(Message, frozen=True, kw_only=True, eq=False):
     reconnects: Count = 0
     clock: Literal["camera", "pts", "arrival", ""] = ""
     jitter_ms: NonNegative | None = None
+    view: Literal["ok", "moved", "other", "blind", "frozen", "blurred", ""] = ""
+    shift_px: NonNegative | None = None
 
 
 class ServiceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -22,7 +22,17 @@ import yaml
 from flowrt_ops import dashboards, generated
 from flowrt_ops.checks.lint import Measurements, lint_query
 from flowrt_ops.checks.queries import PlacedQuery, panels_of
-from flowrt_ops.grafana.influxql import CAMERA, CRITICAL, ITSELF, LIVE, NEAR_MISS, RUNTIME, TARGET_FPS, sentence
+from flowrt_ops.grafana.influxql import (
+    CAMERA,
+    CRITICAL,
+    ITSELF,
+    LIVE,
+    NEAR_MISS,
+    NOT_AS_DRAWN,
+    RUNTIME,
+    TARGET_FPS,
+    sentence,
+)
 
 FOLDER = "Smart intersection"
 PAGE = "watching.md"
@@ -137,6 +147,28 @@ RULES = (
         panel="Cameras",
         summary="{camera} at {site} gives no pictures",
         todo="Check the camera's power, network and address; `flowrt services status` shows what the runtime found.",
+    ),
+    Rule(
+        uid="flowrt-camera-view",
+        title="Camera shows something else",
+        query=_by_minute(
+            'count("fps")',
+            "camera_status",
+            NOT_AS_DRAWN,
+            by=("site", "camera_id"),
+        ),
+        range_s=180,
+        reducer="sum",
+        test="gt",
+        limits=(0.0,),
+        hold="1m",
+        keep_firing="5m",
+        without_data="OK",
+        severity="warning",
+        dashboard="flowrt-performance",
+        panel="Views of cameras",
+        summary="{camera} at {site} has moved, or sees badly",
+        todo="The topic cameras/status says which. Rules of that camera are silent until it is as before, or its scene is drawn anew.",
     ),
     Rule(
         uid="flowrt-fps-below-target",

@@ -7,14 +7,14 @@ import re
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 from msgspec.structs import replace
 from servers import influx
 
-from flowrt import Health, Message, Performance
+from flowrt import CameraStatus, Health, Message, Performance
 from flowrt.config import load as load_flow
 from flowrt.contract import Contract
 from flowrt.system.resources import share
@@ -72,6 +72,18 @@ def reports(
         yield Performance(**common, camera_id=camera, service="camera")
 
 
+def views(now_s: float, view: Literal["ok", "moved"]) -> Iterator[CameraStatus]:
+    """Ten minutes, one status each 5 s; of the first minute the view is not known yet."""
+    for tick in range(120):
+        yield CameraStatus(
+            time_s=now_s - 600.0 + 5.0 * tick,
+            camera_id="north",
+            status="online",
+            fps=15.0,
+            view=view if tick >= 12 else "",
+        )
+
+
 def health(now_s: float, *, status: str = "healthy", silent_s: float = 0.0) -> Iterator[Health]:
     """Ten minutes that end `silent_s` ago."""
     for tick in range(121):
@@ -91,6 +103,7 @@ CASES: dict[str, tuple[Case, Case]] = {
     "Critical violation": (lambda t: violations(t, 1, "critical"), lambda t: violations(t, 5, "high")),
     "Near miss": (lambda t: violations(t, 1, kind="near_miss"), lambda t: violations(t, 3)),
     "Camera offline": (lambda t: reports(t, fps=0.0), lambda t: reports(t, fps=2.0)),
+    "Camera shows something else": (lambda t: views(t, "moved"), lambda t: views(t, "ok")),
     "Frame rate below target": (lambda t: reports(t, fps=3.6), lambda t: reports(t, fps=4.8)),
     "Runtime degraded": (lambda t: health(t, status="degraded"), lambda t: health(t)),
     "Outbox growing": (

@@ -22,8 +22,8 @@ from flowrt.config import read
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera import Camera
 from flowrt_nodes.camera._clips import is_cut_off
+from flowrt_nodes.camera._live.protocol import Login
 from flowrt_nodes.camera._meter import Meter
-from flowrt_nodes.camera._protocol import Login
 
 JPEG = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
 UNKNOWN_VIDEO = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 X-OWN/90000\r\n"

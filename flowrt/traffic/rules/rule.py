@@ -5,6 +5,7 @@ A rule says which tracks offend in the present picture (`find`). This base turns
   missing for `end_after_s` (also when the track was lost), or when the flow ends.
 - The id depends on site, camera, rule, offence and start only, so a repeated run gives the same events.
 - The same offence (`Finding.key`) of the same track is reported once; with `once_per: episode`, again after it ended.
+- While the camera does not show what the scene was drawn on (`Objects.view_fault`), there are none, and those in progress end.
 - A new track that continues a lost offender (see `continuation.py`) is the same offender, and is not reported again.
 """
 
@@ -139,9 +140,12 @@ class Rule(Transform):
 
     def process(self, tracks: Tracks) -> Sequence[Violation]:
         events: list[Violation] = []
-        if set_back(self._picture_s.get(tracks.camera_id, float("-inf")), tracks.time_s):
+        if tracks.view_fault or set_back(self._picture_s.get(tracks.camera_id, float("-inf")), tracks.time_s):
             events += self.finish()
             self._forget()
+        if tracks.view_fault:  # lines and zones lie elsewhere than they were drawn
+            self._picture_s[tracks.camera_id] = tracks.time_s
+            return events
         view, fresh = self._views.fit(tracks)
         if fresh:
             self._history.keep_s = max(self.evidence_s, self.history_s())

@@ -11,28 +11,33 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from flowrt import CameraStatus, CheckView, Context, Diagnostic, Frame, Image, Position, Source, setting
+from flowrt import (
+    CameraStatus,
+    CheckView,
+    Context,
+    Diagnostic,
+    FilePath,
+    Frame,
+    Image,
+    Position,
+    SceneName,
+    Source,
+    setting,
+)  # fmt: skip
 from flowrt.addresses import without_passwords
 from flowrt.capture_time import CaptureClock
 from flowrt.system.backoff import Backoff
-from flowrt_nodes._lib.sim import check_address, epoch_s
-from flowrt_nodes.camera._address import (
-    Kind,
-    device_diagnostics,
-    file_diagnostics,
-    file_path,
-    kind_of,
-    network_diagnostics,
-)
+from flowrt_nodes._lib.sim import epoch_s
+from flowrt_nodes.camera._address import Kind, file_path, kind_of, time_of, uri_diagnostics
 from flowrt_nodes.camera._meter import Meter, Thinner
 
 if TYPE_CHECKING:
     from flowrt_nodes.camera._clips import Clip
-    from flowrt_nodes.camera._grabber import Connected, Grabber
+    from flowrt_nodes.camera._live.grabber import Connected, Grabber
+    from flowrt_nodes.camera._view.watch import ViewWatch
 
 LEFT_BEHIND_MAX = 3
 CLOSE_S = 0.5
@@ -104,6 +109,33 @@ north_camera:
     reconnect_max_s: Annotated[float, setting("Live: the longest wait between two attempts.", gt=0, le=3600)] = 30.0
     transport: Annotated[Literal["tcp", "udp"], setting("RTSP: how pictures travel.", restart=True)] = "tcp"
     status_s: Annotated[float, setting("Camera status is sent on every change, and this often.", gt=0)] = 5.0
+    rotate: Annotated[
+        Literal[0, 90, 180, 270], setting("Turn pictures clockwise by so many degrees.", restart=True)
+    ] = 0
+    scene: Annotated[
+        SceneName, setting("The scene drawn on this view: where it is edited, the view is learned anew.")
+    ] = ""
+    view: Annotated[
+        FilePath,
+        setting(
+            "A still of the view that the scene was drawn on, against which shifts are measured; without it the first pictures after the "
+            "start."
+        ),
+    ] = ""
+    max_shift_px: (
+        Annotated[
+            float,
+            setting(
+                "A picture that has shifted by more, on average over its corners and middle, silences rules; without it 0.3 % of its "
+                "width.",
+                gt=0,
+            ),
+        ]
+        | None
+    ) = None
+    watch_view: Annotated[
+        bool, setting("Watch whether the camera was moved, is blind, frozen or out of focus, or the picture was cut.")
+    ] = True
 
     @property
     def real_pictures(self) -> bool:
@@ -123,7 +155,7 @@ north_camera:
         return kind_of(str(self.uri))
 
     def check(self, view: CheckView) -> Iterable[Diagnostic]:
-        if self.start not in ("", "now", "file") and _time_of(self.start) is None:
+        if self.start not in ("", "now", "file") and time_of(self.start) is None:
             yield Diagnostic(
                 ("start",), f"'{self.start}' is no time", "expected e.g. 2026-05-04T12:30:00Z, now, or file"
             )
@@ -131,23 +163,11 @@ north_camera:
             yield Diagnostic(
                 ("reconnect_max_s",), f"{self.reconnect_max_s} is less than reconnect_s ({self.reconnect_s})"
             )
-        uri = str(self.uri)
-        if not uri:
-            yield Diagnostic(
-                ("uri",), "the uri is empty", "expected a file, folder, rtsp://, http://, USB index or sim://"
-            )
-        elif self._kind == "network":
-            yield from network_diagnostics(uri)
-        elif self._kind == "file":
-            yield from file_diagnostics(uri, view.folder)
-        elif self._kind == "device":
-            yield from device_diagnostics(uri, view.folder)
-        elif self._kind == "sim":
-            yield from check_address(uri)
+        yield from uri_diagnostics(str(self.uri), view.folder)
 
     def probe(self, view: CheckView) -> Iterable[Diagnostic]:
         if self._kind == "network":
-            from flowrt_nodes.camera._grabber import ask
+            from flowrt_nodes.camera._live.grabber import ask
 
             reason = ask(str(self.uri), self.transport, min(self.stall_s, PROBE_S))
             if reason:
@@ -167,12 +187,21 @@ north_camera:
         self._overwritten = 0
         self._lost_s: float | None = None
         self._backoff = self._new_backoff()
+        self._view_watch = self._new_watch()
         if not self.live:
             self._clip = self._open_clip()
             self._meter.declared_fps = min(self._clip.fps, self.fps or self._clip.fps)
 
     def _new_backoff(self) -> Backoff:
         return Backoff(self.reconnect_s, self.reconnect_max_s)
+
+    def _new_watch(self) -> ViewWatch | None:
+        if not self.watch_view:
+            return None
+        from flowrt_nodes.camera._view.watch import ViewWatch, still_of
+
+        still = still_of(self.context.path(self.view)) if self.view else None
+        return ViewWatch(self.max_shift_px, live=self.live, still=still)
 
     def _open_clip(self) -> Clip:
         from flowrt_nodes.camera._clips import FOLDER_FPS, FolderClip, SimClip, VideoClip, is_picture
@@ -191,6 +220,11 @@ north_camera:
         self._anchor = None
         self._thin = Thinner()
         self._backoff = self._new_backoff()
+        if changed & {"scene", "view", "max_shift_px", "watch_view"}:
+            cuts = self._view_watch.cuts if self._view_watch else 0
+            self._view_watch = self._new_watch()
+            if self._view_watch is not None:
+                self._view_watch.cuts = cuts
 
     def close(self) -> None:
         grabbers = [grabber for grabber in (*self._left_behind, self._grabber) if grabber is not None]
@@ -203,18 +237,21 @@ north_camera:
             self._clip.close()
 
     def export_state(self) -> Any:
-        return {"uri": str(self.uri), "number": self._number, "reconnects": self._reconnects}
+        return {"uri": str(self.uri), "number": self._number, "reconnects": self._reconnects, "watch": self._view_watch}
 
     def import_state(self, state: Any) -> None:
         if state["uri"] == str(self.uri):
             self._number = state["number"]
             self._skip = 0 if self.live else state["number"]
             self._reconnects = state["reconnects"]
+            if self._view_watch is not None and state["watch"] is not None and not self.view:
+                self._view_watch.take_over(state["watch"])
 
     def status(self) -> dict[str, Any]:
-        clock = self._capture_clock
+        clock, watch = self._capture_clock, self._view_watch
         return {
             **({"clock": clock.name, "jitter_ms": round(clock.jitter_ms, 1)} if clock else {}),
+            **(watch.facts() if watch else {}),
             "uri": without_passwords(str(self.uri)),
             "status": self._meter.status,
             "detail": self._meter.detail,
@@ -235,7 +272,7 @@ north_camera:
         """The simulation: cameras and signals of one flow share its time."""
         with epoch_s(self.context) as epoch:
             self._epoch_s = epoch
-            yield from self._play(clip, _time_of(self.start) or epoch)
+            yield from self._play(clip, time_of(self.start) or epoch)
 
     def _elapsed_s(self) -> float:
         return self.context.clock.now_s() - self._epoch_s
@@ -249,8 +286,8 @@ north_camera:
                 if stopping.is_set() or not self._wait(time_s):
                     return
                 if self._wanted(time_s):
-                    frame = self._frame(image, time_s)
-                    if self._meter.frame(frame, self.status_s):
+                    frame, due = self._frame(image, time_s)
+                    if due:
                         yield self._report(time_s)
                     yield frame
                 self._number += 1
@@ -270,7 +307,7 @@ north_camera:
 
     def _start_s(self) -> float:
         clock = self.context.clock
-        given = _time_of(self.start)
+        given = time_of(self.start)
         if given is not None:
             return given
         from_file = self.start == "file" or (not self.start and self.pace == "asap" and not clock.virtual)
@@ -323,7 +360,7 @@ north_camera:
 
     def _connection(self) -> Generator[Frame | CameraStatus, None, str]:
         """One connection, from its first picture to its last; returns why it ended."""
-        from flowrt_nodes.camera._grabber import PICTURE_EVERY_S, Grabber, connect_device, connect_network
+        from flowrt_nodes.camera._live.grabber import PICTURE_EVERY_S, Grabber, connect_device, connect_network
 
         uri, stall_s = str(self.uri), self.stall_s
         connect: Callable[[threading.Event], Connected]
@@ -343,9 +380,8 @@ north_camera:
                 if grabbed is not None:
                     heard_s = now_s
                     self._overwritten += grabbed.overwrote
-                    frame = self._frame(grabbed.image, grabbed.time_s)
+                    frame, due = self._frame(grabbed.image, grabbed.time_s)
                     self._number += 1
-                    due = self._meter.frame(frame, self.status_s)
                     self._log_return()
                     if due:
                         yield self._report(grabbed.time_s)
@@ -374,14 +410,38 @@ north_camera:
         """Of the last seconds; a clip's are those of its capture time."""
         return self._meter.fps(self.context.clock.now_s() if self.live else None)
 
-    def _frame(self, image: Image, time_s: float) -> Frame:
+    def _frame(self, image: Image, time_s: float) -> tuple[Frame, bool]:
+        """A picture as a message, and whether a status is due."""
+        if self.rotate:
+            from flowrt_nodes._lib.cv import turned  # OpenCV is heavy, and not needed to check a flow
+
+            image = turned(image, self.rotate)
         image.flags.writeable = False
-        return Frame(
-            time_s=time_s, camera_id=self.context.node, image=image, number=self._number, position=self.position
+        changed = self._view_watch is not None and self._view_watch.observe(image, time_s)
+        if changed:
+            self._log_view()
+        frame = Frame(
+            time_s=time_s,
+            camera_id=self.context.node,
+            image=image,
+            number=self._number,
+            position=self.position,
+            view_fault=self._view_watch.fault if self._view_watch else "",
+            view_cuts=self._view_watch.cuts if self._view_watch else 0,
         )
+        return frame, self._meter.frame(frame, self.status_s) or changed
+
+    def _log_view(self) -> None:
+        """Log what is wrong with the view, or that nothing is any more."""
+        found = self._view_watch.finding if self._view_watch else None
+        if found is not None and found.text:
+            self.context.log.warning("camera %s: %s", self.context.node, found.text)
+        elif found is not None and found.state == "ok":
+            self.context.log.info("camera %s: the view is as it should be", self.context.node)
 
     def _report(self, time_s: float) -> CameraStatus:
         meter, clock = self._meter, self._capture_clock
+        found = self._view_watch.finding if self._view_watch else None
         meter.reported(time_s)
         return CameraStatus(
             time_s=time_s,
@@ -390,17 +450,10 @@ north_camera:
             position=self.position,
             fps=round(self._fps(), 2),
             resolution=meter.resolution,
-            detail=meter.detail,
+            detail=meter.detail or (found.text if found else ""),
             reconnects=self._reconnects,
             clock=clock.name if clock else "",
             jitter_ms=round(clock.jitter_ms, 1) if clock else None,
+            view=found.state if found else "",
+            shift_px=found.shift_px if found else None,
         )
-
-
-def _time_of(text: str) -> float | None:
-    """UTC seconds of an RFC 3339 time, which is UTC where it names no zone; None where it is no time."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

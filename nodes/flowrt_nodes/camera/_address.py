@@ -1,9 +1,10 @@
-"""Addresses of cameras and clips: which kind each is, and what is wrong with it."""
+"""What a camera's settings say in words: addresses of cameras and clips, and times."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
@@ -11,6 +12,7 @@ from urllib.parse import unquote
 from flowrt import Diagnostic
 from flowrt.addresses import problem
 from flowrt.diagnostics import did_you_mean
+from flowrt_nodes._lib.sim import check_address
 
 Kind = Literal["network", "device", "sim", "file"]
 
@@ -31,6 +33,32 @@ def kind_of(uri: str) -> Kind:
         return "sim"
     numbered = uri.isascii() and uri.isdigit() and int(uri) < DEVICES
     return "device" if numbered or uri.startswith("/dev/video") else "file"
+
+
+def uri_diagnostics(uri: str, folder: Path) -> Iterable[Diagnostic]:
+    """What is wrong with the address, as far as can be seen from here."""
+    if not uri:
+        return [
+            Diagnostic(("uri",), "the uri is empty", "expected a file, folder, rtsp://, http://, USB index or sim://")
+        ]
+    match kind_of(uri):
+        case "network":
+            return network_diagnostics(uri)
+        case "file":
+            return file_diagnostics(uri, folder)
+        case "device":
+            return device_diagnostics(uri, folder)
+        case "sim":
+            return check_address(uri)
+
+
+def time_of(text: str) -> float | None:
+    """UTC seconds of an RFC 3339 time, which is UTC where it names no zone; None where it is no time."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def scheme_of(uri: str) -> str:

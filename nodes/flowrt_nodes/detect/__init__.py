@@ -366,6 +366,8 @@ objects:
             footprints_px=footprints,
             frame_number=frame.number,
             frame=frame,
+            view_fault=frame.view_fault,
+            view_cuts=frame.view_cuts,
             processing_time_ms=round(prepared_ms + inference_ms + (time.perf_counter() - began_s) * 1e3, 3),
             model=model.name,
         )

@@ -16,12 +16,14 @@ DETECT = "detect"
 
 
 class CameraReading(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera node. frames: pictures made so far. state: what the node says of itself (`online`, …)."""
+    """One camera node. frames: pictures made so far. state: what the node says of itself (`online`, …). view_fault: what is wrong with
+    its view, in words."""
 
     state: str
     detail: str = ""
     frames: int = 0
     dropped: int = 0
+    view_fault: str = ""
 
     @property
     def online(self) -> bool:
@@ -132,6 +134,7 @@ def _camera(facts: Mapping[str, Any]) -> CameraReading:
         detail=str(own.get("detail") or facts.get("last_error") or ""),
         frames=made,
         dropped=int(facts.get("dropped", 0)),
+        view_fault=str(own.get("view_detail") or ""),
     )
 
 
@@ -167,6 +170,9 @@ def camera_reasons(
         critical.append("no camera is online")
     for name, camera in away.items():
         degraded.append(f"{name}: {camera.state}" + (f" ({camera.detail})" if camera.detail else ""))
+    degraded += [
+        f"{name}: {camera.view_fault}" for name, camera in now.cameras.items() if camera.online and camera.view_fault
+    ]
     if before is None:
         return critical, degraded
     for name, camera in now.cameras.items():

@@ -72,7 +72,8 @@ signals: {type: signal.lamp, from: north_camera, scene: north}
             self._prepare(frame.size_px, frame.camera_id)
         changed = False
         for group, lenses in self._lenses.items():
-            changed |= self._settle(group, self._read(frame.image, lenses), frame.time_s)
+            state = "unavailable" if frame.view_fault else self._read(frame.image, lenses)
+            changed |= self._settle(group, state, frame.time_s)
         if not changed and frame.time_s - self._reported_s < self.every_s - 1e-6:
             return None
         self._reported_s = frame.time_s

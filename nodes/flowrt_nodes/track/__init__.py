@@ -15,7 +15,7 @@ class Track(Transform):
     """Objects followed from picture to picture, in the manner of ByteTrack and by capture time.
 
     Gives the confirmed tracks of every picture, also when there are none. Pictures of several cameras may arrive: each camera has
-    tracks of its own, and no two tracks of the node share a number. A person and the motorcycle or bicycle it rides are one track, of
+    tracks of its own, and no two tracks of the node share a number. All end where the picture is cut to another view. A person and the motorcycle or bicycle it rides are one track, of
     the machine's class, with `rider` set.
     """
 
@@ -66,6 +66,7 @@ tracks: {type: track, from: objects, confirm_s: 0.3, lost_s: 1.5}
 
     def open(self, context: Context) -> None:
         self._cameras: dict[str, ByteTrack] = {}
+        self._cuts: dict[str, int] = {}
         self._next_number = 1
         self._set_limits()
 
@@ -88,6 +89,9 @@ tracks: {type: track, from: objects, confirm_s: 0.3, lost_s: 1.5}
 
     def process(self, detections: Detections) -> Tracks:
         tracker = self._cameras.get(detections.camera_id)
+        if detections.view_cuts != self._cuts.get(detections.camera_id, 0):
+            self._cuts[detections.camera_id] = detections.view_cuts
+            tracker = None  # the picture was cut: what it shows now is somewhere else
         if tracker is None:
             tracker = self._cameras[detections.camera_id] = self._tracker(detections.labels)
         elif tracker.labels is not detections.labels:
@@ -117,10 +121,10 @@ tracks: {type: track, from: objects, confirm_s: 0.3, lost_s: 1.5}
 
     def export_state(self) -> Any:
         cameras = {name: tracker.export() for name, tracker in self._cameras.items()}
-        return {"next_number": self._next_number, "cameras": cameras}
+        return {"next_number": self._next_number, "cameras": cameras, "cuts": self._cuts}
 
     def import_state(self, state: Any) -> None:
-        self._next_number = state["next_number"]
+        self._next_number, self._cuts = state["next_number"], state["cuts"]
         self._cameras = {name: self._tracker.restored(saved) for name, saved in state["cameras"].items()}
 
     def status(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from flowrt_ops.grafana.theme import (
     PERCENT,
     SHARE,
     STATES,
+    VIEWS,
     VIOLET,
     mappings,
     thresholds,
@@ -203,6 +204,14 @@ MODEL = Row(
             min_step="5s",
         ),
         answer_times("Answer times of services", size=(8, 8)),
+        state_timeline(
+            "Views of cameras",
+            "Whether each still shows what its scene was drawn on. Rules are silent while it does not.",
+            steps('last("view")', "camera_status", of=["camera"], by=["camera_id"], alias="$tag_camera_id"),
+            size=(24, 5),
+            colors=mappings(VIEWS),
+            min_step="5s",
+        ),
     ],
 )
 

@@ -29,6 +29,9 @@ ITSELF = "\"service_name\" = 'flowrt'"
 TARGET_FPS = 4.0
 """Pictures a second and camera below which rules miss things: they are measured at 5. The alert and the colours share it."""
 CRITICAL = "\"severity_level\" = 'critical'"
+NOT_AS_DRAWN = "({})".format(
+    " OR ".join(f"\"view\" = '{view}'" for view in ("moved", "other", "blind", "frozen", "blurred"))
+)
 NEAR_MISS = "\"violation_category\" = 'near_miss'"
 
 

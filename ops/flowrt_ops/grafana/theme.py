@@ -25,6 +25,7 @@ STATES = {
     "down": BAD,
     "critical": BAD,
 }
+VIEWS = {"ok": GOOD, "blurred": FAIR, "moved": BAD, "other": BAD, "blind": BAD, "frozen": BAD}
 _CHOSEN = {
     "red_light": ("Red light", BAD),
     "wrong_way": ("Wrong way", VIOLET),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from flowrt_nodes.camera._address import PORTS
-from flowrt_nodes.camera._protocol import Login, NoAnswer, refusal, unreachable, unverified_tls
+from flowrt_nodes.camera._live.protocol import Login, NoAnswer, refusal, unreachable, unverified_tls
 
 DECODED = frozenset(
     [

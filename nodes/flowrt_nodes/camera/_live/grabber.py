@@ -23,8 +23,8 @@ import numpy as np
 from flowrt import Image
 from flowrt.capture_time import CaptureClock, Stamp
 from flowrt_nodes._lib.cv import cv2
-from flowrt_nodes.camera import _http, _rtsp
-from flowrt_nodes.camera._protocol import NoAnswer
+from flowrt_nodes.camera._live import over_http, over_rtsp
+from flowrt_nodes.camera._live.protocol import NoAnswer
 
 
 class Grabbed(NamedTuple):
@@ -156,13 +156,13 @@ def connect_network(url: str, transport: str, timeout_s: float, every_s: float, 
     """Open an RTSP or HTTP camera. FFmpeg gives up a read after `timeout_s`; every_s: between pictures that are fetched one by
     one. Raises NoAnswer."""
     open_s = min(timeout_s, OPEN_MAX_S)
-    over_http, has_pts = url.lower().startswith("http"), True
-    if not over_http:
-        _rtsp.greet(url, open_s)
+    is_http, has_pts = url.lower().startswith("http"), True
+    if not is_http:
+        over_rtsp.greet(url, open_s)
     else:
-        offer = _http.offered(url, open_s)
+        offer = over_http.offered(url, open_s)
         if offer.kind == "picture":
-            return Connected(_http.PictureAddress(offer.url, timeout_s, every_s, stopping))
+            return Connected(over_http.PictureAddress(offer.url, timeout_s, every_s, stopping))
         url, has_pts = offer.url, not offer.multipart
     limits = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_s * 1000),
@@ -178,9 +178,9 @@ def connect_network(url: str, transport: str, timeout_s: float, every_s: float, 
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     if capture.isOpened():
         return Connected(capture, capture.get if has_pts else None)
-    if over_http:
-        raise NoAnswer(_http.why_no_stream(url, open_s))
-    raise NoAnswer(_rtsp.why_no_stream(url, transport, open_s))
+    if is_http:
+        raise NoAnswer(over_http.why_no_stream(url, open_s))
+    raise NoAnswer(over_rtsp.why_no_stream(url, transport, open_s))
 
 
 def connect_device(device: int | str, stopping: threading.Event) -> Connected:

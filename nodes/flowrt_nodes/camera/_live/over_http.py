@@ -12,7 +12,7 @@ import numpy as np
 
 from flowrt import Image
 from flowrt_nodes._lib.cv import cv2
-from flowrt_nodes.camera._protocol import Login, NoAnswer, refusal, unreachable, unverified_tls
+from flowrt_nodes.camera._live.protocol import Login, NoAnswer, refusal, unreachable, unverified_tls
 
 WEB_PAGES = ("text/html", "application/xhtml+xml")
 PICTURE_BYTES_MAX = 64_000_000

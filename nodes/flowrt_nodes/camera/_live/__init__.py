@@ -1,0 +1,1 @@
+"""Live cameras: connections to them, and the thread that reads one."""
