@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from flowrt.catalog import Catalog
 from flowrt.config.cache import LoadCache
-from flowrt.config.checks.contract import carried, check_contract
+from flowrt.config.checks.contract import Carried, check_contract
 from flowrt.config.checks.nodes import FlowView, check_nodes, check_sections, fetch_nodes, flow_parts, probe_all
 from flowrt.config.checks.references import References, check_published, published_names
 from flowrt.config.checks.wiring import Wiring
@@ -97,8 +97,7 @@ def parts(path: str | Path, *, environment: Mapping[str, str] | None = None) -> 
     if documents.root is None:
         return Parts(FlowParts({}, {}), {key: {} for key in sections()})
     entries = _entries(documents, cache, report)
-    delivers = partial(carried, folder=path.parent, cache=cache)
-    configs = read_nodes(documents, Catalog(path.parent), entries, delivers, report)
+    configs = read_nodes(documents, Catalog(path.parent), entries, Carried(path.parent, cache), report)
     return Parts(flow_parts(configs), _readable(entries))
 
 
@@ -133,8 +132,7 @@ def _flow(
     site = _label(documents, "site", report) or name
     entries = _entries(documents, cache, report)
     services = read_services(documents.services, environment, report)
-    delivers = partial(carried, folder=path.parent, cache=cache)
-    configs = read_nodes(documents, catalog, entries, delivers, report)
+    configs = read_nodes(documents, catalog, entries, Carried(path.parent, cache), report)
     references = References(configs, entries, services.blocks, path.parent, report)
     for config in configs.values():
         references.check(config)

@@ -48,9 +48,15 @@ def run(args: argparse.Namespace) -> int:
 def mermaid(flow: Flow) -> str:
     """The flow as a Mermaid flowchart, from left to right."""
     lines = ["flowchart LR"]
+    groups: dict[str, list[str]] = {}  # by the entry of a repeated block that they were made for
     for name, node in flow.nodes.items():
         left, right = SHAPES[node.type.role]
-        lines.append(f'  {_id(name)}{left}"{name}<br/><small>{node.type.name}</small>"{right}')
+        group = node.mark.use.what if node.mark.use is not None else ""
+        shape = f'{_id(name)}{left}"{name}<br/><small>{node.type.name}</small>"{right}'
+        groups.setdefault(group, []).append(shape)
+    for number, (group, shapes) in enumerate(groups.items()):
+        inner = [f"  {'  ' if group else ''}{shape}" for shape in shapes]
+        lines += [f'  subgraph G_{number}["{group}"]', *inner, "  end"] if group else inner
     for edge in flow.edges:
         arrow = "-->" if edge.field == "from" else "-.->"
         lines.append(f'  {_id(edge.source)} {arrow}|"{edge_label(flow, edge)}"| {_id(edge.target)}')

@@ -58,16 +58,27 @@ def check_contract(
     return contract.files
 
 
-def carried(kind: NodeType, message: type[Message], *, folder: Path, cache: LoadCache) -> bool:
+class Carried:
     """Whether an outbox's topics or measurements carry a message type; true where it names no contract, or that can't be read."""
-    wanted: OutboxKind | None = getattr(kind.cls, "contract", None)
-    if wanted is None or wanted not in get_args(OutboxKind):
-        return True
-    try:
-        contract = _contract(folder, cache)
-    except (FlowError, OSError):
-        return True  # `check_contract` reports it
-    return not cache.incompatibilities((message, wanted), partial(contract.incompatibilities, message, wanted))
+
+    def __init__(self, folder: Path, cache: LoadCache) -> None:
+        self._folder = folder
+        self._cache = cache
+
+    def __call__(self, kind: NodeType, message: type[Message]) -> bool:
+        wanted: OutboxKind | None = getattr(kind.cls, "contract", None)
+        contract = self._contract if wanted in get_args(OutboxKind) else None
+        if contract is None or wanted is None:
+            return True
+        found = self._cache.incompatibilities((message, wanted), partial(contract.incompatibilities, message, wanted))
+        return not found
+
+    @functools.cached_property
+    def _contract(self) -> Contract | None:
+        try:
+            return _contract(self._folder, self._cache)
+        except (FlowError, OSError):
+            return None  # `check_contract` reports it
 
 
 def _contract(folder: Path, cache: LoadCache) -> Contract:

@@ -22,6 +22,8 @@ Delivers = Callable[[NodeType, type[Message]], bool]
 
 def select(configs: ReadOnly[str, NodeConfig], delivers: Delivers, report: Report) -> None:
     """Add the edges that selections stand for. delivers: whether a sink can do anything with a message type."""
+    if not any(config.selections for config in configs.values()):
+        return
     makers = {name: config.type for name, config in configs.items() if config.type is not None}
     targets: dict[str, list[str]] = {name: [] for name in configs}
     for config in configs.values():
