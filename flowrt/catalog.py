@@ -29,6 +29,7 @@ import msgspec
 from flowrt.message import Message
 from flowrt.node import Inference, Node, Outbox, Source, Transform
 from flowrt.system.resources import all_entry_points
+from flowrt.system.threads import from_keyboard
 
 GROUP = "flowrt.nodes"
 LOCAL = "flowrt_local_"
@@ -198,7 +199,9 @@ def _defines_node(file: Path) -> bool:
 def _import(module: str) -> types.ModuleType:
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit, GeneratorExit) as error:
+    except BaseException as error:
+        if from_keyboard(error):
+            raise
         raise _import_error(module, error) from error
 
 
@@ -219,7 +222,9 @@ def _import_file(file: Path) -> types.ModuleType:
             del sys.modules[name]
             raise
         return module
-    except (Exception, SystemExit, GeneratorExit) as error:
+    except BaseException as error:
+        if from_keyboard(error):
+            raise
         raise _import_error(str(file), error) from error
 
 

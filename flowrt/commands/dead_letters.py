@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "flow", nargs="?", metavar="FLOW", help="a flow file or the name of a flow (default: the only one)"
     )
-    parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="which ones, by number")
+    parser.add_argument("numbers", nargs="*", type=int, default=[], metavar="NUMBER", help="which ones, by number")
     parser.add_argument("--sink", default="", metavar="NODE", help="only those of this sink")
     parser.add_argument("--all", action="store_true", help="all of them (for retry and drop)")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
@@ -72,7 +72,7 @@ def _no_such(view: JournalView, numbers: list[int]) -> str:
     if waiting:
         number, sink = next(iter(waiting.items()))
         return f"message {number} is not dead: it waits for '{sink}', see `flowrt outbox`"
-    return f"there is no dead letter {', '.join(map(str, numbers))}; `flowrt dead-letters list` shows all"
+    return f"there is no dead letter {', '.join(map(str, numbers))}; `flowrt dead-letters list FLOW` shows all"
 
 
 def _list(found: list[DeadLetter], refused: list[OutboxView], form: str) -> None:

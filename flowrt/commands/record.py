@@ -22,6 +22,7 @@ from types import FrameType
 from flowrt.clock import SystemClock
 from flowrt.commands import DONE, FAILED
 from flowrt.commands._logs import set_up
+from flowrt.commands.arguments import seconds
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
 from flowrt.contract import Contract
@@ -40,8 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--node", action="append", default=[], metavar="NODE", help="record this node; may be repeated")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="override a setting")
     end = parser.add_mutually_exclusive_group()
-    end.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
-    end.add_argument("--until", type=float, metavar="S", help="run under virtual time, from 0 to this second")
+    end.add_argument("--duration", type=seconds, metavar="S", help="stop after so many seconds")
+    end.add_argument("--until", type=seconds, metavar="S", help="run under virtual time, from 0 to this second")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.flow import Flow, NodeSpec
 from flowrt.node import Node
 from flowrt.services.environment import Environment
+from flowrt.system.threads import from_keyboard
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NOTHING: Mapping[str, str] = {}
@@ -211,7 +212,9 @@ def _reads(config: NodeConfig, settings: Node, folder: Path, cache: LoadCache, r
     """What is in the files that a node reads as it opens."""
     try:
         return {file.absolute(): cache.fingerprints.of(file) for file in settings.files(folder)}
-    except (Exception, SystemExit, GeneratorExit) as error:  # a third party's code; its fault is a finding, not a crash
+    except BaseException as error:  # a third party's code; its fault is a finding, not a crash
+        if from_keyboard(error):
+            raise
         message = f"{type(settings).__name__}.files() failed: {type(error).__name__}: {error}"
         report.add(config.mark, config.path, message, "this is a fault of the node type")
         return {}

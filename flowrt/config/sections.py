@@ -20,6 +20,7 @@ from flowrt.diagnostics import Diagnostic, FlowError, Mark
 from flowrt.message import Message
 from flowrt.node import Node
 from flowrt.system.resources import entry_points
+from flowrt.system.threads import from_keyboard
 
 GROUP = "flowrt.sections"
 
@@ -93,7 +94,9 @@ def sections() -> Mapping[str, Section]:
     for name, module in entry_points(GROUP).items():
         try:
             section: Section = importlib.import_module(module).SECTION
-        except (Exception, SystemExit, GeneratorExit) as error:  # a third party's code
+        except BaseException as error:  # a third party's code
+            if from_keyboard(error):
+                raise
             message = f"the section '{name}' can't be used: {module}: {type(error).__name__}: {error}"
             hint = "update or uninstall the package that brings it"
             raise FlowError([Diagnostic(message=message, hint=hint, file="flowrt")]) from error

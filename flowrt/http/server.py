@@ -68,9 +68,8 @@ class HttpServer:
                 f"--http {address} is reachable from other machines: set FLOWRT_HTTP_TOKEN, or bind to 127.0.0.1"
             )
         sessions = None if local else Sessions(token)
-        named = Environment().get("FLOWRT_HTTP_HOSTS", "").lower().split(",")
         rules = Rules(
-            hosts=frozenset({host, *filter(None, named)}),
+            hosts=frozenset({host, *named_hosts()}),
             edit=edit if edit is not None else frozenset(sections() if local else ()),
             sessions=sessions,
             signed=lambda path, query: (
@@ -141,6 +140,17 @@ def all_routes(host: Host, rules: Rules, *, page: bool = True) -> Iterable[Route
         yield from sign_in_routes(rules.sessions)
     if page:
         yield from installed_routes(host)
+
+
+def named_hosts() -> frozenset[str]:
+    """Further names by which the server may be asked, from FLOWRT_HTTP_HOSTS. Raises BadAddress."""
+    names = [name.strip().rstrip(".") for name in Environment().get("FLOWRT_HTTP_HOSTS", "").lower().split(",")]
+    for name in names:
+        if any(char in name for char in " /:@"):
+            raise BadAddress(
+                f"FLOWRT_HTTP_HOSTS: '{name}' is no host name; write names without ports, with commas between"
+            )
+    return frozenset(filter(None, names))
 
 
 def _parse(address: str) -> tuple[str, int]:

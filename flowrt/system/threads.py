@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import opcode
 import threading
 import time
 import traceback
@@ -193,8 +194,19 @@ class Supervisor:
 
 
 def from_keyboard(error: BaseException) -> bool:
-    """Whether this is Ctrl-C at the terminal, and not the fault of the code that raised it."""
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+    """Whether this is Ctrl-C at the terminal, and not the fault of code that raises it by a statement of its own."""
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and on_main_thread and not _is_raised_by_a_statement(error)
+
+
+def _is_raised_by_a_statement(error: BaseException) -> bool:
+    """A signal interrupts between any two instructions, and is no `raise` itself."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
 
 
 def one_line(error: BaseException, most: int = 500) -> str:

@@ -14,6 +14,8 @@ from flowrt.traffic.scene import Line, Point, Scene, Zone
 from flowrt.traffic.scene_metres import check_metres
 
 MAX_CORNERS = 500
+SHARE_MARGIN = 0.5
+"""Shares of a box that reaches over the edge of the picture are slightly below 0 or above 1."""
 LEAST_PX = 9.0
 """A zone of a smaller area, in square pixels, holds no road user."""
 
@@ -36,20 +38,22 @@ def check_scene(
 def _check_units(
     scene: Scene, node: Mapping, locations: dict[tuple[str, str], tuple[str, ...]], path: str, report: Report
 ) -> None:
-    """Points between 0 and 1, as other tools write them: shares of the picture, which would all lie in its first pixel."""
+    """Points between 0 and 1, or slightly outside, as other tools write them: shares of the picture, which would all lie in its first pixels."""
     drawn = [(("zone", zone.name), "zone", zone.points) for zone in scene.zones.values()]
     drawn += [(("line", line.name), "line", line.points) for line in scene.lines.values()]
     width, height = scene.picture_px
     for where, key, points in drawn:
         if _as_shares(points):
             steps = (*locations[where], key)
-            message = f"{where[0]} '{where[1]}' lies within a single pixel: its points look like shares of the picture"
+            most = max(edge for point in points for edge in point)
+            within = "a single pixel" if most <= 1 else "two pixels"
+            message = f"{where[0]} '{where[1]}' lies within {within}: its points look like shares of the picture"
             hint = f"points are pixels: [0.5, 0.5] is [{width / 2:g}, {height / 2:g}]"
             report.add(place(node, steps, node.mark), _path(path, steps), message, hint)
 
 
 def _as_shares(points: Sequence[Point]) -> bool:
-    return len(set(points)) > 1 and all(0 <= x <= 1 and 0 <= y <= 1 for x, y in points)
+    return len(set(points)) > 1 and all(-SHARE_MARGIN <= edge <= 1 + SHARE_MARGIN for point in points for edge in point)
 
 
 def _area(points: Sequence[Point]) -> float:

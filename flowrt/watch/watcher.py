@@ -155,9 +155,7 @@ class Watcher(FileSystemEventHandler):
             return
         catalog = Catalog(self._reloader.path.parent)
         for name in catalog.names():
-            with contextlib.suppress(
-                NodeTypeError, ImportError, KeyboardInterrupt
-            ):  # an edit that uses it is refused, with the reason
+            with contextlib.suppress(NodeTypeError, ImportError):  # an edit that uses it is refused, with the reason
                 for module in sorted(catalog.get(name).cls.lazy):
                     importlib.import_module(module)
             if self._stopped.wait(QUIET_S):

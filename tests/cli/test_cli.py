@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from flowrt.commands.nodes import description, listing
 from flowrt.commands.text import wants_colour
 from flowrt.config import load
 from flowrt.diagnostics import Diagnostic
+from flowrt.http.server import BadAddress, named_hosts
 from tests.harness import PROJECT
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -346,3 +349,49 @@ def test_a_process_of_its_own() -> None:
     done = flowrt("check", str(CASES / "invalid-binary.yaml"))
     assert (done.returncode, done.stderr) == (1, "")
     assert "the file is binary" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dead-letters"], "the following arguments are required: action\n"),
+        (["services", "status", "--timeout", "nan"], "expected seconds above 0, found nan"),
+        (["services", "status", "--timeout", "-1"], "expected seconds above 0, found -1"),
+        (
+            ["services", "status", "--folder", "/nosuch"],
+            "there is no folder /nosuch: `flowrt services init --folder /nosuch`",
+        ),
+        (["services", "up", "--mosquitto-port", "70000"], "expected a port from 1 to 65535, found 70000"),
+        (["record", "flow.yaml", "--duration", "inf"], "expected seconds above 0, found inf"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_arguments_that_can_not_be_are_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("hosts", ["a.example, b.example.", " a.example ,b.example"])
+def test_fault_15_spaces_between_the_names_of_hosts(hosts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWRT_HTTP_HOSTS", hosts)
+    assert named_hosts() == {"a.example", "b.example"}
+    monkeypatch.setenv("FLOWRT_HTTP_HOSTS", "a.example:8480")
+    with pytest.raises(BadAddress, match="is no host name"):
+        named_hosts()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_fault_02_ctrl_c_while_a_node_is_imported_is_an_interruption(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    node = '"""slow: takes its time."""\n\nimport time\nfrom pathlib import Path\n\nPath("begun").touch()\ntime.sleep(60)\n'
+    (tmp_path / "nodes" / "slow.py").write_text(node)
+    (tmp_path / "flow.yaml").write_text("flow: a\nnodes:\n  one: {type: slow}\n")
+    command = [sys.executable, "-m", "flowrt", "check", "flow.yaml"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as check:
+        end = time.monotonic() + 30
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        check.send_signal(signal.SIGINT)
+        assert check.communicate(timeout=20)[1] == "flowrt: interrupted\n"
+        assert check.returncode == 3

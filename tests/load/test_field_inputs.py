@@ -16,7 +16,7 @@ from flowrt.config.yaml import Unreadable, compose
 from flowrt.diagnostics import Diagnostic
 from flowrt.services.environment import Environment, UnreadableSecret
 from flowrt.services.topics import topic_problem
-from tests.harness import case_folder
+from tests.harness import case_copy, case_folder
 
 NO_VARIABLES: dict[str, str] = {}
 
@@ -55,6 +55,19 @@ def test_fault_20_a_zone_in_shares_of_the_picture() -> None:
     assert found.path == "scene.north.zones.bay.zone"
     assert "within a single pixel" in found.message
     assert "points are pixels: [0.5, 0.5] is [320, 320]" in found.hint
+
+
+@pytest.mark.parametrize("most", ["1.02", "1.4"])
+def test_fault_20_shares_that_reach_over_the_edge_are_shares_too(tmp_path: Path, most: str) -> None:
+    folder = case_copy("18", tmp_path)
+    text = (folder / "flow.yaml").read_text()
+    edited = text.replace("1.0", most)
+    assert edited != text
+    (folder / "flow.yaml").write_text(edited)
+    messages = [each.message for each in read(folder / "flow.yaml", environment=NO_VARIABLES)[1]]
+    assert any("lies within two pixels: its points look like shares of the picture" in each for each in messages), (
+        messages
+    )
 
 
 def test_fault_20_names_of_buckets_that_databases_have() -> None:

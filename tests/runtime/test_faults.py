@@ -466,6 +466,8 @@ def test_fault_02_edited_schemas_that_a_node_refuses_or_is_too_busy_for(
 
 LEAVES_AT_LOAD = {
     "module": "import sys\n\nsys.exit(0)\n",
+    "keyboard": "raise KeyboardInterrupt\n",
+    "keyboard in check": "    def check(self, view):\n        raise KeyboardInterrupt\n",
     "check": "    def check(self, view):\n        raise SystemExit(0)\n",
     "files": "    def files(self, folder):\n        raise SystemExit(0)\n",
     "post_init": "    def __post_init__(self):\n        raise SystemExit(0)\n",
@@ -477,7 +479,7 @@ def test_fault_02_what_ends_a_program_is_a_problem_of_the_flow_file_at_load(benc
     head = '"""early: leaves early."""\n\nfrom flowrt import M, Transform\n\n'
     body = '\nclass Early(Transform):\n    """Leave."""\n\n    def process(self, message: M) -> M:\n        return message\n\n'
     text = LEAVES_AT_LOAD[where]
-    node(bench, "early", head + text + body if where == "module" else head + body + text)
+    node(bench, "early", head + text + body if where in ("module", "keyboard") else head + body + text)
     with pytest.raises(FlowError, match="early"):
         bench.flow("count: {type: numbers}\nearly: {type: early, from: count}\nend: {type: keep, from: early}")
 

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from flowrt.clock import SystemClock
 from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure, UsageError
 from flowrt.commands._logs import set_up
+from flowrt.commands.arguments import seconds
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
 from flowrt.config.cache import LoadCache
@@ -65,18 +66,10 @@ SETTLED_AFTER_S = 5.0
 """When a flow has run for so long, what will stay for good has been made: modules, the graph, what nodes remember of the scene."""
 
 
-def _seconds(text: str) -> float:
-    """A duration of the command line."""
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):  # neither NaN
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
-    return seconds
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `flowrt run`."""
     parser.add_argument("flow", metavar="FLOW", help="the flow file")
-    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after so many seconds")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON report at the end")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="override a setting")
     parser.add_argument(

@@ -15,6 +15,7 @@ from flowrt.config.sections import FlowParts, sections
 from flowrt.config.yaml import join
 from flowrt.diagnostics import Diagnostic, Mark
 from flowrt.services.probing import probe
+from flowrt.system.threads import from_keyboard
 
 
 class FlowView:
@@ -98,7 +99,9 @@ def _report(
 ) -> None:
     try:
         diagnostics = list(ask(view))
-    except (Exception, SystemExit, GeneratorExit) as error:  # a third party's code; its fault is a finding, not a crash
+    except BaseException as error:  # a third party's code; its fault is a finding, not a crash
+        if from_keyboard(error):
+            raise
         node_type = config.type.name if config.type is not None else config.path
         message = f"'{node_type}'.{name}() failed: {type(error).__name__}: {error}"
         report.add(config.mark, config.path, message, "this is a fault of the node type")

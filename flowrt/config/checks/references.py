@@ -13,6 +13,7 @@ from flowrt.config.sections import Use, sections
 from flowrt.config.values import Reference
 from flowrt.config.yaml import shorten
 from flowrt.message import Message
+from flowrt.system.threads import from_keyboard
 
 
 class References:
@@ -126,11 +127,9 @@ def _published(kind: str, message: type[Message], configs: Iterable[NodeConfig],
             return frozenset()
         try:
             declared = set(config.settings.published(kind))
-        except (
-            Exception,
-            SystemExit,
-            GeneratorExit,
-        ) as error:  # a third party's code; its fault is a finding, not a crash
+        except BaseException as error:  # a third party's code; its fault is a finding, not a crash
+            if from_keyboard(error):
+                raise
             text = f"'{config.type.name}'.published() failed: {type(error).__name__}: {error}"
             report.add(config.mark, config.path, text)
             return frozenset()

@@ -22,6 +22,7 @@ from flowrt.config.yaml import UNKNOWN, Mapping, Scalar, Yaml, describe, join, s
 from flowrt.flow import FROM, Restart
 from flowrt.message import Message
 from flowrt.node import Source
+from flowrt.system.threads import from_keyboard
 
 LISTED = "`flowrt nodes` lists them"
 
@@ -153,7 +154,9 @@ class NodeConfigReader:
             return
         try:
             config.settings = msgspec.convert(given, kind.cls)
-        except (Exception, SystemExit, GeneratorExit) as error:  # a type's own __post_init__ may raise anything
+        except BaseException as error:  # a type's own __post_init__ may raise anything
+            if from_keyboard(error):
+                raise
             self.report.add(config.mark, config.path, f"'{kind.name}': {shorten(str(error), 200)}")
             return
         self._defaults(config, kind, given)

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from flowrt.commands import DONE, FAILED, Failure, UsageError
+from flowrt.commands.arguments import port, seconds
 from flowrt.commands.text import table
 from flowrt_ops.services.home import Home
 from flowrt_ops.services.native import Service
@@ -36,12 +37,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     up = doing.add_parser("up", help="start what is installed natively")
     up.add_argument("--dry-run", action="store_true", help="print commands and files instead")
-    for name, port in (("mosquitto", "1883"), ("influxdb", "8086, of version 3 8181"), ("grafana", "3000")):
-        up.add_argument(f"--{name}-port", type=int, metavar="PORT", help=f"port of {name} (default: {port})")
-    up.add_argument("--tls-port", type=int, default=8883, metavar="PORT", help="port of mosquitto for TLS")
+    for name, usual in (("mosquitto", "1883"), ("influxdb", "8086, of version 3 8181"), ("grafana", "3000")):
+        up.add_argument(f"--{name}-port", type=port, metavar="PORT", help=f"port of {name} (default: {usual})")
+    up.add_argument("--tls-port", type=port, default=8883, metavar="PORT", help="port of mosquitto for TLS")
     status = doing.add_parser("status", help="check every service")
     status.add_argument("--format", choices=("table", "json"), default="table", help="output format")
-    status.add_argument("--timeout", type=float, default=5.0, metavar="S", help="how long a service may take to answer")
+    status.add_argument(
+        "--timeout", type=seconds, default=5.0, metavar="S", help="how long a service may take to answer"
+    )
     down = doing.add_parser("down", help="stop what `up` started")
     for one in (init, up, status, down):
         one.add_argument(
@@ -55,6 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
     home = Home.of(args.folder)
+    if args.folder is not None and args.what != "init" and not home.folder.is_dir():
+        raise UsageError(f"there is no folder {args.folder}: `flowrt services init --folder {args.folder}` makes it")
     if args.what == "init":
         return _init(home, args)
     if args.what == "up":
@@ -80,12 +85,12 @@ def _up(home: Home, args: argparse.Namespace) -> int:
     from flowrt_ops.services import native
 
     running = {name: native.port_of(home, name) for name in native.NAMES if native.running(home, name)}
-    asked = {name: port for name in native.NAMES if (port := getattr(args, f"{name}_port"))}
+    asked = {name: given for name in native.NAMES if (given := getattr(args, f"{name}_port"))}
     services = native.plan(home, {**asked, **running}, args.tls_port)
     used = [*(service.port for service in services), args.tls_port]
-    for port in used:
-        if used.count(port) > 1:
-            raise UsageError(f"two services on port {port}: give each one its own")
+    for one in used:
+        if used.count(one) > 1:
+            raise UsageError(f"two services on port {one}: give each one its own")
     if args.dry_run:
         _print_plan(services)
         return DONE
