@@ -28,7 +28,8 @@ from flowrt.traffic.event_parts import known
 from flowrt.traffic.geometry.camera_view import CameraViews
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 from flowrt.traffic.rules.track_table import TrackTable
-from flowrt_nodes._lib.crossing import LineWatch
+from flowrt_nodes._lib.crossing import REACH, LineWatch
+from flowrt_nodes._lib.track_pieces import TrackPieces
 
 
 class Roi(Transform):
@@ -85,6 +86,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         yield from self._exits(camera, np.inf if was_set else tracks.time_s - self.lost_s)
         rows = table.rows(tracks)
         points = view.position_px(tracks)
+        self._pieces.join(table, rows, tracks, points, self._watch.columns())
         raw = self._inside(tracks, points)
         inside, since_s, flipped = self._debounce(table, rows, raw, tracks.time_s)
         result = self._filled(tracks, inside, since_s)
@@ -122,7 +124,8 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
         self._names, self._zone_names, self._polygons = names, tuple(names), view.polygons(names)
         self._line_names = self.lines or list(scene.lines)
         self._scene = scene
-        self._watch = LineWatch(LineSet([scene.lines[name].points for name in self._line_names]))
+        self._pieces = TrackPieces()
+        self._watch = LineWatch(LineSet([scene.lines[name].points for name in self._line_names], reach=REACH))
         count = (len(names),)
         self._table = self._memory = TrackTable(
             max(self.lost_s * 2, 5.0),
@@ -133,6 +136,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             last=(np.float32, (8,), np.nan),
             label=(object, (), ""),
             **self._watch.columns(),
+            **self._pieces.columns(),
         )
         if old is not None:
             stays = [(z, before.index(name)) for z, name in enumerate(names) if name in before]
@@ -210,7 +214,7 @@ at_stop_line: {type: roi, from: tracks, scene: north, zones: [n_in_1, crosswalk]
             )
 
     def _crossers(self, tracks: Tracks, rows: Any, points: Array) -> Iterator[ZoneEvent]:
-        for crossing in self._watch.update(self._memory, rows, points, tracks):
+        for crossing in self._pieces.whole(self._watch.update(self._memory, rows, points, tracks), tracks):
             name = self._line_names[crossing.line]
             user = RoadUser.of(tracks, crossing.row)
             direction = "forward" if crossing.forward else "backward"

@@ -251,6 +251,17 @@ def test_the_front_of_a_truck_is_no_other_truck_and_one_behind_it_is(virtual):
     assert made.boxes_px.tolist() == [truck, far]
 
 
+def test_a_part_that_was_seen_first_becomes_the_whole_vehicle(virtual):
+    """A car behind a mast: first its front alone, then the whole car with its front as a second box."""
+    whole, front = [200, 100, 300, 160], [252, 102, 310, 158]
+    with opened(Track(), virtual) as node:
+        for t in every(0.1, 6):
+            node.process(seen(t, [front]))
+        made = [node.process(seen(t, [whole, front], [0.7, 0.4])) for t in every(0.1, 20, 0.6)]
+    assert {len(each) for each in made} == {1}
+    assert made[-1].boxes_px.tolist() == [whole]
+
+
 def test_a_scooter_and_the_car_that_the_detector_sees_in_it_are_one(virtual):
     scooter, around = [100, 100, 130, 150], [98, 98, 133, 152]
     labels = ("car", "motorcycle", "person")

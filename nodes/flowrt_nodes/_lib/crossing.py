@@ -15,6 +15,8 @@ from flowrt_nodes._lib.first_places import way_px
 CLEAR, CLEAR_STANDING, CLEAR_PX = 0.04, 0.1, 1.0
 """How far from a line a point counts as beyond it: a share of its box's height, and at least so many pixels. The second share is that of
 what may stand: two standard deviations of how boxes tremble."""
+REACH = 0.05
+"""Share of a line's length beside its ends at which it is still crossed: for events and counts alike."""
 MOVING_KMH = 5.0
 """What is faster does not stand."""
 

@@ -57,7 +57,7 @@ MISSED_SHARE = 0.5
 SAME_OBJECT_IOU = 0.5
 OTHER_KIND_IOU = 0.65
 """The same for a box of another kind: a scooter and the "car" around it. Of two road users, one hides more of the other than that."""
-NESTED, SAME_GROUND = 0.9, 0.1
+NESTED, SAME_GROUND = 0.75, 0.1
 """A box with this share within another's of its class, that ends at most the second share of the other's height from its lower edge, is a
 part of it. What stands behind ends higher."""
 MISTAKEN = 0.7
@@ -127,6 +127,7 @@ class ByteTrack:
         """Associate one picture's detections. Returns the confirmed tracks in it, and the next free number."""
         tracks, dt_s = self._moved_to(time_s, limits)
         users = road_users(tracks, self._classes, boxes, confidence, class_id)
+        users = self._without_parts(users)
         boxes, confidence, class_id = users.boxes, users.confidence, users.class_id
         measured = _centred(boxes)
         found = np.full(len(tracks), -1)
@@ -300,6 +301,21 @@ class ByteTrack:
             part = _inside(boxes[rows], boxes[heavy], PART) & (boxes[rows, 3][:, None] < boxes[heavy, 3] - PIXEL_PX)
             second |= part.any(axis=1) & (self._groups[class_id[rows]] == LIGHT)
         return np.sort(rows[~second])
+
+    def _without_parts(self, users: RoadUsers) -> RoadUsers:
+        """The detections without those that are a part of a vehicle that is seen at least as clearly."""
+        heavy = _where(self._groups[users.class_id] == HEAVY)
+        if len(heavy) < 2:
+            return users
+        confidence = users.confidence[heavy]
+        part = self._nested(users.boxes, users.class_id, heavy, heavy) & (confidence[:, None] <= confidence)
+        np.fill_diagonal(part, False)
+        if not part.any():
+            return users
+        part &= ~(part.T & (np.arange(len(heavy))[:, None] < np.arange(len(heavy))))  # of two alike, one stays
+        keep = np.ones(len(users.boxes), bool)
+        keep[heavy[part.any(axis=1)]] = False
+        return RoadUsers(*(column[keep] for column in users))
 
     @staticmethod
     def _nested(boxes: Floats, class_id: Ints, rows: Ints, before: Ints) -> Bools:

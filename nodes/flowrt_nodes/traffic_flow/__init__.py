@@ -28,10 +28,11 @@ from flowrt.traffic.geometry.camera_view import CameraViews, cut_off
 from flowrt.traffic.geometry.footprint import sizes_m
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 from flowrt.traffic.rules.track_table import Column, TrackTable
-from flowrt_nodes._lib.crossing import LineWatch
+from flowrt_nodes._lib.crossing import REACH, LineWatch
 from flowrt_nodes._lib.first_places import way_px
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
 from flowrt_nodes._lib.saved_state import SavedState
+from flowrt_nodes._lib.track_pieces import TrackPieces
 from flowrt_nodes.traffic_flow._lane_interval import (
     LaneCount,
     Levels,
@@ -227,8 +228,15 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
         lines = [line for kind in COUNTING for line in scene.lines_of(kind)]
         self._lines = lines
         self._line_of = [self._counting_line(view, lane) for lane in range(len(self._lanes))]
+        # What crosses a line that is there to count one lane counts, also where it is seen beside the lane.
+        self._only_lane = {
+            line: lane
+            for lane, line in enumerate(self._line_of)
+            if line is not None and lines[line].kind == "count" and self._line_of.count(line) == 1
+        }
         self._exits = {i for i, line in enumerate(lines) if line.kind == "exit"}
-        self._watch = LineWatch(LineSet([line.points for line in lines], reach=0.05))
+        self._pieces = TrackPieces()
+        self._watch = LineWatch(LineSet([line.points for line in lines], reach=REACH))
         plane = [view.metres(line.points) if view.metric else line.points for line in lines]
         self._plane = LineSet(plane)
         count = (len(self._lanes),)
@@ -244,6 +252,8 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             "passed_s": (np.float64, (), -np.inf),
             "passed_forward": (bool, (), False),
         }
+        self._joined = list(columns)
+        columns |= self._pieces.columns()
         if self._table is None or self._table.columns() != columns:
             self._table = TrackTable(10.0, **columns)
         self._memory = self._table
@@ -280,13 +290,14 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             table["counted"][back], table["entry"][back] = False, -1
             table["cut"][rows] = cut
             points = view.position_px(tracks)
+            self._pieces.join(table, rows, tracks, points, self._joined)
             vehicles = tracks.of_class(VEHICLES)
             inside = self._lanes.inside(tracks) & vehicles[:, None]
             somewhere = np.asarray(inside.any(axis=1))
             there = rows[somewhere]
             table["lane"][there], table["lane_s"][there] = inside.argmax(axis=1)[somewhere], tracks.time_s
             self._recall_first(tracks, rows, points, somewhere)
-            for found in self._watch.update(table, rows, points, tracks):
+            for found in self._pieces.whole(self._watch.update(table, rows, points, tracks), tracks):
                 if vehicles[found.row]:
                     self._crossed(tracks, found.row, int(rows[found.row]), found.line, found.forward, found.time_s)
             self._arrive(tracks, rows, somewhere)
@@ -320,7 +331,9 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             turns[movement] = turns.get(movement, 0) + 1
             table["entry"][memory] = -1
         lane = int(table["lane"][memory])
-        if lane < 0 or self._line_of[lane] != line or tracks.time_s - table["lane_s"][memory] > LONGEST_GAP_S:
+        if line in self._only_lane:
+            lane = self._only_lane[line]
+        elif lane < 0 or self._line_of[lane] != line or tracks.time_s - table["lane_s"][memory] > LONGEST_GAP_S:
             table["passed"][memory], table["passed_s"][memory], table["passed_forward"][memory] = line, time_s, forward
             return
         if self._lawful(lane, line, forward) and not table["counted"][memory, lane]:
