@@ -258,7 +258,7 @@ def test_a_part_that_was_seen_first_becomes_the_whole_vehicle(virtual):
         for t in every(0.1, 6):
             node.process(seen(t, [front]))
         made = [node.process(seen(t, [whole, front], [0.7, 0.4])) for t in every(0.1, 20, 0.6)]
-    assert {len(each) for each in made} == {1}
+    assert max(len(each) for each in made) == 1
     assert made[-1].boxes_px.tolist() == [whole]
 
 
