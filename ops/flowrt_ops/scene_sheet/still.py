@@ -22,8 +22,8 @@ from flowrt.traffic.objects import Frame
 PICTURES = 30
 BUDGET_S = 12.0
 """Pictures are collected for so long at most; a live camera needs about that for the traffic to move on."""
-_BAND = 64
-"""Rows of which the median is taken at once: a whole 4K picture would need gigabytes."""
+_BAND, _KEPT_BYTES = 64, 250e6
+"""Rows of which the median is taken at once, and how much all pictures may hold: those of a 4K camera are fewer."""
 
 
 class NoStill(Exception):
@@ -53,7 +53,7 @@ def still_of(camera: Source, name: str, folder: Path, pictures: int = PICTURES) 
                 continue
             since = 0
             kept.append(frame.image)
-            if len(kept) >= 2 * pictures:
+            if len(kept) >= max(min(2 * pictures, _KEPT_BYTES // frame.image.nbytes), 6):
                 kept, every = kept[::2], every * 2
     except Exception as error:  # whatever a source raises; the sheet is drawn without a picture
         if not kept:
@@ -65,11 +65,10 @@ def still_of(camera: Source, name: str, folder: Path, pictures: int = PICTURES) 
 
 def median(pictures: list[Image]) -> Image:
     """The median of each pixel and channel."""
-    stack = np.stack(pictures)
-    middle = len(pictures) // 2
-    bands = [
-        np.partition(stack[:, top : top + _BAND], middle, axis=0)[middle] for top in range(0, stack.shape[1], _BAND)
-    ]
+    middle, bands = len(pictures) // 2, []
+    for top in range(0, len(pictures[0]), _BAND):
+        rows = np.stack([picture[top : top + _BAND] for picture in pictures])
+        bands.append(np.partition(rows, middle, axis=0)[middle])
     return np.concatenate(bands)
 
 
