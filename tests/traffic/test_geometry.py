@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from traffic.street import CAMERA, PICTURE_PX, box
 
+from flowrt.traffic.calibration import applied, jacobians
 from flowrt.traffic.geometry.footprint import Viewpoint
-from flowrt.traffic.geometry.plane import LineSet, PolygonSet, jacobian, mapped
+from flowrt.traffic.geometry.plane import LineSet, PolygonSet
 
 shapely = pytest.importorskip("shapely")
 
@@ -91,8 +92,8 @@ def test_jacobian_is_the_derivative() -> None:
     for axis in (0, 1):
         step = np.zeros(2)
         step[axis] = 1e-4
-        slope = (mapped(matrix, points + step) - mapped(matrix, points - step)) / 2e-4
-        assert jacobian(matrix, points)[:, :, axis] == pytest.approx(slope, rel=1e-4)
+        slope = (applied(matrix, points + step) - applied(matrix, points - step)) / 2e-4
+        assert jacobians(matrix, points)[:, :, axis] == pytest.approx(slope, rel=1e-4)
 
 
 GROUND_TO_PICTURE = CAMERA[:, [0, 1, 3]]

@@ -288,5 +288,7 @@ def test_tracks_beyond_the_horizon_stay_unknown(tmp_path: Path) -> None:
             out = node.process(
                 tracks_of(START_S + i * 0.1, [1, 2], ["car", "car"], [[600, 10, 640, 30], [600, 500, 700, 560]])
             )
+    assert np.isnan(out.ground_m[0]).all()
+    assert np.isnan(out.speed_kmh[0])
     assert np.isfinite(out.speed_kmh[1])
     assert len(out) == 2

@@ -12,9 +12,9 @@ from flowrt.traffic.calibration.calibration import (
     relative_sigma,
 )
 from flowrt.traffic.calibration.faults import FIELD_OF_VIEW_DEG, HEIGHT_M, calibration_diagnostics
-from flowrt.traffic.calibration.plane import applied
+from flowrt.traffic.calibration.plane import applied, jacobians
 from flowrt.traffic.calibration.points import NoCalibration
-from flowrt.traffic.calibration.pose import ImpliedCamera
+from flowrt.traffic.calibration.pose import ImpliedCamera, up_column
 from flowrt.traffic.calibration.report import facts, lines
 
 __all__ = [
@@ -30,6 +30,8 @@ __all__ = [
     "calibrate",
     "calibration_diagnostics",
     "facts",
+    "jacobians",
     "lines",
     "relative_sigma",
+    "up_column",
 ]

@@ -38,7 +38,27 @@ class ImpliedCamera:
 def focals_and_heights(to_image: Array, picture_px: tuple[float, float]) -> tuple[Array, Array]:
     """(...,) twice, of homographies (..., 3, 3) from ground to image: focal length in pixels and height in metres; NaN where it
     can't be told."""
-    centred = _centred(to_image, picture_px)
+    focal, up, length, shift = _recovered(to_image, picture_px)
+    return focal, np.abs((up * shift).sum(axis=-1)) / length
+
+
+def up_column(to_image: Array, picture_px: tuple[float, float]) -> Array | None:
+    """(3,): what the projection has for the height above the ground, where a homography (3, 3) has the rest of it: a point h above
+    (x, y) is seen at to_image @ (x, y, 1) + up_column * h. None where it can't be told."""
+    focal, up, length, shift = _recovered(to_image, picture_px)
+    if not np.isfinite(focal):
+        return None
+    if float(up @ shift) > 0:  # the camera stands above the ground: -R^T t has a positive height
+        up = -up
+    seen = up * length * np.array([float(focal), float(focal), 1.0])
+    return np.asarray(seen + seen[2] * np.array([picture_px[0] / 2, picture_px[1] / 2, 0.0]))
+
+
+def _recovered(to_image: Array, picture_px: tuple[float, float]) -> tuple[Array, Array, Array, Array]:
+    """Of homographies (..., 3, 3): focal length (...,), the unit vector up (..., 3) in the camera's axes, in either sense, the
+    homography's length of a metre (...,), and its third column (..., 3) without the focal length."""
+    shift = np.array([[1, 0, -picture_px[0] / 2], [0, 1, -picture_px[1] / 2], [0, 0, 1.0]])
+    centred = shift @ to_image
     a, b = centred[..., :, 0], centred[..., :, 1]
     flat = np.stack(
         [
@@ -52,10 +72,9 @@ def focals_and_heights(to_image: Array, picture_px: tuple[float, float]) -> tupl
     known = (inverse_f2 > FOCAL_PX[1] ** -2.0) & (inverse_f2 < FOCAL_PX[0] ** -2.0)
     focal = np.where(known, inverse_f2, np.nan) ** -0.5
     unscaled = centred / np.stack([focal, focal, np.ones_like(focal)], axis=-1)[..., None]
-    r1, r2, shift = (unscaled[..., :, i] for i in range(3))
+    r1, r2, third = (unscaled[..., :, i] for i in range(3))
     length = np.sqrt(np.linalg.norm(r1, axis=-1) * np.linalg.norm(r2, axis=-1))
-    up = np.cross(r1, r2) / length[..., None] ** 2
-    return focal, np.abs((up * shift).sum(axis=-1)) / length
+    return focal, np.cross(r1, r2) / length[..., None] ** 2, length, third
 
 
 def implied_camera(to_image: Array, samples: Array, picture_px: tuple[float, float]) -> ImpliedCamera | None:
@@ -94,8 +113,3 @@ def _sigma(values: Array) -> float:
     ordered = np.sort(values[np.isfinite(values)])
     low, high = ordered[[round(0.1587 * (len(ordered) - 1)), round(0.8413 * (len(ordered) - 1))]]
     return float(high - low) / 2
-
-
-def _centred(to_image: Array, picture_px: tuple[float, float]) -> Array:
-    shift = np.array([[1, 0, -picture_px[0] / 2], [0, 1, -picture_px[1] / 2], [0, 0, 1.0]])
-    return np.asarray(shift @ to_image)

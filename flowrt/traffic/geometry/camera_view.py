@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt.diagnostics import Diagnostic
+from flowrt.traffic.calibration import jacobians
 from flowrt.traffic.geometry.footprint import Viewpoint, sizes_m
 from flowrt.traffic.geometry.per_frame import per_frame
-from flowrt.traffic.geometry.plane import Array, Mask, PolygonSet, jacobian, mapped
+from flowrt.traffic.geometry.plane import Array, Mask, PolygonSet
 from flowrt.traffic.geometry.scale_map import ScaleMap
 from flowrt.traffic.objects import Objects, Tracks
 from flowrt.traffic.scene import Scene, Zone
@@ -89,7 +90,7 @@ class CameraView:
             height = np.maximum(tracks.boxes_px[:, 3] - tracks.boxes_px[:, 1], 1.0)
             rough = seen * (sizes_m(tracks)[:, 2] / height)[:, None]
         else:
-            rough = np.einsum("nij,nj->ni", jacobian(self.viewpoint.to_ground, tracks.ground_px), seen)
+            rough = np.einsum("nij,nj->ni", jacobians(self.viewpoint.to_ground, tracks.ground_px), seen)
         return np.where(missing[:, None], rough, known)
 
     @per_frame
@@ -113,7 +114,7 @@ class CameraView:
     def metres(self, points_px: Iterable[tuple[float, float]]) -> Array:
         """(K, 2): ground points of picture points. Needs a homography."""
         assert self.viewpoint is not None  # callers ask for metres where the view is `metric`
-        return mapped(self.viewpoint.to_ground, list(points_px))
+        return self.viewpoint.ground(list(points_px))
 
     def polygons(self, names: Iterable[str]) -> PolygonSet:
         """The named zones, in pixels."""

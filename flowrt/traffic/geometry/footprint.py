@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from flowrt.traffic.calibration import applied, up_column
 from flowrt.traffic.geometry.per_frame import per_frame
-from flowrt.traffic.geometry.plane import Array, Mask, mapped
+from flowrt.traffic.geometry.plane import Array, Mask
 from flowrt.traffic.kinds import PEDESTRIANS
 from flowrt.traffic.objects import Tracks
 
@@ -104,30 +105,27 @@ class Viewpoint:
 
     def __init__(self, to_ground: Array, picture_px: tuple[int, int]) -> None:
         """to_ground: (3, 3), picture to ground metres."""
-        self.to_ground = to_ground
-        self.to_picture: Array = np.asarray(np.linalg.inv(to_ground), np.float64)
         bottom = np.array([picture_px[0] / 2, picture_px[1], 1.0])
-        ground = to_ground @ bottom
-        if (self.to_picture @ (ground / ground[2]))[2] < 0:
-            self.to_picture = -self.to_picture  # depth is positive in front of the camera
-        up = _up_column(self.to_picture, picture_px)
+        self.to_ground: Array = to_ground / (to_ground[2] @ bottom)  # positive in front of the camera
+        self.to_picture: Array = np.asarray(np.linalg.inv(self.to_ground), np.float64)
+        up = up_column(self.to_picture, picture_px)
         self.upright = up is not None
         third = np.zeros(3) if up is None else up
         self.projection = np.column_stack((self.to_picture[:, 0], self.to_picture[:, 1], third, self.to_picture[:, 2]))
 
     def ground(self, points_px: ArrayLike) -> Array:
-        """Ground metres (N, 2) of picture points (N, 2)."""
-        return mapped(self.to_ground, points_px)
+        """Ground metres (N, 2) of picture points (N, 2); NaN beyond the horizon."""
+        return applied(self.to_ground, points_px)
 
     def picture(self, points_m: ArrayLike) -> Array:
-        """Picture points (N, 2) of ground points (N, 2)."""
-        return mapped(self.to_picture, points_m)
+        """Picture points (N, 2) of ground points (N, 2); NaN behind the camera."""
+        return applied(self.to_picture, points_m)
 
     def ground_and_slope(self, points_px: Array) -> tuple[Array, Array]:
-        """Ground metres (2, N) of picture points (2, N), and (2, 2, N) their derivative by the point: `mapped` and `jacobian`
+        """Ground metres (2, N) of picture points (2, N), and (2, 2, N) their derivative by the point: `applied` and `jacobians`
         in one, components first."""
         on_ground = self.to_ground[:, :2] @ points_px + self.to_ground[:, 2:]
-        depth = np.where(np.abs(on_ground[2]) < 1e-12, np.nan, on_ground[2])
+        depth = np.where(on_ground[2] > 1e-9, on_ground[2], np.nan)
         target = on_ground[:2] / depth
         return target, (self.to_ground[:2, :2, None] - target[:, None] * self.to_ground[2, :2, None]) / depth
 
@@ -223,27 +221,3 @@ def _around(axes: Array) -> Array:
     corners = (_CORNERS @ axes.reshape(4, -1)).reshape(len(_CORNERS), 3, -1)
     points = corners[:, :2] / np.maximum(corners[:, 2:], 1e-9)
     return np.concatenate((points.min(axis=0), points.max(axis=0)))
-
-
-def _up_column(to_picture: Array, picture_px: tuple[int, int]) -> Array | None:
-    """The column of the projection that belongs to the height above ground; None where it can't be told.
-
-    With K = diag(f, f, 1) and centred pixels, the first two columns of the homography are K r1 and K r2 with r1, r2
-    orthogonal and of equal length. Both conditions are linear in 1 / f², and are solved together by least squares.
-    """
-    centred = np.array([[1, 0, -picture_px[0] / 2], [0, 1, -picture_px[1] / 2], [0, 0, 1.0]]) @ to_picture
-    a, b = centred[:, 0], centred[:, 1]
-    flat = np.array([2 * (a[0] * b[0] + a[1] * b[1]), a[0] ** 2 + a[1] ** 2 - b[0] ** 2 - b[1] ** 2])
-    deep = np.array([2 * a[2] * b[2], a[2] ** 2 - b[2] ** 2])
-    inverse_f2 = -float(flat @ deep) / max(float(flat @ flat), 1e-18)
-    if not 1e-9 < inverse_f2 < 1e-3:  # focal lengths from 30 to 30,000 pixels
-        return None
-    focal = inverse_f2**-0.5
-    scale = np.array([1 / focal, 1 / focal, 1.0])
-    r1, r2, shift = a * scale, b * scale, centred[:, 2] * scale
-    length = float(np.sqrt(np.linalg.norm(r1) * np.linalg.norm(r2)))
-    up = np.cross(r1, r2) / length
-    if float(up @ shift) > 0:  # the camera stands above the ground: -R^T t has a positive height
-        up = -up
-    back = np.array([[1, 0, picture_px[0] / 2], [0, 1, picture_px[1] / 2], [0, 0, 1.0]])
-    return np.asarray(back @ (up / scale), np.float64)

@@ -113,21 +113,3 @@ class LineSet:
             hit = ((side0 > 0) != (side1 > 0)) & (where >= -self._reach) & (where <= 1 + self._reach)
         hit &= np.isfinite(gap)
         return np.where(hit, np.where(side1 > 0, 1, -1), 0).astype(np.int8), when
-
-
-def mapped(matrix: Array, points: ArrayLike) -> Array:
-    """Points (N, 2) through a homography (3, 3). Points at or beyond the horizon give NaN."""
-    given = np.asarray(points, float).reshape(-1, 2)
-    seen = given @ matrix[:, :2].T + matrix[:, 2]
-    w = seen[:, 2:]
-    return np.asarray(seen[:, :2] / np.where(np.abs(w) < 1e-12, np.nan, w), np.float64)
-
-
-def jacobian(matrix: Array, points: ArrayLike) -> Array:
-    """(N, 2, 2): how a small step at each point (N, 2) goes through a homography: d(target) / d(point)."""
-    given = np.asarray(points, float).reshape(-1, 2)
-    target = mapped(matrix, given)
-    w = matrix[2, 0] * given[:, 0] + matrix[2, 1] * given[:, 1] + matrix[2, 2]
-    w = np.where(np.abs(w) < 1e-12, np.nan, w)
-    rows = matrix[None, :2, :2] - target[:, :, None] * matrix[None, 2:, :2]
-    return np.asarray(rows / w[:, None, None], np.float64)

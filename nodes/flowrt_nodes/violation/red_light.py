@@ -20,9 +20,10 @@ from flowrt import (
     ZoneName,
     setting,
 )
+from flowrt.traffic.calibration import jacobians
 from flowrt.traffic.event_parts import known, ms
 from flowrt.traffic.geometry.camera_view import heading_vectors
-from flowrt.traffic.geometry.plane import Array, Mask, jacobian
+from flowrt.traffic.geometry.plane import Array, Mask
 from flowrt.traffic.rules.continuation import handed_over
 from flowrt.traffic.rules.history import row_by_id
 from flowrt.traffic.rules.signals import RED, SignalPhase
@@ -95,7 +96,7 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         middles = np.array([np.mean(line.points, axis=0) for line in self._approaches.lines]).reshape(-1, 2)
         self._mirrored = np.zeros(len(middles), bool)
         if view.viewpoint is not None:
-            self._mirrored = np.linalg.det(jacobian(view.viewpoint.to_ground, middles)) <= 0
+            self._mirrored = np.linalg.det(jacobians(view.viewpoint.to_ground, middles)) <= 0
 
     def find(self, tracks: Tracks, view: CameraView) -> Iterator[Finding]:
         if not len(tracks) or not len(self._approaches):
