@@ -213,6 +213,8 @@ def _runtime(chance: random.Random, end_s: float) -> Iterator[Message]:
             cpu_usage=round(cpu + 9, 1),
             memory_usage=412.0,
             disk_usage=38.2,
+            latitude=59.9139,
+            longitude=10.7522,
         )
         yield Performance(
             time_s=time_s,

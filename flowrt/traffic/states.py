@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -56,7 +56,10 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Health(Message, frozen=True, kw_only=True, eq=False):
-    """State of the runtime. `reasons`: why it is not healthy. CPU, memory and disk of the machine in percent."""
+    """State of the runtime. `reasons`: why it is not healthy. CPU, memory and disk of the machine in percent.
+
+    latitude, longitude: where the intersection is, in degrees (WGS 84).
+    """
 
     port: ClassVar[str] = "health"
 
@@ -69,6 +72,8 @@ class Health(Message, frozen=True, kw_only=True, eq=False):
     cpu_usage: NonNegative = 0.0
     memory_usage: NonNegative = 0.0
     disk_usage: NonNegative = 0.0
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
 
 
 class Performance(Message, frozen=True, kw_only=True, eq=False):

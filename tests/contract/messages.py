@@ -130,6 +130,8 @@ def health() -> Health:
         cpu_usage=71.5,
         memory_usage=41.0,
         disk_usage=38.0,
+        latitude=59.9139,
+        longitude=10.7522,
     )
 
 

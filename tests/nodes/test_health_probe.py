@@ -9,13 +9,13 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from harness import context, opened
 from servers import free_port, mosquitto
 
-from flowrt import Health, Performance
+from flowrt import CheckView, Health, Performance
 from flowrt.clock import SystemClock, VirtualClock
 from flowrt.delivery.delivery import SinkStatistics
 from flowrt.services import Grafana, Influx, Mqtt
@@ -322,3 +322,12 @@ def test_a_broken_edit_degrades_with_line_and_column_until_it_is_mended(tmp_path
     assert "flow file: intersection.yaml:20:26: unknown node type 'x'" in found.reasons
     assert "flow file: 2 more problems: `flowrt check` lists them" in found.reasons
     assert health(tmp_path, {**well, "problems": []}).status == "healthy"
+
+
+def test_where_the_intersection_is(tmp_path: Path) -> None:
+    status = {"nodes": {"north": camera(10)}}
+    found = health(tmp_path, status, latitude=59.9139, longitude=10.7522)
+    assert (found.latitude, found.longitude) == (59.9139, 10.7522)
+    assert health(tmp_path, status).latitude is None
+    problems = list(HealthProbe(latitude=59.9139).check(cast("CheckView", None)))
+    assert [problem.message for problem in problems] == ["a latitude without a longitude"]

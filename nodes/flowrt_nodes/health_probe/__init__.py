@@ -16,7 +16,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from flowrt import Context, Health, Objects, Performance, ServiceState, SideInput, Source, setting
+from flowrt import (
+    CheckView,
+    Context,
+    Diagnostic,
+    Health,
+    Objects,
+    Performance,
+    ServiceState,
+    SideInput,
+    Source,
+    setting,
+)
 from flowrt.services.checks import CheckResult, check, targets
 from flowrt.system.backoff import Backoff
 from flowrt_nodes.health_probe._runtime_readings import Readings, Stalls, camera_reasons, edit_reasons, outbox_reasons
@@ -54,12 +65,22 @@ class HealthProbe(Source):
     min_disk_free_mb: Annotated[
         float, setting("Critical below this much free space where the journal lies.", ge=0.0)
     ] = 200.0
+    latitude: (
+        Annotated[float, setting("Where the intersection is, degrees north (WGS 84), for maps.", ge=-90.0, le=90.0)]
+        | None
+    ) = None
+    longitude: Annotated[float, setting("The same, degrees east.", ge=-180.0, le=180.0)] | None = None
     max_outbox: Annotated[int, setting("Degraded where a sink has more messages waiting.", ge=1)] = 10_000
 
     objects: Annotated[
         list[SideInput],
         setting("Nodes (tracks or detections) whose pictures tell each camera's processing time and objects."),
     ] = []
+
+    def check(self, view: CheckView) -> Iterator[Diagnostic]:
+        for given, missing in (("latitude", "longitude"), ("longitude", "latitude")):
+            if getattr(self, given) is not None and getattr(self, missing) is None:
+                yield Diagnostic((given,), f"a {given} without a {missing}", f"add {missing}: in degrees")
 
     def open(self, context: Context) -> None:
         import psutil
@@ -128,6 +149,8 @@ class HealthProbe(Source):
             cpu_usage=cpu,
             memory_usage=round(self._process.memory_info().rss / MB, 1),
             disk_usage=round(100.0 * disk.used / max(disk.total, 1), 2),
+            latitude=self.latitude,
+            longitude=self.longitude,
         )
         yield from self._performance(now, before, time_s)
 

@@ -75,6 +75,7 @@ OPTIONS = {
         showInstances sortOrder stateFilter viewMode statColorMode statThresholds statValueMappings""",
     "bargauge": """displayMode valueMode namePlacement showUnfilled sizing minVizWidth minVizHeight maxVizHeight legend reduceOptions
         text orientation""",
+    "geomap": "view controls basemap layers tooltip",
     "histogram": "bucketCount bucketSize bucketOffset legend tooltip combine",
     "piechart": "pieType displayLabels tooltip reduceOptions text legend orientation sort",
     "stat": """graphMode colorMode justifyMode textMode wideLayout showPercentChange percentChangeColorMode reduceOptions text

@@ -20,6 +20,7 @@ from flowrt_ops.grafana.panel import (
     fixed,
     named,
     override,
+    site_map,
     stat,
     state_timeline,
     table,
@@ -228,11 +229,33 @@ SERVICES = Row(
     ],
 )
 
+WHERE = Row(
+    "Intersections",
+    [
+        site_map(
+            "Intersections",
+            "Where the intersections are and how each is (`latitude` and `longitude` of `health_probe`). The map itself comes from the "
+            "browser's internet access.",
+            select(
+                'last("latitude") AS "latitude", last("longitude") AS "longitude", last("service_status") AS "state"',
+                "system_health",
+                where=[ITSELF],
+                by=["site"],
+                table=True,
+            ),
+            names={"site": "Intersection", "state": "State", "latitude": "Latitude", "longitude": "Longitude"},
+            color="State",
+            overrides=[override("State", mappings=mappings(STATES))],
+            empty="no intersection says where it is",
+        )
+    ],
+)
+
 DASHBOARD = Dashboard(
     uid="flowrt-realtime",
     title="Real-time monitoring",
     about="What goes on at the intersection now: road users, violations, cameras and services.",
-    rows=[NOW, ALERTS, FLOW, EVENTS, SERVICES],
+    rows=[NOW, ALERTS, FLOW, EVENTS, SERVICES, WHERE],
     variables=[
         Variable(name="site", label="Intersection", measurement="system_health", tag="site"),
         Variable(name="camera", label="Camera", measurement="detection_events", tag="camera_id"),

@@ -93,6 +93,9 @@ def _panel(
     if kind == "alertlist":
         canvas.label(inner.x, inner.y + 14, "Grafana's own list of alerts", size=13, color=DIM)
         return
+    if kind == "geomap":
+        canvas.label(inner.x, inner.y + 14, "Grafana's own map of the intersections", size=13, color=DIM)
+        return
     tables = [one for _, series in answers for one in series]
     if kind == "table" and tables:
         instant.table(canvas, inner, panel, tables)

@@ -250,6 +250,36 @@ def table(
     return _panel("table", title, about, [query], size, options=options, custom=custom, transformations=shaped, **more)
 
 
+def site_map(
+    title: str, about: str, query: Query, size: Size = (24, 10), *, names: dict[str, str], color: str, **more: Any
+) -> Panel:
+    """A map of rows that have the columns Latitude and Longitude. names: column to its title; color: the title that colours a marker."""
+    style = {
+        "color": {"field": color, "fixed": QUIET},
+        "opacity": 0.9,
+        "size": {"fixed": 9, "min": 4, "max": 15},
+        "symbol": {"mode": "fixed", "fixed": "img/icons/marker/circle.svg"},
+        "text": {"mode": "field", "field": names["site"], "fixed": ""},
+        "textConfig": {"fontSize": 12, "offsetX": 0, "offsetY": 18, "textAlign": "center", "textBaseline": "middle"},
+    }
+    markers = {
+        "type": "markers",
+        "name": title,
+        "config": {"style": style, "showLegend": False},
+        "location": {"mode": "coords", "latitude": "Latitude", "longitude": "Longitude"},
+        "tooltip": True,
+    }
+    options = {
+        "basemap": {"type": "default", "name": "Map", "config": {}},
+        "controls": {"showZoom": True, "mouseWheelZoom": False, "showAttribution": True, "showScale": True},
+        "layers": [markers],
+        "tooltip": {"mode": "details"},
+        "view": {"id": "fit", "lat": 0, "lon": 0, "zoom": 15, "allLayers": True},
+    }
+    shaped = [organize(names=names)]
+    return _panel("geomap", title, about, [query], size, options=options, transformations=shaped, **more)
+
+
 def alert_list(title: str, about: str, size: Size = (12, 8)) -> Panel:
     """The alerts of these rules that fire, wait to fire, or can't be evaluated; the newest first."""
     options = {
