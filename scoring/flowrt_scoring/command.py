@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
+from flowrt_scoring.noise.profile import ProfileError, read_profile
 from flowrt_scoring.reference import TruthError, read_truth
 from flowrt_scoring.simulated import Boxes, Faults, cameras
 
@@ -51,6 +52,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise-px", type=float, default=0.0, metavar="PX", help="noise on the edges of the truth's boxes"
     )
+    parser.add_argument(
+        "--noise", default="", metavar="PROFILE",
+        help="with --boxes truth: see the truth as a real detector does, by a shipped profile (yolox-nano) or a file of `flowrt noise`",
+    )  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="NODE.SETTING=VALUE", help="override a setting")
     parser.add_argument("--model", type=Path, action="append", help="`detector`: this model; may be repeated")
     parser.add_argument("--count", type=int, default=300, help="`detector`: how many pictures (default 300)")
@@ -66,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         return _detector(args)
     try:
         _flow(args)
-    except TruthError as error:
+    except (TruthError, ProfileError) as error:
         raise UsageError(str(error)) from error
     return DONE
 
@@ -82,6 +87,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--stamp-jitter {args.stamp_jitter:g}: expected 0 or more")
     if args.minutes <= 0:
         raise UsageError(f"--minutes {args.minutes:g}: expected more than 0")
+    if args.noise and args.boxes == "model":
+        raise UsageError("--noise disturbs the truth's boxes: say --boxes truth")
 
 
 def seeds(text: str) -> list[int]:
@@ -112,6 +119,7 @@ def _flow(args: argparse.Namespace) -> None:
         no_signal=args.no_signal,
         noise_px=args.noise_px,
         stamp_jitter_ms=args.stamp_jitter,
+        noise=read_profile(args.noise) if args.noise else None,
     )
     worlds = {}
     for world, truth in _worlds(args, flow):

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from flowrt.capture_time import CaptureClock
 from flowrt.flow import Flow
 from flowrt.testing.replay import substitute, upstream
 from flowrt.traffic import Position
+from flowrt_scoring.noise.disturb import Disturbance
+from flowrt_scoring.noise.profile import Profile
 from flowrt_sim import CLASSES
 from flowrt_sim.source import SimCamera, open_signals
 from flowrt_sim.traffic.motion import Motion
@@ -43,6 +46,7 @@ class Faults:
 
     no_signal: signal sources are silent. noise_px: standard deviation of a truth box's edges. stamp_jitter_ms: the network delays each
     picture by the size of a normal number of this standard deviation, correlated over `DELAY_CORRELATED_S`, and capture times are made as a live camera's.
+    noise: the truth as a detector with this profile sees it.
     """
 
     drop: float = 0.0
@@ -50,6 +54,7 @@ class Faults:
     no_signal: bool = False
     noise_px: float = 0.0
     stamp_jitter_ms: float = 0.0
+    noise: Profile | None = None
 
 
 def cameras(flow: Flow) -> dict[str, SimOptions]:
@@ -72,10 +77,15 @@ def on_simulation(flow: Flow, world: SimOptions, motion: Motion, *, boxes: Boxes
     placed = {name: _in_world(options, world) for name, options in cameras(flow).items()}
     films = {name: _Film(name, flow, options, faults, motion) for name, options in placed.items()}
     if boxes != "model":
-        least_visible = LEAST_VISIBLE if boxes == "visible" else 0.0
+        least_visible = LEAST_VISIBLE if boxes == "visible" or faults.noise else 0.0
         for name in detecting(flow):
             behind = upstream(flow, [name])
-            given[name] = _Merged([_Boxes(film, least_visible) for camera, film in films.items() if camera in behind])
+            seen = [film for camera, film in films.items() if camera in behind]
+            if faults.noise:
+                px = getattr(flow.nodes[name].settings, "input_px", None) or faults.noise.input_px
+                given[name] = _Merged([_Disturbed(film, least_visible, faults.noise, px) for film in seen])
+            else:
+                given[name] = _Merged([_Boxes(film, least_visible) for film in seen])
     given |= {name: film for name, film in films.items() if not _cut(flow, name, given)}
     for name, uri in _addresses(flow, SignalState).items():
         given[name] = () if faults.no_signal else _Signals(_in_world(parse(uri), world))
@@ -205,8 +215,40 @@ class _Boxes:
 
 
 @dataclass
+class _Disturbed:
+    """The truth's boxes as a detector sees them, without footprints. Their labels are the simulator's, with COCO's where it has none."""
+
+    film: _Film
+    least_visible: float
+    profile: Profile
+    input_px: tuple[int, int]
+
+    def __iter__(self) -> Iterator[Detections]:
+        film, camera = self.film, self.film.camera()
+        noise = Disturbance(
+            self.profile, film.options.size, self.input_px, (film.options.seed, 14, crc32(film.node.encode()))
+        )
+        for number, time_s, stamp_s in film.stamped():
+            truth = camera.truth(round(time_s * CLOCK_HZ))
+            rows = truth.visible >= self.least_visible
+            labels = [CLASSES[i] for i in truth.class_ids[rows]]
+            seen = noise.see(time_s, truth.ids[rows].tolist(), labels, truth.boxes_px[rows])
+            yield Detections(
+                time_s=stamp_s,
+                camera_id=film.node,
+                boxes_px=seen.boxes.astype(np.float32),
+                confidence=np.array(seen.confidence, np.float32),
+                class_id=np.array([CLASSES.index(label) for label in seen.labels], np.int64),
+                labels=CLASSES,
+                picture_px=film.options.size,
+                frame_number=number,
+                model=self.profile.detector,
+            )
+
+
+@dataclass
 class _Merged:
-    parts: list[_Boxes]
+    parts: Sequence[_Boxes | _Disturbed]
 
     def __iter__(self) -> Iterator[Detections]:
         return heapq.merge(*self.parts, key=lambda message: message.time_s)
