@@ -138,7 +138,7 @@ def _flow(
     for config in configs.values():
         references.check(config)
     references.check_files(services.references)
-    wiring = Wiring(configs, catalog, report, complete=documents.complete)
+    wiring = Wiring(configs, catalog, report, keys=documents.made_of, complete=documents.complete)
     wiring.check()
     schemas = check_contract(configs.values(), wiring.arriving, path.parent, cache, report)
     published = published_names(configs.values(), report)

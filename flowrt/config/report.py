@@ -83,12 +83,17 @@ def _folded(diagnostics: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
     for diagnostic in diagnostics:
         key: object = diagnostic
         if diagnostic.uses:
-            key = msgspec.structs.replace(diagnostic, uses=(), path="")
+            key = msgspec.structs.replace(diagnostic, uses=(), path="", message=_unnamed(diagnostic))
         known = unique.setdefault(key, diagnostic)
         if known is not diagnostic and diagnostic.uses:
             uses = tuple(dict.fromkeys([*known.uses, *diagnostic.uses]))
             unique[key] = msgspec.structs.replace(known, uses=uses)
     return unique.values()
+
+
+def _unnamed(diagnostic: Diagnostic) -> str:
+    """The message without the name of the entry that it is about: `node 'north_zones' has no from` says the same of each."""
+    return diagnostic.message.replace(f"'{diagnostic.uses[0].what.rpartition(': ')[2]}", "'…")
 
 
 def _block(path: str) -> str:

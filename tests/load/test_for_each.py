@@ -137,6 +137,19 @@ def test_a_mistake_in_a_block_is_one_problem_with_the_line_of_the_text_and_of_ea
     assert "for place: north, " in str(problem)
 
 
+def test_a_mistake_whose_message_has_the_name_is_one_problem_too(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, BLOCK.replace("from: [tick, shared], ", ""))
+    assert problem.message == "node 'east_pass' has no `from`" or problem.message == "node 'north_pass' has no `from`"
+    assert len(problem.uses) == 2
+
+
+def test_a_for_each_outside_of_the_nodes(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"for_each: {{place: [north]}}\n{HEAD}{BY_HAND}")
+    [problem] = [each for each in read(file, catalog=CATALOG)[1] if each.severity == "error"]
+    assert "it stands in `nodes:`" in problem.hint
+
+
 def test_a_mistake_in_a_parameter_stands_where_it_is_given(tmp_path: Path) -> None:
     nodes = """\
   each:
@@ -174,6 +187,10 @@ def test_a_place_of_the_running_flow_names_text_and_use(tmp_path: Path) -> None:
         ("every_s: 1}", 'every_s: "${place.every}"}', "8:36", "'north' has no parameter 'every'", "in line 6"),
         ("  print:", "  north_tick: {type: timer}\n  print:", "10:3", "'north_tick' appears twice", "line 8, for place: north"),
         ("tick: {type: timer, every_s: 1}", "tick: {for_each: {a: [b]}, nodes: {}}", "8:7", "a `for_each` within a `for_each`", ""),
+        ("  each:\n    for_each: {place: [north, east]}\n    nodes:\n", "  for_each: {place: [north, east]}\n  nodes:\n", "5:3", "a `for_each` that has no name", "below a name of its own"),
+        ("      tick:", "      ${plaice}_tick:", "8:7", "unknown substitution in the name '${plaice}_tick'", "here it is ${place}"),
+        ("from: [tick, shared]", "from: ${place}", "9:39", "not YAML", "quote a value with ${…} within braces"),
+        ("from: pass", "from: pas", "10:30", "there is no node 'pas'", "did you mean 'pass'?"),
         ("every_s: 1}", "objects: tick}", "8:27", "unknown setting 'objects'", ""),
     ],
 )  # fmt: skip

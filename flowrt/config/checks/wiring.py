@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from collections.abc import Mapping as ReadOnly
 
 from flowrt.catalog import Catalog, NodeType, NodeTypeError
@@ -21,9 +21,16 @@ class Wiring:
     """Checks the edges of a flow's configs, and finds the message types that travel on each."""
 
     def __init__(
-        self, configs: ReadOnly[str, NodeConfig], catalog: Catalog, report: Report, *, complete: bool = True
+        self,
+        configs: ReadOnly[str, NodeConfig],
+        catalog: Catalog,
+        report: Report,
+        *,
+        keys: Collection[str] = (),
+        complete: bool = True,
     ) -> None:
-        """complete: no node is missing because of something that was reported already."""
+        """keys: of nodes in repeated blocks. complete: no node is missing because of something that was reported already."""
+        self.keys = keys
         self.complete = complete
         self.configs = configs
         self.catalog = catalog
@@ -57,7 +64,7 @@ class Wiring:
                 if edge_ref.source in successors:
                     successors[edge_ref.source].append(config.name)
                 elif self.complete:
-                    hint = self.report.suggest(edge_ref.source, [*config.scope, *self.configs])
+                    hint = self.report.suggest(edge_ref.source, [*config.scope, *self.keys, *self.configs])
                     self.report.add(
                         edge_ref.mark, edge_ref.path, f"there is no node '{shorten(edge_ref.source)}'", hint
                     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowrt.config.cache import LoadCache
-from flowrt.config.document.for_each import expand
+from flowrt.config.document.for_each import FOR_EACH, expand
 from flowrt.config.document.substitution import Substitution
 from flowrt.config.report import Report
 from flowrt.config.sections import sections
@@ -149,6 +149,8 @@ class Documents:
             self.report.add(root.key(key), key, f"'{key}' in an included file", f"included files give {allowed}")
         else:
             hint = self.report.suggest(key, _allowed(included))
+            if key == FOR_EACH:
+                hint = "it stands in `nodes:`, below a name of its own: `approach: {for_each: …, nodes: …}`"
             self.report.add(root.key(key), shorten(key), f"unknown key '{shorten(key)}'", hint)
 
     def _include(self, root: Mapping, path: Path, name: str) -> None:

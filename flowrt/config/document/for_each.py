@@ -14,6 +14,7 @@ could have been written by hand.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from flowrt.config.nodes.config import FORMERLY, NAME, RENAMED_FROM
@@ -52,6 +53,10 @@ def expand(nodes: Yaml, path: str, report: Report) -> Expansion:
     """The `nodes` block with every repeated block written out; the same object where there is none."""
     expansion = Expansion(nodes, {}, {})
     before = len(report.diagnostics)
+    if isinstance(nodes, Mapping) and _is_block(nodes) and "type" not in _keys(nodes.items[FOR_EACH]):
+        hint = "write it below a name of its own: `approach: {for_each: …, nodes: …}`"
+        report.add(nodes.key(FOR_EACH), join(path, FOR_EACH), "a `for_each` that has no name", hint)
+        return Expansion(Mapping(nodes.mark), {}, {}, complete=False)
     if not isinstance(nodes, Mapping) or not any(map(_is_block, nodes.items.values())):
         return expansion
     written_out = Mapping(nodes.mark)
@@ -65,6 +70,10 @@ def expand(nodes: Yaml, path: str, report: Report) -> Expansion:
 
 def _is_block(node: Yaml) -> bool:
     return isinstance(node, Mapping) and FOR_EACH in node.items
+
+
+def _keys(node: Yaml) -> Collection[str]:
+    return node.items.keys() if isinstance(node, Mapping) else ()
 
 
 def _add(into: Mapping, name: str, node: Yaml, mark: Mark, path: str, report: Report) -> None:
@@ -98,6 +107,8 @@ class _Block:
             message = f"more than {MAX_NODES:,} values with all blocks written out"
             self.report.add(self.nodes.mark, self.path, message, "make it smaller")
             return
+        if not self._known_keys(self.nodes):
+            return
         for entry in self.entries:
             copy = _Copy(self.variable, entry, self.path, self.report)
             names = {key: copy.full_name(key) for key in self.nodes.items}
@@ -109,6 +120,17 @@ class _Block:
                 expansion.scopes[name] = scope
                 if key in scope:
                     expansion.made_of.setdefault(key, []).append(name)
+
+    def _known_keys(self, nodes: Mapping) -> bool:
+        """Report keys of nodes that use another name than the block's."""
+        own = f"${{{self.variable}}}"
+        bad = [key for key in nodes.items if "${" in key.replace(own, "")]
+        for key in bad:
+            hint = f"here it is {own}: the entry's name, without parameters"
+            self.report.add(
+                nodes.keys[key], join(self.path, key), f"unknown substitution in the name '{shorten(key)}'", hint
+            )
+        return not bad
 
     def _read_nodes(self, block: Mapping) -> Mapping | None:
         nodes = block.items.get("nodes")

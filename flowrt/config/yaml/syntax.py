@@ -71,6 +71,8 @@ def _advice(diagnostic: str, line: str) -> str:
         return "check the indentation: keys of one mapping stand in the same column"
     if "undefined alias" in diagnostic:
         return "define it with &name further up, or quote a value that begins with *"
+    if "expected ',' or" in diagnostic and "${" in line:
+        return "quote a value with ${…} within braces or brackets"
     if "expected ',' or" in diagnostic:
         return "a bracket or a comma is missing"
     if "unexpected end of stream" in diagnostic:
