@@ -145,7 +145,7 @@ def _one_vehicle(tracks: Tracks, a: int, b: int) -> bool:
     high = max(first[3] - first[1], second[3] - second[1])
     gap = max(first[0], second[0]) - min(first[2], second[2])
     long = max(first[2], second[2]) - min(first[0], second[0])
-    if gap > GAP * high or abs(first[3] - second[3]) > SAME_GROUND * high or long > LONGEST * high:
+    if not -GAP * high <= gap <= GAP * high or abs(first[3] - second[3]) > SAME_GROUND * high or long > LONGEST * high:
         return False
     apart = np.array([first[0] + first[2] - second[0] - second[2], first[1] + first[3] - second[1] - second[3]])
     movement = np.asarray(tracks.velocity_px_s[a] + tracks.velocity_px_s[b], np.float64)
