@@ -10,7 +10,7 @@ import argparse
 import csv
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from flowrt.commands._journal import open_journal, since_s, when
 from flowrt.commands.text import printable, table
 from flowrt.diagnostics import did_you_mean
 from flowrt.journal import EventView, JournalView
+from flowrt.journal.reviews import Review, read_reviews
 
 _POLL_S = 0.5
 
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             names = {*kinds, *_kinds(view)}
             if args.type not in names:
                 raise UsageError(f"no event of type '{args.type}' was recorded; {did_you_mean(args.type, names)}")
-        _print(chosen, args.format, follow=args.follow)
+        _print(chosen, args.format, read_reviews(view.path), follow=args.follow)
         if args.follow:
             _follow(view, args, by_port)
     return DONE
@@ -71,13 +72,15 @@ def _follow(view: JournalView, args: argparse.Namespace, by_port: bool) -> None:
         kind = args.type
         wanted = [event for event in new if (event.type == kind if by_port else _is(event, kind))]
         if wanted:
-            _print(wanted, args.format, follow=True, head=False)
+            _print(wanted, args.format, read_reviews(view.path), follow=True, head=False)
             sys.stdout.flush()
 
 
-def _print(events: list[EventView], form: str, *, follow: bool, head: bool = True) -> None:
+def _print(
+    events: list[EventView], form: str, reviews: Mapping[str, Review], *, follow: bool, head: bool = True
+) -> None:
     if form == "json":
-        _print_json(events, lines=follow)
+        _print_json(events, reviews, lines=follow)
     elif form == "csv":
         _print_csv(events, head)
     elif events and head:
@@ -89,8 +92,11 @@ def _print(events: list[EventView], form: str, *, follow: bool, head: bool = Tru
         print("no events")
 
 
-def _print_json(events: list[EventView], *, lines: bool) -> None:
+def _print_json(events: list[EventView], reviews: Mapping[str, Review], *, lines: bool) -> None:
     rows = [{"type": event.type, "node": event.node, **_payload(event)} for event in events]
+    for row, event in zip(rows, events, strict=True):
+        if event.id in reviews:
+            row["review"] = reviews[event.id]
     if lines:
         sys.stdout.write("".join(msgspec.json.encode(row).decode() + "\n" for row in rows))
     else:

@@ -126,7 +126,7 @@ class Guard:
         return self._edit_refused(route.edits, headers) if route is not None and access == "edit" else None
 
     def _edit_refused(self, edits: str, headers: Headers) -> Response | None:
-        if edits not in self._rules.edit:
+        if edits and edits not in self._rules.edit:
             return _refused(f"this run may not edit that: start it with --edit {edits}")
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return _refused("expected JSON", 415)

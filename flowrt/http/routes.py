@@ -35,7 +35,9 @@ Talk = Callable[[WebSocket], Awaitable[None]]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One path. answer: for requests, or for web sockets where `access` is `socket`. edits: a section of the flow file, or `FLOW`."""
+    """One path. answer: for requests, or for web sockets where `access` is `socket`. edits: a section of the flow file, or
+    `FLOW`; empty where no file is edited.
+    """
 
     path: str
     answer: Answer | Talk

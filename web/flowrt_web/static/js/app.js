@@ -10,6 +10,8 @@ const PAGES = {
   flow: () => import("./flow/page.js"),
   cameras: () => import("./cameras/page.js"),
   scene: () => import("./scene/page.js"),
+  events: () => import("./events/page.js"),
+  services: () => import("./services/page.js"),
 };
 
 function place() {

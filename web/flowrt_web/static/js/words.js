@@ -71,6 +71,23 @@ export const words = {
       keep: "Put my changes on top of it", take: "Take the file, drop mine",
     },
   },
+  events: {
+    type: "Type", camera: "Camera", span: "Time", all: "all", violations: "all violations", hour: "last hour", day: "last day", week: "last week",
+    time: "Time", what: "Event", who: "Road user", review: "Review", none: "Nothing was recorded in this time.",
+    more: "There are more: choose a shorter time.", picture: "Picture of {kind}", noPicture: "There is no picture of it: rules save one with `snapshot: true`.",
+    reason: "Reason", confirm: "Confirm", dismiss: "Dismiss", confirmed: "confirmed", dismissed: "dismissed", said: "{verdict}, {time}", open: "not reviewed",
+    facts: "Facts",
+  },
+  services: {
+    kinds: { mqtt: "Broker", influxdb: "Database", grafana: "Grafana" }, states: { up: "up", down: "down", none: "not configured" },
+    without: {
+      mqtt: "An embedded broker serves MQTT on this machine. Set MQTT_URL for one of your own.",
+      influxdb: "The journal is the only store. Set INFLUX_URL, and what waits is delivered.",
+      grafana: "There are no dashboards. `flowrt services init` prepares them.",
+    },
+    latency: "answers in {ms} ms", backlog: "What waits for delivery", waits: "{count} waiting", since: "for {time}", dead: "{count} dead letters",
+    dashboards: "Dashboards", noGrafana: "The flow names no Grafana: add one to its `services`.",
+  },
 };
 
 export function say(text, values = {}) {

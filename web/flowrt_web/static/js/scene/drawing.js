@@ -147,7 +147,9 @@ function Shape({ shape, unit, selected, wrong, passive, onSelect, onDrag }) {
     onFocus: () => !passive && !selected && onSelect(),
     tabindex: passive ? -1 : 0, role: "button", "aria-label": label, "aria-pressed": selected,
   };
-  const text = (x, y) => html`<text x=${x} y=${y} font-size=${11 * unit} stroke-width=${3 * unit}>${nameOf(shape)}</text>`;
+  const width = shape.points.length ? Math.max(...shape.points.map(([x]) => x)) - Math.min(...shape.points.map(([x]) => x)) : 0;
+  const fits = selected || width / unit > 4.5 * nameOf(shape).length; // names of what is small would cover each other
+  const text = (x, y) => fits && html`<text x=${x} y=${y} font-size=${11 * unit} stroke-width=${3 * unit}>${nameOf(shape)}</text>`;
   if (isLamp(shape)) {
     const lenses = LENSES.filter((lens) => shape.props[lens]);
     const [x, y, r] = shape.props[lenses[0]];

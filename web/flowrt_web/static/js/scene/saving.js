@@ -50,7 +50,7 @@ export function SaveDialog({ diff, problems, onSave, onClose, saving }) {
   useEffect(() => dialog.current.showModal(), []);
   return html`<dialog ref=${dialog} onClose=${onClose} aria-label=${text.title}>
     <h2>${text.title}</h2>
-    <pre class="code diff" tabindex="0">${diff.split("\n").map((line) => html`<span class=${line[0] === "+" ? "added" : line[0] === "-" ? "removed" : ""}>${line}\n</span>`)}</pre>
+    <pre class="code diff" tabindex="0">${diff.split("\n").map((line) => html`<span class=${line[0] === "+" ? "added" : line[0] === "-" ? "removed" : ""}>${line}</span>`)}</pre>
     ${problems.map((problem) => html`<p class="notice warn">${problem.message}</p>`)}
     <div class="row"><span></span><button onClick=${onClose}>${text.cancel}</button>
       <button class="main" onClick=${onSave} disabled=${saving}>${saving ? text.saving : text.confirm}</button></div>
