@@ -77,11 +77,11 @@ def own_routes(host: Host) -> Iterable[Route]:
 def sign_in_routes(sessions: Sessions) -> Iterable[Route]:
     """How a browser gets its cookie, off loopback. The page that follows is one of this site, so that a strict cookie is sent to it."""
 
+    async def form(_: Request) -> Response:
+        return _form("")
+
     async def by_link(request: Request) -> Response:
-        key = request.query_params.get("key")
-        if key is None:
-            return _form("")
-        return _signed_in(sessions.by_key(key), "this link was used or is too old: start the run again, or")
+        return _signed_in(sessions.by_key(request.path_params["key"]), "this link was used or is too old: start the run again, or")
 
     async def by_token(request: Request) -> Response:
         form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
@@ -92,7 +92,8 @@ def sign_in_routes(sessions: Sessions) -> Iterable[Route]:
         answer.delete_cookie(COOKIE)
         return answer
 
-    yield Route("/sign-in", by_link, "sign_in")
+    yield Route("/sign-in", form, "sign_in")
+    yield Route("/sign-in/{key}", by_link, "sign_in")
     yield Route("/sign-in", by_token, "sign_in", ("POST",))
     yield Route("/sign-out", sign_out, "control", ("POST",))
 

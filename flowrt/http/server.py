@@ -84,7 +84,7 @@ class HttpServer:
         )
         self.page_url = ""
         if page:
-            self.page_url = f"{self.url}/" if sessions is None else f"{self.url}/sign-in?key={sessions.new_link()}"
+            self.page_url = f"{self.url}/" if sessions is None else f"{self.url}/sign-in/{sessions.new_link()}"
         config = uvicorn.Config(
             application(Host(runtime, reloader, secrets, rules.edit), rules, page=page),
             http=Connection,

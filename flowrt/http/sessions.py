@@ -28,7 +28,7 @@ class Sessions:
         self._known: dict[str, float] = {}
 
     def new_link(self) -> str:
-        """A key for `/sign-in?key=…` that is good once."""
+        """A key for `/sign-in/KEY` that is good once."""
         key = random.token_urlsafe(24)
         with self._lock:
             self._links[_hash(key)] = time.monotonic() + LINK_S

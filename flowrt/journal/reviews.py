@@ -54,4 +54,3 @@ def write_review(path: Path, review: Review) -> None:
         except BaseException:
             link.execute("ROLLBACK")
             raise
-

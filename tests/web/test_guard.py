@@ -63,6 +63,7 @@ def test_the_list_of_routes_is_known() -> None:
     assert {row for row in listed if row[0] in ("probe", "sign_in", "control", "edit", "socket")} == {
         ("probe", "GET", "/healthz"),
         ("sign_in", "GET", "/sign-in"),
+        ("sign_in", "GET", "/sign-in/{key}"),
         ("sign_in", "POST", "/sign-in"),
         ("control", "POST", "/sign-out"),
         ("control", "POST", "/api/reload"),
@@ -126,7 +127,7 @@ def test_off_loopback_nothing_is_read_without_token_or_cookie(run: Run) -> None:
             assert code == 401, route
             assert "www-authenticate" not in headers, "a browser would send a password again to whoever asks"
     assert ask(run, "/", Accept="text/html")[1].count("/sign-in") == 1
-    link = re.search(r"page at \S+(/sign-in\?key=\S+);", run.text())
+    link = re.search(r"page at \S+(/sign-in/\S+);", run.text())
     assert link
     code, _, headers = ask(run, link[1])
     assert code == 200
