@@ -50,7 +50,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a server answered. body: as far as it was read; text: what it says, as one short line without credentials."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: urllib3.HTTPHeaderDict
     body: bytes
     text: str
 
@@ -63,11 +63,13 @@ class HttpClient:
     """Requests to one server, over one connection that is kept. Each request has `timeout_s` from its begin to its last byte, and a second
     more for each 20 kB that it sends: a slow line must not keep a batch from ever arriving.
 
-    Not for several threads at once. authorization: the header's value, sent with each request. Raises ValueError where that, the
-    address or the CA file can't be used.
+    Not for several threads at once. authorization: the header's value, sent with each request. verify: whether the server's certificate must be
+    one that the CA file, or the system, vouches for. Raises ValueError where header, address or CA file can't be used.
     """
 
-    def __init__(self, url: str, *, timeout_s: float, ca_file: str = "", authorization: str = "") -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float, ca_file: str = "", authorization: str = "", verify: bool = True
+    ) -> None:
         self._timeout_s = timeout_s
         host, port, tls = _place(url)
         self.address = f"{host}:{port}" if port else host
@@ -78,7 +80,7 @@ class HttpClient:
             self._headers["Authorization"] = _header(authorization)
         self._connection: _HttpConnection | _HttpsConnection
         if tls:
-            self._connection = _HttpsConnection(host, port, ssl_context=_tls(ca_file))
+            self._connection = _HttpsConnection(host, port, ssl_context=_tls(ca_file, verify))
         else:
             self._connection = _HttpConnection(host, port)
 
@@ -92,7 +94,10 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> Answer:
-        """Send a request and read its answer, whatever its status. Raises HttpError where there is none in time."""
+        """Send a request and read its answer, whatever its status. Raises HttpError where there is none in time.
+
+        most_bytes: 0 where only the head of the answer matters; nothing is read of a body that may never end.
+        """
         target = self._prefix + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         connection = self._connection
         connection.timeout = timeout_s = self._timeout_s + len(body or b"") / _SLOWEST_BYTES_PER_S
@@ -104,8 +109,8 @@ class HttpClient:
             sent = {**self._headers, **(headers or {})}
             connection.request(method, target, body, sent, preload_content=False, decode_content=False)
             response = connection.getresponse()
-            read = response.read(most_bytes)
-            whole = not response.read(1)
+            read = response.read(most_bytes) if most_bytes else b""
+            whole = bool(most_bytes) and not response.read(1)
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             failure = _http_error(error)
             if deadline.over or isinstance(failure.cause, TimeoutError):
@@ -229,11 +234,15 @@ def _place(url: str) -> tuple[str, int | None, bool]:
     return parts.hostname, parts.port, parts.scheme == "https"
 
 
-def _tls(ca_file: str) -> ssl.SSLContext:
+def _tls(ca_file: str, verify: bool) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file or None)
+        context = ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"ca_file {ca_file} can't be used: {error}") from error
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _too_late(timeout_s: float) -> HttpError:

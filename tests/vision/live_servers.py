@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import socketserver
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -75,8 +76,13 @@ class MjpegCamera:
 class WebServer:
     """A server whose answers a test writes: `answers` maps a path to status, headers and body; the requests are kept."""
 
-    def __init__(self, answers: dict[str, tuple[int, dict[str, str], bytes]], login: str = "") -> None:
-        """login: the value of the `Authorization` header without which the answer is 401."""
+    def __init__(
+        self,
+        answers: dict[str, tuple[int, dict[str, str], bytes]],
+        login: str = "",
+        tls: dict[str, Path] | None = None,
+    ) -> None:
+        """login: the value of the `Authorization` header without which the answer is 401. tls: cert_file and key_file, for https."""
         self.requests: list[str] = []
         server = self
 
@@ -100,6 +106,10 @@ class WebServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls["cert_file"], tls["key_file"])
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.place = f"127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from harness import case_folder, data_file, opened
 from live_servers import MjpegCamera, RtspServer, WebServer, rtsp_describing
+from servers import certificates
 from vision.test_camera import View, run
 from vision.test_live_camera import frames_of, until
 
@@ -304,6 +305,29 @@ def test_fault_21_an_address_that_gives_single_pictures_is_a_camera(real):
     assert {frame.size_px for frame in frames} == {(64, 48)}
     assert [s.status for s in seen if isinstance(s, CameraStatus)] == ["online"]
     assert np.diff([frame.time_s for frame in frames]).mean() >= 0.08
+
+
+def test_fault_14_the_certificate_of_an_https_camera_is_verified(tmp_path, real):
+    files = certificates(tmp_path / "tls")
+    part = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(JPEG), JPEG)
+    answers = {
+        "/snap.jpg": (200, {"Content-Type": "image/jpeg"}, JPEG),
+        "/stream": (200, {"Content-Type": "multipart/x-mixed-replace; boundary=b"}, 50 * part),
+    }
+    with WebServer(answers, Login("admin", "Sesame26").basic(), files) as server:
+        uri = f"https://admin:Sesame26@localhost:{server.place.rpartition(':')[2]}/snap.jpg"
+        said = reason(uri)
+        assert said.startswith("the camera's certificate is not trusted (")
+        assert "`certificate: any`" in said
+        assert server.requests == [], "nothing is asked of it, and no password sent"
+        assert reason(uri, ca_file=str(files["ca_file"])) == ""
+        assert reason(uri, certificate="any") == ""
+        with opened(Camera(uri=uri, fps=10, ca_file=str(files["ca_file"])), real) as camera:
+            assert frames_of(until(camera.produce(), Frame, 3))
+        stream = uri.replace("snap.jpg", "stream")
+        assert "not trusted" in reason(stream)
+        assert reason(stream, ca_file=str(files["ca_file"])) == ""
+        assert reason(stream, certificate="any") == ""
 
 
 # 13: the ledger

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from flowrt import (
@@ -37,6 +38,7 @@ from flowrt_nodes.camera._meter import Meter, Thinner
 if TYPE_CHECKING:
     from flowrt_nodes.camera._clips import Clip
     from flowrt_nodes.camera._live.grabber import Connected, Grabber
+    from flowrt_nodes.camera._live.protocol import Trust
     from flowrt_nodes.camera._view.watch import ViewWatch
 
 LEFT_BEHIND_MAX = 3
@@ -108,6 +110,17 @@ north_camera:
     ] = 1.0
     reconnect_max_s: Annotated[float, setting("Live: the longest wait between two attempts.", gt=0, le=3600)] = 30.0
     transport: Annotated[Literal["tcp", "udp"], setting("RTSP: how pictures travel.", restart=True)] = "tcp"
+    certificate: Annotated[
+        Literal["trusted", "any"],
+        setting(
+            "https: whether the camera must show a certificate that `ca_file`, or the system, vouches for. `any`: of cameras that sign their own.",
+            restart=True,
+        ),
+    ] = "trusted"
+    ca_file: Annotated[
+        FilePath | None,
+        setting("https: the certificate that vouches for the camera's, or the camera's own.", restart=True),
+    ] = None
     status_s: Annotated[float, setting("Camera status is sent on every change, and this often.", gt=0)] = 5.0
     rotate: Annotated[
         Literal[0, 90, 180, 270], setting("Turn pictures clockwise by so many degrees.", restart=True)
@@ -169,7 +182,7 @@ north_camera:
         if self._kind == "network":
             from flowrt_nodes.camera._live.grabber import ask
 
-            reason = ask(str(self.uri), self.transport, min(self.stall_s, PROBE_S))
+            reason = ask(str(self.uri), self.transport, min(self.stall_s, PROBE_S), self._trust(view.folder))
             if reason:
                 yield Diagnostic(("uri",), reason)
 
@@ -358,6 +371,12 @@ north_camera:
             if self._meter.due(time_s := self.context.clock.now_s(), self.status_s):
                 yield self._report(time_s)
 
+    def _trust(self, folder: Path) -> Trust:
+        """What an https camera must show."""
+        from flowrt_nodes.camera._live.protocol import Trust
+
+        return Trust(self.certificate == "trusted", str(folder / self.ca_file) if self.ca_file else "")
+
     def _connection(self) -> Generator[Frame | CameraStatus, None, str]:
         """One connection, from its first picture to its last; returns why it ended."""
         from flowrt_nodes.camera._live.grabber import PICTURE_EVERY_S, Grabber, connect_device, connect_network
@@ -366,7 +385,7 @@ north_camera:
         connect: Callable[[threading.Event], Connected]
         if self._kind == "network":
             every_s = 1.0 / self.fps if self.fps else PICTURE_EVERY_S
-            connect = partial(connect_network, uri, self.transport, stall_s, every_s)
+            connect = partial(connect_network, uri, self.transport, stall_s, every_s, self._trust(self.context.folder))
         else:
             connect = partial(connect_device, int(uri) if uri.isdigit() else uri)
         after_s = self._capture_clock.last_s if self._capture_clock else -math.inf

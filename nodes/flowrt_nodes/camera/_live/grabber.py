@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import math
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -24,7 +26,7 @@ from flowrt import Image
 from flowrt.capture_time import CaptureClock, Stamp
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera._live import over_http, over_rtsp
-from flowrt_nodes.camera._live.protocol import NoAnswer
+from flowrt_nodes.camera._live.protocol import NoAnswer, Trust
 
 
 class Grabbed(NamedTuple):
@@ -152,17 +154,19 @@ PICTURE_EVERY_S = 1.0
 _opening = threading.Lock()
 
 
-def connect_network(url: str, transport: str, timeout_s: float, every_s: float, stopping: threading.Event) -> Connected:
+def connect_network(
+    url: str, transport: str, timeout_s: float, every_s: float, trust: Trust, stopping: threading.Event
+) -> Connected:
     """Open an RTSP or HTTP camera. FFmpeg gives up a read after `timeout_s`; every_s: between pictures that are fetched one by
-    one. Raises NoAnswer."""
+    one; trust: of https. Raises NoAnswer."""
     open_s = min(timeout_s, OPEN_MAX_S)
     is_http, has_pts = url.lower().startswith("http"), True
     if not is_http:
         over_rtsp.greet(url, open_s)
     else:
-        offer = over_http.offered(url, open_s)
+        offer = over_http.offered(url, open_s, trust)
         if offer.kind == "picture":
-            return Connected(over_http.PictureAddress(offer.url, timeout_s, every_s, stopping))
+            return Connected(over_http.PictureAddress(offer.url, timeout_s, every_s, stopping, trust))
         url, has_pts = offer.url, not offer.multipart
     limits = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_s * 1000),
@@ -174,13 +178,20 @@ def connect_network(url: str, transport: str, timeout_s: float, every_s: float, 
         # for: with it FFmpeg shifts the presentation times at every report of the camera.
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
             f"rtsp_transport;{transport}|allowed_media_types;video|analyzeduration;500000|flags;low_delay"
+            + (_verified(trust) if url.lower().startswith("https") else "")
         )
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     if capture.isOpened():
         return Connected(capture, capture.get if has_pts else None)
     if is_http:
-        raise NoAnswer(over_http.why_no_stream(url, open_s))
+        raise NoAnswer(over_http.why_no_stream(url, open_s, trust))
     raise NoAnswer(over_rtsp.why_no_stream(url, transport, open_s))
+
+
+def _verified(trust: Trust) -> str:
+    """FFmpeg's options that have it verify a certificate, too: it knows no certificates of the system by itself."""
+    file = trust.ca_file or ssl.get_default_verify_paths().cafile or ""
+    return f"|tls_verify;1|ca_file;{file}" if trust.verify and file and not {"|", ";"} & set(file) else ""
 
 
 def connect_device(device: int | str, stopping: threading.Event) -> Connected:
@@ -194,9 +205,10 @@ def connect_device(device: int | str, stopping: threading.Event) -> Connected:
     return Connected(capture)
 
 
-def ask(url: str, transport: str, timeout_s: float) -> str:
+def ask(url: str, transport: str, timeout_s: float, trust: Trust) -> str:
     """Connect once and wait for a picture: why there is none, empty where there is one. Ends within about three times the timeout."""
-    grabber = Grabber(lambda stopping: connect_network(url, transport, timeout_s, 0.0, stopping), time.time, "probe")
+    connect = partial(connect_network, url, transport, timeout_s, 0.0, trust)
+    grabber = Grabber(connect, time.time, "probe")
     try:
         if grabber.next(3 * timeout_s) is not None:
             return ""

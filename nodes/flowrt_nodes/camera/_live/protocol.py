@@ -15,7 +15,16 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
+from flowrt.system.http_client import HttpError
+
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+
+
+class Trust(NamedTuple):
+    """What an https camera must show. verify: a certificate that the CA file, or the system, vouches for."""
+
+    verify: bool = True
+    ca_file: str = ""
 
 
 class NoAnswer(Exception):
@@ -24,12 +33,19 @@ class NoAnswer(Exception):
 
 def unreachable(error: Exception, timeout_s: float) -> NoAnswer:
     """For what a socket, a resolver, TLS or HTTP's reader raised."""
+    if isinstance(error, HttpError):
+        error = error.cause
     if isinstance(error, TimeoutError):
         return NoAnswer(f"no answer within {timeout_s:g} s")
     if isinstance(error, http.client.RemoteDisconnected):
         return NoAnswer("no answer: the server hung up")
     if isinstance(error, http.client.HTTPException):
         return NoAnswer("no answer of a camera: the server does not speak HTTP")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = str(error.verify_message or "it can't be verified").rstrip(".")
+        return NoAnswer(
+            f"the camera's certificate is not trusted ({why}): name the one that vouches for it in `ca_file`, or take any with `certificate: any`"
+        )
     if isinstance(error, ssl.SSLError):
         return NoAnswer(f"no answer: TLS failed ({error.reason or 'no handshake'})")
     return NoAnswer(f"no answer: {getattr(error, 'strerror', None) or error}")
@@ -47,7 +63,7 @@ def refusal(status: int, login: bool) -> str:
 
 
 def unverified_tls() -> ssl.SSLContext:
-    """Cameras sign their certificates themselves, and FFmpeg, which fetches the pictures, does not verify them either."""
+    """For rtsps: cameras sign their certificates themselves, and FFmpeg, which fetches the pictures, does not verify them either."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
