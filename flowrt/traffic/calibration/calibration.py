@@ -153,7 +153,8 @@ class Calibration:
         shares = np.stack([off[..., 0, 0], off[..., 0, 1] + off[..., 1, 0], off[..., 1, 1]], axis=-1)
         shares = np.clip(np.nan_to_num(shares, nan=1.0), -1.0, 1.0)  # at the horizon of a draw: wrong by all of it
         shares -= shares.mean(axis=0)
-        covariance = np.einsum("mki,mkj->kij", shares, shares) / len(shares)
+        by_point = shares.transpose(1, 2, 0)
+        covariance = by_point @ by_point.transpose(0, 2, 1) / len(shares)
         covariance[~known] = np.inf
         return np.asarray(covariance)
 
