@@ -21,8 +21,9 @@ from flowrt_nodes.detect._model.public import fetch, public_name
 from flowrt_nodes.detect._model.wanted import ModelError, Wanted
 
 if TYPE_CHECKING:
-    from flowrt_nodes.detect._letterbox import Letterbox
+    from flowrt_nodes.detect._filters import Filters
     from flowrt_nodes.detect._openvino import Request, SharedModel
+    from flowrt_nodes.detect._parts import Part
 
 Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
 Side = Annotated[int, setting("Pixels.", ge=32, le=8192)]
@@ -33,11 +34,11 @@ RENDER_TRAINED = "flowrt-traffic"
 
 
 class Pending(NamedTuple):
-    """A picture under way in the model."""
+    """A picture under way in the model, in one part or in several."""
 
     frame: Frame
-    request: Request
-    letterbox: Letterbox
+    requests: list[Request]
+    parts: list[Part]
     prepared_ms: float
 
 
@@ -154,6 +155,45 @@ objects:
         ]
         | None
     ) = None
+    crop: (
+        Annotated[
+            tuple[float, float, float, float],
+            setting(
+                "The part of the picture to look at: x_min, y_min, x_max, y_max in its pixels.",
+                examples=[[0, 200, 1280, 720]],
+            ),
+        ]
+        | None
+    ) = None
+    tiles: Annotated[
+        str,
+        setting(
+            "Look at so many parts, side by side and one above the other, each as large as the model's input: finds what is small and far "
+            "away, and costs an inference for each.",
+            pattern=r"^[1-9]x[1-9]$",
+            examples=["2x1"],
+        ),
+    ] = "1x1"
+    tile_overlap: Annotated[
+        float,
+        setting("Share of a tile that lies in the next one too: as wide as the widest of what is small.", ge=0, le=0.5),
+    ] = 0.2
+    mask: Annotated[
+        list[list[tuple[float, float]]],
+        setting(
+            "Polygons, in pixels of the picture: what stands within one of them is left out.",
+            examples=[[[[0, 0], [200, 0], [0, 150]]]],
+        ),
+    ] = []
+    min_px: Annotated[float, setting("Boxes whose longer side is shorter are left out.", ge=0)] = 0.0
+    max_px: Annotated[float, setting("Boxes whose longer side is longer are left out.", gt=0)] | None = None
+    aspect: (
+        Annotated[
+            tuple[float, float],
+            setting("Boxes of another width by height than from one to the other are left out.", examples=[[0.2, 5]]),
+        ]
+        | None
+    ) = None
     every: Annotated[int, setting("Detect in every Nth picture; the others end here.", ge=1)] = 1
     requests: Annotated[
         int, setting("Pictures under way at a time; 0 for what the device asks for, and one more.", ge=0, le=64)
@@ -189,6 +229,18 @@ objects:
                 yield Diagnostic(
                     ("input_px", i), f"{side} is no multiple of 32", f"take {max(32, round(side / 32) * 32)}"
                 )
+        for name, limits in (
+            ("aspect", self.aspect),
+            ("crop", self.crop and self.crop[::2]),
+            ("crop", self.crop and self.crop[1::2]),
+        ):
+            if limits is not None and limits[0] >= limits[1]:
+                yield Diagnostic(
+                    (name,), f"{limits[0]:g} is not less than {limits[1]:g}", "give the lower number first"
+                )
+        for i, polygon in enumerate(self.mask):
+            if len(polygon) < 3:
+                yield Diagnostic(("mask", i), f"{len(polygon)} corners", "a polygon has at least 3")
         labels: tuple[str, ...] = ()
         if self.labels:
             try:
@@ -271,7 +323,9 @@ objects:
         cache = context.data / "model_cache"
         self._shared = context.shared.acquire(self._key, lambda: SharedModel(self._key, cache))
         self.on_close(partial(context.shared.release, self._key))
-        self._letterbox: Letterbox | None = None
+        self._laid_out_px: tuple[int, int] | None = None
+        self._parts: list[Part] = []
+        self._filters: Filters | None = None
         self._seen = 0
         self._set_thresholds()
         context.log.info(
@@ -320,55 +374,56 @@ objects:
         return self._shared
 
     def reconfigured(self, changed: frozenset[str]) -> None:
+        self._laid_out_px = None
         if changed & {"rename", "keep", "min_confidence"}:
             self._set_thresholds()
 
     def submit(self, frame: Frame) -> Pending | None:
-        from flowrt_nodes.detect._letterbox import Letterbox
+        from flowrt_nodes.detect._parts import start
 
         self._seen += 1
         if (self._seen - 1) % self.every:
             return None
         began_s = time.perf_counter()
-        model = self._model
-        letterbox = self._letterbox
-        if letterbox is None or letterbox.picture_px != frame.size_px:
-            letterbox = self._letterbox = Letterbox.of(frame.size_px, model.input_px, model.preparation)
-        request = model.take(letterbox)
-        request.start(frame.image, letterbox)
-        return Pending(frame, request, letterbox, (time.perf_counter() - began_s) * 1e3)
+        if self._laid_out_px != frame.size_px:
+            self._lay_out(frame.size_px)
+        requests = start(frame.image, self._parts, self._model)
+        return Pending(frame, requests, self._parts, (time.perf_counter() - began_s) * 1e3)
+
+    def _lay_out(self, picture_px: tuple[int, int]) -> None:
+        """Settle, for pictures of a size, what the model sees of them and what is left out."""
+        from flowrt_nodes.detect._filters import Filters
+        from flowrt_nodes.detect._parts import parts_of
+        from flowrt_nodes.detect._regions import regions_of
+
+        regions = regions_of(picture_px, self.crop, self.tiles, self.tile_overlap)
+        self._parts = parts_of(picture_px, regions, self._model)
+        self._filters = Filters.of(picture_px, self.mask, self.min_px, self.max_px, self.aspect)
+        self._laid_out_px = picture_px
 
     def collect(self, pending: Pending) -> Detections:
-        from flowrt_nodes.detect._decoding.candidates import suppress
+        from flowrt_nodes.detect._parts import Limits, collect
 
-        frame, request, letterbox, prepared_ms = pending
+        frame, requests, parts, prepared_ms = pending
         model = self._model
-        try:
-            outputs = request.outputs()
-            began_s = time.perf_counter()
-            found = model.found(outputs, self._floor)
-            inference_ms = request.latency_ms
-        finally:
-            request.pool.give_back(request)
-        least = self._least.take(found.class_id)
-        found = found.take((found.score >= least).nonzero()[0])
-        found = found.take(suppress(found, self.iou or model.iou or USUAL_IOU, self.nms == "across"))
-        boxes = letterbox.to_picture(found.boxes)
-        footprints = None if found.footprints is None else letterbox.footprints_to_picture(found.footprints)
+        limits = Limits(self._least, self._floor, self.iou or model.iou or USUAL_IOU, self.nms == "across")
+        found, inference_ms, decoding_ms = collect(requests, parts, model, limits)
+        if self._filters is not None:
+            found = found.take(self._filters.stays(found.boxes).nonzero()[0])
         return Detections(
             time_s=frame.time_s,
             camera_id=frame.camera_id,
-            boxes_px=boxes,
+            boxes_px=found.boxes,
             confidence=found.score.astype(np.float32, copy=False),
             class_id=found.class_id.astype(np.int64, copy=False),
             labels=self._labels,
             picture_px=frame.size_px,
-            footprints_px=footprints,
+            footprints_px=found.footprints,
             frame_number=frame.number,
             frame=frame,
             view_fault=frame.view_fault,
             view_cuts=frame.view_cuts,
-            processing_time_ms=round(prepared_ms + inference_ms + (time.perf_counter() - began_s) * 1e3, 3),
+            processing_time_ms=round(prepared_ms + inference_ms + decoding_ms, 3),
             model=model.name,
         )
 
