@@ -81,7 +81,9 @@ def sign_in_routes(sessions: Sessions) -> Iterable[Route]:
         return _form("")
 
     async def by_link(request: Request) -> Response:
-        return _signed_in(sessions.by_key(request.path_params["key"]), "this link was used or is too old: start the run again, or")
+        return _signed_in(
+            sessions.by_key(request.path_params["key"]), "this link was used or is too old: start the run again, or"
+        )
 
     async def by_token(request: Request) -> Response:
         form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
