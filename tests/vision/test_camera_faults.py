@@ -22,7 +22,7 @@ from flowrt.addresses import without_passwords
 from flowrt.config import read
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes.camera import Camera
-from flowrt_nodes.camera._clips import is_cut_off
+from flowrt_nodes.camera._containers import ends_amid_something, is_cut_off
 from flowrt_nodes.camera._live.protocol import Login
 from flowrt_nodes.camera._meter import Meter
 
@@ -74,6 +74,35 @@ def test_fault_18_a_file_that_ends_too_early_is_told_from_its_bytes(tmp_path, su
     for share in (0.5, 0.9):
         file.write_bytes(content[: int(len(content) * share)])
         assert is_cut_off(file)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "code"), [("flv", "FLV1"), ("ts", "mp4v"), ("m2ts", "mp4v"), ("mkv", "mp4v"), ("webm", "VP80")]
+)
+def test_fault_18_a_stream_in_a_file_that_ends_amid_something_is_told(tmp_path, virtual, suffix, code):
+    """None of these says how long it is: Matroska neither, as it is written into a pipe."""
+    file = tmp_path / f"whole.{suffix}"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*code), 10.0, (64, 48))
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
+    writer.release()
+    content = file.read_bytes()
+    if suffix in ("mkv", "webm"):
+        at = content.index(b"\x18\x53\x80\x67") + 4
+        content = content[:at] + b"\x01" + b"\xff" * 7 + content[at + 8 :]
+        file.write_bytes(content)
+    assert not ends_amid_something(file)
+    frames, status = run(Camera(uri=str(file)), virtual)
+    assert (len(frames), status[-1].status) == (60, "offline")
+    for share in (0.3, 0.55, 0.9):
+        file.write_bytes(content[: int(len(content) * share) // 188 * 188 + 100])
+        assert ends_amid_something(file), share
+    virtual.stopping.clear()
+    frames, status = run(Camera(uri=str(file)), virtual)
+    assert len(frames) < 60
+    assert status[-1].status == "error"
+    assert "the file is truncated or damaged" in status[-1].detail
     file.write_bytes(content + b"\0" * 100)
     assert not is_cut_off(file)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from flowrt import Image
 from flowrt_nodes._lib.cv import cv2
+from flowrt_nodes.camera._containers import ends_amid_something, is_cut_off
 
 if TYPE_CHECKING:
     from flowrt_sim.source import SimCamera
@@ -117,7 +118,8 @@ class VideoClip:
             offset_s = stamp_s if stamp_s > offset_s else offset_s + 1.0 / self.fps
             if number >= skip:
                 image = _image(capture.retrieve()[1])
-        if number < (self._declared or number + 1) and is_cut_off(self.path):
+        fewer = number < (self._declared or number + 1)
+        if (fewer and is_cut_off(self.path)) or ends_amid_something(self.path):
             of = f" of {self._declared}" if self._declared else ""
             self.missing = f"ended after {number}{of} frames: the file is truncated or damaged"
 
@@ -140,59 +142,6 @@ def _why_unreadable(path: Path) -> str:
     if head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):
         return "the video can't be read: its header is damaged or its codec is unknown"
     return "the file is no video that can be read"
-
-
-def is_cut_off(path: Path) -> bool:
-    """Whether a container says that it is longer than the file is."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] == b"RIFF":
-            declared = int.from_bytes(head[4:8], "little")
-            return declared != 0xFFFFFFFF and declared + 8 > size
-        if head[:4] == b"\x1aE\xdf\xa3":
-            return _ends_beyond_matroska(file, size)
-        return head[4:8] in MP4_BOXES and _ends_beyond_mp4(file, size)
-
-
-MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp"})
-MATROSKA_SEGMENT = 0x18538067
-
-
-def _ends_beyond_mp4(file: BinaryIO, size: int) -> bool:
-    """ISO 14496-12, 4.2: boxes one behind the other, each with its length; 0 is to the end of the file, 1 a length of 64 bits."""
-    place = 0
-    while place + 8 <= size:
-        file.seek(place)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length == 0:
-            return False
-        if length < 8:
-            return True  # no box begins here: its content was overwritten
-        place += length
-    return place > size
-
-
-def _ends_beyond_matroska(file: BinaryIO, size: int) -> bool:
-    """RFC 8794: elements with an id and a length, which is all ones where it is not known. The segment is behind the header."""
-    place = 0
-    for _ in range(8):
-        file.seek(place)
-        head = file.read(12)
-        if len(head) < 2 or not head[0] or not head[4]:
-            return False
-        id_bytes = 9 - head[0].bit_length()
-        first = head[id_bytes]
-        bytes_of_length = 9 - first.bit_length()
-        value = int.from_bytes(head[id_bytes : id_bytes + bytes_of_length], "big") & ((1 << 7 * bytes_of_length) - 1)
-        begin = place + id_bytes + bytes_of_length
-        if int.from_bytes(head[:id_bytes], "big") == MATROSKA_SEGMENT:
-            return value != (1 << 7 * bytes_of_length) - 1 and begin + value > size
-        place = begin + value
-    return False
 
 
 class FolderClip:
