@@ -101,7 +101,7 @@ class _Block:
 
     def write_out(self, into: Mapping, expansion: Expansion) -> None:
         """Add the block's nodes, entry by entry."""
-        if self.nodes is None:
+        if self.nodes is None or not self.entries:
             return
         if into.size + self.nodes.size * len(self.entries) > MAX_NODES:
             message = f"more than {MAX_NODES:,} values with all blocks written out"

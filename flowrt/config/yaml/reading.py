@@ -69,9 +69,6 @@ def decode(data: bytes, name: str) -> str:
     if bad := characters.CONTROL.search(text):
         mark = _place(text, bad.start(), name)
         raise Unreadable(mark, f"control character 0x{ord(bad[0]):02x}, expected YAML text", "remove it")
-    if "\n" in text and (bad := characters.LONE_RETURN.search(text)):
-        message = f"{characters.named(bad[0])} that ends no line"
-        raise Unreadable(_place(text, bad.start(), name), message, "remove it, or save the file with plain line ends")
     return text
 
 
@@ -81,6 +78,9 @@ def _place(text: str, at: int, name: str) -> Mark:
 
 def parse(text: str, name: str, diagnostics: list[Diagnostic]) -> Mapping | None:
     """The mapping that a YAML text holds. Raises Unreadable for bad syntax and exceeded limits."""
+    if "\n" in text and (bad := characters.LONE_RETURN.search(text)):
+        message = f"{characters.named(bad[0])} that ends no line"
+        raise Unreadable(_place(text, bad.start(), name), message, "remove it, or save the file with plain line ends")
     root = compose(text, name, diagnostics)
     if root is None or (isinstance(root, Scalar) and root.value is None):
         raise Unreadable(Mark(name, 0, 0), "the file is empty", "`flowrt new NAME` writes a flow to begin with")
