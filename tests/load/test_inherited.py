@@ -139,6 +139,13 @@ def test_a_catch_hears_of_the_faults_of_all(tmp_path: Path) -> None:
     assert edges(flow, "faults") == ["cam", "objects", "tracks", "speeds", "zones"]  # not of `log`, which it feeds
 
 
+def test_records_that_are_made_and_faults_that_are_caught_reach_a_sink(tmp_path: Path) -> None:
+    nodes = "  caught: {type: catch, from: all}\n  tick: {type: timer, every_s: 1}\n  number: {type: map, from: tick, fields: {n: message.count}}\n"
+    flow = good(tmp_path, nodes + "  out: {type: mqtt_out, from: all}\n")
+    assert edges(flow, "out") == ["caught", "number"]
+    assert edges(flow, "caught") == ["tick", "number"]  # not of the sink, which stands behind it
+
+
 def test_a_node_called_all_is_that_node(tmp_path: Path) -> None:
     assert edges(
         good(

@@ -229,7 +229,9 @@ class Documents:
             entries = [self.nodes[each].node for each in names if each in self.nodes]
             mappings = [each for each in entries if isinstance(each, Mapping)]
             if not mappings:
-                self.report.add(mark, "", f"there is no node '{name}'", self.report.suggest(name, self.nodes))
+                self.report.add(
+                    mark, "", f"there is no node '{name}'", self.report.suggest(name, [*self.nodes, *self.made_of])
+                )
                 continue
             node = self._value(text, mark)
             if node is None:

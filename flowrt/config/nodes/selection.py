@@ -30,20 +30,29 @@ def select(configs: ReadOnly[str, NodeConfig], delivers: Delivers, report: Repor
         for source in {edge_ref.source for edge_ref in config.edge_refs} & targets.keys():
             targets[source].append(config.name)
     superseded = _superseded(configs)
-    for config in configs.values():
-        if config.type is None:
+    # those that hear of faults come last: they hear of all that does not stand behind them
+    for config in sorted(configs.values(), key=lambda each: each.type is not None and _of_faults(each.type)):
+        if config.type is None or not config.selections:
             continue
-        behind = _behind(config.name, targets) if config.selections else set()
+        behind = _behind(config.name, targets)
         before = {name: maker for name, maker in makers.items() if name not in behind}
         for selection in config.selections:
             taken = _taken(config, config.type, selection, before, superseded, delivers)
             config.edge_refs += taken
+            for edge_ref in taken:
+                targets[edge_ref.source].append(config.name)
             _check(config, config.type, selection, taken, makers, report)
+
+
+def _of_faults(kind: NodeType) -> bool:
+    """Whether a node takes nothing but faults, which every node may make."""
+    return bool(kind.ports.inputs) and all(issubclass(each, Fault) for each in kind.ports.inputs)
 
 
 def made(kind: NodeType) -> Types:
     """The message types that a node makes itself, and does not only pass on or fill in."""
-    return tuple(out for out in kind.ports.outputs if not kind.ports.inputs or not issubclass(out, kind.ports.inputs))
+    filled_in = tuple(each for each in kind.ports.inputs if each not in (Message, Fault))
+    return tuple(out for out in kind.ports.outputs if not issubclass(out, filled_in))
 
 
 def _taken(
@@ -59,8 +68,8 @@ def _taken(
     for name, maker in makers.items():
         if not _free(config, name):
             continue
-        if named is None and kind.ports.inputs and all(issubclass(each, Fault) for each in kind.ports.inputs):
-            ports = [""]  # every node may fail
+        if named is None and _of_faults(kind):
+            ports = [""]
         else:
             fits = accepted_outputs(made(maker), kind.ports.inputs)
             if named is None:
