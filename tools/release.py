@@ -69,7 +69,11 @@ def try_wheel(wheel: Path, folder: Path, version: str) -> None:
         cwd=folder,
     )
     try:
-        status = json.loads(_fetch(f"http://{address}/api/status"))
+        end = time.monotonic() + RUN_S
+        while (status := json.loads(_fetch(f"http://{address}/api/status")))[
+            "state"
+        ] == "starting" and time.monotonic() < end:
+            time.sleep(0.2)
         page = _fetch(f"http://{address}/")
     finally:
         code = run.wait(RUN_S + 60)
