@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flowrt.http import Host, Route
-from flowrt_web import event_routes, flow_routes, scene_routes, service_routes, static_files
+from flowrt_web import calibration_routes, event_routes, flow_routes, scene_routes, service_routes, static_files
 from flowrt_web.live.socket import LiveSocket
 
 
@@ -14,6 +14,7 @@ def routes(host: Host) -> Iterable[Route]:
     yield from static_files.routes()
     yield from flow_routes.routes(host)
     yield from scene_routes.routes(host)
+    yield from calibration_routes.routes(host)
     yield from event_routes.routes(host)
     yield from service_routes.routes(host)
     yield Route("/api/page/live", LiveSocket(host).serve, "socket")

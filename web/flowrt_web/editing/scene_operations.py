@@ -108,11 +108,20 @@ class SetProperty(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     value: Value
 
 
-Operation = MovePoint | AddPoint | RemovePoint | AddShape | RemoveShape | RenameShape | SetProperty
+class SetHomography(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="homography"):
+    """Set the pairs of points that the scene is calibrated by."""
+
+    image_px: Annotated[list[Point], msgspec.Meta(min_length=4, max_length=200)]
+    ground_m: Annotated[list[tuple[float, float]], msgspec.Meta(min_length=4, max_length=200)]
+
+
+Operation = MovePoint | AddPoint | RemovePoint | AddShape | RemoveShape | RenameShape | SetProperty | SetHomography
 
 
 def edits_of(scene: str, operation: Operation, data: Any) -> list[Edit]:
     """The edits of the file that an operation is. data: the file's, before it. Raises Refused."""
+    if isinstance(operation, SetHomography):
+        return _homography(scene, operation, data["scene"][scene])
     shape = operation.shape
     path = shape.path(scene)
     if isinstance(operation, MovePoint):
@@ -132,6 +141,19 @@ def edits_of(scene: str, operation: Operation, data: Any) -> list[Edit]:
         return _add(scene, operation, data)
     value = _property(shape.group, operation.key, operation.value)
     return [Remove((*path, operation.key)) if value is None else Set((*path, operation.key), value)]
+
+
+def _homography(scene: str, operation: SetHomography, block: Any) -> list[Edit]:
+    """What is the same stays as it is written."""
+    pairs = {
+        "image_px": list(map(_rounded, operation.image_px)),
+        "ground_m": [[round(x, 3), round(y, 3)] for x, y in operation.ground_m],
+    }
+    before = block.get("homography")
+    if not isinstance(before, dict):
+        return [Set(("scene", scene, "homography"), pairs)]
+    path = ("scene", scene, "homography")
+    return [Set((*path, key), points) for key, points in pairs.items() if before.get(key) != points]
 
 
 def _add(scene: str, operation: AddShape, data: Any) -> list[Edit]:

@@ -10,6 +10,7 @@ const PAGES = {
   flow: () => import("./flow/page.js"),
   cameras: () => import("./cameras/page.js"),
   scene: () => import("./scene/page.js"),
+  calibrate: () => import("./calibrate/page.js"),
   events: () => import("./events/page.js"),
   services: () => import("./services/page.js"),
 };

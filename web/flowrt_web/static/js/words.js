@@ -1,7 +1,7 @@
 // Every English text of the page, in one place, so that it can be translated. `{name}` is filled in by `say`.
 export const words = {
   app: {
-    pages: { flow: "Flow", cameras: "Cameras", scene: "Scene", events: "Events", services: "Services" },
+    pages: { flow: "Flow", cameras: "Cameras", scene: "Scene", calibrate: "Calibrate", events: "Events", services: "Services" },
     nav: "Pages", running: "running", away: "no connection", stopping: "stopping", up: "up {time}",
     problems: "{count} problems in the file", problem: "1 problem in the file", trouble: "trouble",
     notFound: "There is no such page.", loading: "Loading", retry: "Try again", close: "Close", copy: "Copy", copied: "Copied",
@@ -87,6 +87,17 @@ export const words = {
     },
     latency: "answers in {ms} ms", backlog: "What waits for delivery", waits: "{count} waiting", since: "for {time}", dead: "{count} dead letters",
     dashboards: "Dashboards", noGrafana: "The flow names no Grafana: add one to its `services`.",
+  },
+  calibrate: {
+    title: "Calibration of {name}", point: "Point", pairs: "Pairs of points", worth: "What it is worth", residual: "off", leftOut: "left out",
+    tools: { select: "Select", add: "Add point", held: "Check a distance" }, shows: { grid: "5 m grid", map: "Error map", top: "Top view" },
+    again: "New still", taking: "Taking the traffic out", topView: "The road from above, as the fit sees it",
+    rms: "residual, RMS", most: "residual, largest", height: "camera height", focal: "focal length",
+    exact: "With four points the residuals are zero by construction and say nothing: give six or more.",
+    help: "Add points that you know in metres: corners of markings, lamp posts, an orthophoto. Six or more, spread over the road.",
+    speeds: "Speeds by lane:",
+    measured: "Measured distance that is no part of the fit, m", heldHelp: "Choose \"Check a distance\" and click its two ends.",
+    predicted: "The fit says {metres} m: {percent} %.", remove: "Remove point {number}",
   },
 };
 
