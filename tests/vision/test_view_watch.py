@@ -176,19 +176,6 @@ def test_a_view_that_is_learned_anew_with_its_scene(virtual, tmp_path: Path) -> 
     assert states[-1] == "ok"
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_pictures_are_turned(virtual, clip, degrees: int, tmp_path: Path) -> None:
-    picture = np.zeros((40, 60, 3), np.uint8)
-    picture[:10, :10] = 255  # upper left
-    cv2.imwrite(str(tmp_path / "one.png"), picture)
-    with opened(Camera(uri=str(tmp_path / "one.png"), rotate=degrees), virtual) as camera:
-        frame = next(each for each in camera.produce() if isinstance(each, Frame))
-    assert frame.size_px == ((60, 40) if degrees == 180 else (40, 60))
-    y, x = {90: (0, -1), 180: (-1, -1), 270: (-1, 0)}[degrees]
-    assert frame.image[y, x].min() == 255
-    assert frame.image.mean() == pytest.approx(picture.mean())
-
-
 def test_the_night_clip_is_cut_once_and_the_day_after_it_is_another_view() -> None:
     capture = cv2.VideoCapture(str(data_file("real/signal-night.mp4")))
     fps, watch, number = capture.get(cv2.CAP_PROP_FPS), ViewWatch(live=False), 0
