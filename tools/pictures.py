@@ -2,12 +2,14 @@
 
 `docs/pictures/north.jpg` is what the shipped flow sees, with boxes, zones and lamps drawn by the `snapshot` node;
 `docs/pictures/scene.jpg` is what `flowrt scene` draws of its scene;
+`docs/pictures/run.svg` is the live view of `flowrt run`;
 `docs/pictures/weathers.jpg` is the same moment at dusk, by night and in rain;
 `docs/pictures/violations.jpg` are ten violations that the rules found, one of each, from a quarter of an hour (takes ten minutes).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -16,8 +18,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
 
 from flowrt_sim.source import open_camera
+from tests.run.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
@@ -62,6 +68,24 @@ def scene() -> None:
         cv2.imwrite(str(PICTURES / "scene.jpg"), drawn, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
+def run_view() -> None:
+    """The live view of the shipped flow in a terminal of 120x40, as it stands after half a minute."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "flowrt", "run", "flows/intersection.yaml"]
+        terminal = Terminal(command, ROOT, 120, 40, FLOWRT_DATA=folder)
+        terminal.wait_for(lambda text: " up 0:3" in text and " ── log" in text and " runs: " in text, within_s=120)
+        shown = Console(record=True, width=120, file=io.StringIO())
+        for row in range(terminal.screen.lines):
+            line = Text()
+            for column in range(terminal.screen.columns):
+                cell = terminal.screen.buffer[row][column]
+                colour = {"default": "default", "brown": "yellow"}.get(cell.fg, cell.fg)
+                line.append(cell.data or " ", Style(color=colour, bold=cell.bold))
+            shown.print(line, no_wrap=True)
+        terminal.close()
+    (PICTURES / "run.svg").write_text(shown.export_svg(title="flowrt run flows/intersection.yaml"), "utf-8")
+
+
 def weathers() -> None:
     """The same moment in three weathers, side by side at half size."""
     shown = []
@@ -98,6 +122,7 @@ def sheet(folder: Path) -> None:
 
 if __name__ == "__main__":
     north()
+    run_view()
     scene()
     weathers()
     violations()

@@ -7,7 +7,7 @@ import re
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from flowrt import (
     Context,
@@ -47,6 +47,13 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
         str, setting("Where they go; relative to the flow's data folder.", min_length=1, restart=True)
     ] = "snapshots"
     scene: Annotated[SceneName, setting("The scene whose zones and lines are drawn.")] = ""
+    labels: Annotated[
+        Literal["legend", "zones", "objects", "none"],
+        setting(
+            "What is written: road users, and zones once in a legend; road users, and names on zones and lines; road users; nothing. "
+            "A label for which there is no room is left out."
+        ),
+    ] = "legend"
     every_s: (
         Annotated[
             float, setting("A picture of each camera this often, by capture time; without it only for events.", gt=0)
@@ -58,9 +65,6 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
     keep_mb: Annotated[float, setting("How much the files may take together.", gt=0)] = 500.0
 
     def open(self, context: Context) -> None:
-        from flowrt_nodes._lib.overlay import Overlay
-
-        self._new_overlay = Overlay
         self._cameras: dict[str, _Camera] = {}
         self._folder = context.data / self.folder
         make_private_folder(self._folder)
@@ -71,10 +75,15 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
         self._kept_bytes = sum(size for _, size in self._kept)
         self._written = 0
 
+    def _new_overlay(self) -> Overlay:
+        from flowrt_nodes._lib.overlay import Overlay  # brings OpenCV, which no check needs
+
+        return Overlay(scene_of(self.context), self.labels)
+
     def reconfigured(self, changed: frozenset[str]) -> None:
-        if "scene" in changed:
+        if changed & {"scene", "labels"}:
             for camera in self._cameras.values():
-                camera.overlay = self._new_overlay(scene_of(self.context))
+                camera.overlay = self._new_overlay()
 
     def process(self, message: Frame | Objects | SignalState | Violation | ZoneEvent | PedestrianEvent) -> None:
         if isinstance(message, SignalState):
@@ -88,7 +97,7 @@ pictures: {type: snapshot, from: [tracks, red_light], scene: north, keep_files: 
             self._picture(camera, message)
 
     def _new_camera(self, name: str) -> _Camera:
-        return self._cameras.setdefault(name, _Camera(self._new_overlay(scene_of(self.context))))
+        return self._cameras.setdefault(name, _Camera(self._new_overlay()))
 
     def _event(self, camera: _Camera, event: Violation | ZoneEvent | PedestrianEvent) -> None:
         """Draw it on the picture it was seen in, or on the next one where that has not arrived yet."""

@@ -57,6 +57,13 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
         setting("The file, ending in .mp4; relative to the flow's data folder.", pattern=r"\.mp4$", restart=True),
     ] = "video.mp4"
     scene: Annotated[SceneName, setting("The scene whose zones and lines are drawn.")] = ""
+    labels: Annotated[
+        Literal["legend", "zones", "objects", "none"],
+        setting(
+            "What is written: road users, and zones once in a legend; road users, and names on zones and lines; road users; nothing. "
+            "A label for which there is no room is left out."
+        ),
+    ] = "legend"
     fps: (
         Annotated[
             float,
@@ -87,17 +94,19 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
             yield Diagnostic(("path",), f"there is no folder {Path(self.path).parent}")
 
     def open(self, context: Context) -> None:
-        from flowrt_nodes._lib.overlay import Overlay
-
-        self._new_overlay = Overlay
         self._films: dict[str, _Film] = {}
         self._file = context.data / self.path
         make_private_folder(self._file.parent)
 
+    def _new_overlay(self) -> Overlay:
+        from flowrt_nodes._lib.overlay import Overlay  # brings OpenCV, which no check needs
+
+        return Overlay(scene_of(self.context), self.labels)
+
     def reconfigured(self, changed: frozenset[str]) -> None:
-        if "scene" in changed:
+        if changed & {"scene", "labels"}:
             for film in self._films.values():
-                film.overlay = self._new_overlay(scene_of(self.context))
+                film.overlay = self._new_overlay()
 
     def process(self, message: Frame | Objects | SignalState | Violation) -> None:
         if isinstance(message, (SignalState, Violation)):
@@ -112,7 +121,7 @@ video: {type: video_out, from: [tracks, violations], path: north.mp4, scene: nor
         file = self._file
         if self._films:
             file = file.with_stem(f"{file.stem}-{re.sub(r'[^A-Za-z0-9_-]', '_', camera)}")
-        film = self._films[camera] = _Film(file, self, self._new_overlay(scene_of(self.context)))
+        film = self._films[camera] = _Film(file, self, self._new_overlay())
         return film
 
     def finish(self) -> Iterable[Message]:

@@ -7,6 +7,7 @@ import resource
 import stat
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from harness import context, opened
@@ -14,6 +15,7 @@ from harness import context, opened
 from flowrt import Detections, Frame, Line, Location, RoadUser, Scene, SignalState, Tracks, Violation, Zone, ZoneEvent
 from flowrt.traffic.rules.evidence import save_snapshot
 from flowrt_nodes._lib.cv import cv2
+from flowrt_nodes._lib.labels import FONT, Lettering
 from flowrt_nodes._lib.overlay import CLASS_COLOURS, Overlay
 from flowrt_nodes.snapshot import Snapshot
 from flowrt_nodes.video_out import VideoOut
@@ -149,10 +151,89 @@ def test_signal_states_are_shown():
 
 
 def test_speed_and_number_make_the_tag_longer():
-    short = Overlay(None).draw(detections(frame(0.0)))
-    long = Overlay(None).draw(tracks(frame(0.0), speed_kmh=43.0))
-    width = [int((picture[90] == CLASS_COLOURS["car"]).all(axis=1).sum()) for picture in (short, long)]
-    assert width[1] > width[0] > 0
+    overlay, width, of = Overlay(None), {}, frame(0.0, size=(1280, 720))
+    for seen in (detections(of), tracks(of, speed_kmh=43.0)):
+        picture = overlay.draw(seen)
+        [(text, place)] = overlay.placed
+        width[text] = place.x1 - place.x0
+        assert (picture[place.y0 + 1, place.x0 : place.x1] == CLASS_COLOURS["car"]).all(), "its plate"
+    assert list(width) == ["car 0.80", "7 car 43 km/h"]
+    assert width["7 car 43 km/h"] > width["car 0.80"] > 0
+
+
+def crowd(size: tuple[int, int], n: int, seed: int) -> Tracks:
+    """Road users all over a picture, and over each other."""
+    rng = np.random.default_rng(seed)
+    width, height = size
+    x, y = rng.uniform(0, width * 0.92, n), rng.uniform(0, height * 0.85, n)
+    w, h = rng.uniform(0.02, 0.08, n) * width, rng.uniform(0.04, 0.15, n) * height
+    of = frame(0.0, size=size)
+    seen = Detections(
+        time_s=0.0, camera_id="north", boxes_px=np.stack((x, y, x + w, y + h), axis=1).astype(np.float32),
+        confidence=np.full(n, 0.8, np.float32), class_id=np.zeros(n, np.int64), labels=("car",), picture_px=size, frame=of,
+    )  # fmt: skip
+    still = np.zeros((n, 2), np.float32)
+    made = Tracks.of(
+        seen, np.arange(n), track_id=np.arange(1, n + 1), age_s=np.ones(n, np.float32), velocity_px_s=still
+    )
+    return made.replace(speed_kmh=rng.uniform(0, 70, n).astype(np.float32))
+
+
+@pytest.mark.parametrize("labels", ["legend", "zones", "objects"])
+@pytest.mark.parametrize("size", [(320, 180), (640, 360), (1280, 720), (3840, 2160)])
+def test_labels_stand_apart_and_hide_nothing_that_they_name(size, labels):
+    for seed in range(5):
+        overlay = Overlay(scene(), labels)
+        overlay.note(SignalState(time_s=0.0, states={"phase_2": "dark", "phase_4": "dark"}))
+        seen = crowd(size, 12, seed)
+        overlay.draw(seen)
+        places = [place for _, place in overlay.placed]
+        for i, a in enumerate(places):
+            assert a.x0 >= 0, a
+            assert a.x1 <= size[0]
+            assert all(a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0 for b in places[i + 1 :])
+        own = {text.split()[0]: place for text, place in overlay.placed if text.split()[0].isdigit()}
+        assert len(own) >= (9 if size[0] > 400 else 6), "room is found for nearly all"
+        for number, box in zip(seen.track_id.tolist(), seen.boxes_px.tolist(), strict=True):
+            if (place := own.get(str(number))) is not None:
+                outside = place.x1 <= box[0] or box[2] <= place.x0 or place.y1 <= box[1] or box[3] <= place.y0
+                assert outside, f"{number} is hidden by its own label"
+        names = [text for text, _ in overlay.placed if not text.split()[0].isdigit()]
+        assert set(names) <= {"legend": {"legend"}, "zones": {"stop", "lane"}, "objects": set()}[labels]
+
+
+@pytest.mark.parametrize(("height", "least", "most"), [(180, 8, 14), (720, 10, 16), (2160, 26, 48)])
+def test_letters_can_be_read_at_any_size(height, least, most):
+    letters = Lettering.of(height)
+    (_, high), _ = cv2.getTextSize("43", FONT, letters.scale, letters.thickness)
+    assert least <= high <= most
+
+
+def test_zones_are_named_once_in_the_legend_or_where_they_are_or_not_at_all():
+    of = frame(0.0, size=(1280, 720))
+    drawn = {}
+    for labels in ("legend", "zones", "objects", "none"):
+        overlay = Overlay(scene(), labels)
+        overlay.draw(tracks(of))
+        drawn[labels] = [text for text, _ in overlay.placed]
+    assert drawn == {
+        "legend": ["7 car", "legend"],
+        "zones": ["7 car", "stop", "lane"],
+        "objects": ["7 car"],
+        "none": [],
+    }
+
+
+def test_who_offends_gets_a_place_first():
+    seen = crowd((640, 360), 200, 3)
+    overlay = Overlay(None)
+    offender = int(np.argmin(seen.boxes_px[:, 3]))
+    overlay.note(msgspec.structs.replace(violation(0.0), object=RoadUser.of(seen, offender)))
+    overlay.draw(seen)
+    text, _ = overlay.placed[0]
+    assert text.startswith(f"{offender + 1} ")
+    assert text.endswith("red light")
+    assert len(overlay.placed) < 200, "what has no room is left out"
 
 
 @pytest.mark.parametrize("size", [(64, 36), (320, 180), (1280, 720), (3840, 2160)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,8 +35,9 @@ def head(status: Mapping[str, Any], about: str, width: int) -> list[Text]:
     facts = f"  up {duration(status['uptime_s'])}  {status['frames']:,} frames"
     if status["reloads"]:
         facts += f"  {status['reloads']} reload{'s' if status['reloads'] > 1 else ''}"
-    if len(line) + len(facts) + len(status["file"]) + 2 <= width:
-        line.append(f"  {status['file']}", style="dim")
+    file = _from_here(status["file"])
+    if len(line) + len(facts) + len(file) + 2 <= width:
+        line.append(f"  {file}", style="dim")
     line.append(facts)
     shown = ""
     for part in about.split("; "):
@@ -51,7 +54,7 @@ def problems(status: Mapping[str, Any], width: int, most: int) -> list[Text]:
     if found:
         lines.append(Text(" the edit was refused, the flow goes on as it was:", style="bold red"))
         for each in found:
-            place = f"{each['file']}:{each['line']}:{each['column']}: " if each["line"] else ""
+            place = f"{_from_here(each['file'])}:{each['line']}:{each['column']}: " if each["line"] else ""
             hint = f" ({each['hint']})" if each["hint"] else ""
             lines += folded(f"{place}{each['message']}{hint}", "red", width)
     for trouble in status["trouble"]:
@@ -219,6 +222,11 @@ def cut(line: Text, width: int) -> Text:
     line.truncate(width, overflow="ellipsis")
     line.no_wrap = True
     return line
+
+
+def _from_here(file: str) -> str:
+    """A path, without the current folder before it."""
+    return file.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def number(value: int, wide: bool) -> str:
