@@ -40,7 +40,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "pet_s": ("near_misses", "pet_s"),
     "least_closing_ms": ("near_misses", "closing_m_s"),
 }
-"""A number of the referee to the node (behind the camera's letter) and the setting that mean the same."""
+"""A number of the referee to the node (behind the camera's name) and the setting that mean the same."""
 CONSTANTS: dict[str, float] = {
     "full_stop_within_m": red_light.STOP_NEAR_M,
     "crossing_deg": post_encroachment.CROSSING_DEG,
@@ -64,7 +64,7 @@ def test_every_number_of_the_referee_has_its_counterpart() -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_shipped_rules_use_the_referees_numbers(flow: Flow, name: str) -> None:
     node, setting = SETTINGS[name]
-    for camera in "nesw":
+    for camera in ("north", "east", "south", "west"):
         settings = flow.nodes[f"{camera}_{node}"].settings
         assert getattr(settings, setting) == pytest.approx(getattr(REFEREE, name))
 
@@ -75,7 +75,7 @@ def test_the_rules_constants_are_the_referees_numbers(name: str) -> None:
 
 
 def test_amber_acceleration_is_a_factor_here_and_a_gain_there(flow: Flow) -> None:
-    for camera in "nesw":
+    for camera in ("north", "east", "south", "west"):
         assert flow.nodes[f"{camera}_on_amber"].settings.gain == pytest.approx(REFEREE.amber_factor - 1)
 
 
