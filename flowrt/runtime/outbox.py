@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from flowrt.contract.defects import defect_of, shown_message
-from flowrt.flow import FROM, NodeSpec
+from flowrt.flow import FROM, Flow, NodeSpec
 from flowrt.journal import EventRow
 from flowrt.message import Event, Message
 from flowrt.node import Context, Node, Outbox
@@ -75,6 +75,21 @@ class NoOutboxes:
 
 class Unsendable(Exception):
     """A message that no sink can encode: not the sink's fault, but that of the node that made it."""
+
+
+def maker_of(message: Message, sender: str, runners: Mapping[str, NodeRunner], flow: Flow) -> NodeRunner | None:
+    """The node that made a message: the one that gave it to a sink, or one before that where it only passes on."""
+    maker = runners.get(sender)
+    while maker is not None and maker.spec.type.ports.passes:
+        before = {
+            edge.source
+            for edge in maker.spec.edges
+            if edge.field == FROM and isinstance(message, flow.arriving.get(edge, Message))
+        }
+        if len(before) != 1:
+            break  # several may have made it: the one they meet in is named
+        maker = runners.get(before.pop())
+    return maker
 
 
 class OutboxRunner(NodeRunner):

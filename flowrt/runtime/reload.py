@@ -19,9 +19,10 @@ from flowrt.plan import Change, Plan
 from flowrt.runtime.hangs import SLOW_S
 from flowrt.runtime.hooks import HookHangs
 from flowrt.runtime.inference import InferenceRunner
+from flowrt.runtime.lifecycle import FINISH_S, LEAST_S, RECONFIGURE_S
 from flowrt.runtime.outbox import OutboxRunner
 from flowrt.runtime.runner import NodeRunner
-from flowrt.runtime.runtime import FINISH_S, LEAST_S, RECONFIGURE_S, ReloadFailed, Runtime, StartFailed
+from flowrt.runtime.runtime import ReloadFailed, Runtime, StartFailed
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.worker import Worker
 from flowrt.system.threads import from_keyboard, one_line, text_of
@@ -74,14 +75,14 @@ def apply(
                 ledger = runtime.ledger()
                 exchanged = perf_counter()
         except BaseException:
-            runtime.close_nodes(fresh.values())
+            runtime.life.close_all(fresh.values())
             raise
         _exchange_workers(runtime, plan, leaving)
         _drain(runtime, plan, begun)
         parked = _exchange_outboxes(runtime, plan, leaving, deliver_s)
         for runner in leaving:
             runtime.forget(runner)
-        runtime.close_nodes([*replaced, *(runner.node for runner in leaving)])
+        runtime.life.close_all([*replaced, *(runner.node for runner in leaving)])
         if not ledger["balanced"]:
             log.error("the ledger does not balance after a reload: %s", ledger)
         return {
@@ -126,7 +127,7 @@ def _open_new(runtime: Runtime, plan: Plan, superseded: Callable[[], bool]) -> d
                 spec = plan.new.nodes[name]
                 fresh[name] = runtime.open_node(plan.new, spec, until=began + OPEN_S, give_up=give_up)
     except StartFailed as error:
-        runtime.close_nodes(fresh.values())
+        runtime.life.close_all(fresh.values())
         raise ReloadFailed(f"{error}; the reload was rolled back", error.node) from error
     return fresh
 
@@ -192,7 +193,7 @@ def _give_settings(runtime: Runtime, runner: NodeRunner, flow: Flow, name: str, 
         for field in settings.__struct_fields__:
             setattr(runner.node, field, getattr(settings, field))
         _give_context(runner, flow, name)
-        runtime.reconfigure(runner, frozenset(change.changed), end)
+        runtime.life.reconfigure(runner, frozenset(change.changed), end)
 
 
 @contextlib.contextmanager

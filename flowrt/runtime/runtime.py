@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -17,16 +15,17 @@ import msgspec
 from flowrt.addresses import without_passwords
 from flowrt.clock import Clock
 from flowrt.contract import Contract
-from flowrt.flow import FROM, Flow, NodeSpec, graph_of
-from flowrt.journal import EventRow
+from flowrt.flow import Flow, NodeSpec, graph_of
 from flowrt.message import Fault, Message
-from flowrt.node import Context, Inference, Node, Outbox, Shared, Source, close_node, open_node
+from flowrt.node import Context, Inference, Node, Outbox, Shared, Source
 from flowrt.plan import Plan
 from flowrt.runtime.faults import outside_of_runtime
 from flowrt.runtime.hangs import Hang, HangWatch, hanging, stands_still, what_it_is_at
-from flowrt.runtime.hooks import HookCall, HookHangs, Hooks
+from flowrt.runtime.hooks import Hooks
 from flowrt.runtime.inference import Collector, InferenceRunner
-from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner, Unsendable
+from flowrt.runtime.lifecycle import FINISH_S, RECONFIGURE_S, Lifecycle, never
+from flowrt.runtime.outbox import NoOutboxes, Outboxes, OutboxRunner, RecordingRunner, Unsendable, maker_of
+from flowrt.runtime.recent_events import RecentEvents
 from flowrt.runtime.runner import NodeRunner, Observer
 from flowrt.runtime.source import SourceRunner, SourceWorker
 from flowrt.runtime.status import OwnStatuses, ledger, rows
@@ -40,18 +39,6 @@ if TYPE_CHECKING:
     import networkx as nx
 
 log = logging.getLogger("flowrt")
-
-
-SHOWN_EVENT_BYTES = 20_000
-"""Of the last events, which are kept in memory to be shown, a longer payload is left out."""
-FINISH_S = 3.0
-"""How long the nodes may take to send what they still owe, all together, when a run ends."""
-CLOSE_S = 4.0
-"""How long nodes may take to close, all that close together."""
-RECONFIGURE_S = 15.0
-"""How long nodes may take to follow an edit in place, all together: nothing is processed meanwhile."""
-LEAST_S = 0.5
-"""Each of them has so long, also where others took the time."""
 
 
 class StartFailed(Exception):
@@ -110,15 +97,13 @@ class Runtime:
         self.done = threading.Event()
         self.diagnostics: list[dict[str, Any]] = []
         self.reloads: list[dict[str, Any]] = []
-        self.events: dict[str, int] = {}
-        self.last_events: deque[EventRow] = deque(maxlen=50)
-        self.last_critical: deque[EventRow] = deque(maxlen=50)
+        self.events = RecentEvents()
         self._record = record
         self.ending = threading.Event()  # a stop is asked for: a reload under way gives up
         self.hooks = Hooks(threads=threads)
+        self.life = Lifecycle(self.hooks, self.ending, self._alone)
         self._hang_watch = HangWatch(self.supervisor, self.hooks, lambda: self.workers)
         self._own_statuses = OwnStatuses(lambda: self.runners, self.hooks)
-        self._known_events: OrderedDict[str, None] = OrderedDict()
         self._leaving: list[NodeRunner] = []  # removed, but still carrying what is under way
         self._gone_in = self._gone_sent = 0  # of runners that left
         self._structure = threading.Lock()  # held by whatever changes the graph
@@ -139,7 +124,7 @@ class Runtime:
                 node = self.open_node(self.flow, spec, give_up=self.ending.is_set)
                 opened.append(self.new_runner(spec, node))
         except StartFailed:
-            self.close_nodes(runner.node for runner in opened)
+            self.life.close_all(runner.node for runner in opened)
             self._hang_watch.stop()
             raise
         self.runners = {runner.name: runner for runner in reversed(opened)}
@@ -183,7 +168,7 @@ class Runtime:
             self.finish()
             self.delivery.drain(max(0.5, (end - monotonic()) * 0.6))
             self.delivery.close(max(0.5, end - monotonic()))
-            self.close_nodes(runner.node for runner in self.runners.values())
+            self.life.close_all(runner.node for runner in self.runners.values())
             self._hang_watch.stop()
             self._state = "stopped"
             self.done.set()
@@ -206,34 +191,19 @@ class Runtime:
                 pass
 
     def _finish(self, runner: NodeRunner, end: float) -> None:
-        if isinstance(runner, RecordingRunner):
-            return
-        try:
-            until = max(end, monotonic() + LEAST_S)
-            self.hooks.call(runner.name, "finish", lambda call: self._let_finish(runner, call), until=until)
-        except HookHangs as error:
-            runner.report(error, None)
-
-    def _let_finish(self, runner: NodeRunner, call: HookCall) -> None:
-        try:
-            made = runner.finish()
-        except BaseException as error:  # whatever a node raises is its own fault
-            if call.given_up:
-                return
+        def failed(error: BaseException) -> None:
             if not isinstance(runner, SourceRunner):
                 runner.n_in += 1  # no edge brought it; the ledger must still balance
                 self._gone_in -= 1
             runner.fail(error, None)
-            return
-        for message in made:
-            if call.given_up:  # the nodes behind it may be closed by now
-                return
-            runner.emit(message)
+
+        if not isinstance(runner, RecordingRunner):
+            self.life.finish(runner, end, failed)
 
     # -- nodes ----------------------------------------------------------------------------------------------------
 
     def open_node(
-        self, flow: Flow, spec: NodeSpec, *, until: float | None = None, give_up: Callable[[], bool] = lambda: False
+        self, flow: Flow, spec: NodeSpec, *, until: float | None = None, give_up: Callable[[], bool] = never
     ) -> Node:
         """A new node, open. until, give_up: as of `Hooks.call`. Raises StartFailed."""
         node, context = spec.instance(), self._context(flow, spec)
@@ -241,38 +211,13 @@ class Runtime:
             node.attach(context)
             return node
         try:
-            self._open(node, context, until, give_up)
+            self.life.open(node, context, until=until, give_up=give_up)
         except BaseException as error:  # whatever a node raises is its own fault
             if from_keyboard(error):
                 raise
             log.debug("%s can't start", spec.name, exc_info=True)
             raise StartFailed(spec.name, error) from error
         return node
-
-    def _open(self, node: Node, context: Context, until: float | None, give_up: Callable[[], bool]) -> None:
-        def close(outcome: Future[None]) -> None:
-            if outcome.exception() is None:
-                self.close_node(node)
-
-        self.hooks.call(
-            context.node, "open", lambda _: open_node(node, context), until=until, give_up=give_up, late=close
-        )
-
-    def close_node(self, node: Node, end: float | None = None) -> None:
-        """Close a node; what it raises is logged. One that has not ended at `end` is left behind."""
-        until = monotonic() + CLOSE_S if end is None else max(end, monotonic() + LEAST_S)
-        try:
-            self.hooks.call(node.context.node, "close", lambda _: close_node(node), until=until)
-        except BaseException as error:  # whatever a node raises is its own fault
-            if from_keyboard(error):
-                raise
-            log.error("%s: close failed: %s", node.context.node, one_line(error))
-
-    def close_nodes(self, nodes: Iterable[Node]) -> None:
-        """Close these; together they have the time of one."""
-        end = monotonic() + CLOSE_S
-        for node in nodes:
-            self.close_node(node, end)
 
     def _context(self, flow: Flow, spec: NodeSpec) -> Context:
         return Context(
@@ -294,9 +239,9 @@ class Runtime:
 
     def _revive(self, failed: Node, spec: NodeSpec, context: Context) -> Node:
         """A fresh node in the place of a source that failed. What its `open` raises is raised here."""
-        self.close_node(failed)
+        self.life.close(failed)
         node = spec.instance()
-        self._open(node, context, None, context.stopping.is_set)
+        self.life.open(node, context, give_up=context.stopping.is_set)
         return node
 
     def new_runner(self, spec: NodeSpec, node: Node) -> NodeRunner:
@@ -309,14 +254,14 @@ class Runtime:
         if isinstance(node, Outbox) and self._record is not None:
             return RecordingRunner(*place, record=self._record)
         if isinstance(node, Outbox):
-            return OutboxRunner(*place, accept=self.delivery.accept, remember=self._remember, charge=self._charge)
+            return OutboxRunner(*place, accept=self.delivery.accept, remember=self.events.remember, charge=self._charge)
         return NodeRunner(*place)
 
     def _start_worker(self, runner: NodeRunner) -> None:
         if not self.threads:
             return
         if isinstance(runner, SourceRunner):
-            worker: Worker = SourceWorker(runner, self.supervisor, self._revive, self.close_node, self._check_done)
+            worker: Worker = SourceWorker(runner, self.supervisor, self._revive, self.life.close, self._check_done)
         elif isinstance(runner, InferenceRunner):
             worker = Collector(runner, self.supervisor)
         else:
@@ -337,16 +282,7 @@ class Runtime:
     def _charge(self, sender: str, error: Unsendable, message: Message) -> None:
         """Charge the node that made a message which no sink can encode: the one that gave it to the sink, or one before that."""
         known = {runner.name: runner for runner in (*self._leaving, *self.runners.values())}
-        maker = known.get(sender)
-        while maker is not None and maker.spec.type.ports.passes:
-            before = {
-                edge.source
-                for edge in maker.spec.edges
-                if edge.field == FROM and isinstance(message, self.flow.arriving.get(edge, Message))
-            }
-            if len(before) != 1:
-                break  # several may have made it: the one they meet in is named
-            maker = known.get(before.pop())
+        maker = maker_of(message, sender, known, self.flow)
         if maker is not None:
             maker.charge(error, message)
 
@@ -369,6 +305,11 @@ class Runtime:
         with self._structure:
             if self._state != "running":
                 raise ReloadFailed(f"the flow is {self._state}")
+            yield
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self.changing(), self.paused():
             yield
 
     @contextlib.contextmanager
@@ -421,34 +362,7 @@ class Runtime:
     def _give_contract(self, runner: NodeRunner, contract: Contract, end: float) -> None:
         runner.context.contract = contract
         if not isinstance(runner, RecordingRunner):
-            self.reconfigure(runner, frozenset({"contract"}), end)
-
-    def reconfigure(self, runner: NodeRunner, changed: frozenset[str], end: float) -> None:
-        """Call a node's `reconfigured`. The graph must be paused. Raises what it raises, and HookHangs where it has not ended at `end`.
-
-        One that comes back later is called again, between two messages, with the settings that the node has by then.
-        """
-        node = runner.node
-        if self.hooks.is_left_behind(runner.name, "reconfigured"):
-            raise HookHangs("an earlier 'reconfigured' has not come back yet")
-
-        def again(_: Future[None]) -> None:
-            if runner.node is not node or self.ending.is_set():
-                return
-            try:
-                with self._structure, self.paused():
-                    self.reconfigure(runner, changed, monotonic() + RECONFIGURE_S)
-            except BaseException as error:  # whatever a node raises is its own fault
-                log.error("%s: its settings may be in force only in part: %s", runner.name, one_line(error))
-
-        self.hooks.call(
-            runner.name,
-            "reconfigured",
-            lambda _: node.reconfigured(changed),
-            until=max(end, monotonic() + LEAST_S),
-            give_up=self.ending.is_set,
-            late=again,
-        )
+            self.life.reconfigure(runner, frozenset({"contract"}), end)
 
     def finish_nodes(self, names: Iterable[str], end: float) -> None:
         """Let these nodes send what they still owe, until `end`. The graph must be paused."""
@@ -541,7 +455,7 @@ class Runtime:
             "nodes": nodes,
             "queues": queues,
             "sinks": self.delivery.statistics(recent_s),
-            "events": dict(self.events),
+            "events": dict(self.events.counts),
             "frames": self.frames,
             "reloads": len(self.reloads),
             "problems": self.diagnostics,
@@ -561,21 +475,6 @@ class Runtime:
     def progresses(self) -> bool:
         """Whether every thread of the run makes progress, for a watchdog."""
         return self.supervisor.progresses() and not stands_still(list(self.workers.values()))
-
-    def _remember(self, row: EventRow, critical: bool) -> None:
-        """Count an event once, however many sinks it reaches and however often it is updated."""
-        known = self._known_events
-        if row.id in known:
-            return
-        known[row.id] = None
-        if len(known) > 10_000:
-            known.popitem(last=False)
-        self.events[row.type] = self.events.get(row.type, 0) + 1
-        if len(row.payload) > SHOWN_EVENT_BYTES:
-            row = msgspec.structs.replace(row, payload=msgspec.json.encode({"id": row.id}))
-        self.last_events.append(row)
-        if critical:
-            self.last_critical.append(row)
 
     @property
     def frames(self) -> int:

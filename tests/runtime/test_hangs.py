@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowrt.runtime import ReloadFailed, Runtime, hangs, reload, runtime
+from flowrt.runtime import ReloadFailed, Runtime, hangs, lifecycle, reload, runtime
 from tests.runtime.conftest import Bench
 from tests.runtime.test_faults import node, on_another_thread, started, until
 from tests.runtime.test_watch import Watched
@@ -84,9 +84,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reload, "SLOW_S", 0.2)
     monkeypatch.setattr(reload, "OPEN_S", 1.0)
     for name in ("FINISH_S", "CLOSE_S", "RECONFIGURE_S", "LEAST_S"):
-        monkeypatch.setattr(runtime, name, 0.5)
+        monkeypatch.setattr(lifecycle, name, 0.5)
     for name in ("FINISH_S", "RECONFIGURE_S", "LEAST_S"):
         monkeypatch.setattr(reload, name, 0.5)
+    for name in ("FINISH_S", "RECONFIGURE_S"):
+        monkeypatch.setattr(runtime, name, 0.5)
 
 
 @pytest.fixture

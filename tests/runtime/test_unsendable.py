@@ -187,7 +187,7 @@ def test_fault_17_what_is_kept_of_messages_in_memory_is_bounded(bench: Bench) ->
     running = started(bench, "large: {type: large}\nposts: {type: posts, from: large}")
     assert running.wait(20)
     until(lambda: running.delivery.statistics()["posts"].delivered == 27)
-    assert sum(len(row.payload) for row in running.last_events) < 100_000
-    assert len(running.last_events) == 30
+    assert sum(len(row.payload) for row in running.events.last) < 100_000
+    assert len(running.events.last) == 30
     assert running.runners["large"].unsendable == 3
     assert running.runners["large"].last_error.endswith("bytes, more than 16000000")

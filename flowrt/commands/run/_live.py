@@ -69,7 +69,9 @@ class LiveView(logging.Handler):
         above = [
             *parts.head(status, self._about, width),
             *parts.problems(status, width, most=max(3, height * 2 // 5)),
-            *parts.events(self._runtime.last_critical or self._runtime.last_events, width, most=3 if small else 5),
+            *parts.events(
+                self._runtime.events.last_critical or self._runtime.events.last, width, most=3 if small else 5
+            ),
         ]
         below = [
             *parts.sinks(status["sinks"], width, only_notable=small),

@@ -203,8 +203,7 @@ objects:
     def in_flight(self) -> int:
         if self.requests:
             return self.requests
-        shared: SharedModel | None = self.__dict__.get("_shared")
-        return shared.optimal_requests + 1 if shared else 3
+        return self._shared.optimal_requests + 1 if self._shared else 3
 
     def fetch(self, view: CheckView) -> Iterable[Diagnostic]:
         name = public_name(self.model)

@@ -75,15 +75,14 @@ class InfluxOut(Outbox):
             self._writer = InfluxWriter(self._service, timeout_s=self.timeout_s, compress=self.gzip, ca_file=ca_file)
 
     def close(self) -> None:
-        writer: InfluxWriter | None = self.__dict__.get("_writer")  # missing where `open` failed
-        if writer is not None:
-            writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def ready(self) -> bool:
         return self._writer is not None
 
     def status(self) -> dict[str, Any]:
-        writer: InfluxWriter | None = self.__dict__.get("_writer")  # missing before `open`
+        writer = self._writer
         if writer is None:
             return {"database": "no address; points wait in the journal"}
         return {"database": writer.address, "bucket": self._service.bucket, "points": self._written}

@@ -17,7 +17,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -96,26 +96,32 @@ class MqttLink:
         self._closing = threading.Event()
         self._hurried = threading.Event()  # ends the wait before the next try
         self._farewell: Sequence[tuple[str, bytes]] = ()
-        self._waker, self._woken = socket.socketpair()
+        self._taken = ExitStack()  # what this link lets go of at its end, or where it can't be made
+        self._taken.callback(self.up.clear)
+        self._waker, self._woken = map(self._taken.enter_context, socket.socketpair())
         self._waker.setblocking(False)
         self._woken.setblocking(False)
         self._thread = context.supervisor.thread(f"mqtt {context.node}", self._run, restart=Backoff(most_s=10.0))
         self._tried = self._answered = self._new_client_wanted = False
         self._why = ""
         self.embedded: embedded.EmbeddedBroker | None = None
-        if not service.url:
-            self.embedded = context.shared.acquire(embedded.KEY, lambda: embedded.start(context))
         try:
+            if not service.url:
+                self.embedded = context.shared.acquire(embedded.KEY, lambda: embedded.start(context))
+                self._taken.callback(context.shared.release, embedded.KEY)
             self.address: Address = address_of(service, self.embedded.url if self.embedded else service.url)
             # amqtt knows no MQTT 5
             self.mqtt5 = service.version == 5 and not (self.embedded and self.embedded.kind == "amqtt")
             self._tls = tls_of(service, context.path) if self.address.tls else None
             self._will = will
-            self._names: _Names = context.shared.acquire(("mqtt-client-ids", str(self.address)), _Names)
+            ids = ("mqtt-client-ids", str(self.address))
+            self._names: _Names = context.shared.acquire(ids, _Names)
+            self._taken.callback(context.shared.release, ids)
             self._name = ""
+            self._taken.callback(lambda: self._names.let_go(self._name))
             self.client = self._make()
         except BaseException:
-            self._release()
+            self._taken.close()
             raise
 
     # -- from any thread -------------------------------------------------------------------------------------------
@@ -143,7 +149,7 @@ class MqttLink:
         self.wake()
         self._thread.stop()
         self._thread.join(2 * CONNECT_S + _FAREWELL_S)
-        self._release()
+        self._taken.close()
 
     @property
     def tried(self) -> bool:
@@ -158,18 +164,6 @@ class MqttLink:
         if self.trouble:
             state["trouble"] = self.trouble
         return state
-
-    def _release(self) -> None:
-        self.up.clear()
-        self._waker.close()
-        self._woken.close()
-        names: _Names | None = self.__dict__.get("_names")  # missing where making the link failed
-        if names is not None:
-            names.let_go(self._name)
-            self._context.shared.release(("mqtt-client-ids", str(self.address)))
-        if self.embedded is not None:
-            self.embedded = None
-            self._context.shared.release(embedded.KEY)
 
     def hurry(self) -> None:
         """The broker is said to be back: try now."""

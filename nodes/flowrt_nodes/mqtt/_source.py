@@ -74,13 +74,12 @@ class MqttSource(Source):
         self._link.start()
 
     def close(self) -> None:
-        link: MqttLink | None = self.__dict__.get("_link")
-        if link is not None:
+        if self._link is not None:
             self._arrivals.close()
-            link.close()
+            self._link.close()
 
     def status(self) -> dict[str, Any]:
-        link: MqttLink | None = self.__dict__.get("_link")
+        link = self._link
         if link is None:
             return {}
         arrivals = self._arrivals

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from flowrt_nodes.mqtt._connection import MqttLink
     from flowrt_nodes.mqtt._in_flight import PublishProperties
-    from flowrt_nodes.mqtt._suspicion import Suspicion
 
 INFLIGHT = 20  # what brokers take unacknowledged by default
 _WINDOW = 1000
@@ -100,18 +99,14 @@ class MqttOut(Outbox):
 
     @property
     def outside(self) -> object | None:
-        link: MqttLink | None = self.__dict__.get("_link")
-        return None if link is None else str(link.address)
+        return str(self._opened_link().address)
 
     def outside_is_back(self) -> None:
-        link: MqttLink | None = self.__dict__.get("_link")
-        if link is not None:
-            link.hurry()
+        self._opened_link().hurry()
 
     @property
     def window(self) -> int:
-        suspicion: Suspicion | None = self.__dict__.get("_suspicion")  # missing before `open`
-        return 1 if suspicion is not None and suspicion.active else _WINDOW
+        return 1 if self._suspicion.active else _WINDOW
 
     @property
     def replay_per_s(self) -> float | None:
@@ -168,16 +163,13 @@ class MqttOut(Outbox):
         self._looked: dict[str, int] = {}
 
     def close(self) -> None:
-        link: MqttLink | None = self.__dict__.get("_link")
-        if link is None:
-            return
+        link = self._opened_link()
         self._presence.nodes.discard(id(self))
         link.close(() if self._presence.nodes else [(self._availability, b"offline")])
         self.context.shared.release(("mqtt-presence", self._availability, str(link.address)))
 
     def status(self) -> dict[str, Any]:
-        link: MqttLink | None = self.__dict__.get("_link")
-        return {} if link is None else {**link.status(), "in_flight": len(self._in_flight)}
+        return {**self._opened_link().status(), "in_flight": len(self._in_flight)}
 
     # -- encoding: on the thread that brought the message ---------------------------------------------------------------
 
