@@ -69,6 +69,8 @@ def test_the_list_of_routes_is_known() -> None:
         ("control", "POST", "/api/reload"),
         ("socket", "GET", "/api/page/live"),
         ("edit", "POST", "/api/page/review"),
+        ("edit", "POST", "/api/page/preview"),
+        ("edit", "POST", "/api/page/heading"),
         ("edit", "POST", "/api/page/calibration"),
         ("edit", "POST", "/api/page/calibration/top"),
         ("edit", "POST", "/api/page/scene/check"),

@@ -200,3 +200,32 @@ def test_a_finger_drags_a_point_with_a_loupe(live: LiveRun, phone: Watched, pict
     expect(page.get_by_role("status").filter(has_text="In force")).to_be_visible()
     assert len(changed(before, live.scenes.read_text())) == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_preview_runs_the_last_minutes_through_the_draft(live: LiveRun, desktop: Watched, picture: Take) -> None:
+    page = desktop.page
+    desktop.allowed = ["422"]  # while nothing was seen yet
+    before = live.scenes.read_text()
+    open_editor(page, live, "in_1")
+    limit = page.get_by_role("region", name="Properties").get_by_label("Limit, km/h")
+    limit.fill("3")
+    limit.press("Tab")
+    preview = page.get_by_role("region", name="Preview")
+    found = preview.locator("[data-test=preview]")
+
+    def seen() -> bool:
+        preview.get_by_role("button", name="Run the last minutes").click()
+        preview.get_by_role("button", name="Run the last minutes").wait_for()
+        return found.count() > 0 and "speeding" in found.inner_text()
+
+    live.wait_for(seen, 100)
+    assert re.search(r"\+\d+ speeding", found.inner_text())
+    expect(preview.locator(".found image").first).to_have_attribute("href", re.compile("^/api/page/seen/north"))
+    assert (
+        page.evaluate("fetch(document.querySelector('.found image').getAttribute('href')).then((r) => r.status)") == 200
+    )
+    preview.scroll_into_view_if_needed()
+    picture(page, "preview")
+    assert live.scenes.read_text() == before, "nothing was saved"
+    page.get_by_role("button", name="By the traffic seen").click()
+    expect(page.get_by_role("region", name="Properties").get_by_role("status")).to_contain_text("tracks")

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from flowrt.http import Host, Route
 from flowrt_web import calibration_routes, event_routes, flow_routes, scene_routes, service_routes, static_files
 from flowrt_web.live.socket import LiveSocket
+from flowrt_web.preview import routes as preview_routes
+from flowrt_web.preview.memory import Memory
 
 
 def routes(host: Host) -> Iterable[Route]:
@@ -17,4 +19,6 @@ def routes(host: Host) -> Iterable[Route]:
     yield from calibration_routes.routes(host)
     yield from event_routes.routes(host)
     yield from service_routes.routes(host)
-    yield Route("/api/page/live", LiveSocket(host).serve, "socket")
+    memory = Memory(host)
+    yield from preview_routes.routes(host, memory)
+    yield Route("/api/page/live", LiveSocket(host, memory).serve, "socket")

@@ -64,6 +64,14 @@ def collected(runtime: Runtime, view: CameraView, count: int, within_s: float) -
     return list(found)
 
 
+def resized(picture: Any, width: int) -> Any:
+    """The picture at most so wide."""
+    if picture.shape[1] <= width:
+        return picture
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+
+
 def jpeg(picture: Any, quality: int = 88) -> bytes:
     """A picture for a browser."""
     _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])

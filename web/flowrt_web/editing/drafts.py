@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowrt.commands.diagnostics_text import text as diagnostics_text
 from flowrt.config import read
 from flowrt.config.cache import LoadCache
 from flowrt.config.document.documents import Documents
 from flowrt.config.report import Report
 from flowrt.diagnostics import Diagnostic
+from flowrt.flow import Flow
 from flowrt.http import Host
 from flowrt.services.environment import Environment
 from flowrt_web.editing.files import Changed, EditedFiles, content_hash
@@ -117,12 +117,19 @@ class Drafts:
 
     def check(self, file: Path, text: str) -> list[Diagnostic]:
         """What `flowrt check` would say if the file had this text."""
-        flow = self._host.runtime.flow
+        return self._read(file, text)[1]
+
+    def flow(self, draft: Draft) -> Flow | None:
+        """The flow as it would be; None where the draft has errors."""
+        return self._read(draft.before.file, draft.text)[0]
+
+    def _read(self, file: Path, text: str) -> tuple[Flow | None, list[Diagnostic]]:
         with self._lock:
             self._cache.drafts = {os.path.realpath(file): text.removeprefix("\ufeff")}
-            _, problems = read(flow.path, overrides=self._host.reloader.overrides, cache=self._cache)
-            self._cache.drafts = {}
-        return problems
+            try:
+                return read(self._host.runtime.flow.path, overrides=self._host.reloader.overrides, cache=self._cache)
+            finally:
+                self._cache.drafts = {}
 
     def words(self, draft: Draft) -> dict[str, Any]:
         """A draft as the page shows it: problems with their places in the scene, and the difference to the file."""
@@ -147,8 +154,3 @@ def difference(before: SceneText, after: str) -> str:
         before.text.splitlines(), after.splitlines(), f"{name} (as it is)", f"{name} (saved)", lineterm="", n=1
     )
     return "\n".join(lines)
-
-
-def problem_text(problems: list[Diagnostic]) -> str:
-    """Problems as `flowrt check` prints them."""
-    return diagnostics_text(problems)

@@ -19,6 +19,7 @@ from flowrt.http import Host
 from flowrt_web.live.hub import FIGURES_S, Hub
 from flowrt_web.live.pictures import MAX_WIDTH, MIN_WIDTH, Watched, delay_ms
 from flowrt_web.live.taps import BadTap, Tap
+from flowrt_web.preview.memory import Memory
 
 MAX_TABS = 16
 MAX_TAPS = 4
@@ -71,8 +72,9 @@ State = Literal["due", "sent"]
 class LiveSocket:
     """Serves the sockets of one run."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, memory: Memory) -> None:
         self._hub = Hub(host)
+        self._memory = memory
         self._tabs = 0
 
     async def serve(self, socket: WebSocket) -> None:
@@ -81,12 +83,16 @@ class LiveSocket:
             await socket.close(1013, "too many tabs are open")
             return
         self._tabs += 1
+        if self._tabs == 1:
+            self._memory.start()
         tab = _Tab(socket, self._hub)
         try:
             await socket.accept()
             await tab.run()
         finally:
             self._tabs -= 1
+            if not self._tabs:
+                self._memory.stop()
             tab.close()
 
 

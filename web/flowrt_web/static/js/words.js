@@ -58,7 +58,7 @@ export const words = {
     },
     properties: {
       title: "Properties", name: "Name", kind: "Kind", signal: "Signal group", limit_kmh: "Limit, km/h", direction: "Direction", approach: "Approach",
-      heading: "Heading", noHeading: "none", addHeading: "Add arrow", removeHeading: "Remove", remove: "Remove", fixed: "Part of this can't be edited here: it",
+      heading: "Heading", noHeading: "none", bySeen: "By the traffic seen", seen: "Of {tracks} tracks, which agree by {percent} %.", nothingSeen: "Nothing moved there in the last minutes.", addHeading: "Add arrow", removeHeading: "Remove", remove: "Remove", fixed: "Part of this can't be edited here: it",
       lampHelp: "Drag each lens onto its light.", zoneHelp: "Drag the arrow in the direction of travel.", lineHelp: "Crossing from left to right, seen from 1 to 2, is forward.",
     },
     problems: { title: "Check", checking: "checking", none: "Nothing is wrong with it." },
@@ -98,6 +98,10 @@ export const words = {
     speeds: "Speeds by lane:",
     measured: "Measured distance that is no part of the fit, m", heldHelp: "Choose \"Check a distance\" and click its two ends.",
     predicted: "The fit says {metres} m: {percent} %.", remove: "Remove point {number}",
+  },
+  preview: {
+    title: "Preview", run: "Run the last minutes", running: "Running", same: "Nothing changes", of: "over the last {time}",
+    help: "Change something, then see what the rules would have made of the last minutes, before it is saved.",
   },
 };
 

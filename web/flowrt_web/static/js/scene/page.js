@@ -6,6 +6,7 @@ import { say, words } from "../words.js";
 import { Drawing, moved } from "./drawing.js";
 import { useHistory } from "./history.js";
 import { changed, isLamp, nameFor, nameOf, newShape, onTopOf, operations, shapesOf, withIdsOf } from "./model.js";
+import { Preview } from "./preview.js";
 import { Properties } from "./properties.js";
 import { Problems, SaveDialog, useCheck, Verdict } from "./saving.js";
 
@@ -196,9 +197,10 @@ function Editor({ flow, name, names }) {
           <div class="row"><button onClick=${keepMine}>${text.conflict.keep}</button><button onClick=${takeFile}>${text.conflict.take}</button></div></div>`}
         ${failure && html`<p class="notice bad" role="alert">${failure}</p>`}
         <${Verdict} reload=${reload} onClose=${() => setReload(null)} />
-        ${chosen ? html`<${Properties} key=${chosen.id} shape=${chosen} history=${history} signals=${source.signals} fixed=${source.fixed} onRemove=${remove} />`
+        ${chosen ? html`<${Properties} key=${chosen.id} shape=${chosen} history=${history} scene=${name} mayEdit=${mayEdit} signals=${source.signals} fixed=${source.fixed} onRemove=${remove} />`
           : html`<p class="notice">${tool === "select" ? text.help.select : text.help.draw}</p>`}
         <${Problems} verdict=${verdict} busy=${busy} onSelect=${(problem) => { const shape = owner(problem.path); if (shape) select({ id: shape.id, index: null }); }} />
+        ${mayEdit && html`<${Preview} scene=${name} source=${source} wanted=${wanted} picture=${source.data.picture_px} disabled=${!dirty || !verdict?.good || busy || conflict} />`}
         <${Shapes} shapes=${history.now} selection=${selection} select=${select} />
         <p class="quiet mono">${source.file}</p>
         ${mayEdit && source.undoable && html`<button onClick=${undoSave} disabled=${dirty}>${text.save.undo}</button>`}

@@ -1,6 +1,7 @@
 // What a shape is besides its points.
 import { html, useEffect, useState } from "../lib.js";
-import { words } from "../words.js";
+import { post } from "../api.js";
+import { say, words } from "../words.js";
 import { changed, isLamp, isZone, kindOf, nameOf } from "./model.js";
 
 const KINDS = {
@@ -20,13 +21,19 @@ function Name({ name, rename }) {
     onChange=${() => { if (typed.trim() !== name) rename(typed.trim()); }} /></label>`;
 }
 
-export function Properties({ shape, history, signals, fixed, onRemove }) {
+export function Properties({ shape, history, scene, mayEdit, signals, fixed, onRemove }) {
   const set = (key, value) => history.set((shapes) => changed(shapes, shape.id, ({ props }) => {
     const { [key]: _, ...others } = props;
     return { props: value === null || value === "" ? others : { ...others, [key]: value } };
   }));
   const rename = (name) => /^[\p{L}\p{N}_][\p{L}\p{N}_ .-]{0,63}$/u.test(name)
     && history.set((shapes) => changed(shapes, shape.id, () => ({ name })));
+  const [seen, setSeen] = useState(null);
+  const bySeen = async () => {
+    const answer = await post("/api/page/heading", { scene, points: shape.points });
+    setSeen(answer);
+    if (answer.heading) set("heading", answer.heading);
+  };
   const why = fixed[[shape.group, shape.name].filter(Boolean).join(".")];
   const text = words.scene.properties;
   const field = {
@@ -43,7 +50,9 @@ export function Properties({ shape, history, signals, fixed, onRemove }) {
     heading: () => html`<div class="field"><span>${text.heading}</span><div class="row">
       <span class="mono">${shape.props.heading ? shape.props.heading.map((v) => v.toFixed(3)).join(", ") : text.noHeading}</span>
       <button onClick=${() => set("heading", shape.props.heading ? null : [0, 1])}>${shape.props.heading ? text.removeHeading : text.addHeading}</button>
-    </div></div>`,
+      <button onClick=${bySeen} disabled=${!mayEdit}>${text.bySeen}</button></div>
+      ${seen && html`<p class=${seen.heading ? "quiet" : "warn"} role="status">${seen.heading ? say(text.seen, { tracks: seen.tracks, percent: Math.round(seen.agreement * 100) })
+        : text.nothingSeen}</p>`}</div>`,
   };
   return html`<section class="panel properties" aria-label=${text.title}>
     <header><h2>${nameOf(shape)}</h2><button class="danger" onClick=${onRemove}>${text.remove}</button></header>
