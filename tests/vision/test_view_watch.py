@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import context, data_file, feed, opened
-from traffic.street import Actor, along, judge, play
+from traffic.street import Actor, along, judge, play, with_speeds
+from traffic.street import street as scene
 
 from flowrt import CameraStatus, Detections, Frame, Image, SignalState, Tracks
 from flowrt_nodes._lib.cv import cv2
@@ -17,6 +18,7 @@ from flowrt_nodes.camera import Camera
 from flowrt_nodes.camera._view.watch import CHECK_S, Finding, ViewWatch
 from flowrt_nodes.health_probe._runtime_readings import Readings, camera_reasons
 from flowrt_nodes.track import Track
+from flowrt_nodes.traffic_flow import TrafficFlow
 from flowrt_nodes.violation.stopped import Stopped
 from flowrt_sim.source import open_camera
 from flowrt_sim.uri import parse
@@ -224,6 +226,21 @@ def test_rules_are_silent_while_the_view_is_another(tmp_path: Path) -> None:
     said = judge(Stopped(**rule), tmp_path, later)  # type: ignore[arg-type]  # the same
     assert [event.phase for event in said if event.phase != "update"] == ["new", "end"]
     assert said[-1].ended_s == pytest.approx(pictures[199].time_s)
+
+
+def test_lanes_count_nothing_while_the_view_is_another(tmp_path: Path) -> None:
+    cars = [
+        Actor(i + 1, "car", along((i * 3, -1.75, 55), (i * 3 + 7.5, -1.75, -20)), i * 3, i * 3 + 6.5) for i in range(10)
+    ]
+    pictures = [
+        each.replace(view_fault="moved") if number >= 180 else each for number, each in enumerate(play(cars, 36))
+    ]
+    node = TrafficFlow(scene="north", interval_s=3600, lanes=["lane_in"])
+    with opened(node, context(tmp_path, scene=scene())):
+        said = [interval for each in with_speeds(pictures, tmp_path) for interval in node.process(each)]
+        said += list(node.finish())
+    assert [interval.vehicle_count for interval in said] == [5]  # after 5.5 s, 8.5 s, … 17.5 s
+    assert said[0].observed_share == pytest.approx(0.5, abs=0.01)
 
 
 def test_lamps_are_not_read_where_they_are_not(tmp_path: Path) -> None:

@@ -137,13 +137,21 @@ north_camera:
             self._clip.close()
 
     def export_state(self) -> Any:
-        return {"uri": str(self.uri), "number": self._number, "reconnects": self._reconnects, "watch": self._view_watch}
+        return {
+            "uri": str(self.uri),
+            "number": self._number,
+            "reconnects": self._reconnects,
+            "watch": self._view_watch,
+            "last_s": self._capture_clock.last_s if self._capture_clock else None,
+        }
 
     def import_state(self, state: Any) -> None:
         if state["uri"] == str(self.uri):
             self._number = state["number"]
             self._skip = 0 if self.live else state["number"]
             self._reconnects = state["reconnects"]
+            if state["last_s"] is not None:
+                self._capture_clock = CaptureClock(state["last_s"])
             if self._view_watch is not None and state["watch"] is not None and not self.view:
                 self._view_watch.take_over(state["watch"])
 

@@ -63,7 +63,8 @@ class TrafficFlow(Transform):
       u_turn where both approaches are points of the compass, else as `from-to`.
 
     Intervals begin at multiples of `interval_s` since midnight UTC and end by capture time, with or without traffic. The first and
-    the last one are shorter, and say so in `interval_s`. Intervals in which no picture came are not reported. Where the clock is set back the
+    the last one are shorter, and say so in `interval_s`. Intervals in which no picture came are not reported. While the camera shows something else
+    than the scene was drawn on, nothing counts, and the time is not observed. Where the clock is set back the
     interval ends there, and those that come a second time have ids of their own and end a millisecond later.
     """
 
@@ -128,7 +129,8 @@ flow: {type: traffic_flow, from: speeds, scene: north, interval_s: 60}
             self._begin_s = tracks.time_s if gone else end_s
         elapsed_s = tracks.time_s - self._last_s if not math.isnan(self._last_s) else 0.0
         self._last_s = tracks.time_s
-        self._observe(tracks, view, elapsed_s if 0 < elapsed_s <= LONGEST_GAP_S else 0.0)
+        if not tracks.view_fault:
+            self._observe(tracks, view, elapsed_s if 0 < elapsed_s <= LONGEST_GAP_S else 0.0)
         if ended or not abs(tracks.time_s - self._saved_s) < SAVED_S:
             self._save()
         return ended
