@@ -303,6 +303,14 @@ def test_turn_on_red(way: Way, allowed: str, found: bool, tmp_path: Path) -> Non
     assert bool(begun(said)) == found
 
 
+@pytest.mark.parametrize(("red_s", "found"), [(2.0, False), (4.0, False), (5.8, True)])
+def test_a_full_stop_before_a_turn_on_red_is_made_at_red(red_s: float, found: bool, tmp_path: Path) -> None:
+    """It stands from second 4 to 6, and drives off just as amber becomes red, or stood at red as well."""
+    stops = play([Actor(7, "car", turning(-1))], 12)
+    rule = RedLight(scene="north", signal="s", turn_on_red="right")
+    assert bool(begun(judge(rule, tmp_path, stops, lights((0, AMBER), (red_s, RED))))) == found
+
+
 @pytest.mark.parametrize(("lanes", "found"), [(["lane_in"], False), (["lane_out"], True)])
 @pytest.mark.parametrize("back_s", [6.3, 7.0, 7.4])
 def test_a_turn_on_red_over_lost_pictures(lanes: list[str], found: bool, back_s: float, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from flowrt_nodes.violation._common.front_crossing import FrontCrossing, FrontCr
 
 # Margins: docs/rules.md says what each is for.
 CREEPING_KMH = 12.0
-STOP_NEAR_M, STOP_AGO_S = 7.0, 6.0
+STOP_NEAR_M, STOP_AGO_S, MOVING_OFF_S = 7.0, 6.0, 0.5
 TURNED_DEG, TURNING_M, STRAIGHT_ON_M, RETREAT_M = 25.0, 3.0, 14.0, 2.5
 UNDECIDED_S = 60.0
 LANE_MARGIN_PX = 25.0
@@ -59,7 +59,7 @@ class RedLight(SignalRule, kw_only=True):
     No violation: a phase that is unknown or older than `max_age_s`; a front already past the line at red onset (plus `grace_s`); a
     vehicle first seen past the line, or moving across the approach; stopping on the line or less than `beyond_m` past it; starting
     at green; a vehicle that has stood for three seconds, or a truck or bus that brakes hard, whose box reaches over the line; a front
-    that was well past the line a few seconds before; with `turn_on_red`, a turn to that side after a full stop before the line
+    that was well past the line a few seconds before; with `turn_on_red`, a turn to that side after a full stop at red before the line
     (reported if the vehicle drives on without turning, or still stands past the line when the red ends); pictures in which `speed`
     does not know where the vehicle is.
     """
@@ -107,7 +107,8 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
         crossings = self._crossings.update(memory, rows, tracks, view, standing_s)
         past, _ = self._approaches.place(tracks)
         if self.turn_on_red != "never":
-            stopped = ((past > -STOP_NEAR_M) & (past < self.beyond_m)).any(axis=1) & (standing_s >= self.full_stop_s)
+            near = (past > -STOP_NEAR_M) & (past < self.beyond_m) & self._red_for_a_stop(tracks.time_s)
+            stopped = near.any(axis=1) & (standing_s >= self.full_stop_s)
             memory["stopped_s"][rows[stopped & self._may_turn(tracks)]] = tracks.time_s
         for crossing in crossings:
             finding = self._crossed(tracks, crossing, float(memory["stopped_s"][rows[crossing.row]]))
@@ -119,6 +120,12 @@ red_light: {type: violation.red_light, from: speeds, scene: north, signal: signa
                 yield finding
         if self._undecided:
             yield from self._decide(tracks, past, view.reliable(tracks))
+
+    def _red_for_a_stop(self, time_s: float) -> Mask:
+        """(L,): where it has been red for long enough that who stands has made a full stop at red, and not at the amber before."""
+        phases = [self.phase(group, time_s) for group in self._approaches.signals]
+        least_s = self.full_stop_s + MOVING_OFF_S
+        return np.array([p is not None and p.state in RED and time_s - p.since_s >= least_s for p in phases], bool)
 
     def _may_turn(self, tracks: Tracks) -> Mask:
         """(N,): which are in a lane from which a turn on red is lawful."""
