@@ -43,6 +43,10 @@ M = TypeVar("M", bound=Message)
 """For nodes that pass on whatever they get: `def process(self, message: M) -> M | None`."""
 
 
+class BadInput(ValueError):
+    """What came in does not fit the node's settings, and the text says what to do: told without line and traceback, as no bug."""
+
+
 def setting(
     description: str,
     *,

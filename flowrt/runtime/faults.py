@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from flowrt.flow import NodeSpec
+from flowrt.node import BadInput
 from flowrt.system.threads import one_line
 
 KINDS = 5
@@ -55,7 +56,8 @@ class Faults:
 
     def note(self, error: BaseException, spec: NodeSpec, hook: object, time_s: float) -> KnownFault:
         """Count a fault. hook: the method that was called, for a fault that was found in what it returned."""
-        file, line = _place(error.__traceback__, spec, hook)
+        no_bug = isinstance(error, BadInput)
+        file, line = ("", 0) if no_bug else _place(error.__traceback__, spec, hook)
         key = (type(error).__qualname__, file, line)
         with self._lock:
             fault = self._known.pop(key, None)  # the latest stands last
@@ -63,7 +65,7 @@ class Faults:
                 lines = traceback.format_exception(
                     type(error), error, outside_of_runtime(error.__traceback__), limit=-FRAMES
                 )
-                text = "".join(lines)[-CHARACTERS:]
+                text = "" if no_bug else "".join(lines)[-CHARACTERS:]
                 fault = KnownFault(
                     error="", file=file, line=line, count=0, first_s=time_s, time_s=time_s, traceback=text
                 )

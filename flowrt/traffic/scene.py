@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
-from flowrt.node import CheckView, Context, SideInput, reference, setting
+from flowrt.node import BadInput, CheckView, Context, SideInput, reference, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ class Homography(msgspec.Struct, frozen=True, kw_only=True):
     ground_m: tuple[Point, ...]
 
 
-class WrongShape(ValueError):
+class WrongShape(BadInput):
     """A picture of other proportions than the scene was drawn on."""
 
     def __init__(self, scene: Scene, picture_px: tuple[int, int], camera: str = "") -> None:

@@ -89,6 +89,19 @@ def test_the_line_is_the_nodes_own_also_for_a_library_and_for_a_wrong_result(ben
     ]
 
 
+def test_input_that_does_not_fit_is_told_without_line_and_traceback(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "from flowrt.node import BadInput\n" + BROKEN.replace("ValueError(", "BadInput(").replace("% 3 == 0", "< 0")
+    with caplog.at_level(logging.ERROR, "flowrt"):
+        faults = run(bench, text, 3)
+    assert [(fault.error, fault.file, fault.traceback) for fault in faults[:1]] == [("tick 0", "", "")]
+    assert [fault.count for fault in faults] == [1, 2, 3]
+    said = [record for record in caplog.records if getattr(record, "node", "") == "broken"]
+    assert said[0].getMessage() == "broken: BadInput: tick 0"
+    assert not said[0].exc_info
+
+
 def test_few_kinds_are_kept(bench: Bench) -> None:
     lines = "\n".join(f"        if tick.data['number'] == {n}:\n            raise ValueError('{n}')" for n in range(8))
     text = BROKEN.partition("        if tick")[0] + lines + "\n        return tick\n"
