@@ -19,9 +19,11 @@ NAMES = [f"{module}.{name}" for module in MODULES for name in import_module(modu
 
 
 def said(name: str, text: str) -> bool:
-    """Whether a changelog names it in backticks: `Rule`, `flowrt.Rule`, or for a member `Rule.find` or the whole of its class."""
-    owner = name.partition(".")[0]
-    return any(re.search(rf"`(?:[\w.]*\.)?{re.escape(each)}(?:\([^`]*\))?`", text) for each in {name, owner})
+    """Whether a changelog names it in backticks: `Rule`, `flowrt.Rule`; for a member `Rule.find`, `find`, or the whole of its class."""
+    owner, _, member = name.partition(".")
+    return any(
+        re.search(rf"`(?:[\w.]*\.)?{re.escape(each)}(?:\([^`]*\))?`", text) for each in {name, owner, member} - {""}
+    )
 
 
 def test_a_change_of_the_public_api_stands_in_the_changelog() -> None:
