@@ -80,6 +80,23 @@ def all_options(parser: argparse.ArgumentParser) -> list[str]:
     return options
 
 
+LESSONS = ["flow-file.md", "nodes.md", "rules.md", "testing.md"]
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_flows_nodes_rules_and_tests_are_taught_in_that_order(page: str) -> None:
+    """By the pages themselves, by the README, and by the site."""
+    way = (ROOT / "docs" / page).read_text().splitlines()[2]
+    shown = re.findall(r"\[(\d) \w+\]\(([\w.-]+)\)|\*\*(\d) \w+\*\*", way)
+    assert [(number or own, target or page) for number, target, own in shown] == [
+        (str(n), lesson) for n, lesson in enumerate(LESSONS, 1)
+    ]
+    for other in (ROOT / "README.md", ROOT / "mkdocs.yml"):
+        text = other.read_text().partition("## Read on")[2] or other.read_text()
+        places = [text.index(lesson) for lesson in LESSONS]
+        assert places == sorted(places), other
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):

@@ -46,6 +46,13 @@ def tracks(*speeds_kmh: float) -> Tracks:
     return found.replace(speed_kmh=np.array(speeds_kmh, np.float32))
 
 
+def test_a_rule_of_ones_own_takes_twenty_lines_at_most() -> None:
+    """`tests/test_testing_page.py` runs it, and docs/rules.md shows it."""
+    file = EXAMPLES / "nodes" / "violation" / "bus_lane.py"
+    assert len(file.read_text().splitlines()) <= 20
+    assert Catalog(EXAMPLES).get("violation.bus_lane").role == "transform"
+
+
 def test_speed_gate() -> None:
     node = Catalog(EXAMPLES).get("speed_gate").cls(faster_than_kmh=50)  # type: ignore[call-arg]
     fast = node.process(tracks(30.0, 51.0, 50.0, 90.0))  # type: ignore[attr-defined]
