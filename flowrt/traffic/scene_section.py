@@ -14,10 +14,10 @@ from flowrt.config.values import INVALID, SettingsReader
 from flowrt.config.yaml import Mapping, Scalar, Yaml, join
 from flowrt.diagnostics import Diagnostic, Mark
 from flowrt.node import setting
+from flowrt.traffic.checks.drawing import check_scene
+from flowrt.traffic.checks.simulation import mixtures
 from flowrt.traffic.kinds import Position
 from flowrt.traffic.scene import Homography, Lamp, Line, LineKind, Point, Scene, Zone, ZoneKind
-from flowrt.traffic.scene_checks import check_scene
-from flowrt.traffic.simulation import mixtures
 from flowrt.traffic.states import SignalState
 
 Side = Annotated[int, setting("Pixels.", ge=1, le=16384)]

@@ -53,7 +53,7 @@ north_camera:
 
     @property
     def real_pictures(self) -> bool:
-        """See `flowrt.traffic.simulation`."""
+        """See `flowrt.traffic.checks.simulation`."""
         return self._kind != "sim" and not self.simulated
 
     @property

@@ -293,7 +293,7 @@ objects:
                     yield ("min_confidence", name), name
 
     def simulation_only(self) -> Diagnostic | None:
-        """See `flowrt.traffic.simulation`."""
+        """See `flowrt.traffic.checks.simulation`."""
         if not Path(self.model).name.startswith(RENDER_TRAINED):
             return None
         hint = "take one that was trained on real pictures: `flowrt models list` has some, such as `model: yolox-nano`"

@@ -35,7 +35,7 @@ class SimSignal(Source):
         return sorted(GROUPS)
 
     def simulation_only(self) -> Diagnostic:
-        """See `flowrt.traffic.simulation`."""
+        """See `flowrt.traffic.checks.simulation`."""
         hint = "take phases from the controller (`signal.mqtt`), the lamps in the picture (`signal.lamp`) or a plan (`signal.fixed`)"
         return Diagnostic((), "these signals are the simulation's", hint)
 

@@ -17,8 +17,8 @@ from flowrt.commands import BAD_FLOW, DONE, Failure, UsageError
 from flowrt.config import parts, read
 from flowrt.diagnostics import Diagnostic
 from flowrt.node import Source
+from flowrt.traffic.checks.simulation import downstream
 from flowrt.traffic.scene import Scene
-from flowrt.traffic.simulation import downstream
 
 _SECTION = "scene"
 

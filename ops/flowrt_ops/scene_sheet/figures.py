@@ -8,8 +8,8 @@ import numpy as np
 
 from flowrt.diagnostics import Diagnostic
 from flowrt.traffic.calibration import Calibration, NoCalibration, facts
+from flowrt.traffic.checks.metres import lane_size_m
 from flowrt.traffic.scene import Scene, Zone
-from flowrt.traffic.scene_metres import lane_size_m
 
 _PIPED = 160
 """Columns where the output is no terminal."""
@@ -31,7 +31,7 @@ def scene_facts(scene: Scene, camera: str, problems: list[Diagnostic]) -> dict[s
         "camera": camera,
         "picture_px": list(scene.picture_px),
         "calibration": calibration and facts(calibration),
-        "lanes": [_lane_facts(scene, calibration, lane) for lane in scene.zones_of("lane")],
+        "lanes": [_lane_facts(lane, calibration) for lane in scene.zones_of("lane")],
         "problems": [
             {
                 "severity": each.severity,
@@ -45,14 +45,14 @@ def scene_facts(scene: Scene, camera: str, problems: list[Diagnostic]) -> dict[s
     }
 
 
-def _lane_facts(scene: Scene, calibration: Calibration | None, lane: Zone) -> dict[str, Any]:
+def _lane_facts(lane: Zone, calibration: Calibration | None) -> dict[str, Any]:
     told: dict[str, Any] = {"lane": lane.name, "heading": lane.heading, "limit_kmh": lane.limit_kmh}
     if calibration is None:
         return told
     corners = lane.polygon.astype(float)
     directions = None if lane.heading is None else np.broadcast_to(lane.heading, corners.shape)
     sigma = calibration.scale_sigma(corners, directions)
-    length, width = lane_size_m(scene, lane)
+    length, width = lane_size_m(lane, calibration)
     return told | {
         "length_m": _rounded(length),
         "width_m": _rounded(width),

@@ -6,11 +6,15 @@ docs/scene.md states the limits.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from flowrt.config.report import Report, place
 from flowrt.config.yaml import Mapping, join
 from flowrt.diagnostics import Diagnostic
 from flowrt.traffic.scene import Scene, Zone
+
+if TYPE_CHECKING:
+    from flowrt.traffic.calibration import Calibration
 
 WIDTH_M, LENGTH_M = (1.2, 8.0), 300.0
 """A lane narrower, wider or longer than this is unlikely; the width is its area over its length."""
@@ -26,18 +30,20 @@ def check_metres(scene: Scene, node: Mapping, locations: Locations, path: str, r
 
     try:
         calibration = scene.calibration
-        assert calibration is not None  # callers ask where there is a homography
-        diagnostics, lanes = calibration_diagnostics(calibration), _lane_diagnostics(scene)
     except NoCalibration as refused:
         for found in refused.diagnostics:
             _add(found, f"no homography: {found.message}", ("homography",), node, path, report)
         return
+    if calibration is None:
+        return
+    diagnostics = calibration_diagnostics(calibration)
     for found in diagnostics:
         _add(found, found.message, ("homography",), node, path, report)
     if any(found.severity == "error" for found in diagnostics):
         return  # what metres say of the lanes follows from it
-    for name, found in lanes:
-        _add(found, found.message, locations["zone", name], node, path, report)
+    for lane in scene.zones_of("lane"):
+        for found in _lane_diagnostics(lane, calibration):
+            _add(found, found.message, locations["zone", lane.name], node, path, report)
 
 
 def _add(found: Diagnostic, message: str, steps: tuple[str, ...], node: Mapping, path: str, report: Report) -> None:
@@ -49,20 +55,12 @@ def _add(found: Diagnostic, message: str, steps: tuple[str, ...], node: Mapping,
     report.add(mark, below, message, found.hint, found.severity)
 
 
-def _lane_diagnostics(scene: Scene) -> Iterator[tuple[str, Diagnostic]]:
-    """Warnings about lanes, each with the lane's name, with keys below its entry."""
-    for zone in scene.zones_of("lane"):
-        for found in _one_lane(scene, zone):
-            yield zone.name, found
-
-
-def _one_lane(scene: Scene, zone: Zone) -> Iterator[Diagnostic]:
+def _lane_diagnostics(zone: Zone, calibration: Calibration) -> Iterator[Diagnostic]:
+    """Warnings about a lane, with keys below its entry."""
     import numpy as np  # as above
 
     from flowrt.traffic.calibration import applied
 
-    calibration = scene.calibration
-    assert calibration is not None  # as in check_metres
     what, corners = f"lane '{zone.name}'", zone.polygon.astype(float)
     ground = applied(calibration.to_ground, corners)
     beyond = np.flatnonzero(~np.isfinite(ground).all(axis=1))
@@ -83,7 +81,7 @@ def _one_lane(scene: Scene, zone: Zone) -> Iterator[Diagnostic]:
         message = f"{what} reaches beyond the homography's points: speeds at [{x:g}, {y:g}] are uncertain by {share}"
         hint = "give points there too, such as corners of markings, or end the lane earlier"
         yield Diagnostic(("zone", worst), message, hint, "warning")
-    length, width = lane_size_m(scene, zone)
+    length, width = lane_size_m(zone, calibration)
     if length > LENGTH_M:
         message, hint = f"{what} is {length:.0f} m long by the homography", f"more than {LENGTH_M:g} m are unlikely"
         yield Diagnostic(("zone",), message, f"{hint}: end it earlier, or check `ground_m`", "warning")
@@ -93,14 +91,12 @@ def _one_lane(scene: Scene, zone: Zone) -> Iterator[Diagnostic]:
         yield Diagnostic(("zone",), message, hint, "warning")
 
 
-def lane_size_m(scene: Scene, zone: Zone) -> tuple[float, float]:
+def lane_size_m(zone: Zone, calibration: Calibration) -> tuple[float, float]:
     """Of a lane, in metres: how far it reaches along its heading, or its longest extent, and its area over that."""
     import numpy as np  # as above
 
     from flowrt.traffic.calibration import applied
 
-    calibration = scene.calibration
-    assert calibration is not None  # as in check_metres
     corners = zone.polygon.astype(float)
     ground = applied(calibration.to_ground, corners)
     centred = ground - ground.mean(axis=0)

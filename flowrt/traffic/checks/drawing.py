@@ -1,6 +1,6 @@
 """What can be wrong with the drawing of a scene: crossing polygons, points outside of the picture, lines off the road.
 
-What its homography says is in `scene_metres.py`.
+What its homography says is in `metres.py`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from flowrt.config.report import Report, place
 from flowrt.config.yaml import Mapping, join
 from flowrt.diagnostics import Mark
+from flowrt.traffic.checks.metres import check_metres
 from flowrt.traffic.scene import Line, Point, Scene, Zone
-from flowrt.traffic.scene_metres import check_metres
 
 MAX_CORNERS = 500
 SHARE_MARGIN = 0.5
