@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import re
 import sys
 import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flowrt.addresses import without_passwords
 from flowrt.secrets import Secrets
+from flowrt.system.threads import one_line
 
 LINE_CHARACTERS = 4_000
 TRACEBACK_CHARACTERS = 20_000
@@ -133,3 +136,33 @@ def set_up(form: str, level: int, secrets: Secrets, handler: logging.Handler | N
     own.setLevel(level)
     root.addHandler(handler)
     return handler
+
+
+@contextlib.contextmanager
+def strays_logged() -> Iterator[None]:
+    """Send to the log, and so through the mask of secrets, what Python itself would print: what threads of nodes raise that nobody
+    supervises, what finalizers raise, and warnings. A log that can't be written is no reason to end.
+    """
+    log = logging.getLogger("flowrt")
+
+    def of_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_type is not SystemExit:
+            _log_stray(log, f"the thread '{args.thread.name if args.thread else '?'}' ended", args.exc_value)
+
+    def of_finalizer(args: sys.UnraisableHookArgs) -> None:
+        _log_stray(log, args.err_msg or "a finalizer failed", args.exc_value)
+
+    before = threading.excepthook, sys.unraisablehook, logging.raiseExceptions
+    threading.excepthook, sys.unraisablehook = of_thread, of_finalizer
+    logging.raiseExceptions = bool(os.environ.get("FLOWRT_DEBUG"))
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        threading.excepthook, sys.unraisablehook, logging.raiseExceptions = before
+
+
+def _log_stray(log: logging.Logger, what: str, error: BaseException | None) -> None:
+    text = one_line(error) if error is not None else "for no reason that is known"
+    log.error("%s: %s", what, text, exc_info=error)

@@ -106,5 +106,5 @@ def _place(trace: TracebackType | None, spec: NodeSpec, hook: object) -> tuple[s
     if known[0]:
         return known
     code = getattr(hook, "__code__", None)
-    ours = Path(innermost[0]).parent == _RUNTIME
+    ours = not innermost[0] or Path(innermost[0]).parent == _RUNTIME
     return (code.co_filename, code.co_firstlineno) if ours and code is not None else innermost

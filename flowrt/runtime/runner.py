@@ -319,7 +319,7 @@ class NodeRunner:
             self.unsendable += 1
             is_new = _without_numbers(one_line(error)) != _without_numbers(self.last_error)
         if is_new:
-            self.report(error, message)
+            self.report(error.with_traceback(None), message)  # where it was found says nothing of the node
 
     def report(self, error: BaseException, message: Message | None) -> None:
         """Tell the log and `catch` nodes of a fault, without counting a message for it."""

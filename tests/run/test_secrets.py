@@ -272,3 +272,66 @@ def test_long_texts_are_masked_in_time_that_grows_with_their_length(text: str, t
     (tmp_path / "flow.yaml").write_text(f"flow: a\nx-a: {long}: x\n")
     print_diagnostics(read(tmp_path / "flow.yaml")[1])
     assert time.perf_counter() - started < 20, "quadratic time would be hours"
+
+
+STRAYS = '''
+"""strays: says its code where nobody listens."""
+
+import threading
+import warnings
+from typing import Annotated
+
+from flowrt import M, Transform, setting
+
+
+class Gone:
+    def __init__(self, code):
+        self.code = code
+
+    def __del__(self):
+        raise ValueError(f"finalizer {self.code}")
+
+
+class Strays(Transform):
+    """Raise in a thread, in a finalizer, and warn."""
+
+    code: Annotated[str, setting("Secret.", secret=True)]
+
+    def process(self, message: M) -> M:
+        def fail():
+            raise ValueError(f"thread {self.code}")
+
+        threading.Thread(target=fail).start()
+        Gone(self.code)
+        warnings.warn(f"warning {self.code}", stacklevel=1)
+        return message
+'''
+
+
+def test_fault_14_what_python_itself_prints_is_masked(run: Run) -> None:
+    (run.folder / "nodes" / "strays.py").write_text(STRAYS)
+    run.flow.write_text(
+        FLOW + "  strays: {type: strays, from: count, code: '${env:CODE}'}\n  more: {type: letters, from: strays}\n"
+    )
+    run.start("--watch", "off", "--duration", "3", environment={"CODE": 'quo"ted-Sesame26'})
+    assert run.process is not None
+    assert run.process.wait(30) == 0
+    said = run.text()
+    assert "Sesame26" not in said
+    for channel in ("thread", "finalizer", "warning"):
+        assert f"{channel} ***" in said, channel
+    assert len(said) < 20_000, "and told once a minute"
+
+
+def test_a_log_that_can_not_be_written_ends_no_run(run: Run) -> None:
+    text = STRAYS.replace("        def fail", "        import sys\n\n        sys.stderr.close()\n\n        def fail")
+    (run.folder / "nodes" / "strays.py").write_text(text)
+    run.flow.write_text(
+        FLOW + "  strays: {type: strays, from: count, code: '${env:CODE}'}\n  more: {type: letters, from: strays}\n"
+    )
+    run.start("--watch", "off", "--duration", "3", environment={"CODE": "Sesame26"})
+    assert run.process is not None
+    run.process.wait(30)
+    facts = json.loads(run.report.read_text())
+    assert facts["exit_code"] == 0
+    assert facts["wall_s"] > 2.5

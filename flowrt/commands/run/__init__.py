@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from flowrt.clock import SystemClock
 from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure, UsageError
-from flowrt.commands._logs import set_up
+from flowrt.commands._logs import set_up, strays_logged
 from flowrt.commands.arguments import seconds
 from flowrt.commands.check import parse_overrides, print_diagnostics
 from flowrt.config import load
@@ -116,8 +116,11 @@ def run(args: argparse.Namespace) -> int:
     secrets.learn(flow.secrets, flow.nodes)
     set_up(args.log_format, getattr(logging, args.log_level.upper()), secrets)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    if args.report is not None:
+        args.report = args.report.absolute()  # a node may change the folder of the process
     try:
-        return _Run(args, flow, overrides, cache, secrets).run()
+        with strays_logged():
+            return _Run(args, flow, overrides, cache, secrets).run()
     except (JournalBusy, JournalVersionError) as error:
         log.error("%s", error)
         return 3
