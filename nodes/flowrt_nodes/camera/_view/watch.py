@@ -2,7 +2,7 @@
 
 Every `CHECK_S` of capture time the picture is shrunk and averaged with those before, so that traffic and rain fade, and compared with a
 reference (`shift.py`): the still that the scene was drawn on, or the first pictures. Each fault is told only once several checks in a row
-saw it. A cut is seen in the picture in which it happens: nothing of its pattern is that of the picture before.
+saw it. A cut is seen within a tenth of a second: nothing of the pattern is that of the picture before.
 
 Light changes: where the reference is not recognised any more, pictures of the last minutes stand in for it, whose own shift is known.
 """
@@ -20,20 +20,24 @@ from flowrt_nodes.camera._view import shift
 
 ViewState = Literal["", "ok", "moved", "other", "blind", "frozen", "blurred"]
 
-CHECK_S = 3.0
+CHECK_S, FIRST_CHECKS_S = 4.0, 1.0
+"""Between two checks; the second until there is a reference."""
+CUT_EVERY_S = 0.09
+"""A cut is looked for in ten pictures a second at most."""
 WIDTH_PX = 640
 """Sharpness is measured in pictures of this width, shifts in pictures of half of it."""
 NEWEST = 0.4
 """The share of the newest picture in the average."""
 SETTLED = 3
 """So many checks make a reference, and so many in a row a fault, or its end."""
-FROZEN_CHECKS = 8
+FROZEN_CHECKS = 6
+"""So many identical pictures."""
 BLIND = 4.0
 """Standard deviation of the grey levels: a night without a lamp has more."""
 BLURRED = 0.3
 """Share of the usual sharpness."""
 RENEW_CHECKS = 100
-"""After so many checks without a fault, five minutes, what is usual is learned anew."""
+"""After so many checks without a fault, seven minutes, what is usual is learned anew."""
 MAX_SHIFT = 0.003
 """Share of the picture's width by which it may shift where nothing else is said."""
 CUT = 0.12
@@ -65,7 +69,7 @@ class ViewWatch:
         self.finding = Finding()
         self.cuts = 0
         self._max_shift_px, self._live = max_shift_px, live
-        self._checked_s = -np.inf
+        self._checked_s = self._compared_s = -np.inf
         self._pattern: Floats | None = None
         self._size_px = (0, 0)
         self._still = still
@@ -108,14 +112,15 @@ class ViewWatch:
             self._size_px, self._pattern = (image.shape[1], image.shape[0]), None
             self._begin()
             self._take_still()
-        if self._is_cut(image):
+        every_s = FIRST_CHECKS_S if self._recent is None else CHECK_S
+        if self._is_cut(image, time_s):
             self.cuts += 1
             self._average, self._averaged = None, 0
             self._checked_s = time_s
             self._seen_checks = 0
             if self._first is not None:  # silent at once; the next checks say whether it is the same view after all
                 self.finding = Finding("other", None, "the picture was cut to another view")
-        elif not 0.0 <= time_s - self._checked_s < CHECK_S:
+        elif not 0.0 <= time_s - self._checked_s < every_s:
             self._checked_s = time_s
             self._check(image)
         return self.finding.state != before.state
@@ -127,8 +132,11 @@ class ViewWatch:
         grey = _shrunk(np.asarray(still, np.uint8))[1]
         self._first = Reference(grey.astype(np.float32), shift.NONE)
 
-    def _is_cut(self, image: Image) -> bool:
-        """Whether the picture shows nothing of what the one before it showed."""
+    def _is_cut(self, image: Image, time_s: float) -> bool:
+        """Whether the picture shows nothing of what the one looked at before showed."""
+        if 0.0 <= time_s - self._compared_s < CUT_EVERY_S:
+            return False
+        self._compared_s = time_s
         height, width = image.shape[:2]
         sample = image[height // 56 :: max(height // 28, 1), width // 96 :: max(width // 48, 1), 1].astype(np.float32)
         sample -= cv2.blur(sample, (9, 9))
