@@ -19,10 +19,18 @@ from flowrt.diagnostics import FlowError
 from flowrt.system.resources import entry_points
 
 GROUP = "flowrt.templates"
+log = logging.getLogger("flowrt")
 PICTURE_S = 15.0
 """A camera gets this long for its first picture."""
 ASSUMED_PX = (1280, 720)
 """The size of the picture of a camera that does not answer."""
+
+_STILL = """\
+flow: still
+nodes:
+  camera: {type: camera, uri: "${env:ADDRESS}"}
+  pictures: {type: snapshot, from: camera, every_s: 1, quality: 95}
+"""
 
 
 class Templates(Protocol):
@@ -46,40 +54,41 @@ class Templates(Protocol):
 
 
 def templates() -> dict[str, Templates]:
-    """The module of each template."""
-    modules = [cast("Templates", importlib.import_module(module)) for module in entry_points(GROUP).values()]
-    return {name: module for module in modules for name in module.TEMPLATES}
+    """The module of each template. A package that is broken takes only its own away."""
+    found: dict[str, Templates] = {}
+    for entry, where in entry_points(GROUP).items():
+        try:
+            module = cast("Templates", importlib.import_module(where))
+            found |= dict.fromkeys(module.TEMPLATES, module)
+        except Exception as error:  # a third party's code
+            log.warning("the templates of '%s' can't be used: %s: %s: %s", entry, where, type(error).__name__, error)
+    return found
 
 
 def picture_of(address: str, folder: Path, target: Path) -> tuple[int, int] | None:
     """Save a picture of a camera; its width and height, None where none comes in time. folder: where relative paths start."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".still-") as data:
-        flow = Path(data, "still.yaml")
-        if "://" not in address and not address.isdigit() and not Path(address).is_absolute():
-            address = str(folder.absolute() / address)
-        quoted = address.replace("\\", "\\\\").replace('"', '\\"').replace("${", "$${")
-        flow.write_text(
-            "flow: still\nnodes:\n"
-            f'  camera: {{type: camera, uri: "{quoted}"}}\n'
-            "  pictures: {type: snapshot, from: camera, every_s: 1, quality: 95}\n",
-            "utf-8",
-        )
-        saved = _first_picture(flow, Path(data))
+    if "://" not in address and not address.isdigit():
+        address = str(folder.absolute() / address)
+    with tempfile.TemporaryDirectory() as data:
+        saved = _first_picture(address, Path(data))
         if saved is None:
             return None
         shutil.copyfile(saved, target)
         return jpeg_size(target.read_bytes())
 
 
-def _first_picture(flow: Path, data: Path) -> Path | None:
+def _first_picture(address: str, data: Path) -> Path | None:
     from flowrt.clock import SystemClock  # these bring the runtime, which no other use of the command waits for
     from flowrt.config import load
     from flowrt.contract import Contract
     from flowrt.runtime import Runtime, StartFailed
 
-    logging.getLogger("flowrt").addHandler(logging.NullHandler())  # what the camera says on the way is not asked for
+    file = data / "still.yaml"
+    file.write_text(_STILL, "utf-8")
+    flow = load(file, environment={"ADDRESS": address})  # it may have a password, which no file shall hold
+    log.addHandler(logging.NullHandler())  # what the camera says on the way is not asked for
     runtime = Runtime(
-        load(flow), contract=Contract.load(), clock=SystemClock(), data=data, record=lambda outbox, message: None
+        flow, contract=Contract.load(), clock=SystemClock(), data=data, record=lambda outbox, message: None
     )
     try:
         runtime.start()
