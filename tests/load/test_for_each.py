@@ -111,6 +111,18 @@ def test_a_former_name_is_completed_as_the_name_is(tmp_path: Path) -> None:
     assert not plan.of("added") + plan.of("removed") + plan.of("replaced")
 
 
+def test_nodes_with_other_names_become_a_block_and_are_carried_over(tmp_path: Path) -> None:
+    old = flow(tmp_path, BY_HAND.replace("north_", "n_").replace("east_", "e_"))
+    block = BLOCK.replace("[north, east]", "{north: {was: n}, east: {was: e}}")
+    for name in ("tick", "pass"):
+        block = block.replace(f"      {name}: {{", f'      {name}: {{renamed_from: "${{place.was}}_{name}", ')
+    plan = Plan.between(old, flow(tmp_path, block))
+    assert {change.kind for change in plan.changes} == {"kept"}
+    assert {change.was: change.name for change in plan.changes if change.was != change.name} == {
+        "n_tick": "north_tick", "n_pass": "north_pass", "e_tick": "east_tick", "e_pass": "east_pass",
+    }  # fmt: skip
+
+
 def test_another_entry_adds_its_nodes_only(tmp_path: Path) -> None:
     old = flow(tmp_path, BLOCK)
     new = flow(tmp_path, BLOCK.replace("[north, east]", "[south, north, east]"))

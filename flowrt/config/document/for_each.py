@@ -226,8 +226,9 @@ class _Copy:
             return copy
         for key in (RENAMED_FROM, *FORMERLY):
             former, copied = node.items.get(key), copy.items.get(key)
-            if isinstance(former, Scalar) and isinstance(former.value, str) and isinstance(copied, Scalar):
-                copied.value = self.full_name(former.value)
+            written = former.value if isinstance(former, Scalar) else None
+            if isinstance(written, str) and "${" not in written and isinstance(copied, Scalar):
+                copied.value = self.full_name(written)
         return copy
 
     def node(self, node: Yaml) -> Yaml:
