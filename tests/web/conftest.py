@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
@@ -54,6 +56,11 @@ class LiveRun:
             assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.05)
         self.url = found[1]
+
+    @property
+    def nodes(self) -> int:
+        with urlopen(self.url + "api/graph", timeout=10) as answer:
+            return len(json.load(answer)["nodes"])
 
     def wait_for(self, condition: Callable[[], object], within_s: float = 20.0) -> None:
         end = time.monotonic() + within_s
@@ -133,8 +140,8 @@ def picture(tmp_path: Path) -> Any:
     folder = PROJECT / "docs" / "pictures" if os.environ.get("FLOWRT_PICTURES") else tmp_path
 
     def take(page: Page, name: str) -> Path:
-        file = folder / f"page-{name}.png"
-        page.screenshot(path=file)
+        file = folder / f"page-{name}.jpg"
+        page.screenshot(path=file, type="jpeg", quality=84)
         assert file.stat().st_size > 10_000, "something is drawn"
         return file
 

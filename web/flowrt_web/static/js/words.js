@@ -9,7 +9,7 @@ export const words = {
   },
   flow: {
     graph: "Graph of the flow", lane: "camera {name}", fit: "Fit", zoomIn: "Zoom in", zoomOut: "Zoom out",
-    rate: "{rate}/s", dropped: "{count} dropped", node: "{name}, {type}, {rate} per second, {errors} errors",
+    waits: "{count} waiting", rate: "{rate}/s", dropped: "{count} dropped", node: "{name}, {type}, {rate} per second, {errors} errors",
     edge: "{source} to {target}, {rate} per second. Tap it", legend: "Click a node for its details, an edge to see its messages.",
     tables: { nodes: "Nodes", queues: "Queues", sinks: "Outboxes", reloads: "Reloads", problems: "Problems of the file" },
     columns: {

@@ -10,13 +10,20 @@ export function fitted(size, box, margin = 16) {
   return { x: (size.width - width) / 2, y: (size.height - height) / 2, width, height };
 }
 
-export function useZoom(size, { least = 0.2, mayPan = () => true } = {}) {
+// What is too large to be read as a whole is first shown from its upper left, so large that it can be read.
+function start(whole, box, readable) {
+  if (!readable || box.width / whole.width >= readable) return whole;
+  const margin = 12;
+  return { x: -margin, y: -margin, width: box.width / readable, height: box.height / readable };
+}
+
+export function useZoom(size, { least = 0.2, readable = 0, mayPan = () => true } = {}) {
   const ref = useRef(null);
   const [box, setBox] = useState({ width: 800, height: 500 });
   const [view, setView] = useState(null);
   const fingers = useRef(new Map());
   const whole = fitted(size, box);
-  const now = view ?? whole;
+  const now = view ?? start(whole, box, readable);
 
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => {
@@ -88,6 +95,6 @@ export function useZoom(size, { least = 0.2, mayPan = () => true } = {}) {
   return {
     ref, box, view: now, viewBox: `${now.x} ${now.y} ${now.width} ${now.height}`, handlers, at, pinching,
     pixel: now.width / box.width, // how much of the drawing a pixel of the screen is
-    zoomIn: () => zoom(STEP), zoomOut: () => zoom(1 / STEP), fit: () => setView(null), zoom,
+    zoomIn: () => zoom(STEP), zoomOut: () => zoom(1 / STEP), fit: () => setView(whole), zoom,
   };
 }

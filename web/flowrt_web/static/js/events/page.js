@@ -76,7 +76,7 @@ function Details({ event, onReviewed }) {
     <header><h2>${event.kind.replaceAll("_", " ")}</h2><a class="button plain" href="#/events" aria-label=${words.app.close}>✕</a></header>
     <div class="body scrolls">
       <p>${payload.description ?? ""}</p>
-      <p class="quiet">${dayAndTime(event.time_s)} · ${payload.camera_id} · <a href="#/flow">${event.node}</a></p>
+      <p class="quiet">${dayAndTime(event.time_s)} · ${payload.camera_id}</p>
       ${event.picture ? html`<a href=${event.picture}><img class="evidence" src=${event.picture} alt=${say(text.picture, { kind: event.kind })} /></a>`
         : html`<p class="quiet">${text.noPicture}</p>`}
       <label class="field"><span>${text.reason}</span><input value=${reason} maxlength="500" onInput=${(change) => setReason(change.target.value)} /></label>

@@ -11,7 +11,7 @@ const sameEdge = (edge) => (row) =>
 
 export function Graph({ flow, figures, selected, onNode, onEdge }) {
   const drawing = useMemo(() => layout(flow), [flow]);
-  const zoom = useZoom(drawing, { least: 0.5 });
+  const zoom = useZoom(drawing, { least: 0.5, readable: 0.6 });
   const chosen = (what) => selected?.kind === what.kind && selected.key === what.key;
   return html`<div class="graph">
     <svg ref=${zoom.ref} viewBox=${zoom.viewBox} role="group" aria-label=${words.flow.graph} ...${zoom.handlers}>
@@ -70,13 +70,13 @@ function Box({ node, figures, selected, onOpen }) {
     <rect width=${NODE.width} height=${NODE.height} rx="7" />
     <rect class="edge" width="4" height=${NODE.height} rx="2" />
     <circle class=${row ? state : "idle"} cx=${NODE.width - 12} cy="13" r="4" />
-    <text class="name" x="12" y="17">${shortened(node.name, 20)}</text>
-    <text class="type" x="12" y="30">${shortened(node.type, 26)}</text>
+    <text class="name" x="12" y="17">${shortened(node.name, 19)}</text>
+    <text class="type" x="12" y="30">${shortened(node.type, 25)}</text>
     <text class="facts" x="12" y="43">${each}/s</text>
     <text class="facts" x="62" y="43">${millis(row?.process_ms?.p50)} / ${millis(row?.process_ms?.p99)} ms</text>
     ${row?.errors > 0 && html`<text class="facts bad" x=${NODE.width - 8} y="43" text-anchor="end">${compact(row.errors)} ✕</text>`}
     ${queue && html`<text class="facts" x=${NODE.width - 8} y="30" text-anchor="end">${queue.depth}/${queue.size}</text>`}
-    ${sink?.pending > 0 && html`<text class="facts warn" x=${NODE.width - 8} y="30" text-anchor="end">${compact(sink.pending)} ⧖</text>`}
+    ${sink?.pending > 0 && html`<text class="facts warn" x=${NODE.width - 8} y="30" text-anchor="end">${say(words.flow.waits, { count: compact(sink.pending) })}</text>`}
   </g>`;
 }
 

@@ -1,13 +1,13 @@
 // Where nodes and edges of a graph stand: dagre, left to right, the nodes of one camera together.
 import dagre from "../../vendor/dagre.js";
 
-export const NODE = { width: 168, height: 50 };
+export const NODE = { width: 158, height: 52 };
 
 export const edgeKey = (edge) => `${edge.source}\n${edge.target}\n${edge.field}\n${edge.port}`;
 
 export function layout(flow) {
   const graph = new dagre.graphlib.Graph({ multigraph: true, compound: true });
-  graph.setGraph({ rankdir: "LR", nodesep: 12, edgesep: 10, ranksep: 74, marginx: 12, marginy: 12, ranker: "tight-tree" });
+  graph.setGraph({ rankdir: "LR", nodesep: 9, edgesep: 9, ranksep: 54, marginx: 12, marginy: 12, ranker: "tight-tree" });
   for (const node of flow.nodes) graph.setNode(node.name, { ...NODE });
   const lanes = lanesOf(flow);
   if (lanes.size > 1) {
