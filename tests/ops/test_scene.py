@@ -108,6 +108,14 @@ def test_several_cameras_get_a_picture_each(tmp_path: Path, monkeypatch: pytest.
     ]
 
 
+def test_a_lane_beyond_the_horizon_is_shown_too(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case = Path(__file__).parents[1] / "cases" / "valid-scene-warnings.yaml"
+    [warned] = told(case, capsys, 0, "-o", "warned.png")
+    sky = warned["lanes"][2]
+    assert (sky["lane"], sky["length_m"], sky["width_m"]) == ("sky", None, None)
+    assert Path("warned.png").exists()
+
+
 def test_usage(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["scene", str(flow), "--camera", "south"]) == 2
     assert "have one: north" in capsys.readouterr().err

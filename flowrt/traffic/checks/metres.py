@@ -92,13 +92,16 @@ def _lane_diagnostics(zone: Zone, calibration: Calibration) -> Iterator[Diagnost
 
 
 def lane_size_m(zone: Zone, calibration: Calibration) -> tuple[float, float]:
-    """Of a lane, in metres: how far it reaches along its heading, or its longest extent, and its area over that."""
+    """Of a lane, in metres: how far it reaches along its heading, or its longest extent, and its area over that. NaN where a part of it
+    lies beyond the horizon."""
     import numpy as np  # as above
 
     from flowrt.traffic.calibration import applied
 
     corners = zone.polygon.astype(float)
     ground = applied(calibration.to_ground, corners)
+    if not np.isfinite(ground).all():
+        return np.nan, np.nan
     centred = ground - ground.mean(axis=0)
     along = np.linalg.svd(centred)[2][0]
     if zone.heading is not None:

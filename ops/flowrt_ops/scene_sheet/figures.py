@@ -129,4 +129,4 @@ def _percent(ends: list[float | None] | None) -> str:
     if ends is None:
         return "-"
     low, high = ("?" if end is None else f"{100 * end:.1f}" for end in ends)
-    return f"{low} to {high} %"
+    return f"{low} to {high} %" if ends[1] is not None else f"{low} % and more"
