@@ -99,6 +99,18 @@ def test_signals_read_by_the_own_camera_are_nearer_than_others(tmp_path: Path) -
     assert value(flow, "red", "signal") == "lamps"
 
 
+def test_a_chain_of_thousands_of_nodes_is_followed(tmp_path: Path) -> None:
+    chain = "".join(
+        f"  n{i}: {{type: rate_limit, most: 9, from: {f'n{i - 1}' if i else 'zones'}}}\n" for i in range(3000)
+    )
+    rule = "  own: {type: violation, from: n2999, when: 'track.speed_kmh > 60'}\n"
+    flow = good(
+        tmp_path,
+        rule + "\n".join(reversed(chain.splitlines())) + "\n" + WAY + SIGNALS + SIGNALS.replace("signals:", "others:"),
+    )
+    assert (value(flow, "own", "scene"), value(flow, "own", "signal")) == ("north", "")
+
+
 def test_a_mistake_upstream_is_said_once(tmp_path: Path) -> None:
     _, problems = loaded(tmp_path, WAY.replace("scene: north", "scene: nroth") + SIGNALS + RULE)
     assert [each.message for each in problems] == ["there is no scene 'nroth'"]

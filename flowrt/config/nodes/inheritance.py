@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as ReadOnly
+from functools import cached_property
 from typing import Any
 
 from flowrt.catalog import NodeType, struct_fields
@@ -35,7 +36,6 @@ class Inheritance:
         self.report = report
         self._extras = extras
         self._upstream = {name: self._fed_by(config) for name, config in configs.items()}
-        self._roots: dict[str, frozenset[str]] = {}
 
     def _fed_by(self, config: NodeConfig) -> list[str]:
         return [each.source for each in config.edge_refs if each.field == FROM and each.source in self.configs]
@@ -143,14 +143,14 @@ class Inheritance:
         ]
         if len(fitting) < 2:
             return fitting
-        roots = self._roots_of(config.name)
-        return [name for name in fitting if self._roots_of(name) & roots] or fitting
+        own = self._roots[config.name]
+        return [name for name in fitting if self._roots[name] & own] or fitting
 
-    def _roots_of(self, name: str) -> frozenset[str]:
-        """The sources that feed a node by way of `from`."""
-        if name not in self._roots:
-            self._roots[name] = frozenset()  # a circle has none of its own
-            feeding = self._upstream[name]
-            found = frozenset().union(*map(self._roots_of, feeding)) if feeding else frozenset({name})
-            self._roots[name] = found
-        return self._roots[name]
+    @cached_property
+    def _roots(self) -> dict[str, frozenset[str]]:
+        """By node, the sources that feed it by way of `from`."""
+        roots: dict[str, frozenset[str]] = {}
+        for config in self.order():
+            feeding = [roots.get(name, frozenset()) for name in self._upstream[config.name]]
+            roots[config.name] = frozenset().union(*feeding) if feeding else frozenset({config.name})
+        return roots
