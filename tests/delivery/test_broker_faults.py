@@ -16,7 +16,7 @@ import pytest
 
 from flowrt.clock import SystemClock
 from flowrt.contract import Contract
-from flowrt.node import Shared
+from flowrt.node import Shared, close_node
 from flowrt.services import Mqtt
 from flowrt_nodes.mqtt.mqtt_in import MqttIn
 from flowrt_nodes.mqtt.mqtt_out import MqttOut
@@ -229,9 +229,8 @@ def test_fault_20_the_exact_client_id_is_taken_when_it_is_free(tmp_path: Path) -
             )
             with opened(new, where):
                 eventually(lambda: "check client_id" in new.status().get("trouble", ""))
-                old.node.close()
+                close_node(old.node)
                 eventually(lambda: new.status()["connected"], 10.0)
-                old.node.__dict__["_link"] = None  # it is closed once more by the harness
 
 
 # -- what comes in -------------------------------------------------------------------------------------------------
