@@ -67,11 +67,11 @@ def test_the_nodes_that_wait_for_metres_run_once_the_scene_has_them() -> None:
     clip, model = str(data_file("real/crossing.mp4")), str(data_file("yolox_nano.onnx"))
     main(["new", "here", "--template", "four-leg", "--camera", clip, "--model", model])
     flow, scene = Path("here.yaml"), Path("here.scene.yaml")
-    text = flow.read_text().replace("from: tracks, scene:", "from: speeds, scene:")
+    text = flow.read_text().replace("type: roi, from: tracks", "type: roi, from: speeds")
     for name in ("speeds", "speeding", "on_crosswalk", "on_amber", "yielding", "near_misses"):
         assert f"      # {name}:" in text
         text = text.replace(f"      # {name}:", f"      {name}:")
-    flow.write_text(text.replace("type: speed, from: speeds", "type: speed, from: tracks"))
+    flow.write_text(text)
     measured = "    homography:\n      image_px: [[240, 110], [330, 110], [420, 310], [90, 310]]\n      ground_m: [[-3, 40], [3, 40], [5, 6], [-5, 6]]\n"
     scene.write_text(scene.read_text().replace("    picture_px:", measured + "    picture_px:"))
     loaded, diagnostics = read("here.yaml")

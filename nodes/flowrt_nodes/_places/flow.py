@@ -112,19 +112,20 @@ def _block(kind: Place, real: bool, model: str) -> list[str]:
         ),
     ]
     lines = [
-        '      ${camera}: {type: camera, uri: "${camera.url}", position: "${camera}"}',
+        '      ${camera}: {type: camera, uri: "${camera.url}", position: "${camera}", scene: "${camera}"}',
+        "      # The scene is that of the camera for all that follows.",
         f'      objects:  {{type: detect, from: "${{camera}}", {_model(real, model)}}}',
         f"      tracks:   {{type: track, from: objects{'' if real else ', new_confidence: 0.5'}}}",
     ]
     if real:
         lines += [
-            '      zones:    {type: roi, from: tracks, scene: "${camera}"}   # all that follows inherits the scene',
+            "      zones:    {type: roi, from: tracks}",
             "      # Once the scene has a homography: let `zones` come from `speeds`, and take the comments away below.",
-            '      # speeds: {type: speed, from: tracks, scene: "${camera}"}',
+            "      # speeds: {type: speed, from: tracks}",
         ]
     else:
         lines += [
-            '      speeds:   {type: speed, from: tracks, scene: "${camera}"}   # all that follows inherits the scene',
+            "      speeds:   {type: speed, from: tracks}",
             "      zones:    {type: roi, from: speeds}",
         ]
     for rule in kind.rules:
