@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from harness import context, opened
@@ -18,8 +19,6 @@ CORNERS = [(-3.5, 20.0), (3.5, 20.0), (3.5, 40.0), (-3.5, 40.0)]
 
 
 def scene(corners: list[tuple[float, float]] = CORNERS) -> Scene:
-    import msgspec
-
     return msgspec.structs.replace(street(), homography=Homography(image_px=pixels(corners), ground_m=tuple(corners)))
 
 
@@ -77,6 +76,19 @@ def test_points_all_over_the_road_make_speeds_more_certain(tmp_path: Path) -> No
     assert few.scale_sigma is not None
     assert many.scale_sigma is not None
     assert many.scale_sigma[0] < 0.5 * few.scale_sigma[0]
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1.0, 1.0), (1.3, 1.3), (0.7, 0.7)])
+def test_cars_tell_a_wrong_scale(tmp_path: Path, factor: float, told: float) -> None:
+    """No residual shows it, the size of cars does."""
+    wrong = [(x * factor, y * factor) for x, y in CORNERS]
+    of = msgspec.structs.replace(scene(), homography=Homography(image_px=pixels(CORNERS), ground_m=tuple(wrong)))
+    with opened(Speed(scene="north"), context(tmp_path, scene=of)) as node:
+        assert node.status()["car_size"] is None, "no car was seen yet"
+        for _ in range(3):
+            for tracks in driven(50):
+                node.process(tracks)
+        assert node.status()["car_size"] == pytest.approx(told, abs=0.08)
 
 
 def test_a_speeding_event_tells_its_uncertainty(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
@@ -43,6 +44,9 @@ IMPLAUSIBLE_M_S = 40.0
 """A first velocity from the picture above this says nothing."""
 
 
+CARS = frozenset({"car"})
+SIZED, SIZED_LEAST = 500, 50
+"""The heights of so many cars are kept, and from so many on their median is told."""
 Pictures = Annotated[int, setting("So many pictures.", ge=2, le=100)]
 Share = Annotated[float, setting("A share from 0 to 1.", ge=0, le=1)]
 
@@ -114,6 +118,7 @@ speeds: {type: speed, from: tracks, scene: north}
         self._views = CameraViews(scene_of(context))
         self._picture_s: dict[str, float] = {}
         self._table = TrackTable(self.forget_after_s, **TRACK_COLUMNS)
+        self._car_heights: deque[float] = deque(maxlen=SIZED)
 
     def reconfigured(self, changed: frozenset[str]) -> None:
         self._table.forget_after_s = self.forget_after_s
@@ -187,6 +192,9 @@ speeds: {type: speed, from: tracks, scene: north}
             heading = align_to_axes(tracks, footprints, states, heading)
         length_m, _ = states.lengths(tracks)
         positions = from_boxes(camera, tracks, states.offset_m, heading, length_m, self.box_noise_px, self.box_noise)
+        whole_cars = tracks.of_class(CARS) & np.isfinite(positions.position_m[0])
+        if np.count_nonzero(whole_cars):
+            self._car_heights.extend(positions.visible_height[whole_cars].tolist())
         if footprints is None or tracks.footprints_px is None:
             return positions
         measured_m, sigma_m = camera.lengths(tracks.footprints_px, footprints, heading)
@@ -237,7 +245,10 @@ speeds: {type: speed, from: tracks, scene: north}
         self._table.take_over(state)
 
     def status(self) -> dict[str, Any]:
-        return {"tracks": len(self._table)}
+        """`car_size`: how high cars are in the picture, over what the homography lets expect; far from 1, its scale is wrong."""
+        heights = list(self._car_heights.copy())
+        size = round(float(np.median(heights)), 2) if len(heights) >= SIZED_LEAST else None
+        return {"tracks": len(self._table), "car_size": size}
 
 
 def _start(
