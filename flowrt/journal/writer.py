@@ -37,6 +37,8 @@ RETRY_S = 0.25
 _GATHER_S = 0.02
 _STEP = 100
 _BEAT_S = 30.0
+_PLAUSIBLE = 1_000_000_000
+"""No more records than this get lost between two runs."""
 _ABOUT_A_ROW = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
@@ -68,6 +70,17 @@ class Writer:
         self._path, self._limits, self._clock, self._log, self._disk, self._lock = path, limits, clock, log, disk, lock
         opened = open_store(path, limits, disk)
         self.store = opened.store
+        try:
+            self._begin(opened, path, limits, clock)
+        except BaseException:
+            self.store.close()
+            raise
+        self._appends: list[Append] = []  # taken and not yet written, as is the batch
+        self._batch = WriteBatch()
+        self._thread = supervisor.thread("journal", self._run, restart=Backoff(0.1, 5.0), beat_within_s=_BEAT_S)
+        self._thread.start()
+
+    def _begin(self, opened: Opened, path: Path | None, limits: Limits, clock: Clock) -> None:
         pending = {outbox: self.store.pending(outbox) for outbox in self.store.outboxes()}
         self.leftover = self.store.last_number()
         self.memory = Memory(limits, pending, self.leftover)
@@ -79,10 +92,6 @@ class Writer:
         self._look_for_missing(opened)
         self._look_at_lines()
         self._aged = self.ages.now_s()
-        self._appends: list[Append] = []  # taken and not yet written, as is the batch
-        self._batch = WriteBatch()
-        self._thread = supervisor.thread("journal", self._run, restart=Backoff(0.1, 5.0), beat_within_s=_BEAT_S)
-        self._thread.start()
 
     @property
     def alive(self) -> bool:
@@ -354,7 +363,7 @@ class Writer:
     def _look_for_missing(self, opened: Opened) -> None:
         """Whether an earlier run had more on disk than is there now."""
         noted = self._lock.noted if self._lock is not None else 0
-        if noted <= self.leftover:
+        if not self.leftover < noted < self.leftover + _PLAUSIBLE:  # the file may be of anyone's making
             return
         self.store.go_on_from(noted, {})
         self.memory.read_file_again(noted)

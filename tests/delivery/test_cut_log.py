@@ -135,6 +135,19 @@ def test_fault_09_a_log_that_is_cut_between_two_runs_is_told_at_the_next_start(
     again.close()
 
 
+@pytest.mark.parametrize("content", [b"\xff" * 1000, b"1\n" + b"9" * 20 + b"\n", b"", b"1\n00000000000000000003\n"])
+def test_fault_09_a_lock_of_any_content_is_no_news(tmp_path: Path, content: bytes) -> None:
+    journal = Journal(tmp_path / "a.journal", clock=CLOCK)
+    journal.append("out", records(5), wait=True)
+    journal.close()
+    (tmp_path / "a.journal.lock").write_bytes(content)
+    journal = Journal(tmp_path / "a.journal", clock=CLOCK)
+    assert journal.statistics().recovered == ()
+    journal.append("out", records(1), wait=True)
+    assert journal.last_number() == 6
+    journal.close()
+
+
 def test_fault_09_a_journal_that_was_removed_between_two_runs_is_a_new_one(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "a.journal", clock=CLOCK)
     journal.append("out", records(5), wait=True)
