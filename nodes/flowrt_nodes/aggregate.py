@@ -11,6 +11,7 @@ a window before (a late event, or a clock that was set back) corrects its total,
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -27,12 +28,15 @@ from flowrt import (
     ViolationCount,
     setting,
 )
+from flowrt_nodes._lib.saved_state import SavedState
 
 A = TypeVar("A", bound=Aggregate)
 
 
 KEEP_S = 2 * 3600.0
 """Windows that ended less long ago are remembered."""
+COUNTED, LATE_S = 512, 5.0
+"""So many intervals are known not to be counted twice; a first message that is older than what was saved by more is another run's."""
 
 
 class Total(msgspec.Struct):
@@ -51,6 +55,15 @@ class Window(msgspec.Struct):
     start_s: float
     joined_late: bool
     totals: dict[tuple[str, ...], Total] = {}
+
+
+class SavedWindows(msgspec.Struct):
+    """What is remembered, as it is saved. lengths_s and windows: of each series. counted: ids of the last intervals that were counted."""
+
+    last_s: float
+    lengths_s: list[float]
+    windows: list[dict[float, Window]]
+    counted: list[str]
 
 
 class Series(Generic[A]):
@@ -131,7 +144,10 @@ def _violations(time_s: float, window_s: float, key: tuple[str, ...], total: Tot
 
 
 class Aggregates(Transform):
-    """Totals worth keeping for 30 days: frame rate per minute, vehicles per 5 minutes, violations per hour."""
+    """Totals worth keeping for 30 days: frame rate per minute, vehicles per 5 minutes, violations per hour.
+
+    What is in the open windows is saved with each interval and violation: a process that was killed goes on with it.
+    """
 
     example: ClassVar[str] = "{type: aggregate, from: [health, flow_of_lanes, red_light]}"
 
@@ -143,8 +159,35 @@ class Aggregates(Transform):
         self._fps = Series(self.fps_window_s, _fps)
         self._vehicles = Series(self.vehicle_window_s, _vehicles)
         self._violations = Series(self.violation_window_s, _violations)
+        self._counted: deque[str] = deque(maxlen=COUNTED)
+        self._state = SavedState(context, SavedWindows)
+        self._saved = self._state.load()
 
     def process(
+        self, message: Performance | LaneInterval | Violation
+    ) -> Iterable[FpsMinute | VehicleCount | ViolationCount]:
+        self._recover(message.time_s)
+        if isinstance(message, LaneInterval):
+            told = f"{message.camera_id} {message.lane_id} {message.id}"
+            if told in self._counted:  # again, after a kill
+                return ()
+            self._counted.append(told)
+        made = self._add(message)
+        if not isinstance(message, Performance):
+            lengths_s, windows = [s.window_s for s in self._series], [s.windows for s in self._series]
+            self._state.save(SavedWindows(message.time_s, lengths_s, windows, list(self._counted)))
+        return made
+
+    def _recover(self, time_s: float) -> None:
+        """Go on with the windows of a killed process, unless a clip began again."""
+        saved, self._saved = self._saved, None
+        if saved is None or time_s < saved.last_s - LATE_S or saved.lengths_s != [s.window_s for s in self._series]:
+            return
+        if not any(series.windows for series in self._series):
+            self.import_state(saved.windows)
+            self._counted.extend(saved.counted)
+
+    def _add(
         self, message: Performance | LaneInterval | Violation
     ) -> Iterable[FpsMinute | VehicleCount | ViolationCount]:
         camera = message.camera_id
@@ -170,6 +213,7 @@ class Aggregates(Transform):
         return self._violations.add(message.started_s, key, count=1, value=0.0, weight=0.0)
 
     def finish(self) -> Iterable[Aggregate]:
+        self._state.clear()
         return [*self._fps.totals(), *self._vehicles.totals(), *self._violations.totals()]
 
     def export_state(self) -> Any:

@@ -165,3 +165,17 @@ def test_lanes_of_one_name_at_two_cameras_do_not_overwrite_each_other(tmp_path: 
         lines = [line for message in messages for line in contract.lines(message, "main-and-5th")]
         series = [line.partition(b" ")[0] for line in lines]
         assert len(set(series)) == len(series)
+
+
+def test_windows_outlive_a_kill_and_count_nothing_twice(tmp_path: Path) -> None:
+    """The process is killed after the second interval; that one is told again by the next one's `traffic_flow`."""
+    where = context(tmp_path)
+    with opened(Aggregates(), where) as killed:
+        assert [*killed.process(lane(HOUR + 60, 5, 40.0)), *killed.process(lane(HOUR + 120, 7, 40.0))] == []
+    with opened(Aggregates(), where) as goes_on:
+        assert [*goes_on.process(lane(HOUR + 120, 7, 40.0)), *goes_on.process(lane(HOUR + 180, 1, 40.0))] == []
+        [total] = goes_on.finish()
+    assert isinstance(total, VehicleCount)
+    assert (total.time_s, total.vehicle_count) == (HOUR + 60 - 0.5, 13)
+    with opened(Aggregates(), where) as another:
+        assert list(another.finish()) == []

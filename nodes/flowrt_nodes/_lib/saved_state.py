@@ -23,13 +23,13 @@ class SavedState(Generic[S]):
     def __init__(self, context: Context, kind: type[S]) -> None:
         self._context, self._kind = context, kind
         name = re.sub(r"[^\w.-]", "_", f"{context.flow}.{context.node}")
-        self._file = context.data / "state" / f"{name}.json"
+        self._file = context.data / "state" / f"{name}.msgpack"
         self._failed = False
 
     def load(self) -> S | None:
         """What was saved last; None where there is nothing, or nothing that can be read."""
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=self._kind)
+            return msgspec.msgpack.decode(self._file.read_bytes(), type=self._kind)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
@@ -43,7 +43,7 @@ class SavedState(Generic[S]):
             make_private_folder(self._file.parent)
             partial.unlink(missing_ok=True)
             with os.fdopen(open_private(partial), "wb") as file:
-                file.write(msgspec.json.encode(state))
+                file.write(msgspec.msgpack.encode(state))
             partial.replace(self._file)
         except OSError as error:
             if not self._failed:

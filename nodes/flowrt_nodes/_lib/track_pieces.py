@@ -99,7 +99,9 @@ class TrackPieces:
                 if not 0 < gone_s <= LOST_S or table["kind"][row] != kind[i]:
                     continue
                 before, velocity = float(table["last_height"][row]), table["last_velocity"][row]
-                if not 1 / RESIZED <= height[i] / before <= RESIZED or velocity @ tracks.velocity_px_s[i] < 0:
+                if not before <= RESIZED * height[i] or not height[i] <= RESIZED * before:
+                    continue
+                if float(velocity @ tracks.velocity_px_s[i]) < 0:
                     continue
                 off = float(np.hypot(*(table["point"][row] + velocity * gone_s - (points[i] - way))))
                 room = ROOM * before + ROOM_SHARE * float(np.hypot(*velocity)) * gone_s

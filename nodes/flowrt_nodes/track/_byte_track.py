@@ -315,7 +315,7 @@ class ByteTrack:
         part &= ~(part.T & (np.arange(len(heavy))[:, None] < np.arange(len(heavy))))  # of two alike, one stays
         keep = np.ones(len(users.boxes), bool)
         keep[heavy[part.any(axis=1)]] = False
-        return RoadUsers(*(column[keep] for column in users))
+        return users.only(keep)
 
     @staticmethod
     def _nested(boxes: Floats, class_id: Ints, rows: Ints, before: Ints) -> Bools:

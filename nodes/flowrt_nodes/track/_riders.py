@@ -72,6 +72,17 @@ class RoadUsers(NamedTuple):
     person: Doubles
     machine: Doubles
 
+    def only(self, rows: Bools) -> RoadUsers:
+        """Those of a mask (N,)."""
+        return RoadUsers(
+            self.row[rows],
+            self.boxes[rows],
+            self.confidence[rows],
+            self.class_id[rows],
+            self.person[rows],
+            self.machine[rows],
+        )
+
     @property
     def both(self) -> Bools:
         """(N,): where person and machine were seen."""
