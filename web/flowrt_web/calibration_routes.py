@@ -55,6 +55,8 @@ class Pairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def routes(host: Host) -> Iterable[Route]:
     """The routes of the calibration page."""
 
+    one_still_at_a_time = asyncio.Lock()
+
     def scene_named(name: str) -> Scene | None:
         scene: Scene | None = host.runtime.flow.sections.get("scene", {}).get(name)
         return scene
@@ -81,7 +83,8 @@ def routes(host: Host) -> Iterable[Route]:
         view = view_of(request.path_params["scene"])
         if view is None:
             return host.json({"error": "no camera shows this scene"}, 404)
-        picture = await _elsewhere(without_traffic, host.runtime, view)
+        async with one_still_at_a_time:
+            picture = await _elsewhere(without_traffic, host.runtime, view)
         return Response(jpeg(picture), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     def careful(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
