@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +14,7 @@ from flowrt import Event, Message, SignalState
 from flowrt.http import Host
 from flowrt.runtime import SharedCall
 from flowrt_web.live.figures import figures
-from flowrt_web.live.pictures import Watched
+from flowrt_web.live.pictures import Watched, scene_of
 from flowrt_web.live.taps import words_of
 from flowrt_web.views import cameras
 
@@ -28,6 +29,8 @@ class Hub:
         self.host = host
         self.workers = ThreadPoolExecutor(2, "page")
         self._figures = SharedCall(lambda: figures(host), "page figures")
+        self._last: dict[str, Any] = {}
+        self._figures_s = -FIGURES_S
         self._watched: dict[str, tuple[Watched, set[Any]]] = {}
         self._listening: dict[str, Callable[[], None]] = {}
         self._listeners: dict[Any, Callable[[], None]] = {}
@@ -35,21 +38,28 @@ class Hub:
         self._news: dict[Any, list[Message]] = {}
 
     async def figures(self) -> dict[str, Any]:
-        """The figures of now; tabs that ask at the same time get the same."""
-        return await self.host.bounded(self._figures, 5.0)
+        """The figures of this second; all tabs get the same."""
+        now_s = time.monotonic()
+        if now_s - self._figures_s > 0.8 * FIGURES_S:
+            self._last, self._figures_s = await self.host.bounded(self._figures, 5.0), now_s
+        return self._last
 
     # -- cameras --------------------------------------------------------------------------------------------------
 
     def watch(self, camera: str, tab: Any, wake: Callable[[], None]) -> Watched | None:
         """Look at a camera; None where there is none of that name. wake: called on the server's thread for each picture."""
-        if camera not in self._watched:
-            view = next((view for view in cameras(self.host.runtime.flow) if view.camera == camera), None)
-            if view is None:
-                return None
+        flow = self.host.runtime.flow
+        view = next((view for view in cameras(flow) if view.camera == camera), None)
+        if view is None:
+            return None
+        known, tabs = self._watched.get(camera, (None, set()))
+        if known is None or known.view != view or known.scene is not scene_of(flow, view):  # an edit changed it
+            if known is not None:
+                known.close()
             loop = asyncio.get_running_loop()
-            watched = Watched(self.host, view, lambda: _call(loop, lambda: self._wake(camera)))
-            self._watched[camera] = (watched, set())
-        watched, tabs = self._watched[camera]
+            known = Watched(self.host, view, lambda: _call(loop, lambda: self._wake(camera)))
+            self._watched[camera] = (known, tabs)
+        watched = known
         tabs.add(tab)
         self._listeners[tab] = wake
         return watched
@@ -74,8 +84,6 @@ class Hub:
         self._listeners[tab] = wake
         with self._lock:
             self._news.setdefault(tab, [])
-        if self._listening:
-            return
         loop = asyncio.get_running_loop()
 
         def observe(message: Message) -> None:
@@ -86,8 +94,13 @@ class Hub:
                         del news[:-MAX_NEWS]
                 _call(loop, self._wake_all)
 
-        for name, spec in self.host.runtime.flow.nodes.items():
-            if any(issubclass(kind, SignalState | Event) for kind in spec.type.ports.outputs):
+        nodes = self.host.runtime.flow.nodes
+        for name in self._listening.keys() - nodes.keys():
+            self._listening.pop(name)()
+        for name, spec in nodes.items():
+            if name not in self._listening and any(
+                issubclass(kind, SignalState | Event) for kind in spec.type.ports.outputs
+            ):
                 self._listening[name] = self.host.runtime.observe(name, observe)
 
     def news(self, tab: Any) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowrt import Frame, Message, Objects, Tracks
+from flowrt.flow import Flow
 from flowrt.http import Host
 from flowrt.traffic.scene import Scene
 from flowrt_web.live.footprints import footprints
@@ -56,6 +57,12 @@ class Picture:
         return len(header).to_bytes(4, "little") + header + jpeg.tobytes()
 
 
+def scene_of(flow: Flow, view: CameraView) -> Scene | None:
+    """The scene of a camera, as it is in force."""
+    scene: Scene | None = flow.sections.get("scene", {}).get(view.scene)
+    return scene
+
+
 class Watched:
     """One camera that somebody looks at. on_new: called on the thread that carries the message."""
 
@@ -64,8 +71,7 @@ class Watched:
         self.newest: Picture | None = None
         self._on_new = on_new
         self._number = 0
-        scene: Scene | None = host.runtime.flow.sections.get("scene", {}).get(view.scene)
-        self.scene = scene
+        self.scene = scene_of(host.runtime.flow, view)
         self._end = host.runtime.observe(view.node, self._observe)
 
     def close(self) -> None:

@@ -51,7 +51,9 @@ class Live {
 
   take(message) {
     if (message.kind === "figures") {
+      const before = this.history.at(-1)?.generation;
       this.history = [...this.history, message].slice(-SAMPLES);
+      if (before && before !== message.generation) this.tellWhatIsWatched(); // an edit may have brought other nodes
     }
     if (message.kind in this.listeners) this.tell(message.kind, message);
   }
