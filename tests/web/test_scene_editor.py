@@ -215,7 +215,7 @@ def test_a_preview_runs_the_last_minutes_through_the_draft(live: LiveRun, deskto
 
     def seen() -> bool:
         preview.get_by_role("button", name="Run the last minutes").click()
-        preview.get_by_role("button", name="Run the last minutes").wait_for()
+        preview.get_by_role("button", name="Run the last minutes").wait_for(timeout=60_000)
         return found.count() > 0 and "speeding" in found.inner_text()
 
     live.wait_for(seen, 100)

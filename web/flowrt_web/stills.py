@@ -17,6 +17,7 @@ from flowrt_web.views import CameraView
 MEDIAN_OF = 25
 MEDIAN_S = 8.0
 WAIT_S = 5.0
+FIRST_S = 15.0
 Picture = NDArray[np.uint8]
 
 
@@ -41,7 +42,7 @@ def collected(runtime: Runtime, view: CameraView, count: int, within_s: float) -
     found: list[Picture] = []
     enough = threading.Event()
     every_s = within_s / count / 1.5 if count > 1 else 0.0
-    last_s = 0.0
+    last_s, began_s = 0.0, time.monotonic()
 
     def observe(message: Message) -> None:
         nonlocal last_s
@@ -51,12 +52,14 @@ def collected(runtime: Runtime, view: CameraView, count: int, within_s: float) -
             return
         last_s = now_s
         found.append(frame.image)
-        if len(found) == count:
+        if len(found) == count or now_s - began_s > within_s:
             enough.set()
 
     end = runtime.observe(view.node, observe)
     try:
         enough.wait(within_s)
+        if not found:  # a run that has just begun, or a camera that is slow
+            enough.wait(FIRST_S)
     finally:
         end()
     if not found:

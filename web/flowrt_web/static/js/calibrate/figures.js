@@ -1,5 +1,6 @@
 // What a fit is worth, in numbers, and the table of its pairs.
 import { html } from "../lib.js";
+import { Typed } from "../typed.js";
 import { say, words } from "../words.js";
 
 const text = words.calibrate;
@@ -37,8 +38,8 @@ export function Pairs({ pairs, history, fit, selected, select }) {
       const judged = fit?.good ? fit.points[i] : null;
       return html`<tr class=${selected === i ? "selected" : ""}>
         <td class=${judged && !judged.used ? "bad" : ""}>${i + 1}</td>
-        ${[0, 1].map((axis) => html`<td><input type="number" step="0.01" value=${pair.ground[axis] ?? ""} aria-label=${`${"XY"[axis]} ${i + 1}`}
-          onFocus=${() => select(i)} onChange=${(event) => set(i, axis, event.target.value)} /></td>`)}
+        ${[0, 1].map((axis) => html`<td><${Typed} type="number" step="0.01" value=${pair.ground[axis]} aria-label=${`${"XY"[axis]} ${i + 1}`}
+          onFocus=${() => select(i)} onSet=${(value) => set(i, axis, value)} /></td>`)}
         <td class=${`num ${judged && !judged.used ? "bad" : ""}`}>${judged ? `${fixed(judged.residual_px, 1)} px` : ""}</td>
         <td class="num">${judged && judged.held_out_px !== null ? `${fixed(judged.held_out_px, 1)} px` : "–"}</td>
         <td><button class="plain danger" aria-label=${say(text.remove, { number: i + 1 })} onClick=${() => { select(null); history.set((old) => old.filter((_, j) => j !== i)); }}>✕</button></td></tr>`;

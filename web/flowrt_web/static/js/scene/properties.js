@@ -1,5 +1,6 @@
 // What a shape is besides its points.
-import { html, useEffect, useState } from "../lib.js";
+import { html, useState } from "../lib.js";
+import { Typed } from "../typed.js";
 import { post } from "../api.js";
 import { say, words } from "../words.js";
 import { changed, isLamp, isZone, kindOf, nameOf } from "./model.js";
@@ -13,13 +14,6 @@ const WITH = {
   lanes: ["heading", "limit_kmh", "signal", "direction"], crosswalk: ["heading", "signal", "direction"],
   crosswalks: ["heading", "signal", "direction"], zones: ["kind", "heading", "limit_kmh", "signal", "direction"],
 };
-
-function Name({ name, rename }) {
-  const [typed, setTyped] = useState(name);
-  useEffect(() => setTyped(name), [name]);
-  return html`<label class="field"><span>${words.scene.properties.name}</span><input value=${typed} onInput=${(event) => setTyped(event.target.value)}
-    onChange=${() => { if (typed.trim() !== name) rename(typed.trim()); }} /></label>`;
-}
 
 export function Properties({ shape, history, scene, mayEdit, signals, fixed, onRemove }) {
   const set = (key, value) => history.set((shapes) => changed(shapes, shape.id, ({ props }) => {
@@ -39,14 +33,14 @@ export function Properties({ shape, history, scene, mayEdit, signals, fixed, onR
   const field = {
     kind: () => html`<label class="field"><span>${text.kind}</span><select value=${kindOf(shape)} onChange=${(event) => set("kind", event.target.value)}>
       ${KINDS[shape.group].map((kind) => html`<option value=${kind}>${words.scene.kinds[kind]}</option>`)}</select></label>`,
-    signal: () => html`<label class="field"><span>${text.signal}</span><input list="signals" value=${shape.props.signal ?? ""}
-      onChange=${(event) => set("signal", event.target.value.trim())} /></label>`,
-    limit_kmh: () => html`<label class="field"><span>${text.limit_kmh}</span><input type="number" min="1" max="300" value=${shape.props.limit_kmh ?? ""}
-      onChange=${(event) => set("limit_kmh", event.target.value === "" ? null : Number(event.target.value))} /></label>`,
-    direction: () => html`<label class="field"><span>${text.direction}</span><input value=${shape.props.direction ?? ""}
-      onChange=${(event) => set("direction", event.target.value.trim())} /></label>`,
-    approach: () => html`<label class="field"><span>${text.approach}</span><input value=${shape.props.approach ?? ""}
-      onChange=${(event) => set("approach", event.target.value.trim())} /></label>`,
+    signal: () => html`<label class="field"><span>${text.signal}</span><${Typed} list="signals" value=${shape.props.signal}
+      onSet=${(value) => set("signal", value.trim())} /></label>`,
+    limit_kmh: () => html`<label class="field"><span>${text.limit_kmh}</span><${Typed} type="number" min="1" max="300" value=${shape.props.limit_kmh}
+      onSet=${(value) => set("limit_kmh", value === "" ? null : Number(value))} /></label>`,
+    direction: () => html`<label class="field"><span>${text.direction}</span><${Typed} value=${shape.props.direction}
+      onSet=${(value) => set("direction", value.trim())} /></label>`,
+    approach: () => html`<label class="field"><span>${text.approach}</span><${Typed} value=${shape.props.approach}
+      onSet=${(value) => set("approach", value.trim())} /></label>`,
     heading: () => html`<div class="field"><span>${text.heading}</span><div class="row">
       <span class="mono">${shape.props.heading ? shape.props.heading.map((v) => v.toFixed(3)).join(", ") : text.noHeading}</span>
       <button onClick=${() => set("heading", shape.props.heading ? null : [0, 1])}>${shape.props.heading ? text.removeHeading : text.addHeading}</button>
@@ -58,7 +52,7 @@ export function Properties({ shape, history, scene, mayEdit, signals, fixed, onR
     <header><h2>${nameOf(shape)}</h2><button class="danger" onClick=${onRemove}>${text.remove}</button></header>
     <div class="body">
       ${why && html`<p class="notice warn">${text.fixed} ${why}</p>`}
-      ${shape.name && html`<${Name} name=${shape.name} rename=${rename} />`}
+      ${shape.name && html`<label class="field"><span>${text.name}</span><${Typed} value=${shape.name} onSet=${(name) => rename(name.trim())} /></label>`}
       ${WITH[shape.group].map((key) => field[key]())}
       <p class="quiet">${isLamp(shape) ? text.lampHelp : isZone(shape) ? text.zoneHelp : text.lineHelp}</p>
       <datalist id="signals">${signals.map((signal) => html`<option value=${signal} />`)}</datalist>
