@@ -14,6 +14,8 @@ Invariants the runtime keeps for the author
 - `open` is called once before the first message, `close` once after the last; nothing else is called outside of that, `status`
   included. A node whose `open` raised is not closed: what it had taken by then it hands to `on_close`.
 - `process`, `finish`, `reconfigured`, `export_state` and `import_state` of one node never run at the same time.
+  One exception: a hook that hangs is left behind after a while (`docs/reload.md`), and the node goes on without it.
+- `open`, `reconfigured`, `finish`, `close` and the hand-over of memory each run on a thread of their own, so nothing of theirs may belong to a thread.
 - Messages of one camera arrive in capture order, also across a reload.
 - An edit of the flow file sets the changed fields on the living node and calls `reconfigured`; a field declared with
   `restart=True` makes a new node instead. Memory belongs in private attributes (`self._open_tracks`), set in `open`.
