@@ -106,7 +106,10 @@ def test_totals_hold_what_was_counted_in_their_time(by_s: float, tmp_path: Path)
     begin_s = START_S // 3600 * 3600
     set_at = 5400 + 150  # within the 19th window of five minutes
     minutes = [60.0 * i for i in range(1, 181)]
-    messages = [lane(begin_s + t + (by_s if t > set_at else 0.0), 1 + i % 3, 40.0) for i, t in enumerate(minutes)]
+    told = [lane(begin_s + t + (by_s if t > set_at else 0.0), 1 + i % 3, 40.0) for i, t in enumerate(minutes)]
+    messages = [
+        msgspec.structs.replace(each, id=f"lane-{i}") for i, each in enumerate(told)
+    ]  # as traffic_flow tells them apart
     offences = [violation(begin_s + t - 30 + (by_s if t > set_at else 0.0)) for t in minutes]
     totals: dict[float, VehicleCount] = {}
     hours: dict[float, ViolationCount] = {}
