@@ -13,7 +13,7 @@ import msgspec
 
 from flowrt.flow import NodeSpec
 from flowrt.node import BadInput
-from flowrt.system.threads import one_line
+from flowrt.system.threads import one_line, printable
 
 KINDS = 5
 """So many different faults of a node are kept, the latest ones."""
@@ -65,7 +65,7 @@ class Faults:
                 lines = traceback.format_exception(
                     type(error), error, outside_of_runtime(error.__traceback__), limit=-FRAMES
                 )
-                text = "" if no_bug else "".join(lines)[-CHARACTERS:]
+                text = "" if no_bug else printable("".join(lines)[-CHARACTERS:], "\n")
                 fault = KnownFault(
                     error="", file=file, line=line, count=0, first_s=time_s, time_s=time_s, traceback=text
                 )

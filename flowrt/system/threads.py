@@ -142,7 +142,7 @@ class SupervisedThread:
     def _fail(self, error: BaseException) -> None:
         self._faults += 1
         self._failed = time.monotonic()
-        self._traceback = "".join(traceback.format_exception(error))[-20_000:]
+        self._traceback = printable("".join(traceback.format_exception(error))[-20_000:], "\n")
         self._error = one_line(error)
         with contextlib.suppress(Exception):  # a log that can't be written must not keep the thread from starting again
             self._log.critical("the thread '%s' failed: %s", self.name, self._error, exc_info=error)
@@ -221,5 +221,9 @@ def text_of(error: BaseException, most: int = 500) -> str:
         text = str(error)
     except Exception as bad:  # an exception of someone else's making
         text = f"(its text raises {type(bad).__name__})"
-    shown = "".join(char if char.isprintable() else " " for char in text[: 2 * most])
-    return " ".join(shown.split())[:most]
+    return " ".join(printable(text[: 2 * most]).split())[:most]
+
+
+def printable(text: str, but: str = "") -> str:
+    """The text with spaces in place of what a terminal obeys and of what is no character; but: what stays."""
+    return "".join(char if char.isprintable() or char in but else " " for char in text)

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from flowrt.contract.defects import defect_of, shown_message
@@ -191,3 +192,24 @@ def test_fault_17_what_is_kept_of_messages_in_memory_is_bounded(bench: Bench) ->
     assert len(running.events.last) == 30
     assert running.runners["large"].unsendable == 3
     assert running.runners["large"].last_error.endswith("bytes, more than 16000000")
+
+
+def test_fault_17_an_exception_of_half_a_character_breaks_neither_status_nor_faults(bench: Bench) -> None:
+    node(
+        bench,
+        "half",
+        '"""half: raises odd text."""\n\nfrom flowrt import M, Transform\n\n\nclass Half(Transform):\n    """Raise."""\n\n'
+        '    def process(self, message: M) -> M:\n        raise ValueError("caf\\ud83d \\x1b[2J")\n',
+    )
+    node(bench, "posts", POSTS)
+    running = started(
+        bench,
+        "count: {type: numbers, n: 3}\nhalf: {type: half, from: count}\nend: {type: keep, from: half}\n"
+        "troubles: {type: catch, from: half}\nposts: {type: posts, from: troubles}",
+    )
+    assert running.wait(20)
+    status = msgspec.json.encode(running.status())
+    assert b"caf" in status
+    until(lambda: running.delivery.statistics()["posts"].delivered == 3)
+    rows = running.status()["nodes"]
+    assert {name: row["unsendable"] for name, row in rows.items()} == dict.fromkeys(rows, 0)
