@@ -35,8 +35,22 @@ class Host:
 
     def json(self, content: Any, status: int = 200) -> Response:
         """An answer with its secrets masked."""
-        return Response(msgspec.json.encode(self.data(content)), status, media_type="application/json")
+        data = self.data(content)
+        try:
+            body = msgspec.json.encode(data)
+        except UnicodeEncodeError:
+            body = msgspec.json.encode(_of_characters(data))
+        return Response(body, status, media_type="application/json")
 
     async def bounded(self, call: SharedCall[T], wait_s: float = WAIT_S) -> T:
         """The result of a call. Raises TimeoutError where it takes too long; the call then goes on."""
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(call.future())), wait_s)
+
+
+def _of_characters(data: Any) -> Any:
+    """Builtin data with a question mark in place of each half of a character: one odd text must not make a page fail for everybody."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "replace").decode()
+    if isinstance(data, dict):
+        return {_of_characters(key): _of_characters(value) for key, value in data.items()}
+    return [_of_characters(item) for item in data] if isinstance(data, list | tuple) else data

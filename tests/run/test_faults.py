@@ -294,3 +294,9 @@ def test_fault_04_a_node_that_hangs_as_it_opens_is_named_before_anything_runs(tm
         if run.process.poll() is None:
             run.process.kill()
             run.process.wait()
+
+
+def test_fault_17_half_a_character_makes_no_page_fail() -> None:
+    host = Host(None, None, Secrets(["Sesame26"]), frozenset())  # type: ignore[arg-type]  # only its answers
+    answer = host.json({"caf\ud83d": ["\udfff Sesame26", 1, float("nan"), None]})
+    assert json.loads(bytes(answer.body)) == {"caf?": ["? ***", 1, None, None]}
