@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowrt.commands import BAD_FLOW, DONE, UsageError
-from flowrt.commands import diagnostics_text as show
-from flowrt.commands.text import wants_colour
+from flowrt.commands.terminal import problems as show
+from flowrt.commands.terminal.tables import wants_colour
 from flowrt.config import read
 from flowrt.config.sections import sections
 from flowrt.diagnostics import Diagnostic, FlowError

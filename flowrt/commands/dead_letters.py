@@ -19,7 +19,7 @@ import msgspec
 
 from flowrt.commands import DONE, UsageError
 from flowrt.commands._journal import open_journal, refusal, when
-from flowrt.commands.text import printable, table
+from flowrt.commands.terminal.tables import printable, table
 from flowrt.journal import DeadLetter, JournalView, OutboxView
 
 _HEAD = ["number", "sink", "time", "died", "to", "bytes", "reason"]

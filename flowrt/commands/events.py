@@ -19,7 +19,7 @@ from flowrt.commands import DONE, UsageError
 from flowrt.commands._events import HEAD, summary, summary_fields
 from flowrt.commands._events import kind as kind_of
 from flowrt.commands._journal import open_journal, since_s, when
-from flowrt.commands.text import printable, table
+from flowrt.commands.terminal.tables import printable, table
 from flowrt.diagnostics import did_you_mean
 from flowrt.journal import EventView, JournalView
 from flowrt.journal.reviews import Review, read_reviews

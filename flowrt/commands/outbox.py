@@ -15,7 +15,7 @@ import msgspec
 
 from flowrt.commands import DONE
 from flowrt.commands._journal import open_journal, refusal
-from flowrt.commands.text import printable, table
+from flowrt.commands.terminal.tables import printable, table
 from flowrt.journal import OutboxView
 
 _HEAD = [

@@ -21,9 +21,9 @@ from types import FrameType
 
 from flowrt.clock import SystemClock
 from flowrt.commands import DONE, FAILED
-from flowrt.commands._logs import set_up
-from flowrt.commands.arguments import seconds
 from flowrt.commands.check import parse_overrides, print_diagnostics
+from flowrt.commands.terminal.arguments import seconds
+from flowrt.commands.terminal.logs import set_up
 from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.flow import Flow

@@ -18,9 +18,9 @@ import msgspec
 from flowrt.commands import DONE
 from flowrt.commands._events import HEAD, summary
 from flowrt.commands._journal import when
-from flowrt.commands._logs import set_up
 from flowrt.commands.check import parse_overrides
-from flowrt.commands.text import table
+from flowrt.commands.terminal.logs import set_up
+from flowrt.commands.terminal.tables import table
 from flowrt.config import load
 from flowrt.contract import Contract
 from flowrt.message import Event

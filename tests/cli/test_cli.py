@@ -19,12 +19,12 @@ import pytest
 from flowrt import cli
 from flowrt.catalog import Catalog
 from flowrt.commands import BUILT_IN
-from flowrt.commands import diagnostics_text as show
 from flowrt.commands.graph import mermaid, svg
 from flowrt.commands.graph._layout import Layout, label_width, layout
 from flowrt.commands.graph._png import write_png
 from flowrt.commands.nodes import description, listing
-from flowrt.commands.text import wants_colour
+from flowrt.commands.terminal import problems as show
+from flowrt.commands.terminal.tables import wants_colour
 from flowrt.config import load
 from flowrt.diagnostics import Diagnostic
 from flowrt.http.server import BadAddress, named_hosts

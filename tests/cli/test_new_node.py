@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowrt import cli
-from flowrt.commands._new_node import KINDS
+from flowrt.commands.new._node import KINDS
 from flowrt.config import load
 
 

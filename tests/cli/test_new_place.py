@@ -9,7 +9,7 @@ import pytest
 from harness import data_file
 
 from flowrt.cli import main
-from flowrt.commands._new_flow import templates
+from flowrt.commands.new._flow import templates
 from flowrt.config import load, read
 from flowrt.testing.replay import rehearse
 from flowrt.traffic import Tracks
@@ -81,7 +81,7 @@ def test_the_nodes_that_wait_for_metres_run_once_the_scene_has_them() -> None:
 
 
 def test_a_password_is_not_written_down(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowrt.commands._new_flow.PICTURE_S", 0.2)
+    monkeypatch.setattr("flowrt.commands.new._flow.PICTURE_S", 0.2)
     model = str(data_file("yolox_nano.onnx"))
     address = "rtsp://viewer:s3cretword@127.0.0.1:9/1"
     assert main(["new", "here", "--template", "counting", "--camera", address, "--model", model]) == 0

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from flowrt.commands.text import table
+from flowrt.commands.terminal.tables import table
 
 HEAD = ["sink", "state", "pending", "address", "last error"]
 ERROR = (

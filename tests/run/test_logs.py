@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowrt.commands._logs import LINE_CHARACTERS, Mask, Repeats, TextFormatter
+from flowrt.commands.terminal.logs import LINE_CHARACTERS, Mask, Repeats, TextFormatter
 from flowrt.secrets import Secrets
 
 

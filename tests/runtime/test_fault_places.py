@@ -10,7 +10,7 @@ import pytest
 from runtime.conftest import Bench
 
 from flowrt import Fault
-from flowrt.commands._logs import JsonFormatter
+from flowrt.commands.terminal.logs import JsonFormatter
 
 BROKEN = '''\
 from flowrt import Record, Transform

@@ -25,9 +25,9 @@ from urllib.parse import urlsplit
 
 from flowrt.clock import SystemClock
 from flowrt.commands import BAD_FLOW, DONE, FAILED, Failure, UsageError
-from flowrt.commands._logs import set_up, strays_logged
-from flowrt.commands.arguments import seconds
 from flowrt.commands.check import parse_overrides, print_diagnostics
+from flowrt.commands.terminal.arguments import seconds
+from flowrt.commands.terminal.logs import set_up, strays_logged
 from flowrt.config import load
 from flowrt.config.cache import LoadCache
 from flowrt.config.sections import sections

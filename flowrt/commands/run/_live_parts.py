@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flowrt.commands._events import summary
-from flowrt.commands.text import printable
+from flowrt.commands.terminal.tables import printable
 
 WIDE = 110
 """From so many columns on, tables have all theirs, and numbers all their digits."""

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from flowrt.commands import DONE, FAILED, Failure, UsageError
-from flowrt.commands.arguments import port, seconds
-from flowrt.commands.text import table
+from flowrt.commands.terminal.arguments import port, seconds
+from flowrt.commands.terminal.tables import table
 from flowrt_ops.services.home import Home
 from flowrt_ops.services.native import Service
 

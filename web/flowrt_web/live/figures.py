@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from flowrt.commands.diagnostics_text import text
+from flowrt.commands.terminal.problems import text
 from flowrt.diagnostics import Diagnostic
 from flowrt.http import Host
 from flowrt.runtime.runner import NodeRunner

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from flowrt.commands import DONE, Failure, UsageError
-from flowrt.commands.text import table
+from flowrt.commands.terminal.tables import table
 from flowrt.diagnostics import did_you_mean
 from flowrt.system.downloads import DownloadError, progress
 from flowrt_nodes.detect._model.metadata import Colours, Decoder, Resize

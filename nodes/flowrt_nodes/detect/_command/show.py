@@ -14,7 +14,7 @@ import numpy as np
 
 from flowrt import PEDESTRIANS, VEHICLES, Detections, Frame, Image
 from flowrt.commands import Failure, UsageError
-from flowrt.commands.text import printable, table
+from flowrt.commands.terminal.tables import printable, table
 from flowrt.system.downloads import cache_folder
 from flowrt_nodes._lib.cv import cv2
 from flowrt_nodes._lib.overlay import Overlay

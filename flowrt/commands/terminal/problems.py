@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from flowrt.commands.text import printable
+from flowrt.commands.terminal.tables import printable
 from flowrt.diagnostics import Diagnostic
 
 WIDTH = 120

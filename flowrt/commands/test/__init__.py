@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from flowrt.commands._logs import set_up
-from flowrt.commands._python_tests import PythonTest, python_tests, run_python_tests
 from flowrt.commands.check import print_diagnostics
+from flowrt.commands.terminal.logs import set_up
+from flowrt.commands.test._python_tests import PythonTest, python_tests, run_python_tests
 from flowrt.diagnostics import Diagnostic, FlowError
 from flowrt.secrets import Secrets
 from flowrt.testing.suite import read_suite

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from flowrt.addresses import without_passwords
 from flowrt.commands import DONE, Failure, UsageError
-from flowrt.commands._new_flow import ASSUMED_PX, picture_of, templates
-from flowrt.commands._new_node import KINDS, texts
+from flowrt.commands.new._flow import ASSUMED_PX, picture_of, templates
+from flowrt.commands.new._node import KINDS, texts
 from flowrt.diagnostics import FlowError, did_you_mean
 
 _TEMPLATE = """\
