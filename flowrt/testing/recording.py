@@ -45,13 +45,18 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Common(msgspec.Struct, frozen=True, array_like=True, tag=0):
-    """What many messages of columns have in common: node, type by its port, which columns it has, and the fields that rarely change."""
+    """What many messages of columns have in common: node, type by its port, which columns it has, and the fields that rarely change.
+
+    changing, steady: names of the fields of its messages and of its own; None in recordings of before types got new fields.
+    """
 
     number: int
     node: str
     port: str
     columns: tuple[str, ...]
     fields: tuple[Any, ...]
+    changing: tuple[str, ...] | None = None
+    steady: tuple[str, ...] | None = None
 
 
 class _Columns(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -169,7 +174,7 @@ class Writer:
         number = self._common.get(steady)
         if number is None:
             number = self._common[steady] = len(self._common)
-            self._put(_Common(number, *steady))
+            self._put(_Common(number, *steady, *layout))
         changing = tuple(getattr(message, name) for name in layout.changing)
         columns = tuple(_stored(getattr(message, column.name), column) for column in message.columns)
         return _Columns(number, changing, columns)
@@ -227,7 +232,12 @@ class Recording:
                     cause = record.number
                 elif isinstance(record, _Columns):
                     steady = common[record.common]
-                    yield cause, steady.node, _message(self._type(steady.port, types), steady, record)
+                    kind = self._type(steady.port, types)
+                    layout = _layout_of(kind, steady)
+                    if (len(layout.changing), len(layout.steady)) != (len(record.fields), len(steady.fields)):
+                        what = f"its '{steady.port}' messages have other fields than those of this flowrt"
+                        raise _diagnostic(self.path, what, "record it again")
+                    yield cause, steady.node, _message(kind, layout, steady, record)
                 else:
                     yield cause, record.node, msgspec.convert(record.fields, self._type(record.port, types))
 
@@ -265,8 +275,14 @@ def _stored(values: Any, column: Column) -> bytes | None:
     return array.astype(column.dtype, copy=False).tobytes()
 
 
-def _message(kind: type[Message], steady: _Common, record: _Columns) -> Message:
-    layout = _layout(kind)
+def _layout_of(kind: type[Message], common: _Common) -> _Layout:
+    """The layout that the messages were written with."""
+    if common.changing is None or common.steady is None:
+        return _layout(kind)
+    return _Layout(common.changing, common.steady)
+
+
+def _message(kind: type[Message], layout: _Layout, steady: _Common, record: _Columns) -> Message:
     fields: dict[str, Any] = dict(zip(layout.steady, steady.fields, strict=True))
     fields |= zip(layout.changing, record.fields, strict=True)
     given = dict(zip(steady.columns, record.columns, strict=True))
@@ -285,7 +301,8 @@ def _message(kind: type[Message], steady: _Common, record: _Columns) -> Message:
         else:
             values = np.frombuffer(stored, column.dtype).reshape(shape)
             columns[column.name] = values.astype(column.wider) if column.wider else values
-    return kind(**_tuples(fields), **columns)
+    known = {name: value for name, value in fields.items() if name in kind.__struct_fields__}
+    return kind(**_tuples(known), **columns)
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flowrt import CameraStatus, Detections, FlowError, Message, Objects, SignalState, Tracks
+from flowrt.testing import recording
 from flowrt.testing.recording import Header, Recording, Writer
 
 HEADER = Header(flow="f", site="s", nodes={"tracks": "track", "signals": "signal.sim"})
@@ -177,3 +178,40 @@ def test_a_recording_of_another_version_says_so(tmp_path: Path) -> None:
     Writer(tmp_path / "r", msgspec.structs.replace(HEADER, version=99)).close()
     with pytest.raises(FlowError, match="version 99"):
         Recording(tmp_path / "r")
+
+
+def test_a_type_that_lost_and_got_fields_since_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it lost is left out; what it got has its default."""
+    layout = recording._layout(Tracks)
+    optional = {field.name for field in msgspec.structs.fields(Tracks) if not field.required}
+    new = next(name for name in layout.steady if name in optional)
+    older = recording._Layout(
+        (*layout.changing, "since_gone"), (*(name for name in layout.steady if name != new), "gone_too")
+    )
+
+    def at_that_time(kind: type[Message]) -> recording._Layout:
+        return older
+
+    path = tmp_path / "old.rec"
+    with monkeypatch.context() as then:
+        then.setattr(recording, "_layout", at_that_time)
+        then.setattr(Tracks, "since_gone", 1.5, raising=False)
+        then.setattr(Tracks, "gone_too", "text", raising=False)
+        written(path, [("tracks", message) for message in pictures(4)])
+    for (_, read), message in zip(Recording(path), pictures(4), strict=True):
+        assert_same(read, message)
+
+
+def test_a_recording_that_does_not_name_its_fields_is_read_or_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.rec"
+    whole = recording._Common
+    monkeypatch.setattr(recording, "_Common", lambda *facts: whole(*facts[:5]))
+    written(path, [("tracks", message) for message in pictures(2)])
+    monkeypatch.undo()
+    assert [message.time_s for _, message in Recording(path)] == [message.time_s for message in pictures(2)]
+    layout = recording._layout(Tracks)
+    monkeypatch.setattr(recording, "_layout", lambda kind: recording._Layout(layout.changing, (*layout.steady, "new")))
+    with pytest.raises(FlowError, match=r"other fields than those of this flowrt.*record it again"):
+        list(Recording(path))
