@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FLOW ?= flows/intersection.yaml
 
 # What `make check` tests: everything that starts no server and reads no video.
-QUICK := tests/cases tests/contract tests/load tests/nodes tests/node tests/traffic tests/test_layers.py tests/test_release.py
+QUICK := tests/cases tests/contract tests/load tests/nodes tests/nodejs tests/traffic tests/test_layers.py tests/test_release.py
 
 .PHONY: run check test lint bench install test-tools generate upgrade licences release clean
 
@@ -24,10 +24,10 @@ $(VENV)/.installed: pyproject.toml requirements/run.txt tools/system-packages
 
 test-tools: $(VENV)/.tested
 
-$(VENV)/.tested: $(VENV)/.installed requirements/test.txt tests/node/package.json
+$(VENV)/.tested: $(VENV)/.installed requirements/test.txt tests/nodejs/package.json
 	sh tools/system-packages test
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/test.txt
-	cd tests/node && npm install --no-audit --no-fund --silent
+	cd tests/nodejs && npm install --no-audit --no-fund --silent
 	touch $@
 
 lint: test-tools

@@ -29,7 +29,7 @@ from flowrt.traffic.geometry.camera_view import CameraViews
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 from flowrt.traffic.rules.track_table import TrackTable
 from flowrt_nodes._lib.crossing import REACH, LineWatch
-from flowrt_nodes._lib.track_pieces import TrackPieces
+from flowrt_nodes._lib.split_tracks import TrackPieces
 
 
 class Roi(Transform):

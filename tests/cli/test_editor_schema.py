@@ -74,7 +74,7 @@ def schema() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[LanguageServer]:
     if not shutil.which("node") or not server_script().is_file():
-        reason = f"no yaml-language-server at {server_script()}: run `npm install` in tests/node"
+        reason = f"no yaml-language-server at {server_script()}: run `npm install` in tests/nodejs"
         if os.environ.get("CI") or os.environ.get("FLOWRT_REQUIRE_TEST_DATA") == "1":
             pytest.fail(reason)
         pytest.skip(reason)

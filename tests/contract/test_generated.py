@@ -101,11 +101,11 @@ def test_pages_speak_of_every_name() -> None:
 
 
 def test_the_parser_of_asyncapi_finds_nothing_wrong() -> None:
-    modules = Path(os.environ.get("FLOWRT_NODE_MODULES", PROJECT / "tests/node/node_modules"))
+    modules = Path(os.environ.get("FLOWRT_NODE_MODULES", PROJECT / "tests/nodejs/node_modules"))
     (node,) = need("node")
     if not (modules / "@asyncapi/parser").is_dir():
-        missing(f"@asyncapi/parser is not in {modules}: run `npm install` in tests/node")
-    script = PROJECT / "tests/node/asyncapi.mjs"
+        missing(f"@asyncapi/parser is not in {modules}: run `npm install` in tests/nodejs")
+    script = PROJECT / "tests/nodejs/asyncapi.mjs"
     done = subprocess.run(
         [node, script, PROJECT / "schemas/asyncapi.yaml", modules],
         capture_output=True,

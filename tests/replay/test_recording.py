@@ -183,7 +183,7 @@ def test_a_recording_of_another_version_says_so(tmp_path: Path) -> None:
 def test_a_type_that_lost_and_got_fields_since_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it lost is left out; what it got has its default."""
     layout = recording._layout(Tracks)
-    new = "zones"  # as if it had come later; these pictures have its default
+    new = "view_fault"  # as if it had come later; these pictures have its default
     older = recording._Layout(
         (*layout.changing, "since_gone"), (*(name for name in layout.steady if name != new), "gone_too")
     )

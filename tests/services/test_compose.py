@@ -56,8 +56,8 @@ def test_a_linter_for_compose_finds_nothing() -> None:
     program = modules / "dclint" / "bin" / "dclint.cjs"
     (node,) = need("node")
     if not program.exists():
-        missing(f"dclint is not in {modules}: run `npm install` in tests/node")
-    command = [node, program, "--config", "tests/node/dclint.yaml", "--max-warnings", "0", "docker/compose.yaml"]
+        missing(f"dclint is not in {modules}: run `npm install` in tests/nodejs")
+    command = [node, program, "--config", "tests/nodejs/dclint.yaml", "--max-warnings", "0", "docker/compose.yaml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 

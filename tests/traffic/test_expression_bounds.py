@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from flowrt_nodes._lib.comprehension import BUDGET, MAX_CHARACTERS
+from flowrt_nodes._lib.cel_limits import BUDGET, MAX_CHARACTERS
 from flowrt_nodes._lib.expression import Expression, ExpressionError, diagnostics
 
 OBJECTS = [{"id": i, "label": "car", "zones": ["a", "b"], "speed_kmh": 1.0 * i} for i in range(150)]

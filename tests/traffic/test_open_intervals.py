@@ -16,7 +16,7 @@ from traffic.street import Actor, along, play, street
 
 from flowrt import LaneInterval, Tracks
 from flowrt_nodes.speed import Speed
-from flowrt_nodes.traffic_flow import TrafficFlow
+from flowrt_nodes.traffic_flow import LONGEST_GAP_S, TrafficFlow
 
 SOURCE = '''
 import time
@@ -91,6 +91,9 @@ def test_a_process_killed_in_mid_interval_loses_at_most_5_s_of_counts(tmp_path: 
     killed.wait()
     assert not list(data.glob("counts.ndjson")) or not (data / "counts.ndjson").read_text()
     before = len(log.read_text().splitlines())
+    last_s = float(log.read_text().splitlines()[-1])
+    while time.time() - last_s < LONGEST_GAP_S + 1.0:  # long enough to be told as not observed
+        time.sleep(0.1)
     goes_on = run_until(before + 4)
     goes_on.send_signal(signal.SIGINT)
     assert goes_on.wait(30) == 0

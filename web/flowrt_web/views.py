@@ -1,4 +1,4 @@
-"""Which node's messages show a camera best: the last of its objects with boxes, else its frames."""
+"""Chooses, for each camera, the node whose messages the page shows: the last one that gives boxes, else the camera itself."""
 
 from __future__ import annotations
 

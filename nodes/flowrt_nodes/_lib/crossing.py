@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flowrt import Tracks
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 from flowrt.traffic.rules.track_table import Column, TrackTable
-from flowrt_nodes._lib.first_places import way_px
+from flowrt_nodes._lib.before_confirmation import way_px
 
 CLEAR, CLEAR_STANDING, CLEAR_PX = 0.04, 0.1, 1.0
 """How far from a line a point counts as beyond it: a share of its box's height, and at least so many pixels. The second share is that of

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowrt import Diagnostic
-from flowrt_nodes._lib.comprehension import Comprehensions, Unbounded
+from flowrt_nodes._lib.cel_limits import Comprehensions, Unbounded
 
 FIELD = re.compile(r"\b([a-z_]\w*)\.([a-z_]\w*)\b(?!\s*\()")
 PLACE = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")

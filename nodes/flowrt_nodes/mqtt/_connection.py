@@ -53,6 +53,10 @@ _FAREWELL_S = 1.0
 _NOT_YET = "not connected yet"
 
 
+LONGEST_WAIT_S = 10.0
+"""Between two tries to connect, for sinks and sources alike; it doubles from 0.2 s on."""
+
+
 class MqttLink:
     """A connection to the broker of a service, or to the embedded one where it names none.
 
@@ -92,7 +96,7 @@ class MqttLink:
         self.connects = 0
         self.packet_limit: int | None = None
         self.receive_limit = 65535
-        self._backoff = Backoff(most_s=10.0)
+        self._backoff = Backoff(most_s=LONGEST_WAIT_S)
         self._closing = threading.Event()
         self._hurried = threading.Event()  # ends the wait before the next try
         self._farewell: Sequence[tuple[str, bytes]] = ()

@@ -28,11 +28,11 @@ from flowrt.traffic.geometry.camera_view import CameraViews, cut_off
 from flowrt.traffic.geometry.footprint import sizes_m
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
 from flowrt.traffic.rules.track_table import Column, TrackTable
+from flowrt_nodes._lib.before_confirmation import way_px
 from flowrt_nodes._lib.crossing import REACH, LineWatch
-from flowrt_nodes._lib.first_places import way_px
 from flowrt_nodes._lib.lanes import Lanes, lanes_of
 from flowrt_nodes._lib.saved_state import SavedState
-from flowrt_nodes._lib.track_pieces import TrackPieces
+from flowrt_nodes._lib.split_tracks import TrackPieces
 from flowrt_nodes.traffic_flow._lane_interval import (
     LaneCount,
     Levels,

@@ -2,7 +2,7 @@
 
 Sources, in its repository: `packages/grafana-data/src/valueFormats/categories.ts`, `.../transformations/transformers/ids.ts`,
 `.../transformations/matchers/ids.ts`, `.../field/fieldColor.ts`, and `public/app/plugins/panel/*/panelcfg.gen.ts`.
-`tests/node` holds the first four against the package that Grafana publishes.
+`tests/nodejs` holds the first four against the package that Grafana publishes.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ WIDTH_PX = 640
 NEWEST = 0.4
 """The share of the newest picture in the average."""
 SETTLED = 3
-"""So many checks make a reference, and so many in a row a fault, or its end."""
+"""Checks that are averaged into a reference, and checks in a row before a fault or its end is reported."""
 FROZEN_CHECKS = 6
-"""So many identical pictures."""
+"""Checks with an identical picture until `frozen` is reported, those of SETTLED included: about 25 s at one each CHECK_S."""
 BLIND = 4.0
 """Standard deviation of the grey levels: a night without a lamp has more."""
 BLURRED = 0.3

@@ -14,7 +14,7 @@ from flowrt import CameraView, CheckView, Diagnostic, Line, Scene, Tracks, scene
 from flowrt.traffic.geometry.footprint import sizes_m
 from flowrt.traffic.geometry.per_frame import per_frame
 from flowrt.traffic.geometry.plane import Array, LineSet, Mask
-from flowrt_nodes._lib.first_places import way_px
+from flowrt_nodes._lib.before_confirmation import way_px
 
 # Margins: docs/rules.md says what each is for.
 BESIDE = 0.12

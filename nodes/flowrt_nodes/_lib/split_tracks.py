@@ -16,8 +16,8 @@ from flowrt import PEDESTRIANS, Tracks
 from flowrt.traffic.geometry.footprint import TWO_WHEELERS
 from flowrt.traffic.geometry.plane import Array
 from flowrt.traffic.rules.track_table import Column, TrackTable
+from flowrt_nodes._lib.before_confirmation import way_px
 from flowrt_nodes._lib.crossing import Crossing
-from flowrt_nodes._lib.first_places import way_px
 
 LOST_S = 2.0
 """A track goes on as another one after so long at most."""
