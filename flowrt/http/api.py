@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -58,9 +59,9 @@ def own_routes(host: Host) -> Iterable[Route]:
         return host.json({"nodes": list(runtime.flow.nodes), "edges": edges})
 
     async def snapshot(request: Request) -> Response:
-        name = request.path_params["name"]  # one word without slashes: nothing outside of the folder can be named
+        name = request.path_params["name"]  # without slashes
         file = runtime.data / "snapshots" / name
-        if not name.endswith(".jpg") or file.is_symlink() or not file.is_file():  # a link leads anywhere
+        if not name.endswith(".jpg") or PureWindowsPath(name).name != name or not _is_plain_file(file):
             return host.json({"error": f"there is no snapshot {name}"}, 404)
         return FileResponse(file, media_type="image/jpeg")
 
@@ -86,7 +87,10 @@ def sign_in_routes(sessions: Sessions) -> Iterable[Route]:
         )
 
     async def by_token(request: Request) -> Response:
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+        try:
+            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+        except ValueError:  # more fields than that
+            form = {}
         return _signed_in(sessions.by_token(form.get("token", [""])[0]), "this is not the token:")
 
     async def sign_out(_: Request) -> Response:
@@ -119,6 +123,14 @@ def _form(problem: str) -> Response:
         'autocomplete="current-password" required autofocus></label> <button>Sign in</button></form></html>'
     )
     return HTMLResponse(page, 403 if problem else 200)
+
+
+def _is_plain_file(file: Path) -> bool:
+    """Whether it is a file of its own: a link leads anywhere."""
+    try:
+        return not file.is_symlink() and file.is_file()
+    except OSError:  # a name that is too long, say
+        return False
 
 
 def _readiness(runtime: Runtime) -> dict[str, Any]:

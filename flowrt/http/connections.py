@@ -32,8 +32,8 @@ class Connection(H11Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
+        """Whether a request that is here as a whole is being answered; one whose body drips in is no reason to wait."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         if self.transport.is_closing() or self.transport.get_protocol() is not self:  # or it became a web socket

@@ -112,12 +112,12 @@ class Guard:
             return _refused("a bearer token is needed, or sign in at /sign-in", 401)
         origin = headers.get("origin")
         if access == "socket":
-            if origin is None or urlsplit(origin).netloc != host:
+            if origin is None or _site(origin) != host:
                 return _refused(f"a socket of another site: Origin {(origin or 'none')[:100]!r}")
             return None
         if scope["method"] in ("GET", "HEAD"):
             return None
-        foreign = origin is not None and urlsplit(origin).netloc != host
+        foreign = origin is not None and _site(origin) != host
         if foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return _refused(f"a request of another site: Origin {(origin or 'none')[:100]!r}")
         length = headers.get("content-length", "0")
@@ -148,6 +148,14 @@ _SHARED = [*_ENCODED[:-1], (b"cross-origin-resource-policy", b"cross-origin")]
 
 def _refused(error: str, status: int = 403) -> Response:
     return JSONResponse({"error": error}, status)
+
+
+def _site(origin: str) -> str | None:
+    """Host and port of an `Origin`; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def is_loopback(host: str) -> bool:

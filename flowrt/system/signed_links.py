@@ -41,7 +41,10 @@ class SignedLinks:
 
     def permits(self, path: str, query: str, now_s: float) -> bool:
         """Whether a request for a path brings an address that still holds. Raises OSError."""
-        values = parse_qs(query, max_num_fields=8)
+        try:
+            values = parse_qs(query, max_num_fields=8)
+        except ValueError:  # more fields than that
+            return False
         until, by = values.get("until", [""])[0], values.get("by", [""])[0]
         if not (until.isascii() and until.isdigit() and len(until) <= 12 and by.isascii()):
             return False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from flowrt.http.connections import CONNECTIONS
 from flowrt.http.guard import MAX_BODY, Rules
 from flowrt.http.host import FLOW, Host
 from flowrt.http.routes import Route
@@ -154,6 +156,28 @@ def test_off_loopback_nothing_is_read_without_token_or_cookie(run: Run) -> None:
     assert code == 200
     assert "set-cookie" in headers
     assert ask(run, "/sign-in", "POST", "token=open-sesame", Origin="http://evil.example")[0] == 403
+
+
+def test_malformed_requests_get_an_answer_and_no_traceback(run: Run) -> None:
+    run.start("--watch", "off", http="0.0.0.0:0", environment={"FLOWRT_HTTP_TOKEN": "open-sesame"})
+    many = "&".join(["a=1"] * 20)
+    known = {"Authorization": "Bearer open-sesame"}
+    assert ask(run, f"/snapshots/a.jpg?{many}")[0] == 401
+    assert ask(run, "/sign-in", "POST", many)[0] == 403
+    assert ask(run, "/sign-in", "POST", "token=open-sesame", Origin="http://[")[0] == 403
+    for name in ("a" * 300, "..%5C..%5Ca", "C:a", "%00", "%FF", ".."):
+        assert ask(run, f"/snapshots/{name}.jpg", **known)[0] == 404, name
+    assert "flowrt/http" not in run.text()
+
+
+def test_bodies_that_drip_in_keep_nobody_out(run: Run) -> None:
+    run.start("--watch", "off", http="0.0.0.0:0", environment={"FLOWRT_HTTP_TOKEN": "open-sesame"})
+    address = urlsplit(run.url)
+    with ExitStack() as open_ones:
+        for _ in range(CONNECTIONS + 4):
+            slow = open_ones.enter_context(socket.create_connection((address.hostname, address.port), 10))
+            slow.sendall(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ntoken=")
+            assert ask(run, "/healthz")[0] == 200
 
 
 def test_page_off_leaves_the_api_alone(run: Run) -> None:
