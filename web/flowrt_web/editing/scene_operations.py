@@ -181,6 +181,8 @@ def _property(group: str, key: str, value: Value) -> Value:
         raise Refused(f"a shape of {group} has no {key}")
     if isinstance(value, list):
         return [round(number, 3) for number in value]
+    if isinstance(value, str) and "${" in value:
+        raise Refused(f"{key}: a value that is filled in from outside (${{…}}) is written in the file only")
     return round(value, 3) if isinstance(value, float) else value
 
 
