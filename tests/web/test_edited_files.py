@@ -78,6 +78,34 @@ def test_only_the_last_saves_are_kept(file: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "data" / "page-edits").iterdir())) == MAX_BACKUPS
 
 
+def test_only_saves_of_the_flows_own_files_are_undone(file: Path, tmp_path: Path) -> None:
+    """Flows may share a data folder."""
+    mine, theirs = file, tmp_path / "theirs.yaml"
+    theirs.write_bytes(b"theirs\n")
+    files = EditedFiles(tmp_path / "data", lambda each: each == mine.resolve())
+    other = EditedFiles(tmp_path / "data", lambda each: each == theirs.resolve())
+    before = mine.read_bytes()
+    files.save(mine, content_hash(before), b"new\n")
+    other.save(theirs, content_hash(b"theirs\n"), b"new\n")
+    assert Path(files.undo().file) == mine.resolve()
+    assert mine.read_bytes() == before
+    assert theirs.read_bytes() == b"new\n"
+    assert files.undoable() is None
+    with pytest.raises(Changed, match="nothing to undo"):
+        files.undo()
+    assert other.undoable() is not None
+
+
+def test_a_cut_backup_is_passed_over(file: Path, tmp_path: Path) -> None:
+    files = EditedFiles(tmp_path / "data")
+    before = file.read_bytes()
+    files.save(file, content_hash(before), b"new\n")
+    (tmp_path / "data" / "page-edits" / "000002.json").write_bytes(b"")
+    assert files.undoable() is not None
+    files.undo()
+    assert file.read_bytes() == before
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(contents=st.lists(st.binary(max_size=60), min_size=2, max_size=6))
 def test_undo_gives_back_every_byte_also_after_a_new_start(tmp_path: Path, contents: list[bytes]) -> None:

@@ -53,9 +53,12 @@ class Drafts:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.files = EditedFiles(host.runtime.data)
+        self.files = EditedFiles(host.runtime.data, self._is_own)
         self._cache = LoadCache()
         self._lock = threading.Lock()
+
+    def _is_own(self, file: Path) -> bool:
+        return file in {each.resolve() for each in self._host.runtime.flow.files}
 
     def scene_text(self, scene: str) -> SceneText:
         """Where a scene is written. Raises Refused."""

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -41,10 +43,14 @@ def content_hash(content: bytes) -> str:
 
 
 class EditedFiles:
-    """Saves files, and undoes it. Safe to use from any thread."""
+    """Saves files, and undoes it. Safe to use from any thread.
 
-    def __init__(self, data: Path) -> None:
+    own: which files are the flow's; in its data folder there may be saves of other flows too.
+    """
+
+    def __init__(self, data: Path, own: Callable[[Path], bool] = lambda file: True) -> None:
         self._folder = data / "page-edits"
+        self._own = own
         self._lock = threading.Lock()
 
     def save(self, file: Path, based_on: str, content: bytes) -> str:
@@ -59,23 +65,23 @@ class EditedFiles:
 
     def undoable(self) -> Backup | None:
         """The last save that was not undone, where its file is still as it left it."""
-        for number in reversed(self._numbers()):
-            backup = self._read(number)
+        with self._lock:
+            number, backup = self._last()
+            if not number:
+                return None
             file = Path(backup.file)
             return backup if file.is_file() and content_hash(file.read_bytes()) == backup.after else None
-        return None
 
     def undo(self) -> Backup:
         """Put back the bytes that the last save replaced. Raises Changed, OSError."""
         with self._lock:
-            numbers = self._numbers()
-            if not numbers:
+            number, backup = self._last()
+            if not number:
                 raise Changed("there is nothing to undo")
-            backup = self._read(numbers[-1])
             file = Path(backup.file)
             _still(file, backup.after)
             _replace(file, base64.b64decode(backup.before), backup.after)
-            self._place(numbers[-1]).unlink()
+            self._place(number).unlink()
             return backup
 
     def _numbers(self) -> list[int]:
@@ -84,8 +90,14 @@ class EditedFiles:
     def _place(self, number: int) -> Path:
         return self._folder / f"{number:06d}.json"
 
-    def _read(self, number: int) -> Backup:
-        return msgspec.json.decode(self._place(number).read_bytes(), type=Backup)
+    def _last(self) -> tuple[int, Backup]:
+        """The last save of the flow's own files; its number is 0 where there is none."""
+        for number in reversed(self._numbers()):
+            with contextlib.suppress(msgspec.DecodeError, FileNotFoundError):  # cut, or removed by another flow
+                backup = msgspec.json.decode(self._place(number).read_bytes(), type=Backup)
+                if self._own(Path(backup.file)):
+                    return number, backup
+        return 0, Backup("", "", "", 0.0)
 
     def _keep(self, backup: Backup) -> None:
         make_private_folder(self._folder)
