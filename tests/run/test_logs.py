@@ -70,6 +70,16 @@ def test_fault_15_what_is_said_once_or_is_no_trouble_is_never_held_back(bench: B
     assert len(bench.lines) == 6
 
 
+def test_two_nodes_with_the_same_trouble_are_both_named(bench: Bench) -> None:
+    for _ in range(3):
+        for node in ("north", "east"):
+            logging.LoggerAdapter(bench.log, {"node": node}).warning("the picture has no contrast")
+    assert [line.split(" warning ")[1] for line in bench.lines] == [
+        "north: the picture has no contrast",
+        "east: the picture has no contrast",
+    ]
+
+
 def test_fault_17_a_text_of_ten_megabytes_is_cut_in_line_and_traceback(bench: Bench) -> None:
     try:
         raise RuntimeError("x" * 10_000_000)

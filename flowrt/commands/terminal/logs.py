@@ -61,9 +61,10 @@ class Repeats(logging.Filter):
             return True
         text = record.getMessage()
         key = text[:LINE_CHARACTERS]
+        source = f"{record.name} {getattr(record, 'node', '')}"  # nodes of a type share a logger
         with self._lock:
-            exact, before = self._count((record.name, key, ""), 1)
-            alike, _ = self._count((record.name, re.sub(r"\d+", "#", key), "alike"), ALIKE)
+            exact, before = self._count((source, key, ""), 1)
+            alike, _ = self._count((source, re.sub(r"\d+", "#", key), "alike"), ALIKE)
         if not (exact and alike):
             return False
         if before:

@@ -205,9 +205,7 @@ north_camera:
             count = self._number
             round_s += clip.round_s
         if clip.missing:
-            self.context.log.error(
-                "camera %s: %s: %s", self.context.node, without_passwords(str(self.uri)), clip.missing
-            )
+            self.context.log.error("%s: %s", without_passwords(str(self.uri)), clip.missing)
             self._meter.change("error", clip.missing)
         else:
             self._meter.change("offline", f"ended after {self._number} pictures")
@@ -251,7 +249,7 @@ north_camera:
                 if self._number > first:
                     self._backoff.reset()
                 if self._meter.change("offline", reason):
-                    context.log.warning("camera %s: %s: %s", context.node, without_passwords(str(self.uri)), reason)
+                    context.log.warning("%s: %s", without_passwords(str(self.uri)), reason)
                     self._lost_s = self._lost_s or time.monotonic()
                     yield self._report(context.clock.now_s())
                 self._reconnects += 1
@@ -318,7 +316,7 @@ north_camera:
         if self._lost_s is not None:
             lost_s, self._lost_s = time.monotonic() - self._lost_s, None
             where = without_passwords(str(self.uri))
-            self.context.log.info("camera %s: %s: pictures again after %.1f s", self.context.node, where, lost_s)
+            self.context.log.info("%s: pictures again after %.1f s", where, lost_s)
 
     def _fps(self) -> float:
         """Of the last seconds; a clip's are those of its capture time."""
@@ -347,9 +345,9 @@ north_camera:
         """Log what is wrong with the view, or that nothing is any more."""
         found = self._view_watch.finding if self._view_watch else None
         if found is not None and found.text:
-            self.context.log.warning("camera %s: %s", self.context.node, found.text)
+            self.context.log.warning("%s", found.text)
         elif found is not None and found.state == "ok":
-            self.context.log.info("camera %s: the view is as it should be", self.context.node)
+            self.context.log.info("the view is as it should be")
 
     def _report(self, time_s: float) -> CameraStatus:
         meter, clock = self._meter, self._capture_clock

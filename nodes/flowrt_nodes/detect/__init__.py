@@ -328,7 +328,7 @@ objects:
         self._seen = 0
         self._set_thresholds()
         context.log.info(
-            "detect %s: %s on %s, classes: %d, %s", context.node, self.model, self._shared.device,
+            "%s on %s, classes: %d, %s", self.model, self._shared.device,
             len(self._shared.labels), self._shared.layout.family,
         )  # fmt: skip
 
@@ -365,7 +365,7 @@ objects:
         self._least = np.array(least, np.float32)
         self._floor = float(self._least.min(initial=1.0))
         if said := self._without_traffic(self._model.labels):
-            self.context.log.warning("detect %s: %s; %s", self.context.node, *said)
+            self.context.log.warning("%s; %s", *said)
 
     @property
     def _model(self) -> SharedModel:
