@@ -85,7 +85,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--edit",
         choices=["off", *sections(), "flow"],
-        help="what the page may change in the flow's files: nothing, a section, or all (default: sections on loopback, else off)",
+        help="what the page may change in the flow's files: nothing, this section, or the whole flow (default: sections on loopback, else off)",
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument(

@@ -30,7 +30,7 @@ ABOUT: Mapping[str, str] = {
     "exit_": "A line that is crossed on the way out, for turns.",
     "count": "Every crossing of this line is counted, by direction.",
     "crosswalk": "The crosswalk. `signal`: the pedestrians' group.",
-    "conflict_": "Where vehicles meet those who cross: the part of the crosswalk that a stream of traffic drives over.",
+    "conflict_": "Where vehicles meet pedestrians: the part of the crosswalk that a stream of traffic drives over.",
     "carriageway": "The whole road: walking here, but for the crosswalk, is jaywalking.",
     "no_stopping": "Where standing is forbidden.",
     "sidewalk_": "A sidewalk, from which people step onto the crosswalk.",
