@@ -133,16 +133,31 @@ def _fill(source: Source, out: IO[bytes], tell: Callable[[int], None]) -> bool:
     return body.start > 0
 
 
-@contextlib.contextmanager
-def _alone(file: IO[bytes]) -> Iterator[None]:
-    """Wait until no other process writes the file."""
-    try:
-        import fcntl  # there is none on Windows
-    except ImportError:
-        yield
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+if sys.platform == "win32":
+    import msvcrt
+
+    _FAR = 1 << 40  # a byte behind any download: what is locked there can't be written
+
+    @contextlib.contextmanager
+    def _alone(file: IO[bytes]) -> Iterator[None]:
+        """Wait until no other process writes the file."""
+        place = file.tell()
+        file.seek(_FAR)
+        while True:
+            with contextlib.suppress(OSError):  # it waits for ten seconds at a time
+                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+                break
+        file.seek(place)
+        yield  # the lock ends with the file
+
+else:
+    import fcntl
+
+    @contextlib.contextmanager
+    def _alone(file: IO[bytes]) -> Iterator[None]:
+        """Wait until no other process writes the file."""
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
