@@ -39,6 +39,8 @@ def read_reviews(path: Path) -> dict[str, Review]:
 
 def write_review(path: Path, review: Review) -> None:
     """Keep a review, in place of one that the event had. Raises KeyError where there is no such event, sqlite3.Error."""
+    if not path.is_file():  # a connection that writes would make one
+        raise KeyError(review.id)
     with contextlib.closing(connect(path, read_only=False)) as link:
         link.execute("BEGIN IMMEDIATE")
         try:

@@ -27,6 +27,7 @@ from flowrt_web.stills import NoPicture, jpeg, newest, without_traffic
 from flowrt_web.views import CameraView, cameras
 
 GRID_M = 5.0
+MAX_GRID_M = 500.0
 LATTICE = 24
 TOP_PX = 900
 MAX_TOP_M = 160.0
@@ -85,7 +86,7 @@ def routes(host: Host) -> Iterable[Route]:
             return host.json({"error": "no camera shows this scene"}, 404)
         async with one_still_at_a_time:
             picture = await _elsewhere(without_traffic, host.runtime, view)
-        return Response(jpeg(picture), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+        return Response(await _elsewhere(jpeg, picture), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     def careful(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
         async def careful_answer(request: Request) -> Any:
@@ -174,8 +175,10 @@ def lattice(fit: Calibration, scene: Scene) -> list[list[float | None]]:
 
 
 def grid(fit: Calibration, scene: Scene) -> list[list[list[float]]]:
-    """Lines every 5 m on the road, in pixels of the picture, around the points."""
+    """Lines every 5 m on the road, in pixels of the picture, around the points; of those far apart around their middle."""
     low, high = fit.ground_m.min(axis=0) - 2 * GRID_M, fit.ground_m.max(axis=0) + 2 * GRID_M
+    middle = (low + high) / 2
+    low, high = np.maximum(low, middle - MAX_GRID_M / 2), np.minimum(high, middle + MAX_GRID_M / 2)
     low, high = np.floor(low / GRID_M) * GRID_M, np.ceil(high / GRID_M) * GRID_M
     lines = []
     for axis in (0, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def _journal(host: Host) -> Path:
 
 def recorded(journal: Path, wanted: Wanted) -> dict[str, Any]:
     """What is in the journal, newest first. kinds: those that there are in that time. Raises FileNotFoundError, sqlite3.Error."""
-    rows: list[dict[str, Any]] = []
+    rows: deque[dict[str, Any]] = deque(maxlen=MAX_ROWS + 1)  # a journal may hold millions
     kinds: dict[str, int] = {}
     reviews = read_reviews(journal)
     with JournalView(journal) as view:
@@ -89,7 +90,7 @@ def recorded(journal: Path, wanted: Wanted) -> dict[str, Any]:
                 continue
             row = {"id": event.id, "time_s": event.time_s, "type": event.type, "kind": kind, "node": event.node}
             rows.append(row | {"payload": payload, "picture": _picture(payload), "review": reviews.get(event.id)})
-    return {"events": rows[: -MAX_ROWS - 1 : -1], "kinds": sorted(kinds.items()), "more": len(rows) > MAX_ROWS}
+    return {"events": list(rows)[: -MAX_ROWS - 1 : -1], "kinds": sorted(kinds.items()), "more": len(rows) > MAX_ROWS}
 
 
 def _picture(payload: dict[str, Any]) -> str:
