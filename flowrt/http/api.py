@@ -93,7 +93,8 @@ def sign_in_routes(sessions: Sessions) -> Iterable[Route]:
             form = {}
         return _signed_in(sessions.by_token(form.get("token", [""])[0]), "this is not the token:")
 
-    async def sign_out(_: Request) -> Response:
+    async def sign_out(request: Request) -> Response:
+        sessions.end(request.headers.get("cookie", ""))
         answer = _form("")
         answer.delete_cookie(COOKIE)
         return answer

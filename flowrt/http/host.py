@@ -35,12 +35,15 @@ class Host:
 
     def json(self, content: Any, status: int = 200) -> Response:
         """An answer with its secrets masked."""
-        data = self.data(content)
+        return Response(self.packed(self.data(content)), status, media_type="application/json")
+
+    @staticmethod
+    def packed(data: Any) -> bytes:
+        """Builtin data as JSON."""
         try:
-            body = msgspec.json.encode(data)
+            return msgspec.json.encode(data)
         except UnicodeEncodeError:
-            body = msgspec.json.encode(_of_characters(data))
-        return Response(body, status, media_type="application/json")
+            return msgspec.json.encode(_of_characters(data))
 
     async def bounded(self, call: SharedCall[T], wait_s: float = WAIT_S) -> T:
         """The result of a call. Raises TimeoutError where it takes too long; the call then goes on."""

@@ -126,9 +126,12 @@ def application(host: Host, rules: Rules, *, page: bool = True) -> ASGIApp:
         assert isinstance(error, HTTPException), "registered for these"
         return host.json({"error": error.detail}, error.status_code)
 
+    async def too_deep(_: Request, error: Exception) -> Response:
+        return host.json({"error": str(error)}, 400)
+
     app = Starlette(
         routes=[route.mounted() for route in routes],
-        exception_handlers={TimeoutError: too_slow, HTTPException: as_json},
+        exception_handlers={TimeoutError: too_slow, HTTPException: as_json, RecursionError: too_deep},
     )
     return Guard(app, routes, rules)
 

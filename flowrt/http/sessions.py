@@ -56,13 +56,14 @@ class Sessions:
                 given = base64.b64decode(given).decode().partition(":")[2]
         return self.is_token(given) or self._is_session(cookies)
 
-    def _is_session(self, cookies: str) -> bool:
-        try:
-            cookie = SimpleCookie(cookies).get(COOKIE)
-        except CookieError:
-            return False
+    def end(self, cookies: str) -> None:
+        """The session of these cookies is over: who has copied the cookie has nothing."""
         with self._lock:
-            return cookie is not None and time.monotonic() < self._known.get(_hash(cookie.value), 0.0)
+            self._known.pop(_hash(_value(cookies)), None)
+
+    def _is_session(self, cookies: str) -> bool:
+        with self._lock:
+            return time.monotonic() < self._known.get(_hash(_value(cookies)), 0.0)
 
     def _new(self) -> str:
         value = random.token_urlsafe(32)
@@ -71,6 +72,14 @@ class Sessions:
                 del self._known[next(iter(self._known))]
             self._known[_hash(value)] = time.monotonic() + SESSION_S
         return value
+
+
+def _value(cookies: str) -> str:
+    try:
+        cookie = SimpleCookie(cookies).get(COOKIE)
+    except CookieError:
+        return ""
+    return cookie.value if cookie is not None else ""
 
 
 def _hash(value: str) -> str:

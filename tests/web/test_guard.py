@@ -119,6 +119,9 @@ def test_every_answer_says_what_a_browser_may_do_with_it(local: Run) -> None:
 def test_a_body_has_a_known_and_bounded_length(local: Run) -> None:
     assert ask(local, "/api/reload", "POST", "x" * (MAX_BODY + 1))[0] == 413
     assert ask(local, "/api/reload", "POST", Transfer_Encoding="chunked")[0] in (400, 413)
+    deep = f'{{"id": {"[" * 50_000}'
+    assert ask(local, "/api/page/review", "POST", deep, **JSON)[0] == 400
+    assert ask(local, "/api/page/review", "POST", deep.replace("id", "x"), **JSON)[0] == 400
 
 
 def test_off_loopback_nothing_is_read_without_token_or_cookie(run: Run) -> None:
@@ -156,6 +159,9 @@ def test_off_loopback_nothing_is_read_without_token_or_cookie(run: Run) -> None:
     assert code == 200
     assert "set-cookie" in headers
     assert ask(run, "/sign-in", "POST", "token=open-sesame", Origin="http://evil.example")[0] == 403
+    assert ask(run, "/sign-out", "POST", Cookie=value)[0] == 200
+    assert ask(run, "/api/status", Cookie=value)[0] == 401, "a copy of the cookie is worth nothing"
+    assert ask(run, "/api/status", Cookie="flowrt=")[0] == ask(run, "/api/status", Cookie="")[0] == 401
 
 
 def test_malformed_requests_get_an_answer_and_no_traceback(run: Run) -> None:
@@ -180,6 +186,10 @@ def test_bodies_that_drip_in_keep_nobody_out(run: Run) -> None:
             assert ask(run, "/healthz")[0] == 200
 
 
+def test_half_a_character_breaks_neither_answer_nor_socket() -> None:
+    assert Host.packed({"status": ["caf\ud83d"]}) == b'{"status":["caf?"]}'
+
+
 def test_page_off_leaves_the_api_alone(run: Run) -> None:
     run.start("--watch", "off", "--page", "off")
     assert run.get("/api/status")[0] == 200
@@ -197,7 +207,15 @@ def test_a_socket_takes_only_what_it_knows(local: Run) -> None:
                 return dict(message)
 
     with connect(local.url.replace("http", "ws") + "/api/page/live", origin=local.url) as socket:  # type: ignore[arg-type]
-        for nonsense in ("", "[]", '{"do": "format disk"}', '{"do": "watch", "cameras": 7}'):
+        deep = "[" * 20_000 + "]" * 20_000
+        for nonsense in (
+            "",
+            "[]",
+            '{"do": "format disk"}',
+            '{"do": "watch", "cameras": 7}',
+            b"{}",
+            f'{{"do": "watch", "x": {deep}}}',
+        ):
             socket.send(nonsense)
             assert told(socket, "error")
         socket.send('{"do": "tap", "number": 1, "source": "count", "target": "nobody"}')

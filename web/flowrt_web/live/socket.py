@@ -130,10 +130,12 @@ class _Tab:
 
     async def _listen(self) -> None:
         while True:
-            text = await self._socket.receive_text()
             try:
-                message = _decode.decode(text)
-            except msgspec.DecodeError as error:
+                message = _decode.decode(await self._socket.receive_text())
+            except KeyError:  # what starlette makes of bytes
+                await self._say({"kind": "error", "error": "expected text"})
+                continue
+            except (msgspec.DecodeError, RecursionError) as error:
                 await self._say({"kind": "error", "error": str(error)})
                 continue
             if isinstance(message, Watch):
@@ -212,7 +214,7 @@ class _Tab:
             await self._say({"kind": "tap", "number": look.number, "error": str(error)})
 
     async def _say(self, content: dict[str, Any]) -> None:
-        await self._send(self._socket.send_text(msgspec.json.encode(content).decode()))
+        await self._send(self._socket.send_text(self._host.packed(content).decode()))
 
     async def _send(self, sending: Awaitable[None]) -> None:
         async with self._sending:
