@@ -88,8 +88,14 @@ def test_a_password_is_not_written_down(capsys: pytest.CaptureFixture[str], monk
     said = "".join(capsys.readouterr())
     assert "s3cretword" not in said + Path("here.yaml").read_text() + Path("here.scene.yaml").read_text()
     assert "export NORTH_CAMERA=" in said
-    assert "it is taken for one of 1280x720 pixels" in said
+    assert "the scene is laid out for 1280x720 pixels" in said
     assert load("here.yaml", environment={"NORTH_CAMERA": address}).nodes["north"].settings.uri == address  # type: ignore[attr-defined]  # a camera's
+
+
+def test_a_clip_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(data_file("yolox_nano.onnx"))
+    assert main(["new", "here", "--template", "counting", "--camera", "away.mp4", "--model", model]) == 0
+    assert "no picture of away.mp4: there is no file or folder 'away.mp4';" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flowrt.addresses import without_passwords
 from flowrt.commands import DONE, Failure, UsageError
-from flowrt.commands.new._flow import ASSUMED_PX, picture_of, templates
+from flowrt.commands.new._flow import ADDRESS, ASSUMED_PX, picture_of, templates
 from flowrt.commands.new._node import KINDS, texts
 from flowrt.diagnostics import FlowError, did_you_mean
 
@@ -105,11 +105,11 @@ def _picture(uri: str, file: Path) -> tuple[int, int]:
         size = picture_of(uri, Path(), file)
         why = "none came in time"
     except FlowError as error:
-        size, why = None, error.diagnostics[0].message
+        size, why = None, error.diagnostics[0].message.replace(ADDRESS, without_passwords(uri))
     if size is None:
         width, height = ASSUMED_PX
         print(
-            f"no picture of {without_passwords(uri)}: {why}; it is taken for one of {width}x{height} pixels",
+            f"no picture of {without_passwords(uri)}: {why}; the scene is laid out for {width}x{height} pixels",
             file=sys.stderr,
         )
     return size or ASSUMED_PX

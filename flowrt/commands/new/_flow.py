@@ -25,6 +25,9 @@ PICTURE_S = 15.0
 ASSUMED_PX = (1280, 720)
 """The size of the picture of a camera that does not answer."""
 
+ADDRESS = "${env:ADDRESS}"
+"""Stands for the camera's address in what is said about the flow that takes its picture."""
+
 _STILL = """\
 flow: still
 nodes:
