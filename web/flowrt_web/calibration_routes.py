@@ -57,6 +57,7 @@ def routes(host: Host) -> Iterable[Route]:
     """The routes of the calibration page."""
 
     one_still_at_a_time = asyncio.Lock()
+    one_picture_at_a_time = asyncio.Lock()  # a camera that is away must not take all threads that requests have
 
     def scene_named(name: str) -> Scene | None:
         scene: Scene | None = host.runtime.flow.sections.get("scene", {}).get(name)
@@ -77,7 +78,8 @@ def routes(host: Host) -> Iterable[Route]:
         scene, view = scene_named(pairs.scene), view_of(pairs.scene)
         if scene is None or view is None:
             return host.json({"error": f"no camera shows the scene {pairs.scene}"}, 404)
-        picture = await _elsewhere(newest, host.runtime, view)
+        async with one_picture_at_a_time:
+            picture = await _elsewhere(newest, host.runtime, view)
         return Response(await _elsewhere(top_view, picture, pairs, scene), media_type="image/jpeg")
 
     async def still(request: Request) -> Response:

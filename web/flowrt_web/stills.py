@@ -50,6 +50,8 @@ def collected(runtime: Runtime, view: CameraView, count: int, within_s: float) -
         now_s = time.monotonic()
         if frame is None or now_s - last_s < every_s or enough.is_set():
             return
+        if found and frame.image.shape != found[0].shape:  # the camera has changed its size
+            found.clear()
         last_s = now_s
         found.append(frame.image)
         if len(found) == count or now_s - began_s > within_s:

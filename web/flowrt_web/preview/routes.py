@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -48,7 +47,7 @@ class Area(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def routes(host: Host, memory: Memory) -> Iterable[Route]:
     """The routes of previews."""
     drafts = Drafts(host)
-    one_at_a_time = threading.Lock()
+    one_at_a_time = asyncio.Lock()
 
     def rehearsed(wish: Wish) -> dict[str, Any]:
         draft = drafts.draft(wish.scene, wish.hash, wish.operations)
@@ -59,19 +58,21 @@ def routes(host: Host, memory: Memory) -> Iterable[Route]:
         if not messages:
             raise Refused("nothing was seen yet: the last minutes are kept while this page is open")
         before = load(host.runtime.flow.path, overrides=host.reloader.overrides)
-        with one_at_a_time:
-            return compared(before, after, nodes, messages)
+        return compared(before, after, nodes, messages)
 
     async def preview(request: Request) -> Response:
         try:
             wish = msgspec.json.decode(await request.body(), type=Wish)
-            return host.json(await _elsewhere(rehearsed, wish))
+            async with one_at_a_time:
+                return host.json(await _elsewhere(rehearsed, wish))
         except Changed as error:
             return host.json({"error": str(error), "conflict": True}, 409)
         except (Refused, FlowError) as error:
             return host.json({"error": str(error)}, 422)
         except msgspec.DecodeError as error:
             return host.json({"error": str(error)}, 400)
+        except OSError as error:
+            return host.json({"error": f"the file can't be used: {error.strerror or error}"}, 500)
 
     async def picture(request: Request) -> Response:
         try:
