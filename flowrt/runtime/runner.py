@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -23,9 +24,11 @@ from flowrt.runtime.faults import Faults
 from flowrt.system.histogram import Histogram
 from flowrt.system.threads import from_keyboard, one_line, text_of
 
+log = logging.getLogger("flowrt")
+
 Push = Callable[[Message], None]
 Observer = Callable[[Message], None]
-"""Given each message that a node makes, on the thread that carries it: quick, and without errors of its own."""
+"""Given each message that a node makes, on the thread that carries it: quick. One that raises is shown nothing more."""
 
 RECENT = 512
 """Durations of so many messages are kept for the percentiles in the status."""
@@ -242,7 +245,11 @@ class NodeRunner:
             self._sent += len(pushes)
             self._made[kind] = self._made.get(kind, 0) + 1
         for observe in self._observers:
-            observe(message)
+            try:
+                observe(message)
+            except Exception as error:  # who looks on harms nothing: the look ends
+                self.end_observation(observe)
+                log.error("%s: a look at its messages ended: %s", self.spec.name, one_line(error))
         for push in pushes:
             push(message)
 

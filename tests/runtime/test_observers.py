@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
+
 from flowrt.message import Message
 from flowrt.runtime import Runtime
 from tests.runtime.conftest import Bench
@@ -65,3 +67,20 @@ def test_a_look_goes_on_when_the_node_is_replaced(bench: Bench) -> None:
         taken = runtime.runners["end"].n_in
     until(lambda: runtime.runners["end"].n_in > taken + 20)
     assert len(seen) == many
+
+
+def test_a_look_that_fails_ends_and_harms_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    runtime = bench.runtime(ENDLESS)
+    runtime.start()
+    seen: list[Message] = []
+
+    def fail(_: Message) -> None:
+        raise RuntimeError("this picture can't be drawn")
+
+    runtime.observe("a", fail)
+    runtime.observe("a", seen.append)
+    until(lambda: len(seen) > 50)
+    with runtime.paused():
+        assert runtime.ledger()["balanced"]
+    assert runtime.trouble() == []
+    assert caplog.text.count("this picture can't be drawn") == 1
