@@ -136,7 +136,7 @@ def main(folder: Path) -> None:
     runtime.start()
     run(runtime)
     watch.end_hour()
-    ledger, events = runtime.ledger(), dict(runtime.events)
+    ledger, events = runtime.ledger(), dict(runtime.events.counts)
     runtime.stop(30.0)
     pictures = runtime.runners["objects"].n_out
     cpu_s = sum(psutil.Process().cpu_times()[:2])
