@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 import random
+import tempfile
 import urllib.request
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
+from harness import context, opened
 
 from flowrt import (
     CameraStatus,
@@ -278,30 +281,33 @@ def _picture(chance: random.Random, time_s: float, camera: str) -> Detections:
 def week(seed: int = 1, end_s: float = END_S) -> Iterator[Message]:
     """Seven days of aggregates, made by the `aggregate` node from coarse intervals."""
     chance = random.Random(seed)
-    node = Aggregates()
-    node.open(None)
-    for quarter in range(7 * 24 * 4):
-        time_s = end_s - 900.0 * (7 * 24 * 4 - quarter)
-        yield from node.process(Performance(
-            time_s=time_s, camera_id=CAMERAS[quarter % 2], service="camera", fps=round(14.6 + chance.gauss(0, 0.5), 2),
-            processing_time_ms=8.0, cpu_usage=40.0, memory_usage=400.0,
-        ))  # fmt: skip
-        for i, (lane, direction) in enumerate(LANES.items()):
-            vehicles = (
-                int(
-                    chance.gauss(16, 3) * rush(time_s) * (1.0 - 0.12 * i) * (0.6 if (quarter // 96) % 7 > 4 else 1) * 15
-                )
-                + 1
-            )
-            yield from node.process(LaneInterval(
-                id=f"{lane}-{time_s}", time_s=time_s, camera_id=CAMERAS[0], lane_id=lane, direction=direction, interval_s=900.0,
-                vehicle_count=vehicles, average_speed=48.0 - 15.0 * rush(time_s), lane_occupancy=0.2, congestion_level="low",
-                flow_veh_h=4.0 * vehicles,
+    with tempfile.TemporaryDirectory() as folder, opened(Aggregates(), context(Path(folder))) as node:
+        for quarter in range(7 * 24 * 4):
+            time_s = end_s - 900.0 * (7 * 24 * 4 - quarter)
+            yield from node.process(Performance(
+                time_s=time_s, camera_id=CAMERAS[quarter % 2], service="camera", fps=round(14.6 + chance.gauss(0, 0.5), 2),
+                processing_time_ms=8.0, cpu_usage=40.0, memory_usage=400.0,
             ))  # fmt: skip
-        if chance.random() < 1.2 * rush(time_s):
-            violation = _violation(chance, time_s)
-            yield from node.process(_new(violation))
-    yield from node.finish()
+            for i, (lane, direction) in enumerate(LANES.items()):
+                vehicles = (
+                    int(
+                        chance.gauss(16, 3)
+                        * rush(time_s)
+                        * (1.0 - 0.12 * i)
+                        * (0.6 if (quarter // 96) % 7 > 4 else 1)
+                        * 15
+                    )
+                    + 1
+                )
+                yield from node.process(LaneInterval(
+                    id=f"{lane}-{time_s}", time_s=time_s, camera_id=CAMERAS[0], lane_id=lane, direction=direction, interval_s=900.0,
+                    vehicle_count=vehicles, average_speed=48.0 - 15.0 * rush(time_s), lane_occupancy=0.2, congestion_level="low",
+                    flow_veh_h=4.0 * vehicles,
+                ))  # fmt: skip
+            if chance.random() < 1.2 * rush(time_s):
+                violation = _violation(chance, time_s)
+                yield from node.process(_new(violation))
+        yield from node.finish()
 
 
 def _new(violation: Violation) -> Violation:

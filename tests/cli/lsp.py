@@ -16,7 +16,7 @@ ANSWER_S = 60.0
 
 
 def server_script() -> Path:
-    """Where npm has put the server: tests/node, or $FLOWRT_NODE_MODULES."""
+    """Where npm has put the server: tests/nodejs, or $FLOWRT_NODE_MODULES."""
     modules = Path(os.environ.get("FLOWRT_NODE_MODULES", ROOT / "tests" / "nodejs" / "node_modules"))
     return modules / "yaml-language-server" / "bin" / "yaml-language-server"
 

@@ -77,11 +77,11 @@ def _kind(values: Sequence[Any]) -> str:
 
 
 def through_grafana(panels: Sequence[Mapping[str, Any]]) -> Answer:
-    modules = Path(os.environ.get("FLOWRT_NODE_MODULES", ROOT / "tests" / "node" / "node_modules"))
+    modules = Path(os.environ.get("FLOWRT_NODE_MODULES", ROOT / "tests" / "nodejs" / "node_modules"))
     (node,) = need("node")
     if not (modules / "@grafana" / "data").is_dir():
         missing(f"@grafana/data is not in {modules}: run `npm install` in tests/nodejs")
-    command = [node, str(ROOT / "tests" / "node" / "grafana_data.mjs"), str(modules)]
+    command = [node, str(ROOT / "tests" / "nodejs" / "grafana_data.mjs"), str(modules)]
     done = subprocess.run(command, input=json.dumps({"panels": panels}), capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-3000:]
     found: Answer = json.loads(done.stdout)

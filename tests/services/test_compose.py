@@ -52,7 +52,7 @@ def test_the_dockerfile_is_clean() -> None:
 
 
 def test_a_linter_for_compose_finds_nothing() -> None:
-    modules = Path(os.environ.get("FLOWRT_NODE_MODULES", ROOT / "tests" / "node" / "node_modules"))
+    modules = Path(os.environ.get("FLOWRT_NODE_MODULES", ROOT / "tests" / "nodejs" / "node_modules"))
     program = modules / "dclint" / "bin" / "dclint.cjs"
     (node,) = need("node")
     if not program.exists():
