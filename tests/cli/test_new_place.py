@@ -88,7 +88,7 @@ def test_a_password_is_not_written_down(capsys: pytest.CaptureFixture[str], monk
     said = "".join(capsys.readouterr())
     assert "s3cretword" not in said + Path("here.yaml").read_text() + Path("here.scene.yaml").read_text()
     assert "export NORTH_CAMERA=" in said
-    assert "the scene is laid out for 1280x720 pixels" in said
+    assert "what is drawn is laid out for 1280x720 pixels" in said
     assert load("here.yaml", environment={"NORTH_CAMERA": address}).nodes["north"].settings.uri == address  # type: ignore[attr-defined]  # a camera's
 
 

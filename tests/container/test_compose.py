@@ -39,6 +39,7 @@ class Site:
         wait_until(lambda: self._check(BROKER), "the health check of the broker")
         self._start("flowrt")
         wait_until(self.healthy, "the health check of a flow that runs")
+        wait_until(lambda: self.status()["state"] == "running", "a flow whose nodes are all open")
 
     def _start(self, service: str) -> None:
         environment = {"COMPOSE_PROFILES": "cpu", "COMPOSE_PROJECT_NAME": PROJECT_NAME, **self.ports}

@@ -109,7 +109,7 @@ def _picture(uri: str, file: Path) -> tuple[int, int]:
     if size is None:
         width, height = ASSUMED_PX
         print(
-            f"no picture of {without_passwords(uri)}: {why}; the scene is laid out for {width}x{height} pixels",
+            f"no picture of {without_passwords(uri)}: {why}; what is drawn is laid out for {width}x{height} pixels",
             file=sys.stderr,
         )
     return size or ASSUMED_PX
