@@ -47,7 +47,7 @@ def refused(node: Any, folder: Path, service: Mqtt | Influx, journal: Path, held
     with world(node, folder, {name: service}, journal=journal) as w:
         w.send(*(violation(i) for i in range(held)))
         eventually(lambda: w.statistics.state == "refused")
-        assert (w.statistics.pending, w.statistics.dead_letters) == (held, 0)
+        eventually(lambda: (w.statistics.pending, w.statistics.dead_letters) == (held, 0))
         eventually(lambda: _noted(journal))
         yield w
 

@@ -331,7 +331,8 @@ def test_a_log_that_can_not_be_written_ends_no_run(run: Run) -> None:
     )
     run.start("--watch", "off", "--duration", "3", environment={"CODE": "Sesame26"})
     assert run.process is not None
-    run.process.wait(30)
+    code = run.process.wait(30)
+    assert run.report.exists(), (code, run.text())
     facts = json.loads(run.report.read_text())
     assert facts["exit_code"] == 0
     assert facts["wall_s"] > 2.5

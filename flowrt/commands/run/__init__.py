@@ -321,7 +321,7 @@ class _Run:
         if page_url and args.open:
             webbrowser.open(page_url)
         view = None
-        if sys.stderr.isatty() and not args.plain and args.log_format == "text":
+        if not sys.stderr.closed and sys.stderr.isatty() and not args.plain and args.log_format == "text":
             from rich.console import Console
 
             from flowrt.commands.run._live import LiveView
