@@ -40,17 +40,19 @@ def run(args: argparse.Namespace) -> int:
     """Print events by time."""
     start_s = since_s(args.since) if args.since else 0.0
     with open_journal(args.flow) as view:
-        kinds = view.event_types()
-        by_port = args.type in kinds
-        events = view.events(type=args.type if by_port else "", since_s=start_s)
-        chosen = [event for event in events if by_port or _is(event, args.type)]
+        with view.one_moment():  # what comes between the list and what follows would be neither
+            kinds = view.event_types()
+            by_port = args.type in kinds
+            events = view.events(type=args.type if by_port else "", since_s=start_s)
+            chosen = [event for event in events if by_port or _is(event, args.type)]
+            last = max((event.change for event in view.events()), default=0) if args.follow else 0
         if args.type and not chosen and not by_port:
             names = {*kinds, *_kinds(view)}
             if args.type not in names:
                 raise UsageError(f"no event of type '{args.type}' was recorded; {did_you_mean(args.type, names)}")
         _print(chosen, args.format, read_reviews(view.path), follow=args.follow)
         if args.follow:
-            _follow(view, args, by_port)
+            _follow(view, args, by_port, last)
     return DONE
 
 
@@ -62,8 +64,7 @@ def _kinds(view: JournalView) -> set[str]:
     return {kind_of(_payload(event)) for event in view.events()} - {""}
 
 
-def _follow(view: JournalView, args: argparse.Namespace, by_port: bool) -> None:
-    last = max((event.change for event in view.events()), default=0)
+def _follow(view: JournalView, args: argparse.Namespace, by_port: bool, last: int) -> None:
     while True:
         time.sleep(_POLL_S)
         view.follow_file()

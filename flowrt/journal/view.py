@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -119,11 +120,8 @@ class JournalView:
 
     def outboxes(self) -> list[OutboxView]:
         """Every outbox of the file, all read at one moment, so that the counts agree."""
-        self._link.execute("BEGIN")
-        try:
+        with self.one_moment():
             return self._outboxes()
-        finally:
-            self._link.execute("ROLLBACK")
 
     def _outboxes(self) -> list[OutboxView]:
         running, now_s = self.running, time.time()
@@ -249,6 +247,15 @@ class JournalView:
         )
         for id_, time_s, type_, node, payload, change in rows:
             yield EventView(id=id_, time_s=time_s, type=type_, node=node, payload=payload, change=change)
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """What is read within it is of one moment, whatever is written meanwhile."""
+        self._link.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._link.execute("ROLLBACK")
 
     def event_types(self) -> list[str]:
         """The types that occur."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from flowrt.cli import main
 from flowrt.clock import SystemClock
+from flowrt.commands.events import run
 from flowrt.delivery import Delivery
 from flowrt.journal import EventRow, Journal, journal_path
 from tests.delivery.outside import Outside, eventually, records
@@ -171,3 +173,31 @@ def test_no_journal_is_said_plainly(journal: Journal, capsys: pytest.CaptureFixt
     journal_path("main-and-5th").write_bytes(b"no database at all" * 500)
     assert main(["outbox", "main-and-5th"]) == 3
     assert "can't be read" in capsys.readouterr().err
+
+
+def test_what_comes_while_events_are_listed_is_followed(
+    journal: Journal, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that is recorded between the list and the following is neither missed nor told twice."""
+
+    def listed(events: list[Any], *args: Any, **options: Any) -> None:
+        shown.append([event.id for event in events])
+        if len(shown) == 1:
+            append("v-1")
+
+    def append(name: str) -> None:
+        row = EventRow(name, 1e9, "violations", "rule", f'{{"id": "{name}"}}'.encode())
+        journal.append("out", [], events=[row], wait=True)
+
+    def polled(seconds: float) -> None:
+        if len(shown) > 1:
+            raise KeyboardInterrupt
+
+    shown: list[list[str]] = []
+    append("v-0")
+    monkeypatch.setattr("flowrt.commands.events._print", listed)
+    monkeypatch.setattr("flowrt.commands.events.time.sleep", polled)
+    with pytest.raises(KeyboardInterrupt):
+        run(argparse.Namespace(flow="main-and-5th", type="", since="", format="json", follow=True))
+    assert shown == [["v-0"], ["v-1"]]
+    journal.close()
