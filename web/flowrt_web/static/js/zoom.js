@@ -1,5 +1,6 @@
 // Zoom and pan of an SVG by its viewBox: wheel, drag, two fingers, keys. Drawn things keep their own coordinates.
-import { useEffect, useRef, useState } from "./lib.js";
+import { html, useEffect, useRef, useState } from "./lib.js";
+import { words } from "./words.js";
 
 const STEP = 1.25;
 const MOST = 40;
@@ -97,4 +98,13 @@ export function useZoom(size, { least = 0.2, readable = 0, mayPan = () => true }
     pixel: now.width / box.width, // how much of the drawing a pixel of the screen is
     zoomIn: () => zoom(STEP), zoomOut: () => zoom(1 / STEP), fit: () => setView(whole), zoom,
   };
+}
+
+// The buttons of a drawing. zoom: what `useZoom` gave.
+export function ZoomTools({ zoom }) {
+  return html`<div class="tools">
+    <button onClick=${zoom.zoomOut} aria-label=${words.flow.zoomOut}>−</button>
+    <button onClick=${zoom.zoomIn} aria-label=${words.flow.zoomIn}>+</button>
+    <button onClick=${zoom.fit}>${words.flow.fit}</button>
+  </div>`;
 }

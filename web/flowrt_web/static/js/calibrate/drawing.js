@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../lib.js";
 import { Loupe } from "../scene/loupe.js";
 import { round } from "../scene/snap.js";
 import { words } from "../words.js";
-import { useZoom } from "../zoom.js";
+import { useZoom, ZoomTools } from "../zoom.js";
 
 const ARROW = 8; // residuals are drawn so many times as long as they are
 
@@ -96,11 +96,7 @@ export function Drawing({ picture, url, pairs, history, fit, shown, selected, se
       })}
     </svg>
     <${Loupe} at=${at} canvas=${surface} picture=${picture} left=${edge > 0.5} />
-    <div class="tools">
-      <button onClick=${zoom.zoomOut} aria-label=${words.flow.zoomOut}>−</button>
-      <button onClick=${zoom.zoomIn} aria-label=${words.flow.zoomIn}>+</button>
-      <button onClick=${zoom.fit}>${words.flow.fit}</button>
-    </div>
+    <${ZoomTools} zoom=${zoom} />
   </div>`;
 }
 

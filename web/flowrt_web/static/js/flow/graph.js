@@ -3,7 +3,7 @@ import { html, useMemo } from "../lib.js";
 import { compact, millis, rate } from "../format.js";
 import { perSecond } from "../live.js";
 import { say, words } from "../words.js";
-import { useZoom } from "../zoom.js";
+import { useZoom, ZoomTools } from "../zoom.js";
 import { layout, NODE } from "./layout.js";
 
 const sameEdge = (edge) => (row) =>
@@ -24,11 +24,7 @@ export function Graph({ flow, figures, selected, onNode, onEdge }) {
       ${drawing.nodes.map((node) => html`<${Box} key=${node.name} node=${node} figures=${figures}
         selected=${chosen({ kind: "node", key: node.name })} onOpen=${() => onNode(node.name)} />`)}
     </svg>
-    <div class="tools">
-      <button onClick=${zoom.zoomOut} aria-label=${words.flow.zoomOut}>−</button>
-      <button onClick=${zoom.zoomIn} aria-label=${words.flow.zoomIn}>+</button>
-      <button onClick=${zoom.fit}>${words.flow.fit}</button>
-    </div>
+    <${ZoomTools} zoom=${zoom} />
   </div>`;
 }
 

@@ -2,7 +2,7 @@
 import { html, useRef, useState } from "../lib.js";
 import { lampColour, lineColour, zoneColour } from "../colours.js";
 import { say, words } from "../words.js";
-import { useZoom } from "../zoom.js";
+import { useZoom, ZoomTools } from "../zoom.js";
 import { Backdrop } from "./backdrop.js";
 import { Loupe } from "./loupe.js";
 import { changed, isLamp, isZone, kindOf, LENSES, middle, nameOf } from "./model.js";
@@ -122,11 +122,7 @@ export function Drawing({ camera, picture, history, selection, select, tool, onD
         ${drawn.map(([x, y], i) => html`<circle class="being-drawn" cx=${x} cy=${y} r=${(i ? 4 : 7) * unit} />`)}`}
     </svg>
     <${Loupe} at=${focused} canvas=${surface} picture=${picture} left=${edge > 0.5} />
-    <div class="tools">
-      <button onClick=${zoom.zoomOut} aria-label=${words.flow.zoomOut}>−</button>
-      <button onClick=${zoom.zoomIn} aria-label=${words.flow.zoomIn}>+</button>
-      <button onClick=${zoom.fit}>${words.flow.fit}</button>
-    </div>
+    <${ZoomTools} zoom=${zoom} />
   </div>`;
 }
 
