@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             by_port = args.type in kinds
             events = view.events(type=args.type if by_port else "", since_s=start_s)
             chosen = [event for event in events if by_port or _is(event, args.type)]
-            last = max((event.change for event in view.events()), default=0) if args.follow else 0
+            last = view.newest_change()
         if args.type and not chosen and not by_port:
             names = {*kinds, *_kinds(view)}
             if args.type not in names:

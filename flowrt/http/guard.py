@@ -59,7 +59,8 @@ class Guard:
         """Answer a request, or pass it on."""
         if scope["type"] not in ("http", "websocket"):
             return
-        refusal = self._refusal(scope, Headers(scope=scope))
+        signed = self._is_signed(scope)
+        refusal = None if signed else self._refusal(scope, Headers(scope=scope))
         if scope["type"] == "websocket":
             if refusal is None:
                 await self._app(scope, receive, send)
@@ -70,7 +71,7 @@ class Guard:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = _SHARED if refusal is None and self._is_signed(scope) else _ENCODED
+                headers = _SHARED if signed else _ENCODED
                 message = {**message, "headers": [*message.get("headers", []), *headers]}
             await send(message)
 
@@ -99,7 +100,7 @@ class Guard:
         """Why a request is not answered; None where it is."""
         route = self._route(scope)
         access = route.access if route is not None else "socket" if scope["type"] == "websocket" else "read"
-        if access == "probe" or self._is_signed(scope):
+        if access == "probe":
             return None
         host = headers.get("host", "")
         sessions = self._rules.sessions

@@ -257,6 +257,10 @@ class JournalView:
         finally:
             self._link.execute("ROLLBACK")
 
+    def newest_change(self) -> int:
+        """The number of the newest change of an event; 0 where there is none."""
+        return int(self._link.execute("SELECT coalesce(max(change), 0) FROM events").fetchone()[0])
+
     def event_types(self) -> list[str]:
         """The types that occur."""
         return [name for (name,) in self._link.execute("SELECT DISTINCT type FROM events ORDER BY type")]
